@@ -1,0 +1,1 @@
+"""The only code that knows Spark: stages, units, sessions, the command line."""

@@ -1,0 +1,1 @@
+"""The manifest contract: schema, digest, store and commit."""
