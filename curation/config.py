@@ -1,0 +1,200 @@
+"""The pipeline file: what may be said in it, checked whole before anything starts.
+
+YAML is read and `--set section.name=value` merged by OmegaConf; every value is checked by pydantic.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import omegaconf
+import pydantic
+import yaml
+from pydantic import Field
+
+from curation.text_rich import CascadeSettings, TextRules
+from manifests import storage
+from manifests.errors import InputError
+from manifests.schema import Stage, Status
+
+_CASCADE = CascadeSettings()
+_RULES = TextRules()
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted names and texts: `--set spark.conf.spark.log.level=WARN` arrives nested."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + str(name), str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ScanConfig(_Section):
+    """Reading and measuring every sample once."""
+
+    tars_per_unit: PositiveInt = Field(1, description="source tars a unit of work reads, and a part holds")
+    files_per_unit: PositiveInt = Field(1000, description="loose images a unit reads, for folders")
+    max_image_bytes: PositiveInt = Field(64 << 20, description="larger images are not decoded: too_large")
+    max_image_pixels: PositiveInt = Field(100_000_000, description="larger images are not decoded: too_large")
+    max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
+
+
+class DedupeConfig(_Section):
+    """What counts as a copy."""
+
+    near: bool = Field(True, description="also merge near copies; otherwise equal bytes alone")
+    max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of near copies, in bits of 256")
+    min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted for near copies")
+    fingerprints_per_cell: PositiveInt = Field(50_000, description="distinct fingerprints searched together")
+    probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
+
+
+class ScoreConfig(_Section):
+    """The cascade that measures text."""
+
+    engine: str = Field("rapidocr", description="rapidocr, or your own as package.module:Class")
+    engine_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the engine")
+    min_text_density: Fraction = Field(_CASCADE.min_text_density, description="below: decided, pixels unread")
+    detect_area_pixels: PositiveInt = Field(
+        _CASCADE.detect_area_pixels, description="area a picture is shrunk to for detection"
+    )
+    max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
+
+
+class ChooseConfig(_Section):
+    """Which measured samples go on."""
+
+    keep: Literal["heavy", "light", "all"] = Field("heavy", description="the least text_class that is kept")
+    min_light_score: Fraction = Field(_RULES.min_light_score, description="text_score from which it is light")
+    min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="text_score from which it is heavy")
+    statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept")
+    min_side: int = Field(0, ge=0, description="shortest side kept, in pixels")
+    max_aspect: float | None = Field(None, ge=1, description="longest by shortest side, at most")
+    where: dict[str, str] = Field(
+        default_factory=dict, description="own rules, name: SQL expression over the columns that must be true"
+    )
+    target_fraction: Fraction | None = Field(None, description="keep this share of all rows, best text_score first")
+    target_count: int | None = Field(None, ge=0, description="keep this many rows, best text_score first")
+    salt: str = Field("curate", description="names the keyed order that breaks ties")
+
+    @pydantic.model_validator(mode="after")
+    def _one_target(self) -> "ChooseConfig":
+        if self.target_fraction is not None and self.target_count is not None:
+            raise ValueError("target_fraction and target_count exclude each other; set one")
+        if self.min_light_score > self.min_heavy_score:
+            raise ValueError("min_light_score must not exceed min_heavy_score")
+        return self
+
+
+class ShardConfig(_Section):
+    """The tars that trainers read."""
+
+    samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, when not bounded by bytes")
+    target_shard_bytes: PositiveInt | None = Field(None, description="image bytes in a tar, instead of a count")
+    salt: str = Field("curate", description="names the global shuffle; another salt, another order")
+
+
+class SparkConfig(_Section):
+    """Where the work runs. Nothing here changes a result."""
+
+    master: str | None = Field(None, description="Spark master; by default the submitted one, or local[*]")
+    conf: dict[str, str] = Field(default_factory=dict, description="Spark settings")
+
+    @pydantic.field_validator("conf", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        return dict(_flatten(value)) if isinstance(value, Mapping) else value
+
+
+class PipelineConfig(_Section):
+    """A pipeline file."""
+
+    input: tuple[str, ...] = Field(min_length=1, description="tars, folders, globs, braces, or lists as @file.txt")
+    output: str = Field(min_length=1, description="folder or URI; each stage commits its manifest below it")
+    scan: ScanConfig = ScanConfig()
+    dedupe: DedupeConfig = DedupeConfig()
+    score: ScoreConfig = ScoreConfig()
+    choose: ChooseConfig = ChooseConfig()
+    shard: ShardConfig = ShardConfig()
+    spark: SparkConfig = SparkConfig()
+    storage: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="fsspec arguments by protocol; never part of a manifest"
+    )
+
+    @pydantic.field_validator("input", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    def section(self, stage: Stage) -> _Section:
+        """Return the section that configures `stage`."""
+        found = getattr(self, stage.value)
+        assert isinstance(found, _Section)  # noqa: S101 - a field of this class
+        return found
+
+
+def load_config(
+    path: str | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
+) -> PipelineConfig:
+    """Return the checked configuration: the YAML file at `path` (any URI), `section.name=value` overrides, `last`.
+
+    What comes later wins. Raises InputError that names every wrong entry, with the nearest known name for an
+    unknown one.
+    """
+    merged = omegaconf.OmegaConf.create({})
+    try:
+        if path is not None:
+            text = storage.read_bytes(path).decode()
+            from_file = yaml.safe_load(text)
+            if not isinstance(from_file, dict):
+                raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
+            merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.create(from_file))
+        for override in overrides:
+            if "=" not in override:
+                raise InputError(f"--set {override}: write section.name=value")
+        merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.from_dotlist(list(overrides)))
+        merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.create(dict(last or {})))
+        values = omegaconf.OmegaConf.to_container(merged, resolve=True)
+    except FileNotFoundError as e:
+        raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
+    except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException) as e:
+        raise InputError(f"{path or '--set'}: {e}") from e
+    return check_config(values, origin=path or "--set")
+
+
+def check_config(values: Any, *, origin: str) -> PipelineConfig:
+    """Return `values` as a configuration. Raises InputError naming every wrong entry."""
+    try:
+        return PipelineConfig.model_validate(values)
+    except pydantic.ValidationError as e:
+        problems = "\n".join(f"  {_explain(dict(error))}" for error in e.errors())
+        raise InputError(f"{origin}: the configuration is refused, nothing was started\n{problems}") from e
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "(top)"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    *parents, name = (str(part) for part in error["loc"])
+    section = PipelineConfig.model_fields.get(parents[0]) if parents else None
+    model = type(section.default) if section else PipelineConfig
+    near = difflib.get_close_matches(name, list(model.model_fields), n=1, cutoff=0.5)
+    known = ", ".join(model.model_fields)
+    return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {known}")
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,330 @@
+"""Bytes from a stranger in, upright RGB pixels or a named reason out: the one decode of the scan.
+
+Every picture ends in a `Status`; nothing a file contains can raise. Only decoders that live inside
+Pillow are allowed, never those that start an outside program (EPS, WMF, PDF). Sizes are taken from
+headers and refused before pixels are allocated. Colour profiles are ignored, as by most trainers.
+"""
+
+import io
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError, features
+
+from curation.image_headers import count_frames, largest_inner_pixels, name_unidentified, starts_like
+from manifests.schema import Status
+
+MAX_PIXELS_IN_PYTHON = 8_000_000
+"""Pixels accepted of an encoding that Pillow decodes in Python, at a microsecond or so a pixel."""
+
+MAX_SCAN_PASSES = 20
+"""Progressive passes accepted over `max_pixels`; smaller JPEGs may have more in proportion."""
+
+_PILLOW_BOMB_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
+
+_RULES = 1  # raise it when the rules below change a pixel
+
+# In the order they are tried. MPO comes with JPEG. TGA has no magic number, so it is the last.
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "ICO", "DIB"),
+    *("PPM", "PSD", "DDS", "PCX", "SGI", "FLI", "QOI", "ICNS", "TGA"),
+)
+
+# What Pillow's plugins let through when a header lies: nearly every built-in error. Listed, so that
+# KeyboardInterrupt, SystemExit and errors nobody has seen a decoder raise still stop the unit.
+_DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
+    *(ArithmeticError, EOFError, BufferError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow's leniency and Python's warning filters are settings of the whole process, so one decode runs
+# at a time: otherwise a thread could rescue a damaged file that another run calls undecodable.
+_PILLOW_SETTINGS = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeLimits:
+    """What is refused before it is decoded: more than `max_pixels` declared, more than `max_bytes` stored.
+
+    Raises ValueError for a limit below 1, and for `max_pixels` beyond what Pillow itself will open.
+    """
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= _PILLOW_BOMB_PIXELS:
+            raise ValueError(f"max_pixels={self.max_pixels}: choose 1 to {_PILLOW_BOMB_PIXELS}; Pillow refuses more")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes={self.max_bytes}: choose at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One picture, or why there is none.
+
+    `rgb` is uint8 of shape (height, width, 3), contiguous, writable, its own memory; present exactly
+    when `status` is ok or truncated. `width` and `height` are pixels as displayed, after EXIF
+    orientation; of a picture that was not decoded, as its header declares them. `mode` and `format` are
+    Pillow's names, as stored. `frames` stops at `MAX_FRAMES_COUNTED`; only the first is decoded. `error`
+    and `warnings` depend on the bytes and the decoder version alone, so they may enter a digest.
+    """
+
+    status: Status
+    error: str | None = None
+    warnings: str | None = None
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    orientation: int | None = None
+    rgb: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
+    """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
+
+    A strict load comes first. If it fails, what can be read before the damage is taken: `truncated`,
+    unless that is a single colour, which is what decoders fill in when they read nothing. Grey samples
+    wider than 8 bits are scaled and rounded: 16-bit ones from their declared depth, 32-bit ones from
+    0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
+
+    Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
+    """
+    if not data:
+        return Decoded(status=Status.EMPTY, error="no bytes")
+    if len(data) > limits.max_bytes:
+        error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
+        return Decoded(status=Status.TOO_LARGE, error=error)
+    with _PILLOW_SETTINGS, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decoded = _read(data, limits)
+        if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
+            decoded = _rescue(data, limits, decoded)
+    return replace(decoded, warnings=_facts(caught)) if caught else decoded
+
+
+def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
+    """Return whether `data` is surely an image: damaged bytes taken for TGA are mostly no image at all."""
+    return failed.format not in (None, "TGA") or starts_like(data) is not None
+
+
+def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded) -> Decoded:
+    """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
+    with _leniency():
+        rescued = _read(data, limits)
+    if rescued.rgb is None or _is_one_colour(rescued.rgb):
+        return failed
+    return replace(rescued, status=Status.TRUNCATED, error=failed.error)
+
+
+def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
+    return bool((rgb[0] == rgb[0, 0]).all() and (rgb == rgb[:1]).all())
+
+
+@contextmanager
+def _leniency() -> Iterator[None]:
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _read(data: bytes, limits: DecodeLimits) -> Decoded:
+    """Return the picture as Pillow's present settings read it; never truncated."""
+    header = Decoded(status=Status.UNDECODABLE)
+    try:
+        inner_pixels = largest_inner_pixels(data)
+        if inner_pixels > limits.max_pixels:
+            return replace(header, status=Status.TOO_LARGE, error=_too_many(inner_pixels, limits.max_pixels))
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            width, height = picture.size
+            header = replace(header, format=picture.format, mode=picture.mode, width=width, height=height)
+            excess = _excess(picture, data, limits)
+            if excess:
+                return replace(header, status=Status.TOO_LARGE, error=excess)
+            return _load(picture, header, data)
+    except UnidentifiedImageError:
+        status, error = name_unidentified(data)
+        return replace(header, status=status, error=error)
+    except _DECODER_ERRORS as error:
+        return replace(header, status=_status_of(error), error=_clean(f"{type(error).__name__}: {error}"))
+
+
+def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes) -> Decoded:
+    """Return the decoded picture; raises whatever the decoder raises."""
+    is_tiff = picture.format == "TIFF"
+    # Loading a TIFF turns it upright and forgets how it lay; loading a PNG is what finds its EXIF.
+    orientation = _orientation(picture) if is_tiff else None
+    picture.load()
+    orientation = orientation if is_tiff else _orientation(picture)
+    frames = count_frames(picture, data)
+    upright = _to_rgb(picture)
+    if orientation in _UPRIGHT and not is_tiff:
+        upright = upright.transpose(_UPRIGHT[orientation])
+    return replace(
+        header,
+        status=Status.OK,
+        width=upright.width,
+        height=upright.height,
+        frames=frames,
+        orientation=orientation,
+        rgb=np.array(upright, dtype=np.uint8),
+    )
+
+
+# --- refusing before decoding
+
+
+def _excess(picture: ImageFile.ImageFile, data: bytes, limits: DecodeLimits) -> str | None:
+    """Return why an opened picture is too large to decode, judged by its header; None if it is not."""
+    pixels = picture.width * picture.height
+    if pixels > limits.max_pixels:
+        return _too_many(pixels, limits.max_pixels)
+    if pixels > MAX_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in picture.tile):
+        return f"{_too_many(pixels, MAX_PIXELS_IN_PYTHON)} of this slow {picture.format} encoding"
+    if picture.info.get("progressive"):
+        passes = data.count(b"\xff\xda")
+        if passes * pixels > MAX_SCAN_PASSES * limits.max_pixels:
+            return f"{passes} progressive passes over {pixels} pixels"
+    return None
+
+
+def _too_many(pixels: int, max_pixels: int) -> str:
+    return f"{pixels} declared pixels exceed the limit of {max_pixels}"
+
+
+# --- naming what went wrong
+
+
+def _status_of(error: Exception) -> Status:
+    if isinstance(error, (Image.DecompressionBombError, MemoryError)):
+        return Status.TOO_LARGE
+    names_a_variant = re.search(r"\b(un|not )(supported|implemented)", str(error), re.IGNORECASE)
+    return Status.UNSUPPORTED if names_a_variant else Status.UNDECODABLE
+
+
+def _clean(text: str) -> str:
+    """Return `text` in one printable ASCII line of at most 200 characters, without addresses or paths."""
+    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", text)
+    text = re.sub(r"(?<![\w.])/[\w.-]+(/[\w.-]+)+", "(path)", text)
+    text = re.sub(r"[^\x20-\x7e]+", " ", text)
+    return re.sub(r"\s+", " ", text).strip()[:200]
+
+
+def _facts(caught: list[warnings.WarningMessage]) -> str | None:
+    """Return what was warned of, each once, sorted, at most ten; None for nothing.
+
+    Deprecations and resources are about our code and Pillow's bomb warning repeats the size: left out.
+    """
+    kept = {
+        _clean(str(warning.message))
+        for warning in caught
+        if issubclass(warning.category, (UserWarning, RuntimeWarning))
+        and not issubclass(warning.category, Image.DecompressionBombWarning)
+    }
+    facts = sorted(kept)
+    more = [f"and {len(facts) - 10} more"] if len(facts) > 10 else []
+    return "; ".join([*facts[:10], *more]) or None
+
+
+# --- orientation
+
+
+def _orientation(picture: ImageFile.ImageFile) -> int | None:
+    """Return the EXIF (or XMP) orientation, 1 to 8; None if absent or nonsense, which is warned of."""
+    try:
+        exif = picture.getexif()
+        value = exif.get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS as error:  # broken metadata must not cost the picture
+        warnings.warn(f"EXIF ignored: {type(error).__name__}: {error}", stacklevel=2)
+        return None
+    if not exif and picture.info.get("exif"):  # JPEG's plugin met the error first, and swallowed it
+        warnings.warn("EXIF ignored: no tag could be read", stacklevel=2)
+    if value is None or (isinstance(value, int) and 1 <= value <= 8):
+        return value
+    warnings.warn(f"EXIF orientation ignored: {value!r}", stacklevel=2)
+    return None
+
+
+# --- colour
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Return `picture` in mode RGB: transparency over white, wide samples scaled to 8 bits."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return Image.fromarray(_samples_to_rgb(picture))
+    if picture.has_transparency_data:
+        straight = picture.convert("LA") if picture.mode == "La" else picture
+        coloured = straight.convert("RGBA")
+        canvas = Image.new("RGB", picture.size, (255, 255, 255))
+        canvas.paste(coloured, mask=coloured)
+        return canvas
+    if picture.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+        assert converted is not None  # noqa: S101 - None only for inPlace
+        return converted
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _samples_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return one-channel samples wider than 8 bits as grey, uint8 of shape (height, width, 3).
+
+    The range taken as black to white: of 16-bit samples, the declared depth (a TIFF may say 12 bits);
+    of 32-bit integers, 0 to 65535 if all fit; of floats, 0 to 1 if all fit. Otherwise the smallest to
+    the largest finite value. Values that are no number are black. Halves round to even.
+    """
+    samples = np.asarray(picture)
+    low, high = 0.0, 1.0 if picture.mode == "F" else 65535.0
+    if picture.mode.startswith("I;16"):
+        bits = np.max(getattr(picture, "tag_v2", {}).get(258, 16))  # BitsPerSample of a TIFF
+        high = float(2 ** min(16, int(bits)) - 1)
+    else:
+        numbers = np.isfinite(samples)
+        smallest = float(np.min(samples, where=numbers, initial=high))
+        largest = float(np.max(samples, where=numbers, initial=low))
+        if smallest < low or largest > high:
+            low, high = smallest, largest
+    grey = np.empty(samples.shape, dtype=np.uint8)
+    for row in range(len(samples)):  # one at a time: float64 copies of a large picture would not fit
+        scaled = (samples[row].astype(np.float64) - low) * 255.0 / (high - low)
+        grey[row] = np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0), 0, 255))
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _decoder_version() -> str:
+    """Return Pillow and the codecs whose versions can change a decoded bit, in a fixed order."""
+    codecs = ("libjpeg_turbo", "jpg", "webp", "avif", "zlib", "zlib_ng", "jpg_2000", "libtiff", "littlecms2")
+    versions = [f"{name}={features.version(name)}" for name in codecs if features.check(name)]
+    return " ".join([f"rules={_RULES}", f"pillow={PIL.__version__}", *versions])
+
+
+DECODER_VERSION: str = _decoder_version()
+"""What decided the pixels: our rules, Pillow and its codecs. Equal strings mean equal pixels."""

@@ -1,0 +1,157 @@
+"""From one image's bytes to its measurements, and from samples to the rows of the scan's manifest."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from curation.fingerprints import PDQ_VERSION, pdq
+from curation.images import DECODER_VERSION, DecodeLimits, decode
+from curation.keys import SourceKeys
+from curation.tars import Problem, Sample
+from filters import text_density as density_filter
+from filters.text_density import text_density
+from manifests.schema import Stage, Status, schema
+
+SCAN_SCHEMA = schema(Stage.SCAN)
+ROWS_AT_ONCE = 2048
+DENSITY_DECIMALS = 6
+
+_STATUS_OF = {
+    Problem.SPARSE: Status.UNSUPPORTED,
+    Problem.SYMBOLIC_LINK: Status.UNSUPPORTED,
+    Problem.HARD_LINK: Status.UNSUPPORTED,
+    Problem.NO_IMAGE: Status.EMPTY,
+    Problem.TOO_LARGE: Status.TOO_LARGE,
+}
+_ERROR_OF = {
+    Problem.SPARSE: "stored as a sparse tar member, whose byte range is not the image",
+    Problem.SYMBOLIC_LINK: "a symbolic link, not followed",
+    Problem.HARD_LINK: "a hard link, not followed",
+    Problem.NO_IMAGE: "sidecars without an image",
+    Problem.TOO_LARGE: "more bytes than max_image_bytes",
+}
+
+
+def software() -> dict[str, str]:
+    """Return the versions of everything that decides a measurement of the scan."""
+    return {"decoder": DECODER_VERSION, "pdq": PDQ_VERSION, "text_density": density_filter.VERSION}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measures:
+    """All that the scan measures on one image; the names are those of the manifest's columns."""
+
+    sha256: str
+    status: str
+    error: str | None
+    warnings: str | None
+    format: str | None
+    mode: str | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    orientation: int | None
+    pdq: bytes | None
+    pdq_quality: int | None
+    text_density: float | None
+
+
+def measure(data: bytes, limits: DecodeLimits) -> Measures:
+    """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it."""
+    decoded = decode(data, limits)
+    fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
+    density = round(text_density(decoded.rgb), DENSITY_DECIMALS) if decoded.rgb is not None else None
+    return Measures(
+        sha256=hashlib.sha256(data).hexdigest(),
+        status=str(decoded.status),
+        error=decoded.error,
+        warnings=decoded.warnings,
+        format=decoded.format,
+        mode=decoded.mode,
+        width=decoded.width,
+        height=decoded.height,
+        frames=decoded.frames,
+        orientation=decoded.orientation,
+        pdq=fingerprint.bits if fingerprint else None,
+        pdq_quality=fingerprint.quality if fingerprint else None,
+        text_density=density,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where samples come from: the source's URI, its name below its root, and what a table beside it tells.
+
+    `table` maps a sample's stem to fields like those of a json sidecar (img2dataset's parquet beside each tar).
+    """
+
+    uri: str
+    name: str
+    table: Mapping[str, Mapping[str, Any]]
+
+
+def rows(samples: Iterable[Sample[Measures]], origin: Origin) -> Iterator[pa.RecordBatch]:
+    """Yield one manifest row for each sample, in batches of SCAN_SCHEMA."""
+    keys = SourceKeys(origin.name)
+    pending: list[dict[str, Any]] = []
+    for sample in samples:
+        pending.append(_row(sample, origin, keys))
+        if len(pending) == ROWS_AT_ONCE:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
+
+
+def _batch(pending: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(pending), SCAN_SCHEMA)
+
+
+def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str, Any]:
+    told = sample.json if sample.json is not None else origin.table.get(sample.stem.rsplit("/", 1)[-1])
+    facts = list(sample.facts)
+    row: dict[str, Any] = {
+        "key": keys.key(sample.member, told, occurrence=sample.occurrence),
+        "source": origin.uri,
+        "member": clean_text(sample.member),
+        "offset": sample.offset,
+        "size": sample.size,
+        "caption_offset": sample.caption_offset,
+        "caption_size": sample.caption_size,
+        "json_offset": sample.json_offset,
+        "json_size": sample.json_size,
+        "url": _text((told or {}).get("url")),
+        "caption": sample.caption if sample.caption is not None else _caption(told),
+    }
+    if sample.result is not None:
+        measures = {name: getattr(sample.result, name) for name in Measures.__slots__}
+        facts += [measures["warnings"]] if measures["warnings"] else []
+        row |= measures
+    elif sample.problem is not None:
+        row |= {"status": str(_STATUS_OF[sample.problem]), "error": _ERROR_OF[sample.problem]}
+    row["warnings"] = "; ".join(facts) or None
+    return row
+
+
+def clean_text(text: str) -> str:
+    """Return `text` as UTF-8 can hold it: undecodable bytes of a name are shown as their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _text(value: Any) -> str | None:
+    return clean_text(value) if isinstance(value, str) and value else None
+
+
+def _caption(told: Mapping[str, Any] | None) -> str | None:
+    """Return the caption a json sidecar tells: `caption`, `text`, or the first of MetaCLIP's `texts`."""
+    if told is None:
+        return None
+    texts = told.get("texts")
+    for each in texts if isinstance(texts, list) else []:
+        found = _text(each[-1] if isinstance(each, list) and each else each)  # MetaCLIP: [where from, text]
+        if found:
+            return found
+    return next((found for name in ("caption", "text", "TEXT") if (found := _text(told.get(name)))), None)

@@ -1,0 +1,1 @@
+"""Runnable examples of curate, which need no network and no data of your own."""

@@ -1,0 +1,183 @@
+"""The built-in text engine: PP-OCRv6 small through RapidOCR and ONNX Runtime, on one core, offline.
+
+RapidOCR's own classes bind the models and decode their outputs; sizes, padding and batching are chosen here,
+so that a picture's numbers depend on the picture alone.
+"""
+
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from filters.protocol import Boxes, EngineUnavailable, Line, Rgb
+
+if TYPE_CHECKING:
+    from rapidocr.ch_ppocr_det.utils import DBPostProcess
+    from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
+
+DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
+RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
+DETECTION_STEP_PIXELS = 32  # the detector's total stride
+LINE_HEIGHT_PIXELS = 48  # what the recogniser was trained on
+LINE_STEP_PIXELS = 64
+MAX_LINE_WIDTH_PIXELS = 960
+# The detector was trained with ImageNet's statistics, on B, G, R. RapidOCR's own default, 0.5 for all six,
+# finds fewer lines and more often takes a whole photograph for one line.
+DETECTION_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+DETECTION_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+RECOGNITION_MEAN = RECOGNITION_DEVIATION = np.full(3, 0.5, dtype=np.float32)
+TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°, as in PaddleOCR
+
+
+class RapidOcrEngine:
+    """A `TextEngine` that detects and reads with the PP-OCRv6 small models of the rapidocr wheel.
+
+    `model_folder` may name another folder holding both model files. Nothing is ever downloaded: raises
+    `EngineUnavailable` if rapidocr or a model file is missing. Adds about 100 MB of
+    memory when loaded, 240 MB at the largest detection.
+    """
+
+    name = "rapidocr"
+
+    def __init__(self, *, model_folder: str | None = None, min_box_score: float = 0.5) -> None:
+        folder = Path(model_folder) if model_folder is not None else _rapidocr_folder() / "models"
+        detection, recognition = _model_file(folder, DETECTION_MODEL), _model_file(folder, RECOGNITION_MODEL)
+        cv2.setNumThreads(1)  # a worker has one core; OpenCV would start a thread for each core of the machine
+        self.version = (
+            f"rapidocr-{metadata.version('rapidocr')}+onnxruntime-{onnxruntime.__version__}"
+            f"+{_fingerprint(detection)}+{_fingerprint(recognition)}+min_box_score={min_box_score:g}"
+        )
+        self._detector = _session(detection)
+        self._recogniser = _session(recognition)
+        self._find_boxes = _box_finder(min_box_score)
+        self._decode_line = _line_decoder(self._recogniser, recognition)
+
+    def detect(self, rgb: Rgb, *, max_area_pixels: int) -> Boxes:
+        """Return the text lines seen in `rgb` shrunk to about `max_area_pixels`, sides multiples of 32.
+
+        Differentiable binarisation (Liao et al., 2019, arXiv:1911.08947), with PaddleOCR's parameters.
+        """
+        height, width = rgb.shape[:2]
+        shrunk = _shrink_to_area(rgb, max_area_pixels)
+        heat = self._detector.run(None, {"x": _network_input(shrunk, DETECTION_MEAN, DETECTION_DEVIATION)})[0]
+        quads, scores = self._find_boxes(heat, (height, width))
+        return Boxes(
+            quads=np.asarray(quads, dtype=np.float32).reshape(-1, 4, 2),
+            scores=np.asarray(scores, dtype=np.float32),
+        )
+
+    def read(self, rgb: Rgb, boxes: Boxes) -> Sequence[Line]:
+        """Return what each of `boxes` says, in their order.
+
+        Lines run through the network one at a time, each padded by its own width alone: a batch would pad
+        a line by its neighbours' and so change its numbers, and gains nothing on one core.
+        """
+        return [self._read_line(_crop_line(rgb, quad)) for quad in boxes.quads]
+
+    def _read_line(self, line: Rgb) -> Line:
+        fitted = _network_input(_fit_line(line), RECOGNITION_MEAN, RECOGNITION_DEVIATION)
+        chances = self._recogniser.run(None, {"x": fitted})[0]
+        ((text, confidence),), _ = self._decode_line(chances)
+        return Line(text=str(text), confidence=float(confidence) if text else 0.0)
+
+
+def _rapidocr_folder() -> Path:
+    found = util.find_spec("rapidocr")
+    if found is None or found.origin is None:
+        raise EngineUnavailable("text engine 'rapidocr': package rapidocr is missing; pip install rapidocr")
+    return Path(found.origin).parent
+
+
+def _model_file(folder: Path, file_name: str) -> Path:
+    path = folder / file_name
+    if not path.is_file():
+        raise EngineUnavailable(
+            f"text engine 'rapidocr': model file {path} is missing; reinstall rapidocr, whose wheel ships "
+            f"it, or copy {file_name} into a folder and pass it as model_folder"
+        )
+    return path
+
+
+def _fingerprint(path: Path) -> str:
+    return f"{path.stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+
+def _session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # the arena keeps the largest picture's memory for ever
+    options.enable_mem_pattern = False  # pictures differ in shape: a plan for each would pile up
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    except (onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf, RuntimeError) as error:
+        raise EngineUnavailable(
+            f"text engine 'rapidocr': onnxruntime cannot load {path}: {error}; "
+            "restore the file from the rapidocr wheel"
+        ) from error
+
+
+def _box_finder(min_box_score: float) -> "DBPostProcess":
+    from rapidocr.ch_ppocr_det.utils import DBPostProcess  # noqa: PLC0415 - a second to import: only when used
+
+    logging.getLogger("RapidOCR").setLevel(logging.CRITICAL)
+    return DBPostProcess(thresh=0.3, box_thresh=min_box_score, unclip_ratio=1.6, use_dilation=True)
+
+
+def _line_decoder(recogniser: Any, path: Path) -> "CTCLabelDecode":
+    from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode  # noqa: PLC0415
+
+    characters = recogniser.get_modelmeta().custom_metadata_map.get("character")
+    if characters is None:
+        raise EngineUnavailable(
+            f"text engine 'rapidocr': {path} carries no character list; "
+            "use the recognition model of the rapidocr wheel"
+        )
+    return CTCLabelDecode(character=characters.splitlines())
+
+
+def _shrink_to_area(rgb: Rgb, max_area_pixels: int) -> Rgb:
+    """Return `rgb` with sides that are multiples of 32, shrunk if its area is more than `max_area_pixels`."""
+    height, width = rgb.shape[:2]
+    scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
+    longest = max(1, max_area_pixels // DETECTION_STEP_PIXELS**2)
+    steps = [min(longest, max(1, round(side * scale / DETECTION_STEP_PIXELS))) for side in (width, height)]
+    size = (steps[0] * DETECTION_STEP_PIXELS, steps[1] * DETECTION_STEP_PIXELS)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, size, interpolation=how), dtype=np.uint8)
+
+
+def _network_input(rgb: Rgb, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `rgb` as the models want it: (1, 3, height, width) float32, channels B, G, R, normalised."""
+    scale, shift = 1 / (np.float32(255) * deviation), mean / deviation
+    planes = (rgb[:, :, ::-1] * scale - shift).transpose(2, 0, 1)
+    return np.ascontiguousarray(planes[None], dtype=np.float32)
+
+
+def _crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:
+    """Return the line under `quad` made upright, at the picture's own scale."""
+    edges = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
+    width, height = max(1, int(max(edges[0], edges[2]))), max(1, int(max(edges[1], edges[3])))
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
+    turn = cv2.getPerspectiveTransform(np.ascontiguousarray(quad, dtype=np.float32), corners)
+    line = cv2.warpPerspective(rgb, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.rot90(line) if height >= TALL_LINE_RATIO * width else np.asarray(line, dtype=np.uint8)
+
+
+def _fit_line(line: Rgb) -> Rgb:
+    """Return `line` 48 pixels high, its width padded with grey (the network's zero) to a multiple of 64."""
+    height, width = line.shape[:2]
+    fitted_width = min(MAX_LINE_WIDTH_PIXELS, max(1, math.ceil(LINE_HEIGHT_PIXELS * width / height)))
+    how = cv2.INTER_AREA if height > 2 * LINE_HEIGHT_PIXELS else cv2.INTER_LINEAR
+    fitted = cv2.resize(np.ascontiguousarray(line), (fitted_width, LINE_HEIGHT_PIXELS), interpolation=how)
+    padding = -fitted_width % LINE_STEP_PIXELS
+    return np.pad(fitted, ((0, 0), (0, padding), (0, 0)), constant_values=128)

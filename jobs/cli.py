@@ -1,0 +1,338 @@
+"""The command line. stdout is the answer, stderr is the talk; 0 done, 1 the job failed, 2 refused, 130 interrupted."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from filters.protocol import FilterError
+from jobs import output
+from manifests import storage
+from manifests.errors import CurateError, InputError, StageFailed
+from manifests.schema import Stage
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """Turns the errors raised on purpose into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StageFailed as e:
+            _complain(str(e))
+            ctx.exit(EXIT_FAILED)
+        except (CurateError, FilterError) as e:
+            _complain(str(e))
+            ctx.exit(EXIT_REFUSED)
+        except KeyboardInterrupt:
+            _complain("interrupted; the same command goes on from here")
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"curate: {text}", err=True)
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples(
+        "curate init > pipeline.yaml         # a commented pipeline file to edit",
+        "curate run pipeline.yaml --dry-run  # what it would do",
+        "curate run pipeline.yaml            # do it; run it again to resume",
+        "curate show out/chosen              # what came out and why",
+    ),
+)
+@click.version_option(package_name="curate")
+def main() -> None:
+    """Turn tars of web images into deduplicated, text-rich, trainer-ready shards."""
+
+
+def _job_options(command: F) -> F:
+    """Add the options every job takes."""
+    for option in reversed(
+        (
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="SECTION.NAME=VALUE",
+                help="Override one value of the configuration; may be repeated.",
+            ),
+            click.option("--master", metavar="URL", help="Spark master; local[*] unless submitted or configured."),
+            click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing."),
+            click.option(
+                "--restart",
+                is_flag=True,
+                help="Discard work of another configuration found at the output, instead of refusing.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+            click.option("--quiet", "-q", is_flag=True, help="No progress on stderr."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _stage_options(command: F) -> F:
+    """Add the options every single stage takes."""
+    for option in reversed(
+        (
+            click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest is committed."),
+            click.option(
+                "-c", "--config", "config_file", metavar="FILE", help="Pipeline file to take settings from."
+            ),
+        )
+    ):
+        command = option(command)
+    return _job_options(command)
+
+
+@main.command(
+    epilog=_examples(
+        "curate run pipeline.yaml",
+        "curate run pipeline.yaml --set score.engine=rapidocr --set choose.target_fraction=0.013",
+        "curate run pipeline.yaml --dry-run --json",
+    )
+)
+@click.argument("pipeline", metavar="PIPELINE.YAML")
+@_job_options
+def run(pipeline: str, overrides: Sequence[str], **flags: Any) -> None:
+    """Run the whole pipeline: scan, dedupe, score, choose, shard. Run it again to resume."""
+    from curation.config import load_config  # noqa: PLC0415 - `curate show` needs none of it
+    from jobs import pipeline as pipelines  # noqa: PLC0415
+
+    config = load_config(pipeline, [*overrides, *_master(flags)])
+    storage.configure(config.storage)
+    if flags["dry_run"]:
+        places = {
+            s: (
+                pipelines.place_of(config, pipelines.READS[s]) if s in pipelines.READS else None,
+                pipelines.place_of(config, s),
+            )
+            for s in Stage
+        }
+        pipelines.check_ahead(config)
+        output.print_outlook(
+            pipelines.outlook(config, list(Stage), places, restart=flags["restart"]), as_json=flags["as_json"]
+        )
+        return
+    _run(config, flags, lambda ctx: pipelines.run(config, ctx))
+
+
+def _master(flags: dict[str, Any]) -> list[str]:
+    return [f"spark.master={flags['master']}"] if flags["master"] else []
+
+
+def _run(config: Any, flags: dict[str, Any], do: Callable[[Any], Any]) -> None:
+    from jobs.progress import Reporter  # noqa: PLC0415
+    from jobs.stage import context  # noqa: PLC0415
+
+    reporter = Reporter(quiet=flags["quiet"] or (flags["as_json"] and not sys.stderr.isatty()))
+    with context(config, reporter=reporter, restart=flags["restart"]) as ctx:
+        manifest = do(ctx)
+    output.print_done(manifest, as_json=flags["as_json"])
+
+
+def _run_stage(
+    stage: Stage, source: str | None, patterns: Sequence[str], settings: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    """Run one stage from its command's arguments; settings given as options win over the file and --set."""
+    from curation.config import load_config  # noqa: PLC0415
+    from jobs import pipeline as pipelines  # noqa: PLC0415
+
+    given = {name: value for name, value in settings.items() if value not in (None, ())}
+    last = {"input": list(patterns) or [source], "output": flags["output"], stage.value: given}
+    config = load_config(flags["config_file"], [*flags["overrides"], *_master(flags)], last=last)
+    storage.configure(config.storage)
+    if flags["dry_run"]:
+        places = {stage: (source, flags["output"])}
+        found = pipelines.outlook(config, [stage], places, restart=flags["restart"])
+        output.print_outlook(found, as_json=flags["as_json"])
+        return
+    _run(config, flags, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+
+
+@main.command(
+    epilog=_examples(
+        "curate scan 'data/{00000..00999}.tar' -o scan/",
+        "curate scan 's3://bucket/*.tar' @more.txt -o s3://bucket/scan --master spark://host:7077",
+        "curate scan photos/ -o scan/ --dry-run",
+    )
+)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--tars-per-unit", type=int, help="Source tars one task reads, and one part holds.")
+@click.option("--max-broken-tars", type=int, help="Tars that may be unreadable before the scan fails.")
+@_stage_options
+def scan(inputs: tuple[str, ...], tars_per_unit: int | None, max_broken_tars: int | None, **flags: Any) -> None:
+    """Locate, decode and measure every sample of INPUT, once.
+
+    INPUT is a tar, a folder of images, a glob, a brace pattern or @LIST.TXT, on any fsspec URI.
+    """
+    _run_stage(Stage.SCAN, None, inputs, {"tars_per_unit": tars_per_unit, "max_broken_tars": max_broken_tars}, flags)
+
+
+@main.command(
+    epilog=_examples(
+        "curate dedupe scan/ -o deduped/",
+        "curate dedupe scan/ -o deduped/ --max-distance 24",
+        "curate dedupe scan/ -o deduped/ --set dedupe.near=false",
+    )
+)
+@click.argument("manifest")
+@click.option("--max-distance", type=int, help="Largest PDQ distance of near copies, in bits of 256.")
+@_stage_options
+def dedupe(manifest: str, max_distance: int | None, **flags: Any) -> None:
+    """Find exact and near copies over a whole scan, and one representative of each cluster."""
+    _run_stage(Stage.DEDUPE, manifest, (), {"max_distance": max_distance}, flags)
+
+
+@main.command(
+    epilog=_examples(
+        "curate score deduped/ -o scored/",
+        "curate score deduped/ -o scored/ --engine my_package.my_module:MyEngine",
+    )
+)
+@click.argument("manifest")
+@click.option("--engine", help="rapidocr, or your own as package.module:Class.")
+@_stage_options
+def score(manifest: str, engine: str | None, **flags: Any) -> None:
+    """Measure text on the survivors of dedupe, each read by byte range."""
+    _run_stage(Stage.SCORE, manifest, (), {"engine": engine}, flags)
+
+
+@main.command(
+    epilog=_examples(
+        "curate choose scored/ -o chosen/ --keep heavy",
+        "curate choose scored/ -o chosen/ --keep all --target-fraction 0.013",
+        "curate choose scored/ -o chosen/ --where 'large=width * height >= 65536'",
+    )
+)
+@click.argument("manifest")
+@click.option("--keep", type=click.Choice(["heavy", "light", "all"]), help="The least text_class that is kept.")
+@click.option("--target-fraction", type=float, help="Keep this share of all rows, best text_score first.")
+@click.option("--target-count", type=int, help="Keep this many rows, best text_score first.")
+@click.option("--min-side", type=int, help="Shortest side kept, in pixels.")
+@click.option("--max-aspect", type=float, help="Longest by shortest side, at most.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="NAME=SQL",
+    help="Own rule: a SQL expression over the columns that must be true; may be repeated.",
+)
+@_stage_options
+def choose(manifest: str, where: tuple[str, ...], overrides: tuple[str, ...], **flags: Any) -> None:
+    """Turn measurements into keep or a drop_reason. No image is read: rerun it with other thresholds."""
+    names = ("keep", "target_fraction", "target_count", "min_side", "max_aspect")
+    settings: dict[str, Any] = {name: flags.pop(name) for name in names}
+    if where:
+        settings["where"] = dict(_named(w) for w in where)
+    _run_stage(Stage.CHOOSE, manifest, (), settings, {**flags, "overrides": overrides})
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, expression = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise InputError(f"--where {text}: write NAME=SQL, for example large='width >= 512'")
+    return name, expression
+
+
+@main.command(
+    epilog=_examples(
+        "curate shard chosen/ -o shards/ --samples-per-shard 5000",
+        "curate shard chosen/ -o s3://bucket/shards --target-shard-bytes 1000000000",
+    )
+)
+@click.argument("manifest")
+@click.option("--samples-per-shard", type=int, help="Samples in a tar.")
+@click.option("--target-shard-bytes", type=int, help="Image bytes in a tar, about, instead of a count.")
+@click.option("--salt", help="Names the global shuffle; another salt, another order.")
+@_stage_options
+def shard(
+    manifest: str,
+    samples_per_shard: int | None,
+    target_shard_bytes: int | None,
+    salt: str | None,
+    **flags: Any,
+) -> None:
+    """Write the kept images, byte for byte, as shuffled reproducible webdataset tars."""
+    _run_stage(
+        Stage.SHARD,
+        manifest,
+        (),
+        {"samples_per_shard": samples_per_shard, "target_shard_bytes": target_shard_bytes, "salt": salt},
+        flags,
+    )
+
+
+@main.command(
+    epilog=_examples(
+        "curate show out/chosen", "curate show s3://bucket/scan --rows 20", "curate show out/shards --json"
+    )
+)
+@click.argument("manifest")
+@click.option("--rows", "row_count", default=5, show_default=True, help="Rows to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest's facts as JSON.")
+def show(manifest: str, row_count: int, as_json: bool) -> None:
+    """Print what a manifest holds: where it comes from, its funnel, its columns and a few rows."""
+    from manifests.store import open_manifest  # noqa: PLC0415
+
+    output.print_manifest(open_manifest(manifest), rows=row_count, as_json=as_json)
+
+
+@main.command(
+    epilog=_examples(
+        "curate doctor", "curate doctor --storage s3://bucket/out --engine rapidocr", "curate doctor --json"
+    )
+)
+@click.option("--engine", default="rapidocr", show_default=True, help="Text engine to try.")
+@click.option("--storage", "places", multiple=True, metavar="URI", help="Folder to try to write and read.")
+@click.option("--master", metavar="URL", help="Spark master to start a worker on.")
+@click.option("--no-spark", is_flag=True, help="Do not start Spark.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+def doctor(engine: str, places: tuple[str, ...], master: str | None, no_spark: bool, as_json: bool) -> None:
+    """Check Java, Python workers, engine and models, storage and free disk, and say how to mend each."""
+    from jobs.doctor import checks  # noqa: PLC0415
+
+    found = checks(engine=engine, places=places, master=master, with_spark=not no_spark)
+    output.print_checks(found, as_json=as_json)
+    if not all(c.is_good for c in found):
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+@main.command(epilog=_examples("curate init > pipeline.yaml"))
+def init() -> None:
+    """Print a commented pipeline file to start from."""
+    from curation.config import template  # noqa: PLC0415
+
+    click.echo(template(), nl=False)
+
+
+@main.command(
+    epilog=_examples(
+        "curate package -o dist/",
+        "spark-submit --master spark://host:7077 --py-files dist/curate.zip dist/curate_submit.py run pipeline.yaml",
+    )
+)
+@click.option("-o", "--output", "folder", default="dist", show_default=True, help="Folder to write to.")
+def package(folder: str) -> None:
+    """Write curate.zip and curate_submit.py, for spark-submit to workers that do not have curate installed."""
+    from jobs.session import SUBMIT_SCRIPT, source_zip  # noqa: PLC0415
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, data in (("curate.zip", source_zip()), ("curate_submit.py", SUBMIT_SCRIPT.encode())):
+        (target / name).write_bytes(data)
+        click.echo(str(target / name))

@@ -1,0 +1,124 @@
+"""The whole pipeline, stage after stage, and what it did."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from curation.config import PipelineConfig
+from jobs.choose import choose, plan_choose
+from jobs.dedupe import dedupe, plan_dedupe
+from jobs.facts import Outlook
+from jobs.scan import plan_scan, scan
+from jobs.score import plan_score, score
+from jobs.shard import plan_shard, shard
+from jobs.stage import Context
+from jobs.units import Plan, inspect
+from manifests import storage
+from manifests.schema import Stage
+from manifests.store import Manifest, is_committed
+
+FOLDERS: Mapping[Stage, str] = {
+    Stage.SCAN: "scan",
+    Stage.DEDUPE: "deduped",
+    Stage.SCORE: "scored",
+    Stage.CHOOSE: "chosen",
+    Stage.SHARD: "shards",
+}
+READS: Mapping[Stage, Stage] = {
+    Stage.DEDUPE: Stage.SCAN,
+    Stage.SCORE: Stage.DEDUPE,
+    Stage.CHOOSE: Stage.SCORE,
+    Stage.SHARD: Stage.CHOOSE,
+}
+_LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] = {
+    Stage.DEDUPE: dedupe,
+    Stage.SCORE: score,
+    Stage.CHOOSE: choose,
+    Stage.SHARD: shard,
+}
+_PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
+    Stage.DEDUPE: plan_dedupe,
+    Stage.SCORE: plan_score,
+    Stage.CHOOSE: plan_choose,
+    Stage.SHARD: plan_shard,
+}
+
+
+def place_of(config: PipelineConfig, stage: Stage) -> str:
+    """Return where the pipeline commits the manifest of `stage`."""
+    return storage.join(storage.absolute(config.output), FOLDERS[stage])
+
+
+def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Manifest:
+    """Run one stage, reading the manifest at `source` (the scan reads the configured input)."""
+    if source is None:
+        return scan(config, output, ctx)
+    return _LATER[stage](config, source, output, ctx)
+
+
+def run(config: PipelineConfig, ctx: Context) -> Manifest:
+    """Run every stage that is not up to date and return the manifest of the shards.
+
+    Everything that can be refused beforehand is refused before the first stage starts.
+    """
+    plan_scan(config, place_of(config, Stage.SCAN))
+    check_ahead(config)
+    manifest = None
+    for stage in Stage:
+        source = place_of(config, READS[stage]) if stage in READS else None
+        manifest = run_one(config, stage, source, place_of(config, stage), ctx)
+    if manifest is None:
+        raise AssertionError("there are stages")
+    return manifest
+
+
+def check_ahead(config: PipelineConfig) -> None:
+    """Refuse, before any stage runs, what a later stage would refuse: its engine, its rules."""
+    from curation.rules import check_expressions  # noqa: PLC0415 - only a run needs DuckDB and an engine
+    from filters.protocol import load_engine  # noqa: PLC0415
+    from jobs.choose import rules_of  # noqa: PLC0415
+
+    check_expressions(rules_of(config.choose))
+    load_engine(config.score.engine, **config.score.engine_options)
+
+
+def outlook(
+    config: PipelineConfig,
+    stages: Sequence[Stage],
+    places: Mapping[Stage, tuple[str | None, str]],
+    *,
+    restart: bool,
+) -> list[Outlook]:
+    """Return what running `stages` would do, without writing anything or starting Spark.
+
+    A stage whose parent is not committed yet, or will be made anew, cannot be planned: its outlook says so.
+    """
+    found: list[Outlook] = []
+    waits_for: Stage | None = None
+    for stage in stages:
+        source, output = places[stage]
+        if waits_for is not None or (source is not None and not is_committed(source)):
+            reason = waits_for or READS[stage]
+            found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
+            continue
+        plan = plan_scan(config, output) if source is None else _PLANS[stage](config, source, output)
+        found.append(_outlook(plan, restart=restart))
+        if found[-1].state != "up to date":
+            waits_for = stage
+    return found
+
+
+def _outlook(plan: Plan, *, restart: bool) -> Outlook:
+    sized = [u.bytes for u in plan.units if u.bytes is not None]
+    facts: dict[str, Any] = {
+        "stage": plan.stage,
+        "output": plan.output,
+        "units": len(plan.units),
+        "bytes": sum(sized) if sized else None,
+    }
+    state = inspect(plan, restart=restart)
+    if state.manifest is not None:
+        return Outlook(**facts, state="up to date", units_done=len(plan.units))
+    done = len(plan.units) - len(state.todo)
+    return Outlook(
+        **facts, state="resume" if done else "run", units_done=done, detail="; ".join(state.notices) or None
+    )

@@ -1,0 +1,249 @@
+"""The scan: every sample becomes one row; a unit is a few tars, or a slice of a folder.
+
+After the units, keys that several sources declared are told apart: the first sample keeps the key, by the source's
+name, so that the answer depends neither on the order of the input nor on its place.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from curation.config import PipelineConfig, ScanConfig
+from curation.images import DecodeLimits
+from curation.keys import collided_key
+from curation.records import SCAN_SCHEMA, Measures, Origin, measure, rows, software
+from curation.sidecars import read_folder, sibling_states, sibling_table
+from curation.sources import Source, expand, list_folder
+from curation.tars import read_tar
+from jobs import tables
+from jobs.parts import receipt_of
+from jobs.stage import Context, run_stage
+from jobs.units import Plan, Task, Unit, note_failure, prepare_worker, unit_fingerprint
+from manifests import storage
+from manifests.digest import relative_sources
+from manifests.errors import BrokenSource, StageFailed
+from manifests.parts import Receipt, read_receipts, set_receipt_aside, write_part, write_receipt
+from manifests.schema import Stage
+from manifests.store import Manifest, lanes_of, read_batches
+
+LOCATED = ("key", "source", "member", "offset")
+
+
+def plan_scan(config: PipelineConfig, output: str) -> Plan:
+    """Return the plan of a scan of the configured input. Lists the storage, reads no image.
+
+    Raises InputError when an input is missing, compressed, or carries credentials.
+    """
+    sources = expand(config.input)
+    settings = {k: v for k, v in config.scan.model_dump().items() if k in ("max_image_bytes", "max_image_pixels")}
+    versions = software()
+    units = []
+    for i, inputs in enumerate(_group(sources, config.scan)):
+        units.append(
+            Unit(
+                name=f"part-{i:05d}",
+                inputs={"sources": inputs},
+                fingerprint=unit_fingerprint(Stage.SCAN, settings, versions, {"sources": inputs}),
+                bytes=sum(each["bytes"] for each in inputs),
+            )
+        )
+    return Plan(
+        stage=Stage.SCAN,
+        output=storage.absolute(output),
+        config=settings,
+        software=versions,
+        inputs={"sources": {s.uri: s.etag for s in sources}},
+        parents=[],
+        roots=sorted({s.root for s in sources}),
+        funnel=[],
+        units=units,
+        options=config.storage,
+    )
+
+
+def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[str, Any]]]:
+    """Yield what each unit reads: up to `tars_per_unit` tars, or up to `files_per_unit` images of one folder."""
+    tars = [s for s in sources if not s.is_folder]
+    tables_beside = sibling_states([s.uri for s in tars])
+    for first in range(0, len(tars), config.tars_per_unit):
+        yield [
+            {
+                "uri": s.uri,
+                "name": s.name,
+                "state": s.etag,
+                "bytes": s.size_bytes,
+                "table": tables_beside.get(s.uri),
+            }
+            for s in tars[first : first + config.tars_per_unit]
+        ]
+    for folder in (s for s in sources if s.is_folder):
+        images = list_folder(folder)
+        for first in range(0, len(images), config.files_per_unit):
+            some = images[first : first + config.files_per_unit]
+            size = sum(size_bytes for _, size_bytes in some)
+            names = [name for name, _ in some]
+            yield [{"uri": folder.uri, "name": folder.name, "state": folder.etag, "bytes": size, "images": names}]
+
+
+def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
+    """Scan the configured input into the manifest at `output` and return it."""
+    plan = plan_scan(config, output)
+
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
+        perform = functools.partial(scan_unit, output=plan.output, limits=limits, roots=tuple(plan.roots))
+        tables.map_units(spark, todo, Task(output=plan.output, options=plan.options, perform=perform))
+        _check_broken(plan, config.scan.max_broken_tars, ctx)
+        make_keys_unique(spark, plan)
+
+    return run_stage(plan, work, ctx)
+
+
+def scan_unit(unit: Unit, *, output: str, limits: DecodeLimits, roots: Sequence[str]) -> Receipt:
+    """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out."""
+    broken: dict[str, str] = {}
+    facts: dict[str, int] = {}
+    batches = _unit_rows(unit, limits, broken, facts)
+    part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
+    return receipt_of(unit, part, broken_sources=broken, facts=facts)
+
+
+def _unit_rows(
+    unit: Unit, limits: DecodeLimits, broken: dict[str, str], facts: dict[str, int]
+) -> Iterator[pa.RecordBatch]:
+    on_image: Callable[[bytes], Measures] = functools.partial(measure, limits=limits)
+    for source in unit.inputs["sources"]:
+        uri: str = source["uri"]
+        if uri.endswith("/"):
+            samples = read_folder(uri, source["images"], limits.max_bytes, on_image)
+            yield from rows(samples, Origin(uri=uri, name=source["name"], table={}))
+            continue
+        try:
+            with storage.open_input(uri) as stream:
+                contents = read_tar(stream, source=uri, max_image_bytes=limits.max_bytes, on_image=on_image)
+            table = sibling_table(uri) if source["table"] else {}
+        except BrokenSource as e:
+            broken[uri] = str(e)
+            continue
+        for name in ("directories", "other_members", "unused_sidecars"):
+            facts[name] = facts.get(name, 0) + getattr(contents, name)
+        yield from rows(contents.samples(), Origin(uri=uri, name=source["name"], table=table))
+
+
+def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
+    receipts = read_receipts(plan.output)
+    broken = {s: why for r in receipts.values() for s, why in r.broken_sources.items()}
+    if len(broken) > allowed:
+        shown = "\n".join(f"  {why}" for _, why in sorted(broken.items())[:10])
+        raise StageFailed(
+            f"scan: {len(broken)} broken tars, {allowed} allowed\n{shown}\n"
+            "Restore them and run the same command, or leave them out with --set "
+            f"scan.max_broken_tars={len(broken)}; all other units are kept."
+        )
+    for why in broken.values():
+        ctx.reporter.say(f"scan: left out: {why}")
+
+
+# --- keys that several sources declared
+
+
+def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
+    """Give every sample but the first of those that share a key another one, in the parts that hold them.
+
+    A key's first sample is the one whose source comes first by name. Repeating this changes nothing.
+    """
+    reader = _LocationReader(plan)
+    schema = pa.schema(
+        [("key", pa.string()), ("root", pa.int32()), ("name", pa.string()), ("member", pa.string())]
+        + [("offset", pa.int64()), ("source", pa.string()), (tables.PART, pa.string())]
+    )
+    located = tables.read_parts(spark, plan.output, [u.part for u in plan.units], reader, schema)
+    shared = located.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
+    order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
+    later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
+    later.groupBy(tables.PART).applyInArrow(tables.grouped(_Rekey(plan).rewrite), "unit string, rows long").collect()
+
+
+class _LocationReader:
+    """Reads where the samples of each part lie, their sources as (root number, name below it)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        prepare_worker(self.options)
+        for batch in batches:
+            for part in batch.column(tables.PART).to_pylist():
+                for found in read_batches(storage.join(self.output, part), LOCATED):
+                    yield self._located(found, part)
+
+    def _located(self, found: pa.RecordBatch, part: str) -> pa.RecordBatch:
+        source = found.column("source")
+        names = relative_sources(source, self.roots)
+        lengths = pc.subtract(pc.utf8_length(source), pc.utf8_length(names))
+        roots = {r.rstrip("/") + "/": i for i, r in enumerate(self.roots)}
+        numbers = [roots[uri[:n]] for uri, n in zip(source.to_pylist(), lengths.to_pylist(), strict=True)]
+        return pa.RecordBatch.from_pydict(
+            {
+                "key": found.column("key"),
+                "root": pa.array(numbers, pa.int32()),
+                "name": names,
+                "member": found.column("member"),
+                "offset": found.column("offset"),
+                "source": source,
+                tables.PART: pa.array([part] * found.num_rows, pa.string()),
+            }
+        )
+
+
+class _Rekey:
+    """Rewrites one part with the new keys of the samples in a table of locations; the applyInArrow side."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
+
+    def rewrite(self, table: pa.Table) -> pa.Table:
+        """Rewrite the part of the rows in `table`; return its unit and how many keys changed."""
+        prepare_worker(self.options)
+        part = table.column(tables.PART)[0].as_py()
+        unit = part.removesuffix(".parquet")
+        new = {
+            (r["source"], r["member"], r["offset"]): collided_key(
+                r["key"], root=r["root"], source_name=r["name"], member=r["member"], offset=r["offset"]
+            )
+            for r in table.to_pylist()
+        }
+        try:
+            self._rewrite(unit, part, new)
+        except Exception as e:
+            note_failure(self.output, unit, e)
+            raise
+        return pa.table({"unit": [unit], "rows": pa.array([len(new)], pa.int64())})
+
+    def _rewrite(self, unit: str, part: str, new: Mapping[tuple[str, str, int], str]) -> None:
+        uri = storage.join(self.output, part)
+        receipt = set_receipt_aside(self.output, unit)  # a kill from here on makes the unit be scanned again
+        changed = (_with_keys(batch, new) for batch in read_batches(uri))
+        written = write_part(uri, changed, SCAN_SCHEMA, roots=self.roots)
+        write_receipt(
+            self.output,
+            replace(
+                receipt,
+                bytes=written.bytes,
+                sha256=written.sha256,
+                lanes=lanes_of(written.lanes.tolist()),
+                facts={**receipt.facts, "keys_told_apart": len(new)},
+            ),
+        )
+
+
+def _with_keys(batch: pa.RecordBatch, new: Mapping[tuple[str, str, int], str]) -> pa.RecordBatch:
+    places = zip(*(batch.column(name).to_pylist() for name in LOCATED), strict=True)
+    keys = [new.get((source, member, offset), key) for key, source, member, offset in places]
+    return batch.set_column(0, "key", pa.array(keys, pa.string()))

@@ -1,0 +1,131 @@
+"""One Spark session, the same way in local mode, under spark-submit, on a cluster and over Spark Connect."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from curation.config import SparkConfig
+from manifests.errors import InputError
+
+PACKAGES = ("curation", "filters", "jobs", "manifests")
+MIN_JAVA = 17
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
+
+
+def java_version() -> int | None:
+    """Return the major version of the Java that Spark would start, or None when there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
+    if java is None:
+        return None
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    return int(found.group(1)) if found else None
+
+
+def require_java() -> None:
+    """Raise InputError, saying what to install, unless Java 17 or newer is there."""
+    version = java_version()
+    if version is None or version < MIN_JAVA:
+        found = "no Java was found" if version is None else f"Java {version} was found"
+        raise InputError(
+            f"Spark needs Java {MIN_JAVA} or newer, {found}. Install one (Debian: apt-get install "
+            "openjdk-17-jre-headless) or set JAVA_HOME, then try again; `curate doctor` checks it"
+        )
+
+
+def source_zip() -> bytes:
+    """Return the project's own packages as a zip, byte-reproducible, that workers can import from."""
+    top = Path(__file__).resolve().parent.parent
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in PACKAGES:
+            for path in sorted((top / package).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    entry = zipfile.ZipInfo(path.relative_to(top).as_posix())
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+SUBMIT_SCRIPT = '''"""Entry point for spark-submit; curate.zip goes along with --py-files."""
+
+from jobs.cli import main
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def local_master(master: str) -> str:
+    """Return a local master that retries failed tasks as clusters do; others are left as they are."""
+    match = _LOCAL.match(master)
+    return f"local[{match.group(1) or 1},4]" if match else master
+
+
+def start(config: SparkConfig, *, name: str) -> SparkSession:
+    """Return the Spark session, the submitted one where there is one.
+
+    Raises InputError when Java is missing.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    remote = os.environ.get("SPARK_REMOTE") or config.conf.get("spark.remote")
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    if not remote:
+        require_java()
+        for key, value in _defaults(config, submitted=submitted).items():
+            builder = builder.config(key, value)
+    for key, value in config.conf.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    if remote or not spark.conf.get("spark.master", "local").startswith("local"):
+        send_sources(spark)
+    return spark
+
+
+def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
+    master = config.master or (None if submitted else "local[*]")
+    settings = {
+        "spark.log.level": "ERROR",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.adaptive.enabled": "true",
+        "spark.python.worker.reuse": "true",
+    }
+    for variable in ONE_THREAD:
+        settings[f"spark.executorEnv.{variable}"] = "1"
+    if master is None:
+        return settings
+    settings["spark.master"] = local_master(master)
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        settings |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.memory": "2g",
+            "spark.log.level": "FATAL",
+            "spark.sql.shuffle.partitions": "8",
+        }
+    return settings
+
+
+def send_sources(spark: SparkSession) -> None:
+    """Give the project's packages to workers that do not have it installed."""
+    if not Path(__file__).is_file():
+        return  # running from a zip that spark-submit sent to the workers already
+    folder = Path(tempfile.mkdtemp(prefix="curate-"))
+    path = folder / "curate.zip"
+    path.write_bytes(source_zip())
+    spark.addArtifacts(str(path), pyfile=True)

@@ -1,0 +1,161 @@
+"""How every stage runs: look at what is there, do the units that are left, commit when all are done."""
+
+import contextlib
+import datetime
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from curation.config import PipelineConfig, SparkConfig
+from jobs import session
+from jobs.progress import Reporter
+from jobs.units import Plan, State, Unit, begin, read_failures
+from manifests import storage
+from manifests.errors import CurateError, StageFailed
+from manifests.parts import Receipt, read_receipts
+from manifests.schema import Stage
+from manifests.store import Manifest, Parent, Provenance, commit, open_manifest
+
+
+@dataclass(kw_only=True)
+class Context:
+    """What stages share in one command: where Spark is, how to report, and whether to start over."""
+
+    spark_config: SparkConfig = SparkConfig()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reporter: Reporter = field(default_factory=Reporter)
+    restart: bool = False
+    _spark: SparkSession | None = None
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, started when first needed: a run with nothing to do never starts Spark."""
+        if self._spark is None:
+            self._spark = session.start(self.spark_config, name="curate")
+        return self._spark
+
+    def close(self) -> None:
+        """Stop the session if this context started one."""
+        if self._spark is not None:
+            self._spark.stop()
+            self._spark = None
+
+
+@contextlib.contextmanager
+def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[Context]:
+    """Yield a Context whose session is stopped at the end."""
+    spark_config = config.spark if config else SparkConfig()
+    made = Context(spark_config=spark_config, options=config.storage if config else {}, **settings)
+    storage.configure(made.options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+Work = Callable[[SparkSession, Plan, Sequence[Unit]], None]
+
+
+def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
+    """Bring `plan` to its commit and return the manifest; does only what is left to do.
+
+    Raises RunChanged when other work lies at the output, StageFailed when units cannot be done. Whatever was
+    finished stays, and the same call goes on from there.
+    """
+    state = begin(plan, restart=ctx.restart)
+    for notice in state.notices:
+        ctx.reporter.say(f"{plan.stage}: {notice}")
+    if state.manifest is not None:
+        ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
+        return state.manifest
+    spark = ctx.spark
+    with ctx.reporter.watch(plan, state):
+        try:
+            work(spark, plan, state.todo)
+        except CurateError:
+            raise
+        except Exception as e:
+            raise StageFailed(explain_failure(plan, e)) from e
+    return _finish(plan, state)
+
+
+def explain_failure(plan: Plan, error: Exception) -> str:
+    """Return which units failed and why, as the workers noted it."""
+    done = read_receipts(plan.output)
+    failures = {u: why for u, why in read_failures(plan.output).items() if u not in done}
+    lines = [f"  {unit}: {why}" for unit, why in list(failures.items())[:5]]
+    if len(failures) > len(lines):
+        lines.append(f"  … and {len(failures) - len(lines)} more")
+    if not lines:
+        told = str(error).strip().splitlines()
+        python = [line for line in told if re.match(r"^[\w.]*(Error|Exception|Exit)\b", line)]
+        lines = ["  " + line for line in python[-1:] or told[:3]]
+    return (
+        f"{plan.stage}: {len(plan.units) - len(done)} of {len(plan.units)} units are not done\n"
+        + "\n".join(lines)
+        + "\nWhat was finished is kept; mend the cause and run the same command to go on. "
+        "Spark's own log is shown with --set spark.conf.spark.log.level=WARN"
+    )
+
+
+def _finish(plan: Plan, state: State) -> Manifest:
+    wanted = {u.name: u for u in plan.units}
+    receipts: dict[str, Receipt] = {
+        n: r for n, r in read_receipts(plan.output).items() if n in wanted and r.fingerprint == wanted[n].fingerprint
+    }
+    missing = sorted(set(wanted) - set(receipts))
+    if missing:
+        raise StageFailed(
+            f"{plan.stage}: {len(missing)} of {len(wanted)} units left no receipt ({', '.join(missing[:5])} …); "
+            "run the same command to go on"
+        )
+    _sweep(plan, receipts)
+    about = Provenance(
+        stage=plan.stage,
+        fingerprint=plan.fingerprint,
+        config=plan.config,
+        software=plan.software,
+        inputs=plan.inputs,
+        parents=plan.parents,
+        roots=plan.roots,
+        funnel=plan.funnel,
+    )
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return commit(plan.output, list(receipts.values()), about, created=now)
+
+
+def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
+    """Remove what killed attempts and earlier unit plans left beside the parts: no receipt names it."""
+    named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
+    for name in storage.list_names(plan.output):
+        if name not in named and not name.startswith("_"):
+            storage.remove(storage.join(plan.output, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What a stage takes over from the manifest it reads."""
+
+    manifest: Manifest
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    funnel: Sequence[Mapping[str, Any]]
+
+
+def read_parent(uri: str, wanted: Stage) -> Lineage:
+    """Return the committed manifest of stage `wanted` at `uri`, and what follows from it.
+
+    Raises ManifestError when it is missing or unfinished, InputError when it is of another stage.
+    """
+    manifest = open_manifest(uri)
+    if manifest.stage is not wanted:
+        raise storage.InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
+    return Lineage(
+        manifest=manifest,
+        parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],
+        roots=manifest.roots,
+        funnel=manifest.funnel,
+    )

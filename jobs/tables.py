@@ -1,0 +1,112 @@
+"""Manifests as Spark DataFrames, read part by part through fsspec, so that Spark needs no storage jars."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.units import Task, Unit, prepare_worker
+from manifests import storage
+from manifests.store import Manifest, read_batches
+
+PART = "part"
+_DDL = {
+    pa.string(): "string",
+    pa.int64(): "long",
+    pa.int32(): "int",
+    pa.int8(): "tinyint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.binary(): "binary",
+    pa.binary(32): "binary",
+}
+
+Transform = Callable[[pa.Table], pa.Table]
+
+
+def ddl(schema: pa.Schema) -> str:
+    """Return the Spark schema of Arrow `schema`."""
+    return ", ".join(f"`{f.name}` {_DDL[f.type]}" for f in schema)
+
+
+def for_spark(table: pa.Table) -> pa.Table:
+    """Return `table` with fixed-size binary columns as plain binary, which is what Spark knows."""
+    fields = [f.with_type(pa.binary()) if pa.types.is_fixed_size_binary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _PartReader:
+    folder: str
+    columns: Sequence[str]
+    options: Mapping[str, Mapping[str, Any]]
+    transform: Transform | None
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        prepare_worker(self.options)
+        for batch in batches:
+            for name in batch.column(PART).to_pylist():
+                for rows in read_batches(storage.join(self.folder, name), self.columns):
+                    table = for_spark(pa.Table.from_batches([rows]))
+                    table = table.append_column(PART, pa.array([name] * len(table), pa.string()))
+                    yield from (self.transform(table) if self.transform else table).to_batches()
+
+
+def read(
+    spark: SparkSession,
+    manifest: Manifest,
+    columns: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    transform: Transform | None = None,
+    schema: pa.Schema | None = None,
+) -> DataFrame:
+    """Return `columns` of `manifest` with the name of each row's part, a task a part.
+
+    `transform` is applied to each batch in the worker, and `schema` describes what it returns.
+    """
+    names = [p.name for p in manifest.parts]
+    return read_parts(
+        spark,
+        manifest.uri,
+        names,
+        _PartReader(folder=manifest.uri, columns=columns, options=options, transform=transform),
+        schema or pa.schema([*(manifest.schema.field(c) for c in columns), (PART, pa.string())]),
+    )
+
+
+def read_parts(
+    spark: SparkSession,
+    folder: str,
+    names: Sequence[str],
+    reader: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+) -> DataFrame:
+    """Return what `reader` yields for the parts `names`, a task a part."""
+    return one_task_each(spark, PART, names).select(PART).mapInArrow(reader, ddl(schema))
+
+
+def grouped(function: Transform) -> Transform:
+    """Return `function` as applyInArrow wants it: Spark looks at the code of a plain, annotated function."""
+
+    def apply(table: pa.Table) -> pa.Table:
+        return function(table)
+
+    return apply
+
+
+def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> DataFrame:
+    """Return a frame (`place`, `column`) whose every value is alone in its partition."""
+    rows = pa.table({"place": pa.array(range(len(values)), pa.int32()), column: pa.array(values, pa.string())})
+    return spark.createDataFrame(rows).repartitionById(max(1, len(values)), "place")
+
+
+def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
+    """Do all `units`, a Spark task each. Raises what Spark raises when one fails for good."""
+    if not units:
+        return
+    texts = [json.dumps(dataclasses.asdict(u)) for u in units]
+    one_task_each(spark, "unit", texts).mapInArrow(task, "unit string, rows long").collect()

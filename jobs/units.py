@@ -1,0 +1,250 @@
+"""Resumable units: one Spark task does one unit, writes its part, then its receipt; a rerun skips what still holds.
+
+Nothing here depends on which worker did a unit or how often: parts have deterministic names and bytes, so a retried,
+speculative or orphaned task can only write again what is already there.
+"""
+
+import dataclasses
+import json
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from curation.config import fingerprint
+from manifests import storage
+from manifests.errors import ManifestError, RunChanged
+from manifests.parts import WORK, Receipt, read_receipts, write_receipt
+from manifests.schema import Stage
+from manifests.store import Manifest, Parent, is_committed, open_manifest
+
+PLAN_FILE = "plan.json"
+FAILURES = "failures"
+RECEIPT_DDL = "unit string, rows long"
+RECEIPT_SCHEMA = pa.schema([("unit", pa.string()), ("rows", pa.int64())])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A piece of a stage's work. `inputs` is JSON-able; `fingerprint` covers them and the run's configuration."""
+
+    name: str
+    inputs: Mapping[str, Any]
+    fingerprint: str
+    rows: int | None = None
+    bytes: int | None = None
+
+    @property
+    def part(self) -> str:
+        """The name of the part this unit writes."""
+        return f"{self.name}.parquet"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a stage is about to do at `output`, known before any work.
+
+    Everything that decides the result is in `config`, `software` and `inputs`; `options` are storage arguments that
+    workers need and no manifest holds.
+    """
+
+    stage: Stage
+    output: str
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    funnel: Sequence[Mapping[str, Any]]
+    units: Sequence[Unit]
+    options: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Binds a committed manifest to everything that decided its rows."""
+        return fingerprint(self.stage, self.config, self.software, self.inputs)
+
+    def to_json(self) -> bytes:
+        """Return what a later run compares itself with."""
+        fields = {
+            "stage": self.stage,
+            "config": self.config,
+            "software": self.software,
+            "inputs": self.inputs,
+        }
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
+
+
+def unit_fingerprint(
+    stage: Stage, config: Mapping[str, Any], software: Mapping[str, str], inputs: Mapping[str, Any]
+) -> str:
+    """Return what a unit's receipt must carry to be valid: all that decides the unit's rows."""
+    return fingerprint(stage, config, software, inputs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class State:
+    """What was found at the output of a plan: a finished manifest, or the receipts that still hold."""
+
+    manifest: Manifest | None
+    receipts: Mapping[str, Receipt]
+    todo: Sequence[Unit]
+    notices: Sequence[str]
+
+
+def inspect(plan: Plan, *, restart: bool = False) -> State:
+    """Return what is left to do. Writes nothing.
+
+    Raises RunChanged, naming what changed, when work of another configuration lies there and `restart` is not set.
+    A changed input does not raise while the run is unfinished: its units are done again, and a notice names it.
+    """
+    if is_committed(plan.output):
+        manifest = open_manifest(plan.output)
+        if manifest.fingerprint == plan.fingerprint:
+            return State(manifest=manifest, receipts={}, todo=[], notices=[])
+        if not restart:
+            raise RunChanged(_changed(plan, dataclasses.asdict(manifest), "was committed"))
+        return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
+    notices = []
+    before = _read_plan(plan.output)
+    if before is not None:
+        differs = _differences({k: before.get(k) for k in ("stage", "config", "software")}, _own(plan))
+        if differs and not restart:
+            raise RunChanged(_changed(plan, before, "holds unfinished work"))
+        if differs:
+            return State(
+                manifest=None, receipts={}, todo=plan.units, notices=["unfinished work discarded (--restart)"]
+            )
+        notices = [f"input changed: {line}" for line in _differences(before.get("inputs"), plan.inputs)]
+    receipts = read_receipts(plan.output)
+    names = {u.name: u for u in plan.units}
+    valid = {n: r for n, r in receipts.items() if n in names and _holds(r, names[n])}
+    todo = [u for u in plan.units if u.name not in valid]
+    if valid:
+        notices.append(f"resuming: {len(valid)} of {len(plan.units)} units are done")
+    return State(manifest=None, receipts=valid, todo=todo, notices=notices)
+
+
+def _holds(receipt: Receipt, unit: Unit) -> bool:
+    return receipt.fingerprint == unit.fingerprint and not receipt.broken_sources
+
+
+def _own(plan: Plan) -> dict[str, Any]:
+    fields = json.loads(plan.to_json())
+    return {k: fields[k] for k in ("stage", "config", "software")}
+
+
+def _read_plan(output: str) -> dict[str, Any] | None:
+    uri = storage.join(output, WORK, PLAN_FILE)
+    try:
+        found = json.loads(storage.read_bytes(uri))
+    except FileNotFoundError:
+        return None
+    except ValueError as e:
+        raise ManifestError(f"{uri}: not JSON ({e}); use --restart to discard the unfinished work") from e
+    return found if isinstance(found, dict) else None
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in sorted(set(old) | set(new))
+            for line in _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if old == new else [f"{name}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
+    old = {k: before.get(k) for k in ("config", "software", "inputs")}
+    new = {k: v for k, v in json.loads(plan.to_json()).items() if k != "stage"}
+    lines = _differences(json.loads(json.dumps(old, default=str)), new) or ["stage"]
+    shown = "\n".join(f"  {line}" for line in lines[:10]) + (f"\n  … and {len(lines) - 10} more" * (len(lines) > 10))
+    return (
+        f"{plan.output}: {what} under another configuration or input; nothing was mixed.\n{shown}\n"
+        "Put it back, name another output, or use --restart to discard what is there."
+    )
+
+
+def begin(plan: Plan, *, restart: bool = False) -> State:
+    """Make the output ready for work and return what is left to do. Raises as `inspect` does."""
+    state = inspect(plan, restart=restart)
+    if state.manifest is not None:
+        storage.remove(storage.join(plan.output, WORK))
+        return state
+    if restart and not state.receipts:
+        discard(plan.output)
+    storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
+    storage.remove(storage.join(plan.output, WORK, FAILURES))
+    return state
+
+
+def discard(output: str) -> None:
+    """Remove a manifest, its commit first, so that a kill half-way leaves no commit without its parts."""
+    storage.remove(storage.join(output, "_manifest.json"))
+    storage.remove(output)
+
+
+Perform = Callable[[Unit], Receipt]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be written."""
+
+    output: str
+    options: Mapping[str, Mapping[str, Any]]
+    perform: Perform
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Do each unit (a JSON text in column `unit`) that has no valid receipt yet; the mapInArrow side."""
+        prepare_worker(self.options)
+        for batch in batches:
+            for text in batch.column("unit").to_pylist():
+                unit = Unit(**json.loads(text))
+                receipt = self.once(unit, lambda unit=unit: self.perform(unit))
+                yield pa.RecordBatch.from_pydict({"unit": [unit.name], "rows": [receipt.rows]}, RECEIPT_SCHEMA)
+
+    def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
+        """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
+        started = time.process_time()
+        try:
+            receipt = do()
+        except Exception as e:
+            note_failure(self.output, unit.name, e)
+            raise
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        receipt = dataclasses.replace(
+            receipt, seconds=round(time.process_time() - started, 6), peak_memory_bytes=peak
+        )
+        write_receipt(self.output, receipt)
+        return receipt
+
+
+def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give this worker its storage arguments, and one thread: Spark runs a worker a core."""
+    import cv2  # noqa: PLC0415 - workers alone need it, and drivers start faster without
+
+    storage.configure(options)
+    cv2.setNumThreads(1)
+    pa.set_cpu_count(1)
+
+
+def note_failure(output: str, unit: str, error: Exception) -> None:
+    """Leave the reason of a failed unit where the driver finds it, whatever becomes of the worker's own log."""
+    text = f"{type(error).__name__}: {error}"
+    storage.write_bytes(storage.join(output, WORK, FAILURES, f"{unit}.txt"), text.encode())
+
+
+def read_failures(output: str) -> dict[str, str]:
+    """Return unit → reason of the units that failed in the run at `output`."""
+    folder = storage.join(output, WORK, FAILURES)
+    names = [n for n in storage.list_names(folder) if n.endswith(".txt")]
+    return {n[:-4]: data.decode(errors="replace") for n, data in sorted(storage.read_many(folder, names).items())}

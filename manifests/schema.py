@@ -1,0 +1,113 @@
+"""The columns of a manifest, declared once. A stage adds columns and never renames one."""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+FORMAT_VERSION = 1
+
+
+class Status(StrEnum):
+    """What became of a sample when it was read and decoded."""
+
+    OK = "ok"
+    """The whole image was decoded."""
+    TRUNCATED = "truncated"
+    """Damaged or ending early; what could be decoded was measured."""
+    UNDECODABLE = "undecodable"
+    """Not an image, or a corrupt one."""
+    UNSUPPORTED = "unsupported"
+    """An image in a form that is not read: its format, a link, a sparse tar member."""
+    TOO_LARGE = "too_large"
+    """More bytes or declared pixels than the limits allow; not decoded."""
+    EMPTY = "empty"
+    """No bytes, or a sample without an image."""
+
+
+class Stage(StrEnum):
+    """The stages, in the order of the flow; each reads the manifest of the one before."""
+
+    SCAN = "scan"
+    DEDUPE = "dedupe"
+    SCORE = "score"
+    CHOOSE = "choose"
+    SHARD = "shard"
+
+
+class DuplicateKind(StrEnum):
+    """How a record duplicates its cluster's representative."""
+
+    EXACT = "exact"
+    """The same stored bytes."""
+    NEAR = "near"
+    """Fingerprints within the configured distance."""
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, required: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=not required, metadata={"description": meaning})
+
+
+COLUMNS: dict[Stage, list[pa.Field]] = {
+    Stage.SCAN: [
+        _field("key", pa.string(), "permanent, unique, dot-free name of the sample", required=True),
+        _field("source", pa.string(), "URI of the tar, or of the folder (ends with /)", required=True),
+        _field("member", pa.string(), "name of the image inside its source", required=True),
+        _field("offset", pa.int64(), "first byte of the image in the source; 0 for a loose file"),
+        _field("size", pa.int64(), "bytes of the image as stored"),
+        _field("caption_offset", pa.int64(), "first byte of the caption sidecar"),
+        _field("caption_size", pa.int64(), "bytes of the caption sidecar"),
+        _field("json_offset", pa.int64(), "first byte of the json sidecar"),
+        _field("json_size", pa.int64(), "bytes of the json sidecar"),
+        _field("sha256", pa.string(), "sha256 of the stored bytes, hex"),
+        _field("status", pa.string(), "what became of the sample; see Status", required=True),
+        _field("error", pa.string(), "why the status is not ok"),
+        _field("warnings", pa.string(), "facts worth knowing about a sample that was read"),
+        _field("format", pa.string(), "image format as found in the bytes, not the name"),
+        _field("mode", pa.string(), "pixel layout as stored (Pillow's names)"),
+        _field("width", pa.int32(), "pixels, after EXIF orientation"),
+        _field("height", pa.int32(), "pixels, after EXIF orientation"),
+        _field("frames", pa.int32(), "frames of an animation or pages; the first is measured"),
+        _field("orientation", pa.int8(), "EXIF orientation as stored, 1 to 8"),
+        _field("url", pa.string(), "where the image came from, from its sidecar"),
+        _field("caption", pa.string(), "caption, from its sidecar"),
+        _field("pdq", pa.binary(32), "PDQ fingerprint, 256 bits"),
+        _field("pdq_quality", pa.int32(), "PDQ quality, 0 to 100; below 50 is not to be trusted"),
+        _field("text_density", pa.float64(), "text-like structure, 0 to 1"),
+    ],
+    Stage.DEDUPE: [
+        _field("cluster_id", pa.string(), "smallest key of the cluster", required=True),
+        _field("duplicate_of", pa.string(), "key of the representative; null for representatives"),
+        _field("duplicate_kind", pa.string(), "exact or near"),
+    ],
+    Stage.SCORE: [
+        _field("text_boxes", pa.int32(), "text boxes detected"),
+        _field("text_area_fraction", pa.float64(), "share of the picture that text boxes cover"),
+        _field("text_lines", pa.int32(), "lines read"),
+        _field("text_chars", pa.int32(), "characters read with confidence"),
+        _field("text_confidence", pa.float64(), "mean confidence of the lines read"),
+        _field("text_score", pa.float64(), "how text-rich, 0 to 1; null when not scored"),
+        _field("text_step", pa.string(), "cascade step that decided: density, detect, read"),
+        _field("text_engine", pa.string(), "engine, version and models"),
+    ],
+    Stage.CHOOSE: [
+        _field("text_class", pa.string(), "none, light or heavy; null when not scored"),
+        _field("keep", pa.bool_(), "whether the sample goes on", required=True),
+        _field("drop_reason", pa.string(), "why not; null when kept"),
+    ],
+    Stage.SHARD: [
+        _field("shard", pa.string(), "tar the sample was written to, beside this part", required=True),
+        _field("shard_offset", pa.int64(), "first byte of the image in the shard", required=True),
+        _field("shard_size", pa.int64(), "bytes of the image in the shard", required=True),
+        _field("shard_index", pa.int32(), "position of the sample in the shard, from 0", required=True),
+    ],
+}
+
+
+def schema(stage: Stage) -> pa.Schema:
+    """Return the schema of the manifest that `stage` commits: its columns and those of the stages before."""
+    fields: list[pa.Field] = []
+    for each in Stage:
+        fields += COLUMNS[each]
+        if each is stage:
+            break
+    return pa.schema(fields)

@@ -1,0 +1,226 @@
+"""The manifest: committed once, read by anything that reads Parquet.
+
+my-manifest/part-00000.parquet ...   one a unit
+my-manifest/_manifest.json           written last; its presence is the commit
+my-manifest/_work/                   receipts of an unfinished run
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.digest import combine, digest
+from manifests.errors import ManifestError
+from manifests.parts import WORK, Receipt, add_counts
+from manifests.schema import FORMAT_VERSION, Stage, schema
+
+MANIFEST_FILE = "_manifest.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One Parquet file of a manifest. `lanes` is the digest of its rows before it is closed."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    lanes: tuple[int, int, int, int]
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The manifest that this one was made from."""
+
+    uri: str
+    stage: str
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A committed manifest: what `_manifest.json` says.
+
+    `digest` is of the rows alone (see manifests.digest); `fingerprint` binds the manifest to the configuration,
+    software and inputs of the run that made it; `cost` holds measured seconds, which no digest depends on.
+    """
+
+    uri: str
+    stage: Stage
+    rows: int
+    digest: str
+    fingerprint: str
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    counts: Mapping[str, Mapping[str, int]]
+    funnel: Sequence[Mapping[str, Any]]
+    parts: Sequence[Part]
+    broken_sources: Mapping[str, str]
+    facts: Mapping[str, int]
+    cost: Mapping[str, float]
+    created: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the rows."""
+        return schema(self.stage)
+
+    def part_uri(self, part: Part) -> str:
+        """Return where `part` lies."""
+        return storage.join(self.uri, part.name)
+
+    def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of one part. Raises ManifestError when the part is missing or damaged."""
+        tables = list(read_batches(self.part_uri(part), columns))
+        return pa.Table.from_batches(tables, schema=None if tables else _narrow(self.schema, columns))
+
+    def to_json(self) -> bytes:
+        """Return the content of `_manifest.json`."""
+        fields = dataclasses.asdict(self)
+        del fields["uri"]
+        described = [
+            {"name": f.name, "type": str(f.type), "description": (f.metadata or {})[b"description"].decode()}
+            for f in self.schema
+        ]
+        document = {"format_version": FORMAT_VERSION, **fields, "schema": described}
+        return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _narrow(full: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    return full if columns is None else pa.schema([full.field(c) for c in columns])
+
+
+def read_batches(
+    uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of one Parquet part in batches, without loading it whole.
+
+    Raises ManifestError when the part is missing or is not readable Parquet.
+    """
+    try:
+        with storage.open_input(uri) as f:
+            reader = pq.ParquetFile(f)
+            yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
+    except FileNotFoundError as e:
+        raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
+    except (pa.ArrowInvalid, OSError) as e:
+        raise ManifestError(f"{uri}: not readable Parquet ({e}); restore it, or make the manifest again") from e
+
+
+def manifest_uri(uri: str) -> str:
+    """Return where the commit of the manifest at `uri` lies."""
+    return storage.join(storage.absolute(uri), MANIFEST_FILE)
+
+
+def is_committed(uri: str) -> bool:
+    """Whether a committed manifest is at `uri`."""
+    return storage.exists(manifest_uri(uri))
+
+
+def open_manifest(uri: str) -> Manifest:
+    """Return the committed manifest at `uri`.
+
+    Raises ManifestError when there is none, when it is unfinished, or when `_manifest.json` is not readable.
+    """
+    uri = storage.absolute(uri)
+    try:
+        raw = storage.read_bytes(storage.join(uri, MANIFEST_FILE))
+    except FileNotFoundError as e:
+        if storage.list_names(storage.join(uri, WORK)):
+            raise ManifestError(f"{uri}: unfinished; run the command that makes it again to resume it") from e
+        raise ManifestError(f"{uri}: no manifest here ({MANIFEST_FILE} is missing)") from e
+    try:
+        fields = json.loads(raw)
+    except ValueError as e:
+        raise ManifestError(f"{uri}/{MANIFEST_FILE}: not JSON ({e}); make the manifest again") from e
+    if not isinstance(fields, dict) or fields.get("format_version") != FORMAT_VERSION:
+        found = fields.get("format_version") if isinstance(fields, dict) else None
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: format version {found!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
+        )
+    try:
+        return _from_fields(uri, fields)
+    except (KeyError, TypeError, ValueError) as e:
+        raise ManifestError(f"{uri}/{MANIFEST_FILE}: damaged ({e!r}); make the manifest again") from e
+
+
+def _from_fields(uri: str, fields: dict[str, Any]) -> Manifest:
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri"}
+    values = {name: fields[name] for name in known}
+    values["stage"] = Stage(values["stage"])
+    values["parts"] = [Part(**{**p, "lanes": tuple(p["lanes"])}) for p in values["parts"]]
+    values["parents"] = [Parent(**p) for p in values["parents"]]
+    return Manifest(uri=uri, **values)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Everything `_manifest.json` says that does not come from the receipts."""
+
+    stage: Stage
+    fingerprint: str
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    funnel: Sequence[Mapping[str, Any]]
+
+
+def commit(uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str) -> Manifest:
+    """Write `_manifest.json` from the receipts of all units, remove `_work`, and return the manifest.
+
+    The funnel of `about` is completed with this stage's own row. Raises ManifestError when one is there already.
+    """
+    uri = storage.absolute(uri)
+    if is_committed(uri):
+        raise ManifestError(f"{uri}: already holds a committed manifest, which is never modified")
+    ordered = sorted(receipts, key=lambda r: r.part)
+    rows = sum(r.rows for r in ordered)
+    counts = add_counts(r.counts for r in ordered)
+    seconds = round(sum(r.seconds for r in ordered), 3)
+    manifest = Manifest(
+        uri=uri,
+        stage=about.stage,
+        rows=rows,
+        digest=digest(combine(r.row_lanes for r in ordered), rows, schema(about.stage)),
+        fingerprint=about.fingerprint,
+        config=about.config,
+        software=about.software,
+        inputs=about.inputs,
+        parents=about.parents,
+        roots=about.roots,
+        counts=counts,
+        funnel=[*about.funnel, {"stage": str(about.stage), "rows": rows, "core_seconds": seconds, **counts}],
+        parts=[
+            Part(name=r.part, rows=r.rows, bytes=r.bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
+            for r in ordered
+        ],
+        broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
+        facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
+        cost={
+            "core_seconds": seconds,
+            "core_milliseconds_per_row": round(1000 * seconds / max(1, rows), 4),
+            "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
+        },
+        created=created,
+    )
+    storage.write_bytes(storage.join(uri, MANIFEST_FILE), manifest.to_json())
+    storage.remove(storage.join(uri, WORK))
+    return manifest
+
+
+def lanes_of(values: Sequence[int]) -> tuple[int, int, int, int]:
+    """Return lanes as plain integers, as receipts and parts hold them."""
+    a, b, c, d = np.asarray(values, np.uint64).tolist()
+    return a, b, c, d
