@@ -86,13 +86,33 @@ def near_pairs(
     return np.concatenate(askers), np.concatenate(found), np.concatenate(distances)
 
 
-def pairs_in_cell(fingerprints: Fingerprints, is_home: npt.NDArray[np.bool_], max_distance: int) -> pa.Table:
+@dataclass(frozen=True, kw_only=True)
+class Nearness:
+    """How many bits two fingerprints of copies may differ in: fewer between two pictures full of text.
+
+    Pages and charts share layouts: what tells them apart is finer than PDQ sees.
+    """
+
+    max_distance: int
+    max_text_distance: int
+
+
+def pairs_in_cell(
+    fingerprints: Fingerprints,
+    is_home: npt.NDArray[np.bool_],
+    is_text: npt.NDArray[np.bool_],
+    nearness: Nearness,
+) -> pa.Table:
     """Return the pairs (`a`, `b`, `distance`; a < b as bytes) found in one cell, each once.
 
-    `is_home` marks the fingerprints indexed here; all are asked.
+    `is_home` marks the fingerprints indexed here; all are asked. `is_text` marks pictures full of text.
     """
     home = np.flatnonzero(is_home)
-    asker, label, distance = near_pairs(np.ascontiguousarray(fingerprints[home]), fingerprints, max_distance)
+    widest = max(nearness.max_distance, nearness.max_text_distance)
+    asker, label, distance = near_pairs(np.ascontiguousarray(fingerprints[home]), fingerprints, widest)
+    both_text = is_text[asker] & is_text[home[label]]
+    near = distance <= np.where(both_text, nearness.max_text_distance, nearness.max_distance)
+    asker, label, distance = asker[near], label[near], distance[near]
     texts = [row.tobytes() for row in fingerprints]
     first = [texts[i] for i in asker]
     second = [texts[j] for j in home[label]]
@@ -113,4 +133,5 @@ def _pairs_table(pairs: Sequence[tuple[bytes, bytes, int]]) -> pa.Table:
 
 def distances_between(a: Fingerprints, b: Fingerprints) -> npt.NDArray[np.int64]:
     """Return the Hamming distance of each row of `a` to the same row of `b`."""
-    return np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64)
+    distances: npt.NDArray[np.int64] = np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64)
+    return distances

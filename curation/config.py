@@ -14,6 +14,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from curation.images import MAX_PIXELS
 from curation.text_rich import CascadeSettings, TextRules
 from manifests import storage
 from manifests.errors import InputError
@@ -46,7 +47,9 @@ class ScanConfig(_Section):
     tars_per_unit: PositiveInt = Field(1, description="source tars a unit of work reads, and a part holds")
     files_per_unit: PositiveInt = Field(1000, description="loose images a unit reads, for folders")
     max_image_bytes: PositiveInt = Field(64 << 20, description="larger images are not decoded: too_large")
-    max_image_pixels: PositiveInt = Field(100_000_000, description="larger images are not decoded: too_large")
+    max_image_pixels: PositiveInt = Field(
+        100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"
+    )
     max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
 
 
@@ -55,6 +58,9 @@ class DedupeConfig(_Section):
 
     near: bool = Field(True, description="also merge near copies; otherwise equal bytes alone")
     max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of near copies, in bits of 256")
+    max_text_distance: int = Field(
+        24, ge=0, le=64, description="the same between two pictures full of text, which share layouts"
+    )
     min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted for near copies")
     fingerprints_per_cell: PositiveInt = Field(50_000, description="distinct fingerprints searched together")
     probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
@@ -152,20 +158,19 @@ def load_config(
     What comes later wins. Raises InputError that names every wrong entry, with the nearest known name for an
     unknown one.
     """
-    merged = omegaconf.OmegaConf.create({})
+    layers: list[Any] = []
     try:
         if path is not None:
             text = storage.read_bytes(path).decode()
             from_file = yaml.safe_load(text)
             if not isinstance(from_file, dict):
                 raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
-            merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.create(from_file))
+            layers.append(omegaconf.OmegaConf.create(from_file))
         for override in overrides:
             if "=" not in override:
                 raise InputError(f"--set {override}: write section.name=value")
-        merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.from_dotlist(list(overrides)))
-        merged = omegaconf.OmegaConf.merge(merged, omegaconf.OmegaConf.create(dict(last or {})))
-        values = omegaconf.OmegaConf.to_container(merged, resolve=True)
+        layers += [omegaconf.OmegaConf.from_dotlist(list(overrides)), omegaconf.OmegaConf.create(dict(last or {}))]
+        values = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.merge(*layers), resolve=True)
     except FileNotFoundError as e:
         raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
     except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException) as e:
@@ -198,3 +203,30 @@ def fingerprint(*parts: Any) -> str:
     """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def template() -> str:
+    """Return a commented pipeline file with every setting at its default."""
+    lines = [
+        "# A pipeline for `curate run`. Every setting is shown with its default; delete what you do not change.",
+        "",
+    ]
+    for name, field in PipelineConfig.model_fields.items():
+        lines += [f"# {field.description}"] if field.description else []
+        if name == "input":
+            lines += ["input:", "  - data/{00000..00007}.tar", ""]
+        elif name == "output":
+            lines += ["output: out", ""]
+        elif isinstance(field.default, _Section):
+            lines += [f"# {(type(field.default).__doc__ or '').strip()}", f"{name}:"]
+            lines += [f"  {line}" for line in _settings(field.default)] + [""]
+        else:
+            lines += [f"{name}: {{}}"]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(section: _Section) -> Iterator[str]:
+    values = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        text = yaml.safe_dump(values[name], default_flow_style=True).removesuffix("...\n").strip()
+        yield f"{name}: {text}  # {field.description}"

@@ -6,8 +6,10 @@ headers and refused before pixels are allocated. Colour profiles are ignored, as
 """
 
 import io
+import os
 import re
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -29,7 +31,7 @@ MAX_PIXELS_IN_PYTHON = 8_000_000
 MAX_SCAN_PASSES = 20
 """Progressive passes accepted over `max_pixels`; smaller JPEGs may have more in proportion."""
 
-_PILLOW_BOMB_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
+MAX_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
 
 _RULES = 1  # raise it when the rules below change a pixel
 
@@ -46,6 +48,8 @@ _DECODER_ERRORS = (
     *(ArithmeticError, EOFError, BufferError, RuntimeError, MemoryError),
     *(struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
 )
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -73,8 +77,8 @@ class DecodeLimits:
     max_bytes: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_pixels <= _PILLOW_BOMB_PIXELS:
-            raise ValueError(f"max_pixels={self.max_pixels}: choose 1 to {_PILLOW_BOMB_PIXELS}; Pillow refuses more")
+        if not 1 <= self.max_pixels <= MAX_PIXELS:
+            raise ValueError(f"max_pixels={self.max_pixels}: choose 1 to {MAX_PIXELS}; Pillow refuses more")
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes={self.max_bytes}: choose at least 1")
 
@@ -120,7 +124,7 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     if len(data) > limits.max_bytes:
         error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
         return Decoded(status=Status.TOO_LARGE, error=error)
-    with _PILLOW_SETTINGS, warnings.catch_warnings(record=True) as caught:
+    with _PILLOW_SETTINGS, _quiet(data), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decoded = _read(data, limits)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
@@ -144,6 +148,23 @@ def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded) -> Decoded:
 
 def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
     return bool((rgb[0] == rgb[0, 0]).all() and (rgb == rgb[:1]).all())
+
+
+@contextmanager
+def _quiet(data: bytes) -> Iterator[None]:
+    """Keep libtiff, which prints what strangers' files make it say to the process's own stderr, out of the logs."""
+    if not data.startswith(_TIFF_MAGIC):
+        yield
+        return
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 @contextmanager

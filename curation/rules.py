@@ -4,7 +4,8 @@ Own rules are SQL expressions over the columns, evaluated by DuckDB with no acce
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +22,8 @@ DROP_TARGET = "below_target"
 class Rules:
     """What a row must be to be kept. `own` maps a rule's name to its SQL expression."""
 
-    least_class: str = "heavy"
-    text: TextRules = TextRules()
+    least_class: Literal["heavy", "light", "all"] = "heavy"
+    text: TextRules = field(default_factory=TextRules)
     statuses: tuple[Status, ...] = (Status.OK,)
     min_side_pixels: int = 0
     max_aspect: float | None = None
@@ -30,9 +31,7 @@ class Rules:
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        config={"threads": 1, "enable_external_access": False, "lock_configuration": True}  # type: ignore[dict-item]
-    )
+    return duckdb.connect(config={"threads": 1, "enable_external_access": False, "lock_configuration": True})
 
 
 def check_expressions(rules: Rules) -> None:
@@ -61,7 +60,8 @@ def check_expressions(rules: Rules) -> None:
 
 def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
     db.register("rows", rows)
-    found = db.execute(f"SELECT ({expression})::BOOLEAN AS passes FROM rows").to_arrow_table()  # noqa: S608 - the user's own SQL is the point
+    sql = f"SELECT ({expression})::BOOLEAN AS passes FROM rows"  # noqa: S608 - the user's own SQL is the point
+    found: pa.Table = db.execute(sql).to_arrow_table()
     return pc.fill_null(found.column("passes").combine_chunks(), False)
 
 

@@ -89,7 +89,7 @@ class Selection:
             tied &= places[:, position] == digit
         if self.last_key is None:
             return taken | tied
-        for row in np.flatnonzero(tied):
+        for row in np.flatnonzero(tied).tolist():
             taken[row] = keys[row] <= self.last_key
         return taken
 

@@ -1,6 +1,7 @@
 """Shards: which sample goes where, and tars whose bytes depend on their samples alone."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ class ShardPlan:
             rest = self.samples % self.samples_per_shard
             return whole + [rest] * (rest > 0)
         starts = [-(-s * self.samples // self.shards) for s in range(self.shards + 1)]
-        return [b - a for a, b in zip(starts, starts[1:], strict=False)]
+        return [b - a for a, b in itertools.pairwise(starts)]
 
 
 def plan_shards(
@@ -81,8 +82,8 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     places: list[tuple[int, int]] = []
     with storage.write_whole(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
-            for record, files in _contents(records):
-                for position, (extension, data) in enumerate(files):
+            for record, members in _contents(records):
+                for position, (extension, data) in enumerate(members):
                     at = tar.add(f"{record['key']}.{extension}", data)
                     if position == 0:
                         places.append(at)
@@ -98,7 +99,7 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     }
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array(added[field.name], field.type))
-    files = {
+    files: dict[str, dict[str, Any]] = {
         f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256},
         stats_name: {"bytes": len(stats), "sha256": hashlib.sha256(stats).hexdigest()},
     }

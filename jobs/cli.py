@@ -1,4 +1,4 @@
-"""The command line. stdout is the answer, stderr is the talk; 0 done, 1 the job failed, 2 refused, 130 interrupted."""
+"""The command line. stdout is the answer, stderr the talk; 0 done, 1 the job failed, 2 refused, 130 interrupted."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -154,7 +154,7 @@ def _run_stage(
     from jobs import pipeline as pipelines  # noqa: PLC0415
 
     given = {name: value for name, value in settings.items() if value not in (None, ())}
-    last = {"input": list(patterns) or [source], "output": flags["output"], stage.value: given}
+    last = {"input": list(patterns) or [str(source)], "output": flags["output"], stage.value: given}
     config = load_config(flags["config_file"], [*flags["overrides"], *_master(flags)], last=last)
     storage.configure(config.storage)
     if flags["dry_run"]:

@@ -1,7 +1,7 @@
 """Connected components of a graph of any size, in DataFrames.
 
 Alternating large-star and small-star (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii: "Connected Components in
-MapReduce and Beyond", SoCC 2014). Every step depends on the edges as a set, so neither partitioning nor retries matter.
+MapReduce and Beyond", SoCC 2014). Every step depends on the edges as a set, so partitions and retries do not matter.
 """
 
 from pyspark.sql import DataFrame

@@ -6,7 +6,7 @@ of the answer to write beside its rows.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,15 @@ from jobs.units import Plan, Unit, prepare_worker
 from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
 from manifests.store import Manifest
 
-NARROW = ("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality")
+NARROW = ("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "text_density")
+TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
 COMPARABLE = (str(Status.OK), str(Status.TRUNCATED))
 NODE_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("node", pa.binary()),
         ("is_near", pa.bool_()),
+        ("is_text", pa.bool_()),
         ("sha256", pa.string()),
         ("damage", pa.int32()),
         ("pixels", pa.int64()),
@@ -55,7 +57,7 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     plan = plan_dedupe(config, source, output)
     parent = read_parent(source, Stage.SCAN).manifest
 
-    def work(spark: SparkSession, plan: Plan, todo: list[Unit]) -> None:
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         assigned = assignments(spark, parent, config.dedupe, plan.options)
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, todo, Slices(plan=plan, parent=parent, columns=columns))
@@ -100,6 +102,7 @@ def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
         "key": table.column("key"),
         "node": node,
         "is_near": is_near,
+        "is_text": pc.fill_null(pc.greater_equal(table.column("text_density"), TEXT_DENSITY), False),
         "sha256": table.column("sha256"),
         "damage": pc.cast(pc.not_equal(table.column("status"), str(Status.OK)), pa.int32()),
         "pixels": pc.fill_null(pixels, 0),
@@ -111,10 +114,12 @@ def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
 
 def near_pairs(spark: SparkSession, rows: DataFrame, config: DedupeConfig) -> DataFrame:
     """Return (`a`, `b`, `distance`) of the distinct trusted fingerprints within `max_distance` bits of each other."""
-    prints = rows.where("is_near").select("node").distinct()
+    prints = rows.where("is_near").groupBy("node").agg(F.min("is_text").alias("is_text"))
     cells = _cells(prints, config)
-    placed = prints.mapInArrow(_Placer(cells), "node binary, cell int, is_home boolean")
-    search = _CellSearch(max_distance=config.max_distance)
+    placed = prints.mapInArrow(_Placer(cells), "node binary, is_text boolean, cell int, is_home boolean")
+    search = _CellSearch(
+        clusters.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
+    )
     return (
         placed.groupBy("cell")
         .applyInArrow(tables.grouped(search.pairs), "a binary, b binary, distance int")
@@ -147,21 +152,22 @@ class _Placer:
                 yield pa.RecordBatch.from_pydict(
                     {
                         "node": batch.column("node"),
+                        "is_text": batch.column("is_text"),
                         "cell": pa.array(nearest[:, place], pa.int32()),
                         "is_home": pa.array([place == 0] * batch.num_rows, pa.bool_()),
                     }
                 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _CellSearch:
-    max_distance: int
+    nearness: clusters.Nearness
 
     def pairs(self, table: pa.Table) -> pa.Table:
         """Return the near pairs among the fingerprints of one cell."""
         prepare_worker({})
-        is_home = table.column("is_home").to_numpy()
-        return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, self.max_distance)
+        is_home, is_text = table.column("is_home").to_numpy(), table.column("is_text").to_numpy()
+        return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, is_text, self.nearness)
 
 
 def _representatives(rows: DataFrame) -> DataFrame:

@@ -39,7 +39,7 @@ def _python() -> Check:
     return Check(
         name="Python",
         is_good=PYTHON_MIN <= version <= PYTHON_MAX,
-        found=f"{sys.version.split()[0]}, pyspark {metadata.version('pyspark')}, pyarrow {metadata.version('pyarrow')}",
+        found=", ".join([sys.version.split()[0], *(f"{p} {metadata.version(p)}" for p in ("pyspark", "pyarrow"))]),
         mend="use Python 3.11 to 3.13",
     )
 
@@ -50,7 +50,7 @@ def _java() -> Check:
         name="Java",
         is_good=version is not None and version >= session.MIN_JAVA,
         found="none" if version is None else f"version {version}",
-        mend=f"install Java {session.MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME",
+        mend=session.JAVA_ADVICE,
     )
 
 

@@ -14,7 +14,7 @@ class Outlook:
     state: str
     units: int | None = None
     units_done: int | None = None
-    bytes: int | None = None
+    size_bytes: int | None = None
     detail: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from jobs.facts import Check, Outlook
 from manifests.store import Manifest
 
 MAX_CELL_CHARS = 40
+PIPED_WIDTH = 140
 _MARKS = {True: "[green]ok[/green]", False: "[red]missing[/red]"}
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def _print_json(value: Any) -> None:
@@ -46,7 +48,7 @@ def print_outlook(found: Sequence[Outlook], *, as_json: bool) -> None:
         table.add_column(name, justify="right" if name in ("units", "done", "bytes") else "left", overflow="fold")
     for each in found:
         counts = ["" if n is None else f"{n:,}" for n in (each.units, each.units_done)]
-        table.add_row(each.stage, each.state, *counts, human_bytes(each.bytes), escape(each.output))
+        table.add_row(each.stage, each.state, *counts, human_bytes(each.size_bytes), escape(each.output))
     console = _console()
     console.print(table)
     for each in found:
@@ -79,7 +81,7 @@ def facts_of(manifest: Manifest) -> dict[str, Any]:
         "stage": manifest.stage,
         "rows": manifest.rows,
         "parts": len(manifest.parts),
-        "bytes": sum(p.bytes for p in manifest.parts),
+        "bytes": sum(p.size_bytes for p in manifest.parts),
         "digest": manifest.digest,
         "created": manifest.created,
         "config": manifest.config,
@@ -113,14 +115,14 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
         _print_json(facts_of(manifest))
         return
     console = _console()
-    size = human_bytes(sum(p.bytes for p in manifest.parts))
+    size = human_bytes(sum(p.size_bytes for p in manifest.parts))
     print(f"{manifest.uri}\nstage {manifest.stage} · {manifest.rows:,} rows · {len(manifest.parts)} parts · {size}")
     print(f"digest {manifest.digest}\ncreated {manifest.created}")
     for parent in manifest.parents:
         print(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)")
     console.print(funnel_table(funnel(manifest.funnel)))
     if rows > 0:
-        console.print(_rows_table(manifest, rows))
+        console.print(_rows_table(manifest, min(rows, max(1, (console.width - 36) // 26))))
 
 
 def _rows_table(manifest: Manifest, count: int) -> Table:
@@ -131,10 +133,10 @@ def _rows_table(manifest: Manifest, count: int) -> Table:
             break
         first += manifest.read_part(part).slice(0, count - len(first)).to_pylist()
     table = Table(title=f"Columns and the first {len(first)} rows", title_justify="left")
-    table.add_column("column")
-    table.add_column("type")
+    table.add_column("column", no_wrap=True)
+    table.add_column("type", no_wrap=True)
     for _ in first:
-        table.add_column("", overflow="ellipsis", no_wrap=True, max_width=MAX_CELL_CHARS)
+        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
     for column in manifest.schema:
         table.add_row(column.name, str(column.type), *(_cell(row[column.name]) for row in first))
     return table

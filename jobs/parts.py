@@ -36,7 +36,7 @@ def plan_parts(
             inputs={"part": p.name},
             fingerprint=unit_fingerprint(stage, config, software, {**inputs, "layout": layout, "part": p.name}),
             rows=p.rows,
-            bytes=p.bytes,
+            size_bytes=p.size_bytes,
         )
         for p in parent.parts
     ]
@@ -61,7 +61,7 @@ def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
         fingerprint=unit.fingerprint,
         part=unit.part,
         rows=part.rows,
-        bytes=part.bytes,
+        size_bytes=part.size_bytes,
         sha256=part.sha256,
         lanes=lanes_of(part.lanes.tolist()),
         counts=part.counts,
@@ -79,7 +79,7 @@ def no_facts(table: pa.Table) -> Mapping[str, int]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapPart:
-    """Performs a unit by adding columns to its parent's part, batch by batch. `make` builds the adder in the worker."""
+    """Performs a unit: adds columns to its parent's part, batch by batch. `make` builds the adder in the worker."""
 
     stage: Stage
     parent: str

@@ -108,12 +108,12 @@ def outlook(
 
 
 def _outlook(plan: Plan, *, restart: bool) -> Outlook:
-    sized = [u.bytes for u in plan.units if u.bytes is not None]
+    sized = [u.size_bytes for u in plan.units if u.size_bytes is not None]
     facts: dict[str, Any] = {
         "stage": plan.stage,
         "output": plan.output,
         "units": len(plan.units),
-        "bytes": sum(sized) if sized else None,
+        "size_bytes": sum(sized) if sized else None,
     }
     state = inspect(plan, restart=restart)
     if state.manifest is not None:

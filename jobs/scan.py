@@ -50,7 +50,7 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
                 name=f"part-{i:05d}",
                 inputs={"sources": inputs},
                 fingerprint=unit_fingerprint(Stage.SCAN, settings, versions, {"sources": inputs}),
-                bytes=sum(each["bytes"] for each in inputs),
+                size_bytes=sum(each["bytes"] for each in inputs),
             )
         )
     return Plan(
@@ -160,8 +160,15 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     """
     reader = _LocationReader(plan)
     schema = pa.schema(
-        [("key", pa.string()), ("root", pa.int32()), ("name", pa.string()), ("member", pa.string())]
-        + [("offset", pa.int64()), ("source", pa.string()), (tables.PART, pa.string())]
+        [
+            ("key", pa.string()),
+            ("root", pa.int32()),
+            ("name", pa.string()),
+            ("member", pa.string()),
+            ("offset", pa.int64()),
+            ("source", pa.string()),
+            (tables.PART, pa.string()),
+        ]
     )
     located = tables.read_parts(spark, plan.output, [u.part for u in plan.units], reader, schema)
     shared = located.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
@@ -235,7 +242,7 @@ class _Rekey:
             self.output,
             replace(
                 receipt,
-                bytes=written.bytes,
+                size_bytes=written.size_bytes,
                 sha256=written.sha256,
                 lanes=lanes_of(written.lanes.tolist()),
                 facts={**receipt.facts, "keys_told_apart": len(new)},

@@ -17,6 +17,8 @@ from manifests.errors import InputError
 
 PACKAGES = ("curation", "filters", "jobs", "manifests")
 MIN_JAVA = 17
+LOG4J = Path(__file__).with_name("log4j2.properties")
+JAVA_ADVICE = f"Install Java {MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
 
@@ -38,8 +40,7 @@ def require_java() -> None:
     if version is None or version < MIN_JAVA:
         found = "no Java was found" if version is None else f"Java {version} was found"
         raise InputError(
-            f"Spark needs Java {MIN_JAVA} or newer, {found}. Install one (Debian: apt-get install "
-            "openjdk-17-jre-headless) or set JAVA_HOME, then try again; `curate doctor` checks it"
+            f"Spark needs Java {MIN_JAVA} or newer, {found}. {JAVA_ADVICE}, then try again; `curate doctor` checks it"
         )
 
 
@@ -90,7 +91,7 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
     for key, value in config.conf.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    if remote or not spark.conf.get("spark.master", "local").startswith("local"):
+    if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
         send_sources(spark)
     return spark
 
@@ -98,7 +99,6 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
 def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
     master = config.master or (None if submitted else "local[*]")
     settings = {
-        "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.adaptive.enabled": "true",
@@ -110,12 +110,13 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
         return settings
     settings["spark.master"] = local_master(master)
     if master.startswith("local"):
+        if LOG4J.is_file():
+            settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings |= {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.memory": "2g",
-            "spark.log.level": "FATAL",
             "spark.sql.shuffle.partitions": "8",
         }
     return settings

@@ -14,7 +14,7 @@ from jobs import session
 from jobs.progress import Reporter
 from jobs.units import Plan, State, Unit, begin, read_failures
 from manifests import storage
-from manifests.errors import CurateError, StageFailed
+from manifests.errors import CurateError, InputError, StageFailed
 from manifests.parts import Receipt, read_receipts
 from manifests.schema import Stage
 from manifests.store import Manifest, Parent, Provenance, commit, open_manifest
@@ -24,7 +24,7 @@ from manifests.store import Manifest, Parent, Provenance, commit, open_manifest
 class Context:
     """What stages share in one command: where Spark is, how to report, and whether to start over."""
 
-    spark_config: SparkConfig = SparkConfig()
+    spark_config: SparkConfig = field(default_factory=SparkConfig)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reporter: Reporter = field(default_factory=Reporter)
     restart: bool = False
@@ -152,7 +152,7 @@ def read_parent(uri: str, wanted: Stage) -> Lineage:
     """
     manifest = open_manifest(uri)
     if manifest.stage is not wanted:
-        raise storage.InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
+        raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
     return Lineage(
         manifest=manifest,
         parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],

@@ -5,6 +5,7 @@ speculative or orphaned task can only write again what is already there.
 """
 
 import dataclasses
+import functools
 import json
 import resource
 import time
@@ -34,7 +35,7 @@ class Unit:
     inputs: Mapping[str, Any]
     fingerprint: str
     rows: int | None = None
-    bytes: int | None = None
+    size_bytes: int | None = None
 
     @property
     def part(self) -> str:
@@ -209,7 +210,7 @@ class Task:
         for batch in batches:
             for text in batch.column("unit").to_pylist():
                 unit = Unit(**json.loads(text))
-                receipt = self.once(unit, lambda unit=unit: self.perform(unit))
+                receipt = self.once(unit, functools.partial(self.perform, unit))
                 yield pa.RecordBatch.from_pydict({"unit": [unit.name], "rows": [receipt.rows]}, RECEIPT_SCHEMA)
 
     def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:

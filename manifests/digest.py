@@ -46,7 +46,8 @@ def row_lanes(table: pa.Table | pa.RecordBatch, roots: Sequence[str] = ()) -> La
             texts.append(text)
     rest = _join(texts, rows)
     hashes = b"".join(hashlib.sha256(head.tobytes() + tail).digest() for head, tail in zip(fixed, rest, strict=True))
-    return np.frombuffer(hashes, "<u8").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
+    lanes: Lanes = np.frombuffer(hashes, "<u8").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
+    return lanes
 
 
 def _encode(column: pa.Array, name: str) -> tuple[npt.NDArray[np.int64], pa.Array | None]:

@@ -31,7 +31,7 @@ class Receipt:
     fingerprint: str
     part: str
     rows: int
-    bytes: int
+    size_bytes: int
     sha256: str
     lanes: tuple[int, int, int, int]
     counts: Mapping[str, Mapping[str, int]]
@@ -90,7 +90,7 @@ class WrittenPart:
     """What writing one part measured."""
 
     rows: int
-    bytes: int
+    size_bytes: int
     sha256: str
     lanes: Lanes
     counts: dict[str, dict[str, int]]
@@ -113,7 +113,7 @@ def write_part(
                 counts.append(count_rows(table))
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         size, sha = f.size_bytes, f.sha256.hexdigest()
-    return WrittenPart(rows=rows, bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))
+    return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))
 
 
 def receipt_uri(output: str, unit: str) -> str:

@@ -29,7 +29,7 @@ class Part:
 
     name: str
     rows: int
-    bytes: int
+    size_bytes: int
     sha256: str
     lanes: tuple[int, int, int, int]
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -203,7 +203,7 @@ def commit(uri: str, receipts: Sequence[Receipt], about: Provenance, *, created:
         counts=counts,
         funnel=[*about.funnel, {"stage": str(about.stage), "rows": rows, "core_seconds": seconds, **counts}],
         parts=[
-            Part(name=r.part, rows=r.rows, bytes=r.bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
+            Part(name=r.part, rows=r.rows, size_bytes=r.size_bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
             for r in ordered
         ],
         broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
