@@ -173,6 +173,8 @@ def load_config(
         values = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.merge(*layers), resolve=True)
     except FileNotFoundError as e:
         raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
+    except OSError as e:
+        raise InputError(f"{path}: not readable ({e}); name a pipeline file") from e
     except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException) as e:
         raise InputError(f"{path or '--set'}: {e}") from e
     return check_config(values, origin=path or "--set")

@@ -3,9 +3,10 @@
 Own rules are SQL expressions over the columns, evaluated by DuckDB with no access to files or network.
 """
 
-import re
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -16,6 +17,10 @@ from manifests.errors import InputError
 from manifests.schema import Stage, Status, schema
 
 DROP_TARGET = "below_target"
+_VOLATILE = (
+    "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+)
+_TIMES = frozenset(("current_time", "current_timestamp", "localtime", "localtimestamp", "age"))  # written without ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,27 +40,45 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 def check_expressions(rules: Rules) -> None:
-    """Raise InputError, naming the rule, when an own expression is not a repeatable truth value over the columns."""
-    empty = schema(Stage.SCORE).empty_table()
+    """Raise InputError, naming the rule, when an own expression is not a repeatable truth value of one row."""
     with _connect() as db:
-        volatile = {
-            name
-            for (name,) in db.execute(
-                "SELECT DISTINCT function_name FROM duckdb_functions() "
-                "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
-            ).fetchall()
-        }
+        db.register("rows", schema(Stage.SCORE).empty_table())
         for name, expression in rules.own:
-            called = {word.lower() for word in re.findall(r"(\w+)\s*\(", expression)}
-            if called & volatile:
-                raise InputError(
-                    f"choose.where.{name}: {', '.join(sorted(called & volatile))}() gives another answer each time; "
-                    "a rule must depend on the row alone"
-                )
             try:
-                _evaluate(db, empty, expression)
+                wrong = _what_is_wrong(db, expression)
             except duckdb.Error as e:
                 raise InputError(f"choose.where.{name}: {expression!r} is refused: {e}") from e
+            if wrong:
+                raise InputError(f"choose.where.{name}: {expression!r} {wrong}")
+
+
+def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
+    """Return why the verdict of `expression` on a row would depend on more than that row, or None."""
+    bare = f"SELECT {expression} FROM rows"  # noqa: S608 - the user's own SQL is the point
+    parsed = json.loads(db.execute("SELECT json_serialize_sql(?)", [bare]).fetchall()[0][0])
+    if len(parsed.get("statements", [None])) != 1:
+        return "is more than one statement; write one expression"
+    unrepeatable = _TIMES | {name for (name,) in db.execute(_VOLATILE).fetchall()}
+    columns = set(schema(Stage.SCORE).names)
+    for node in _nodes(parsed):
+        if node.get("class") in ("SUBQUERY", "STAR"):
+            return "looks beyond its row; a rule is an expression over the columns"
+        names = [node.get("function_name"), *set(node.get("column_names") or ()) - columns]
+        if called := sorted(unrepeatable.intersection(n.lower() for n in names if n)):
+            return f"gives another answer each time ({called[0]}); a rule must depend on the row alone"
+    # A WHERE clause refuses what looks at several rows: aggregates, windows, unnest.
+    kind = db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression})").description[0][1]  # noqa: S608
+    if str(kind).upper() not in ("BOOL", "BOOLEAN"):
+        return f"is a {kind}, not a truth value; compare it with something"
+    return None
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a parsed expression."""
+    if isinstance(tree, dict):
+        yield tree
+    for below in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(below)
 
 
 def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
@@ -76,7 +99,7 @@ def judge(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
     """Return (`text_class`, `drop_reason`) of each row; the reason is null where every rule is met.
 
     The first failing rule gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
-    `where:…`, `not_scored`, `not_light` or `not_heavy`.
+    `where:…` by name, `not_scored`, `not_light` or `not_heavy`.
     """
     scores = rows.column("text_score").combine_chunks()
     classes = text_classes(scores, rules.text)
@@ -118,7 +141,7 @@ def _own_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array 
     if not rules.own:
         return []
     with _connect() as db:
-        return [(pc.invert(_evaluate(db, rows, sql)), f"where:{name}") for name, sql in rules.own]
+        return [(pc.invert(_evaluate(db, rows, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
 
 
 def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:

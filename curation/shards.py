@@ -42,6 +42,8 @@ class ShardPlan:
             whole = [self.samples_per_shard] * (self.samples // self.samples_per_shard)
             rest = self.samples % self.samples_per_shard
             return whole + [rest] * (rest > 0)
+        if not self.shards:
+            return []
         starts = [-(-s * self.samples // self.shards) for s in range(self.shards + 1)]
         return [b - a for a, b in itertools.pairwise(starts)]
 

@@ -38,7 +38,8 @@ def sibling_states(tar_uris: Sequence[str]) -> dict[str, str]:
 def sibling_table(tar_uri: str) -> dict[str, dict[str, Any]]:
     """Return key → what the table beside a tar tells of that sample (url, caption, uid).
 
-    Raises BrokenSource, naming the tar, when the table is not readable or has no `key`.
+    Nothing when it has no column `key`: it is another table. Raises BrokenSource, naming the tar, when it is not
+    readable.
     """
     uri = sibling_uri(tar_uri)
     try:
@@ -46,7 +47,7 @@ def sibling_table(tar_uri: str) -> dict[str, dict[str, Any]]:
             reader = pq.ParquetFile(f)
             names = [n for n in (_KEY_COLUMN, *_TOLD) if n in reader.schema_arrow.names]
             rows = reader.read(columns=names).to_pylist() if _KEY_COLUMN in names else []
-    except (pa.ArrowInvalid, OSError) as e:
+    except (pa.ArrowException, ValueError, OSError) as e:
         raise BrokenSource(
             f"{tar_uri}: the table beside it, {uri}, is not readable ({e}); repair it or take it away",
             source=tar_uri,

@@ -25,23 +25,46 @@ _LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
 
 def java_version() -> int | None:
     """Return the major version of the Java that Spark would start, or None when there is none."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
-    if java is None:
-        return None
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
-    return int(found.group(1)) if found else None
+    java = _find_java()
+    return java[1] if java else None
 
 
 def require_java() -> None:
-    """Raise InputError, saying what to install, unless Java 17 or newer is there."""
-    version = java_version()
-    if version is None or version < MIN_JAVA:
-        found = "no Java was found" if version is None else f"Java {version} was found"
+    """Make Spark start Java 17 or newer, also one that is only in /usr/lib/jvm.
+
+    Raises InputError, saying what to install, when there is none.
+    """
+    java = _find_java()
+    if java is None or java[1] < MIN_JAVA:
+        found = "no Java was found" if java is None else f"Java {java[1]} was found"
         raise InputError(
             f"Spark needs Java {MIN_JAVA} or newer, {found}. {JAVA_ADVICE}, then try again; `curate doctor` checks it"
         )
+    if java[0]:
+        os.environ["JAVA_HOME"] = java[0]
+    else:
+        os.environ.pop("JAVA_HOME", None)
+
+
+def _find_java() -> tuple[str, int] | None:
+    """Return the home and major version of the first Java that is new enough, else of the first there is.
+
+    Looked for at JAVA_HOME, on PATH (whose home is "") and in /usr/lib/jvm.
+    """
+    first = None
+    for home in (os.environ.get("JAVA_HOME", ""), "", *map(str, sorted(Path("/usr/lib/jvm").glob("*")))):
+        java = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
+        version = _version_of(java) if java else None
+        if version and version >= MIN_JAVA:
+            return home, version
+        first = first or (version and (home, version)) or None
+    return first
+
+
+def _version_of(java: str) -> int | None:
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    return int(found.group(1)) if found else None
 
 
 def source_zip() -> bytes:

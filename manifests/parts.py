@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,8 @@ class Receipt:
         """Return the receipt in `data`. Raises ManifestError when it is not one."""
         try:
             fields = json.loads(data)
-            return cls(**{**fields, "lanes": tuple(fields["lanes"])})
+            a, b, c, d = (int(lane) for lane in fields["lanes"])
+            return cls(**{**fields, "lanes": (a, b, c, d)})
         except (ValueError, TypeError, KeyError) as e:
             raise ManifestError(f"not a receipt: {e}; remove it and its unit is done again") from e
 
@@ -101,19 +102,35 @@ def write_part(
 ) -> WrittenPart:
     """Write `batches` as one Parquet file, whole or not at all, and return what was measured on the way.
 
-    The bytes depend on the rows and pyarrow's version alone. Memory is bounded by one batch and one row group.
+    The bytes depend on the rows and pyarrow's version alone, not on how the rows are cut into batches. Memory is
+    bounded by one batch and one row group.
     """
     rows, lanes, counts = 0, no_rows(), []
     with storage.write_whole(uri) as f:
         with pq.ParquetWriter(f, schema, compression="zstd", store_schema=True) as writer:
-            for batch in batches:
-                table = pa.Table.from_batches([batch]).cast(schema)
+            for table in _row_groups(batches, schema):
                 rows += table.num_rows
                 lanes = lanes + row_lanes(table, roots)
                 counts.append(count_rows(table))
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         size, sha = f.size_bytes, f.sha256.hexdigest()
     return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows in tables of ROW_GROUP_ROWS, the last one shorter, whatever the batches were."""
+    pending: list[pa.Table] = []
+    for batch in batches:
+        pending.append(pa.Table.from_batches([batch]).cast(schema))
+        if sum(t.num_rows for t in pending) < ROW_GROUP_ROWS:
+            continue
+        table = pa.concat_tables(pending).combine_chunks()
+        whole = table.num_rows - table.num_rows % ROW_GROUP_ROWS
+        for first in range(0, whole, ROW_GROUP_ROWS):
+            yield table.slice(first, ROW_GROUP_ROWS)
+        pending = [table.slice(whole)] if whole < table.num_rows else []
+    if pending:
+        yield pa.concat_tables(pending).combine_chunks()
 
 
 def receipt_uri(output: str, unit: str) -> str:

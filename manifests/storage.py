@@ -15,7 +15,7 @@ import fsspec.utils
 from manifests.errors import InputError
 
 # One put makes an object visible whole or not at all, so these need no temporary name.
-ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "memory"})
+ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"})
 SECRET_WORDS = ("secret", "password", "passwd", "token", "credential", "key", "sas", "auth")
 REDACTED = "<redacted>"
 
@@ -27,13 +27,13 @@ def configure(options: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return `value` with every entry whose name sounds like a secret replaced, at any depth."""
+    """Return `value` with every entry whose name sounds like a secret replaced, at any depth, with all below it."""
+    if value is not None and any(word in name.lower() for word in SECRET_WORDS):
+        return REDACTED
     if isinstance(value, Mapping):
         return {k: redact(v, str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [redact(v, name) for v in value]
-    if value is not None and any(word in name.lower() for word in SECRET_WORDS):
-        return REDACTED
+        return [redact(v) for v in value]
     return value
 
 
@@ -56,6 +56,9 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Raises InputError when the protocol is unknown or its package is not installed.
     """
     try:
+        if "::" in uri and "://" not in uri.split("::", 1)[1]:  # part of a name, not a chain of file systems
+            chosen = fsspec.get_filesystem_class(fsspec.utils.get_protocol(uri))
+            return chosen(**chosen._get_kwargs_from_urls(uri)), cast(str, chosen._strip_protocol(uri))
         fs, path = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as e:
         raise InputError(f"{uri}: {e}. Install the file system's package, for example curate[s3]") from e
@@ -81,7 +84,7 @@ def list_names(uri: str) -> list[str]:
     fs.invalidate_cache(path)
     try:
         entries = fs.ls(path, detail=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name for e in entries if (name := e.rstrip("/").rsplit("/", 1)[-1]))
 
@@ -97,9 +100,8 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     if not names:
         return {}
     fs, path = filesystem(folder)
-    found = fs.cat([join(path, n) for n in names], on_error="raise")
-    contents = found if isinstance(found, dict) else {join(path, names[0]): found}
-    return {p.rsplit("/", 1)[-1]: data for p, data in contents.items()}
+    contents = fs.cat_ranges([join(path, n) for n in names], None, None, on_error="raise")
+    return dict(zip(names, contents, strict=True))
 
 
 def open_input(uri: str) -> BinaryIO:
@@ -115,7 +117,11 @@ def remove(uri: str) -> None:
     fs, path = filesystem(uri)
     fs.invalidate_cache(path)
     with contextlib.suppress(FileNotFoundError):
-        fs.rm(path, recursive=True)
+        if is_local(uri) or not any(character in path for character in "*?["):
+            fs.rm(path, recursive=True)
+            return
+        for each in fs.find(path):  # fs.rm would take such a name for a pattern
+            fs.rm_file(each)
 
 
 class HashingWriter:
@@ -172,6 +178,7 @@ def write_whole(uri: str) -> Iterator[HashingWriter]:
             yield HashingWriter(raw)
         except BaseException:
             raw.discard()
+            raw.closed = True  # or its destructor tries to put what was discarded
             raise
         raw.close()
         return

@@ -135,7 +135,7 @@ def open_manifest(uri: str) -> Manifest:
     uri = storage.absolute(uri)
     try:
         raw = storage.read_bytes(storage.join(uri, MANIFEST_FILE))
-    except FileNotFoundError as e:
+    except (FileNotFoundError, NotADirectoryError) as e:
         if storage.list_names(storage.join(uri, WORK)):
             raise ManifestError(f"{uri}: unfinished; run the command that makes it again to resume it") from e
         raise ManifestError(f"{uri}: no manifest here ({MANIFEST_FILE} is missing)") from e

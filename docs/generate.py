@@ -1,0 +1,237 @@
+"""Writes the pages of the reference from the code, so that they cannot be wrong.
+
+    python -m docs.generate            write docs/reference/*.md, and the table in docs/concepts/manifest.md
+    python -m docs.generate --check    write nothing; exit with 1 and name the pages that are stale
+
+The pages depend on the code alone: not on the terminal, the folder, the time or the machine.
+"""
+
+import ast
+import inspect
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+from click.testing import CliRunner
+
+from curation.config import PipelineConfig
+from jobs.cli import main as cli
+from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
+
+DOCS = Path(__file__).resolve().parent
+TERMINAL_CHARS = 100
+NOTICE = "<!-- Written by `python -m docs.generate`; edit the code it is read from. -->"
+BLOCK_START = "<!-- columns: written by `python -m docs.generate` -->"
+BLOCK_END = "<!-- /columns -->"
+ENUMS: Mapping[str, type[StrEnum]] = {"status": Status, "duplicate_kind": DuplicateKind}
+
+
+def page(title: str, *blocks: str) -> str:
+    """Return a page of blocks, each set apart by an empty line."""
+    return "\n\n".join([f"# {title}", NOTICE, *blocks]) + "\n"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+# --- the command line
+
+
+def commands(command: click.Command = cli, path: tuple[str, ...] = ("curate",)) -> Iterator[tuple[str, click.Command]]:
+    """Yield (`curate run`, command) for every command, groups before what they hold."""
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from commands(command.commands[name], (*path, name))
+
+
+def help_text(path: str) -> str:
+    """Return what `path --help` prints, at a fixed width."""
+    program, *names = path.split()
+    done = CliRunner().invoke(
+        cli,
+        [*names, "--help"],
+        prog_name=program,
+        terminal_width=TERMINAL_CHARS,
+        max_content_width=TERMINAL_CHARS,
+        catch_exceptions=False,
+    )
+    return done.stdout.rstrip()
+
+
+def cli_page() -> str:
+    """Return the page of every command's `--help`."""
+    blocks = [f"## `{path}`\n\n```text\n{help_text(path)}\n```" for path, _ in commands()]
+    return page(
+        "Command line",
+        "What `--help` prints, command by command. Answers go to stdout, everything else to stderr.",
+        table(
+            ("exit code", "meaning"),
+            [
+                ("0", "done, or nothing was left to do"),
+                ("1", "a stage ran and could not finish (what was done is kept), or `doctor` found something missing"),
+                ("2", "refused before any work: wrong option, configuration, input or manifest"),
+                ("130", "interrupted; the same command goes on from there"),
+            ],
+        ),
+        *blocks,
+    )
+
+
+# --- the pipeline file
+
+
+def config_page() -> str:
+    """Return the page of every setting of a pipeline file."""
+    schema = PipelineConfig.model_json_schema()
+    own, blocks = [], []
+    for name, told in schema["properties"].items():
+        section = schema["$defs"].get(told.get("$ref", "").rsplit("/", 1)[-1])
+        if section is None:
+            own.append((name, told))
+            continue
+        rows = _setting_rows(section["properties"], schema["$defs"])
+        blocks.append(
+            f"## `{name}`\n\n{section['description']}\n\n{table(('name', 'type', 'default', 'meaning'), rows)}"
+        )
+    return page(
+        "Configuration",
+        "What a pipeline file may say, and `--set section.name=value` override. `curate init` prints such a file with "
+        "every default. Anything else in it is refused, with the nearest known name.",
+        "## Top level\n\n"
+        + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
+        *blocks,
+    )
+
+
+def _setting_rows(settings: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    return [
+        (f"`{name}`", _type(told, known), _default(told), told.get("description", ""))
+        for name, told in settings.items()
+    ]
+
+
+def _default(told: Mapping[str, Any]) -> str:
+    if "default" in told:
+        return f"`{json.dumps(told['default'])}`"
+    return "required" if told.get("minItems") or told.get("minLength") else "`{}`"
+
+
+def _type(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """Return a JSON schema's type in words."""
+    if "$ref" in told:
+        return _type(known[told["$ref"].rsplit("/", 1)[-1]], known)
+    if "enum" in told:
+        return "one of " + ", ".join(f"`{value}`" for value in told["enum"])
+    if "anyOf" in told:
+        return " or ".join(_type(each, known) for each in told["anyOf"])
+    if told.get("type") == "array":
+        return f"list of ({_type(told['items'], known)})" if "$ref" in told["items"] else "text, or list of texts"
+    if told.get("type") == "object":
+        values = told.get("additionalProperties")
+        return "mapping" if values is True else f"mapping to {_type(values, known)}"
+    names = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "null": "null"}
+    return names[told["type"]] + _bounds(told)
+
+
+def _bounds(told: Mapping[str, Any]) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    return "".join(f" {sign} {told[name]:,}" for name, sign in signs.items() if name in told)
+
+
+# --- the columns
+
+
+def columns_page() -> str:
+    """Return the page of every column, stage by stage, and of the values a column may have."""
+    blocks = []
+    for stage, fields in COLUMNS.items():
+        rows = [(f"`{f.name}`", f"`{f.type}`", "" if f.nullable else "yes", _meaning(f)) for f in fields]
+        blocks.append(f"## Added by `{stage}`\n\n{table(('column', 'Arrow type', 'always set', 'meaning'), rows)}")
+    for column, enum in ENUMS.items():
+        values = [(f"`{value}`", meaning) for value, meaning in _members(enum)]
+        blocks.append(f"## Values of `{column}`\n\n{(enum.__doc__ or '').strip()}\n\n{table(('value', 'meaning'), values)}")
+    return page(
+        "Columns",
+        "The columns of a manifest. A stage's manifest has its own columns and those of all stages before it, in this "
+        "order; no column is ever renamed.",
+        *blocks,
+    )
+
+
+def _meaning(field: pa.Field) -> str:
+    return str((field.metadata or {})[b"description"].decode())
+
+
+def _members(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
+    """Yield (value, meaning) of each member; the meaning is the docstring below it."""
+    body = ast.parse(inspect.getsource(enum)).body[0]
+    if not isinstance(body, ast.ClassDef):
+        raise TypeError(f"{enum.__name__} is no class")
+    for statement, below in itertools.pairwise(body.body):
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+            if not (isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)):
+                raise ValueError(f"{enum.__name__}: {statement.value.value} has no docstring below it")
+            yield str(statement.value.value), str(below.value.value)
+
+
+def columns_block() -> str:
+    """Return the short table of columns that docs/concepts/manifest.md shows."""
+    rows = [(f"`{stage}`", ", ".join(f"`{f.name}`" for f in fields)) for stage, fields in COLUMNS.items()]
+    return table(("stage", "adds"), rows)
+
+
+# --- writing
+
+
+def with_block(text: str) -> str:
+    """Return a page's `text` with the columns between its markers made anew."""
+    before, start, rest = text.partition(BLOCK_START)
+    _, end, after = rest.partition(BLOCK_END)
+    if not (start and end):
+        raise ValueError(f"docs/concepts/manifest.md: put {BLOCK_START} and {BLOCK_END} around the table of columns")
+    return f"{before}{BLOCK_START}\n\n{columns_block()}\n\n{BLOCK_END}{after}"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reference/cli.md": cli_page,
+    "reference/config.md": config_page,
+    "reference/columns.md": columns_page,
+    "concepts/manifest.md": lambda: with_block((DOCS / "concepts/manifest.md").read_text()),
+}
+
+
+def stale() -> dict[str, str]:
+    """Return page → its new text, for each page that differs from the code."""
+    made = {name: make() for name, make in PAGES.items()}
+    return {
+        name: text
+        for name, text in made.items()
+        if not (DOCS / name).is_file() or (DOCS / name).read_text() != text
+    }
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a page is stale.")
+def main(*, check: bool) -> None:
+    """Write the pages of the reference that differ from the code."""
+    found = stale()
+    for name, text in found.items():
+        if not check:
+            (DOCS / name).write_text(text)
+        click.echo(f"docs/{name}: {'stale; run python -m docs.generate' if check else 'written'}")
+    if check and found:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
