@@ -4,40 +4,77 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := demo
 
-# The versions of constraints.txt hold for build backends too; pip took them from PIP_CONSTRAINT until version 25.3.
-export PIP_CONSTRAINT := constraints.txt
-export PIP_BUILD_CONSTRAINT := constraints.txt
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+python_version = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-python_name = $(shell $(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
-
-# $(call apt,PACKAGES): install Debian packages as root or with password-less sudo; fail where that cannot be done.
+# $(call apt,PACKAGES) installs Debian packages, and fails where there is no apt-get, root or password-less sudo.
 apt = { command -v apt-get >/dev/null && \
-	{ [ "$$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; } && \
+	if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo="sudo -n"; $$sudo true 2>/dev/null; fi && \
 	echo "installing $(1)" && \
-	{ [ "$$(id -u)" -eq 0 ] || sudo=sudo; } && \
-	{ $${sudo:-} apt-get update --quiet || true; } && \
-	$${sudo:-} env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(1) </dev/null; }
+	$$sudo apt-get update --quiet && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(1) </dev/null; }
+
+# pdqhash comes as source alone.
+can_compile = { command -v g++ >/dev/null && \
+	$(PYTHON) -c 'import pathlib, sysconfig as s; pathlib.Path(s.get_path("include"), "Python.h").stat()' 2>/dev/null; }
+compiler_advice = pdqhash is compiled here, for which g++ or Python.h is missing; as root: \
+	apt-get install g++ python$(python_version)-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup java demo test check bench clean
+.DELETE_ON_ERROR:
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
 
-setup: java $(STAMP) ## Java, and a Python environment in .venv with everything curate needs
+setup: java $(STAMP) ## Java, and .venv with all that curate needs (another Python: make setup PYTHON=python3.12)
 
 java:
 	@scripts/java.sh
 
+# pip takes the versions of build backends from PIP_BUILD_CONSTRAINT, before pip 25.3 from PIP_CONSTRAINT.
+$(STAMP): export PIP_CONSTRAINT := constraints.txt
+$(STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
+$(STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "curate needs Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call apt,$(python_name)-venv) || \
-		{ echo "$(PYTHON) cannot make environments: apt-get install $(python_name)-venv, as root" >&2; exit 1; }
-	@$(PYTHON) scripts/can_compile.py || $(call apt,g++ $(python_name)-dev)
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt
+		{ echo "curate needs Python 3.11 to 3.13; say which: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call apt,python$(python_version)-venv) || \
+		{ echo "$(PYTHON) cannot make environments; as root: apt-get install python$(python_version)-venv" >&2; exit 1; }
+	@$(can_compile) || $(call apt,g++ python$(python_version)-dev) || true
+	@$(BIN)/python -m pip --version 2>/dev/null | grep -q '(python $(python_version))' || \
+		$(PYTHON) -m venv --clear $(VENV)
+	@echo "installing into $(VENV): 0.5 GB to download, a minute or two"
+	@$(BIN)/python -m pip install --quiet -e '.[dev]' || { $(can_compile) || echo "$(compiler_advice)" >&2; exit 1; }
 	@touch $@
 
+demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
+	$(BIN)/curate run examples/demo.yaml
+	$(BIN)/curate show $(DEMO)/out/chosen --rows 2
+	$(BIN)/python -m examples.read_shards $(DEMO)/out/shards
+	@echo
+	@echo "images      $(DEMO)/corpus/*.tar, what each is in $(DEMO)/corpus/truth.csv"
+	@echo "manifests   $(DEMO)/out/scan, deduped, scored, chosen, shards: why each image was kept or dropped"
+	@echo "shards      $(DEMO)/out/shards/*.tar"
+	@echo "pipeline    examples/demo.yaml, to copy"
+
+$(DEMO)/corpus/truth.csv: | $(STAMP)
+	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure this machine; see benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv, the demo and every cache
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info spark-warehouse artifacts
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

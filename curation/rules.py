@@ -84,7 +84,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
     db.register("rows", rows)
     sql = f"SELECT ({expression})::BOOLEAN AS passes FROM rows"  # noqa: S608 - the user's own SQL is the point
-    found: pa.Table = db.execute(sql).to_arrow_table()
+    found: pa.Table = db.sql(sql).to_arrow_table()
     return pc.fill_null(found.column("passes").combine_chunks(), False)
 
 

@@ -81,9 +81,9 @@ class Scorer:
 def windows(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:
     """Return `places` in order, cut into windows of about BYTES_AT_ONCE, which bounds the memory of reading them."""
     cut: list[list[int]] = []
-    held = BYTES_AT_ONCE
+    held = 0
     for place, size in zip(places, sizes_bytes, strict=True):
-        if held + size > BYTES_AT_ONCE:
+        if not cut or held + size > BYTES_AT_ONCE:
             cut.append([])
             held = 0
         cut[-1].append(place)

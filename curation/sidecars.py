@@ -29,6 +29,7 @@ def sibling_states(tar_uris: Sequence[str]) -> dict[str, str]:
     states: dict[str, str] = {}
     for folder in folders:
         fs, path = storage.filesystem(folder)
+        fs.invalidate_cache(path)
         for entry in fs.ls(path, detail=True):
             if entry["name"].endswith(".parquet"):
                 states[storage.join(folder, entry["name"].rsplit("/", 1)[-1])] = etag(entry)
@@ -89,7 +90,7 @@ def read_folder(
 def _loose(uri: str) -> bytes | None:
     try:
         data = storage.read_bytes(uri)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     return data if len(data) <= MAX_SIDECAR_BYTES else None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -42,12 +43,14 @@ def absolute(uri: str) -> str:
     if "://" not in uri:
         uri = Path(uri).expanduser().absolute().as_posix()
         uri = "file://" + os.path.normpath(uri)
-    return uri.rstrip("/") if not uri.endswith("://") else uri
+    trimmed = uri.rstrip("/")
+    return uri if trimmed.endswith(":") else trimmed
 
 
 def join(base: str, *names: str) -> str:
     """Return the URI of `names` below `base`."""
-    return "/".join([base.rstrip("/"), *names])
+    trimmed = base.rstrip("/")
+    return (base if trimmed.endswith(":") else trimmed + "/") + "/".join(names)
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -57,7 +60,7 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     try:
         if "::" in uri and "://" not in uri.split("::", 1)[1]:  # part of a name, not a chain of file systems
-            chosen = fsspec.get_filesystem_class(fsspec.utils.get_protocol(uri))
+            chosen = fsspec.get_filesystem_class(_protocol(uri))
             return chosen(**chosen._get_kwargs_from_urls(uri)), cast(str, chosen._strip_protocol(uri))
         fs, path = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as e:
@@ -67,7 +70,11 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def is_local(uri: str) -> bool:
     """Whether `uri` is on this machine's file system."""
-    return fsspec.utils.get_protocol(uri) in ("file", "local")
+    return _protocol(uri) in ("file", "local")
+
+
+def _protocol(uri: str) -> str:
+    return cast(str, fsspec.utils.get_protocol(uri)) if "://" in uri else "file"
 
 
 def exists(uri: str) -> bool:
@@ -172,7 +179,12 @@ def write_whole(uri: str) -> Iterator[HashingWriter]:
     Object stores get one atomic put; elsewhere a temporary name of this attempt's own is renamed.
     """
     fs, path = filesystem(uri)
-    if fsspec.utils.get_protocol(uri) in ATOMIC_PUT:
+    if _protocol(uri) == "memory":  # where an open file shows at once
+        with io.BytesIO() as buffer:
+            yield HashingWriter(buffer)
+            fs.pipe_file(path, buffer.getvalue())
+        return
+    if _protocol(uri) in ATOMIC_PUT:
         raw = fs.open(path, "wb")
         try:
             yield HashingWriter(raw)

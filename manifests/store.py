@@ -113,7 +113,7 @@ def read_batches(
             yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
     except FileNotFoundError as e:
         raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
-    except (pa.ArrowInvalid, OSError) as e:
+    except (pa.ArrowException, ValueError, OSError) as e:
         raise ManifestError(f"{uri}: not readable Parquet ({e}); restore it, or make the manifest again") from e
 
 

@@ -126,7 +126,9 @@ def test_choosing_again_reads_no_image(reference: Reference, tmp_path: Path) -> 
     """Other thresholds need neither the tars nor the engine."""
     for table in ("scored",):
         rows = rows_of(reference.output / table)
-    curate("choose", reference.output / "scored", "-o", tmp_path / "top", "--keep", "all", "--target-count", "9", "-q")
+    curate(
+        "choose", reference.output / "scored", "-o", tmp_path / "top", "--keep", "all", "--target-count", "9", "-q"
+    )
     chosen = [r for r in rows_of(tmp_path / "top").to_pylist() if r["keep"]]
     assert len(chosen) == 9
     candidates = [r for r in rows.to_pylist() if r["status"] == "ok" and r["duplicate_of"] is None]
