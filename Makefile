@@ -71,8 +71,8 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure this machine; see benchmarks
-	$(BIN)/python -m benchmarks
+bench: setup ## every measurement of benchmarks, on this machine
+	@set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 clean: ## remove .venv, the demo and every cache
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info spark-warehouse artifacts

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from curation.config import PipelineConfig
 from jobs.cli import main as cli
-from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
+from manifests.schema import COLUMNS, DuplicateKind, Status
 
 DOCS = Path(__file__).resolve().parent
 TERMINAL_CHARS = 100
@@ -46,7 +46,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # --- the command line
 
 
-def commands(command: click.Command = cli, path: tuple[str, ...] = ("curate",)) -> Iterator[tuple[str, click.Command]]:
+def commands(
+    command: click.Command = cli, path: tuple[str, ...] = ("curate",)
+) -> Iterator[tuple[str, click.Command]]:
     """Yield (`curate run`, command) for every command, groups before what they hold."""
     yield " ".join(path), command
     if isinstance(command, click.Group):
@@ -78,7 +80,7 @@ def cli_page() -> str:
             ("exit code", "meaning"),
             [
                 ("0", "done, or nothing was left to do"),
-                ("1", "a stage ran and could not finish (what was done is kept), or `doctor` found something missing"),
+                ("1", "a stage could not finish (what was done is kept), or `doctor` found something missing"),
                 ("2", "refused before any work: wrong option, configuration, input or manifest"),
                 ("130", "interrupted; the same command goes on from there"),
             ],
@@ -105,10 +107,9 @@ def config_page() -> str:
         )
     return page(
         "Configuration",
-        "What a pipeline file may say, and `--set section.name=value` override. `curate init` prints such a file with "
-        "every default. Anything else in it is refused, with the nearest known name.",
-        "## Top level\n\n"
-        + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
+        "What a pipeline file may say, and `--set section.name=value` override. `curate init` prints such a file "
+        "with every default. Anything else in it is refused, with the nearest known name.",
+        "## Top level\n\n" + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
         *blocks,
     )
 
@@ -138,7 +139,7 @@ def _type(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         return f"list of ({_type(told['items'], known)})" if "$ref" in told["items"] else "text, or list of texts"
     if told.get("type") == "object":
         values = told.get("additionalProperties")
-        return "mapping" if values is True else f"mapping to {_type(values, known)}"
+        return f"mapping to {_type(values, known)}" if isinstance(values, Mapping) else "mapping"
     names = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "null": "null"}
     return names[told["type"]] + _bounds(told)
 
@@ -159,17 +160,20 @@ def columns_page() -> str:
         blocks.append(f"## Added by `{stage}`\n\n{table(('column', 'Arrow type', 'always set', 'meaning'), rows)}")
     for column, enum in ENUMS.items():
         values = [(f"`{value}`", meaning) for value, meaning in _members(enum)]
-        blocks.append(f"## Values of `{column}`\n\n{(enum.__doc__ or '').strip()}\n\n{table(('value', 'meaning'), values)}")
+        blocks.append(
+            f"## Values of `{column}`\n\n{(enum.__doc__ or '').strip()}\n\n{table(('value', 'meaning'), values)}"
+        )
     return page(
         "Columns",
-        "The columns of a manifest. A stage's manifest has its own columns and those of all stages before it, in this "
-        "order; no column is ever renamed.",
+        "The columns of a manifest. A stage's manifest has its own columns and those of all stages before it, in "
+        "this order; no column is ever renamed.",
         *blocks,
     )
 
 
 def _meaning(field: pa.Field) -> str:
-    return str((field.metadata or {})[b"description"].decode())
+    meaning: bytes = (field.metadata or {})[b"description"]
+    return meaning.decode()
 
 
 def _members(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
@@ -180,7 +184,7 @@ def _members(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
     for statement, below in itertools.pairwise(body.body):
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
             if not (isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)):
-                raise ValueError(f"{enum.__name__}: {statement.value.value} has no docstring below it")
+                raise ValueError(f"{enum.__name__}: {statement.value.value!r} has no docstring below it")
             yield str(statement.value.value), str(below.value.value)
 
 
@@ -214,9 +218,7 @@ def stale() -> dict[str, str]:
     """Return page → its new text, for each page that differs from the code."""
     made = {name: make() for name, make in PAGES.items()}
     return {
-        name: text
-        for name, text in made.items()
-        if not (DOCS / name).is_file() or (DOCS / name).read_text() != text
+        name: text for name, text in made.items() if not (DOCS / name).is_file() or (DOCS / name).read_text() != text
     }
 
 

@@ -1,6 +1,8 @@
 """A text engine of one's own, small on purpose: it sees lines as rows of ink and reads nothing.
 
     PYTHONPATH=examples curate score deduped/ -o scored-by-rows/ --engine row_engine:RowEngine
+
+docs/guides/add-a-filter.md explains it.
 """
 
 import math

@@ -15,7 +15,7 @@ from curation.text_rich import TextRules
 from jobs import tables
 from jobs.parts import MapPart, plan_parts
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Task, Unit
+from jobs.units import Plan, Recorder, Task, Unit
 from manifests.schema import Stage
 from manifests.store import Manifest
 
@@ -58,7 +58,9 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
             make=functools.partial(Chooser, rules_of(config.choose), selection, config.choose.salt),
             count=kept_bytes,
         )
-        tables.map_units(spark, todo, Task(output=plan.output, options=plan.options, perform=perform))
+        tables.map_units(
+            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
+        )
 
     return run_stage(plan, work, ctx)
 

@@ -15,6 +15,9 @@ from manifests.schema import Stage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_STORAGE_PACKAGES = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs"})
+_STORAGE_ADVICE = "the storage refused; check the address, the permissions and the credentials in the environment"
+
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
@@ -31,6 +34,14 @@ class _Group(click.Group):
             ctx.exit(EXIT_FAILED)
         except (CurateError, FilterError) as e:
             _complain(str(e))
+            ctx.exit(EXIT_REFUSED)
+        except OSError as e:
+            _complain(f"{_STORAGE_ADVICE}: {type(e).__name__}: {e}")
+            ctx.exit(EXIT_REFUSED)
+        except Exception as e:
+            if type(e).__module__.split(".")[0] not in _STORAGE_PACKAGES:
+                raise
+            _complain(f"{_STORAGE_ADVICE}: {type(e).__name__}: {e}")
             ctx.exit(EXIT_REFUSED)
         except KeyboardInterrupt:
             _complain("interrupted; the same command goes on from here")

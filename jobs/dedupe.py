@@ -19,7 +19,7 @@ from curation import clusters
 from curation.config import DedupeConfig, PipelineConfig
 from jobs import tables
 from jobs.components import connected_components
-from jobs.parts import Slices, plan_parts, write_slices
+from jobs.parts import plan_parts, write_slices
 from jobs.stage import Context, read_parent, run_stage
 from jobs.units import Plan, Unit, prepare_worker
 from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
@@ -60,7 +60,7 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         assigned = assignments(spark, parent, config.dedupe, plan.options)
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
-        write_slices(assigned, todo, Slices(plan=plan, parent=parent, columns=columns))
+        write_slices(assigned, plan, todo, parent, columns)
 
     return run_stage(plan, work, ctx)
 

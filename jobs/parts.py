@@ -1,17 +1,19 @@
 """Stages that write a part for each of the parent's, with columns added: by a map, or from slices of a shuffle."""
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import fingerprint
 from jobs import tables
 from jobs.stage import Lineage
-from jobs.units import Plan, Task, Unit, prepare_worker, unit_fingerprint
+from jobs.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker
 from manifests import storage
 from manifests.parts import Receipt, WrittenPart, write_part
 from manifests.schema import Stage, schema
@@ -28,30 +30,37 @@ def plan_parts(
 ) -> Plan:
     """Return the plan of a stage that writes one part for each part of its parent."""
     parent = lineage.manifest
-    inputs = {"parent": parent.digest}
-    layout = fingerprint([(p.name, p.sha256) for p in parent.parts])
+    maker = part_units(stage, parent, config, software)
     units = [
-        Unit(
-            name=p.name.removesuffix(".parquet"),
-            inputs={"part": p.name},
-            fingerprint=unit_fingerprint(stage, config, software, {**inputs, "layout": layout, "part": p.name}),
-            rows=p.rows,
-            size_bytes=p.size_bytes,
-        )
-        for p in parent.parts
+        maker.unit(_unit_name(p.name), {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes) for p in parent.parts
     ]
     return Plan(
         stage=stage,
         output=storage.absolute(output),
         config=config,
         software=software,
-        inputs=inputs,
+        inputs={"parent": parent.digest},
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
         units=units,
         options=options,
     )
+
+
+def part_units(stage: Stage, parent: Manifest, config: Mapping[str, Any], software: Mapping[str, str]) -> UnitMaker:
+    """Return the maker of units that each follow from one part of `parent` and from the whole of it.
+
+    The parts' own hashes count, so that a parent made again in other parts is not taken for the same.
+    """
+    layout = fingerprint([(p.name, p.sha256) for p in parent.parts])
+    return UnitMaker(
+        stage=stage, config=config, software=software, shared={"parent": parent.digest, "layout": layout}
+    )
+
+
+def _unit_name(part: str) -> str:
+    return part.removesuffix(".parquet")
 
 
 def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
@@ -105,73 +114,84 @@ class MapPart:
         return receipt_of(unit, part, facts=dict(facts))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Slices:
-    """A stage whose answer comes from a shuffle: each part takes the `columns` of its rows, by `key`."""
+class GroupWriter(Protocol):
+    """Writes one unit from a group of rows, in a worker."""
 
-    plan: Plan
-    parent: Manifest
-    columns: Sequence[str]
+    def unit(self, group: Any) -> Unit:
+        """Return the unit of the group whose rows have this value in the group's column."""
+        ...
 
-
-def write_slices(answer: DataFrame, todo: Sequence[Unit], slices: Slices) -> None:
-    """Write the parts of `todo`, each from its slice of `answer` (`part`, `key`, and the columns to add).
-
-    A unit whose parent part has no rows has no slice; it is written here.
-    """
-    plan = slices.plan
-    units = {u.part: u for u in todo}
-    task = Task(output=plan.output, options=plan.options, perform=_never)
-    writer = _SliceWriter(
-        stage=plan.stage,
-        parent=slices.parent.uri,
-        columns=slices.columns,
-        roots=plan.roots,
-        units=units,
-        task=task,
-    )
-    for unit in todo:
-        if unit.rows == 0:
-            task.once(unit, lambda unit=unit: writer.write(unit, None))  # type: ignore[misc]
-    wanted = answer.sparkSession.createDataFrame(pa.table({tables.PART: pa.array(units, pa.string())}))
-    placed = answer.join(wanted, tables.PART, "left_semi").repartition(max(1, len(units)), tables.PART)
-    placed.groupBy(tables.PART).applyInArrow(tables.grouped(writer.write_group), "unit string, rows long").collect()
+    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+        """Write what the unit writes and return its receipt."""
+        ...
 
 
-def _never(unit: Unit) -> Receipt:
-    raise AssertionError(f"{unit.name}: written from a slice, not by a map")
+def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, recorder: Recorder) -> None:
+    """Write one unit for each value of `groups` from the rows of `frame` that have it in `column`."""
+    if not len(groups):
+        return
+
+    def write_group(table: pa.Table) -> pa.Table:
+        prepare_worker(recorder.options)
+        unit = writer.unit(table.column(column)[0].as_py())
+        recorder.once(unit, lambda: writer.write(unit, table))
+        return pa.table({"unit": [unit.name]})
+
+    wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
+    mine = frame.join(wanted, column, "left_semi").repartition(len(groups), column)
+    mine.groupBy(column).applyInArrow(write_group, DONE_DDL).collect()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _SliceWriter:
-    stage: Stage
+class SliceWriter:
+    """Writes a part from its slice of an answer: the parent's rows, and `columns` of the slice found by `key`."""
+
+    maker: UnitMaker
     parent: str
     columns: Sequence[str]
     roots: Sequence[str]
-    units: Mapping[str, Unit]
-    task: Task
+    output: str
 
-    def write_group(self, table: pa.Table) -> pa.Table:
-        """Write the part that the rows of `table` belong to; return its unit and rows."""
-        prepare_worker(self.task.options)
-        unit = self.units[table.column(tables.PART)[0].as_py()]
-        receipt = self.task.once(unit, lambda: self.write(unit, table))
-        return pa.table({"unit": [unit.name], "rows": pa.array([receipt.rows], pa.int64())})
+    def unit(self, group: str) -> Unit:
+        """Return the unit of the parent's part `group`."""
+        return self.maker.unit(_unit_name(group), {"part": group})
 
-    def write(self, unit: Unit, table: pa.Table | None) -> Receipt:
-        """Write the unit's part: the parent's rows, with the slice's columns found by key."""
-        places = {} if table is None else {k: i for i, k in enumerate(table.column("key").to_pylist())}
-        wide = schema(self.stage)
+    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+        """Write the unit's part from its slice, `rows`."""
+        places = {k: i for i, k in enumerate(rows.column("key").to_pylist())}
+        wide = schema(self.maker.stage)
 
         def joined() -> Iterator[pa.RecordBatch]:
             for batch in read_batches(storage.join(self.parent, unit.inputs["part"])):
                 at = pa.array([places[k] for k in batch.column("key").to_pylist()], pa.int64())
-                rows = pa.Table.from_batches([batch])
+                table = pa.Table.from_batches([batch])
                 for name in self.columns:
-                    assert table is not None  # noqa: S101 - a part with rows has a slice
-                    values = table.column(name).combine_chunks().take(at)
-                    rows = rows.append_column(wide.field(name), values.cast(wide.field(name).type))
-                yield from rows.combine_chunks().to_batches()
+                    field = wide.field(name)
+                    table = table.append_column(field, rows.column(name).combine_chunks().take(at).cast(field.type))
+                yield from table.combine_chunks().to_batches()
 
-        target = storage.join(self.task.output, unit.part)
+        target = storage.join(self.output, unit.part)
         return receipt_of(unit, write_part(target, joined(), wide, roots=self.roots))
+
+
+def write_slices(
+    answer: DataFrame, plan: Plan, todo: Sequence[Unit], parent: Manifest, columns: Sequence[str]
+) -> None:
+    """Write the parts of `todo`, each from its slice of `answer` (`part`, `key`, and the `columns` to add).
+
+    A unit whose parent part has no rows has no slice; it is written here.
+    """
+    recorder = Recorder(output=plan.output, options=plan.options)
+    writer = SliceWriter(
+        maker=part_units(plan.stage, parent, plan.config, plan.software),
+        parent=parent.uri,
+        columns=columns,
+        roots=plan.roots,
+        output=plan.output,
+    )
+    nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
+    for unit in todo:
+        if unit.rows == 0:
+            recorder.once(unit, functools.partial(writer.write, unit, nothing))
+    parts = pa.array([u.inputs["part"] for u in todo], pa.string())
+    write_groups(answer, tables.PART, parts, writer, recorder)

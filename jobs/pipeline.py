@@ -60,7 +60,6 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
     Everything that can be refused beforehand is refused before the first stage starts.
     """
-    plan_scan(config, place_of(config, Stage.SCAN))
     check_ahead(config)
     manifest = None
     for stage in Stage:

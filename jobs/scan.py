@@ -24,7 +24,7 @@ from curation.tars import read_tar
 from jobs import tables
 from jobs.parts import receipt_of
 from jobs.stage import Context, run_stage
-from jobs.units import Plan, Task, Unit, note_failure, prepare_worker, unit_fingerprint
+from jobs.units import DONE_DDL, Plan, Recorder, Task, Unit, UnitMaker, note_failure, prepare_worker
 from manifests import storage
 from manifests.digest import relative_sources
 from manifests.errors import BrokenSource, StageFailed
@@ -43,16 +43,11 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     sources = expand(config.input)
     settings = {k: v for k, v in config.scan.model_dump().items() if k in ("max_image_bytes", "max_image_pixels")}
     versions = software()
-    units = []
-    for i, inputs in enumerate(_group(sources, config.scan)):
-        units.append(
-            Unit(
-                name=f"part-{i:05d}",
-                inputs={"sources": inputs},
-                fingerprint=unit_fingerprint(Stage.SCAN, settings, versions, {"sources": inputs}),
-                size_bytes=sum(each["bytes"] for each in inputs),
-            )
-        )
+    maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
+    units = [
+        maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
+        for i, read in enumerate(_group(sources, config.scan))
+    ]
     return Plan(
         stage=Stage.SCAN,
         output=storage.absolute(output),
@@ -98,7 +93,9 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
         perform = functools.partial(scan_unit, output=plan.output, limits=limits, roots=tuple(plan.roots))
-        tables.map_units(spark, todo, Task(output=plan.output, options=plan.options, perform=perform))
+        tables.map_units(
+            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
+        )
         _check_broken(plan, config.scan.max_broken_tars, ctx)
         make_keys_unique(spark, plan)
 
@@ -174,7 +171,7 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     shared = located.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
     order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
-    later.groupBy(tables.PART).applyInArrow(tables.grouped(_Rekey(plan).rewrite), "unit string, rows long").collect()
+    later.groupBy(tables.PART).applyInArrow(tables.grouped(_Rekey(plan).rewrite), DONE_DDL).collect()
 
 
 class _LocationReader:
@@ -216,7 +213,7 @@ class _Rekey:
         self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
 
     def rewrite(self, table: pa.Table) -> pa.Table:
-        """Rewrite the part of the rows in `table`; return its unit and how many keys changed."""
+        """Rewrite the part of the rows in `table`; return its unit."""
         prepare_worker(self.options)
         part = table.column(tables.PART)[0].as_py()
         unit = part.removesuffix(".parquet")
@@ -231,7 +228,7 @@ class _Rekey:
         except Exception as e:
             note_failure(self.output, unit, e)
             raise
-        return pa.table({"unit": [unit], "rows": pa.array([len(new)], pa.int64())})
+        return pa.table({"unit": [unit]})
 
     def _rewrite(self, unit: str, part: str, new: Mapping[tuple[str, str, int], str]) -> None:
         uri = storage.join(self.output, part)

@@ -12,7 +12,7 @@ from filters.protocol import load_engine
 from jobs import tables
 from jobs.parts import MapPart, plan_parts
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Task, Unit
+from jobs.units import Plan, Recorder, Task, Unit
 from manifests import storage
 from manifests.schema import Stage
 from manifests.store import Manifest
@@ -45,7 +45,9 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             roots=plan.roots,
             make=functools.partial(make_scorer, config.score, limits),
         )
-        tables.map_units(spark, todo, Task(output=plan.output, options=plan.options, perform=perform))
+        tables.map_units(
+            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
+        )
 
     return run_stage(plan, work, ctx)
 

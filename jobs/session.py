@@ -17,6 +17,7 @@ from manifests.errors import InputError
 
 PACKAGES = ("curation", "filters", "jobs", "manifests")
 MIN_JAVA = 17
+JAVA_FOLDERS = "/usr/lib/jvm"
 LOG4J = Path(__file__).with_name("log4j2.properties")
 JAVA_ADVICE = f"Install Java {MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -49,10 +50,10 @@ def require_java() -> None:
 def _find_java() -> tuple[str, int] | None:
     """Return the home and major version of the first Java that is new enough, else of the first there is.
 
-    Looked for at JAVA_HOME, on PATH (whose home is "") and in /usr/lib/jvm.
+    Looked for at JAVA_HOME, on PATH (whose home is "") and in JAVA_FOLDERS.
     """
     first = None
-    for home in (os.environ.get("JAVA_HOME", ""), "", *map(str, sorted(Path("/usr/lib/jvm").glob("*")))):
+    for home in (os.environ.get("JAVA_HOME", ""), "", *map(str, sorted(Path(JAVA_FOLDERS).glob("*")))):
         java = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
         version = _version_of(java) if java else None
         if version and version >= MIN_JAVA:

@@ -17,9 +17,9 @@ from curation.choosing import KEPT_BYTES
 from curation.config import PipelineConfig, ShardConfig
 from curation.shards import ShardPlan, plan_shards, shuffle_place, write_shard
 from jobs import tables
-from jobs.parts import receipt_of
+from jobs.parts import part_units, receipt_of, write_groups
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Task, Unit, prepare_worker, unit_fingerprint
+from jobs.units import Plan, Recorder, Unit, UnitMaker
 from manifests import storage
 from manifests.parts import Receipt, write_part
 from manifests.schema import Stage, schema
@@ -33,23 +33,15 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of writing shards from the chosen manifest at `source`. Raises as `read_parent` does."""
     lineage = read_parent(source, Stage.CHOOSE)
     settings = config.shard.model_dump()
-    inputs = {"parent": lineage.manifest.digest}
     cut = shard_plan(lineage.manifest, config.shard)
-    units = [
-        Unit(
-            name=f"{i:05d}",
-            inputs={"shard": i},
-            fingerprint=unit_fingerprint(Stage.SHARD, settings, _SOFTWARE, {**inputs, "shard": i}),
-            rows=rows,
-        )
-        for i, rows in enumerate(cut.sizes())
-    ]
+    maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
+    units = [shard_unit(maker, i, rows=rows) for i, rows in enumerate(cut.sizes())]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
         config=settings,
         software=_SOFTWARE,
-        inputs=inputs,
+        inputs={"parent": lineage.manifest.digest},
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
@@ -59,6 +51,11 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
 
 
 _SOFTWARE = {"shard": "1"}
+
+
+def shard_unit(maker: UnitMaker, shard: int, *, rows: int | None = None) -> Unit:
+    """Return the unit that writes shard number `shard`."""
+    return maker.unit(f"{shard:05d}", {"shard": shard}, rows=rows)
 
 
 def kept_rows(manifest: Manifest) -> int:
@@ -86,22 +83,16 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
         if not todo:
             return
         placed = place(spark, parent, config.shard.salt, cut, plan.options)
-        units = {u.inputs["shard"]: u for u in todo}
-        wanted = spark.createDataFrame(pa.table({"shard": pa.array(units, pa.int64())}))
-        mine = placed.join(F.broadcast(wanted), "shard", "left_semi").repartition(len(units), "shard")
         writer = _ShardWriter(
+            maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
+            output=plan.output,
             roots=plan.roots,
-            units=units,
-            task=Task(output=plan.output, options=plan.options, perform=_never),
             parent_schema=parent.schema,
         )
-        mine.groupBy("shard").applyInArrow(tables.grouped(writer.write_group), "unit string, rows long").collect()
+        wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
+        write_groups(placed, "shard", wanted, writer, Recorder(output=plan.output, options=plan.options))
 
     return run_stage(plan, work, ctx)
-
-
-def _never(unit: Unit) -> Receipt:
-    raise AssertionError(f"{unit.name}: written from a group of rows, not by a map")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,21 +145,19 @@ def place(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ShardWriter:
+    maker: UnitMaker
+    output: str
     roots: Sequence[str]
-    units: Mapping[int, Unit]
-    task: Task
     parent_schema: pa.Schema
 
-    def write_group(self, table: pa.Table) -> pa.Table:
-        """Write the shard that the rows of `table` make up; return its unit and rows."""
-        prepare_worker(self.task.options)
-        unit = self.units[table.column("shard")[0].as_py()]
-        rows = table.sort_by("rank").select(self.parent_schema.names).cast(self.parent_schema)
-        receipt = self.task.once(unit, lambda: self._write(unit, rows))
-        return pa.table({"unit": [unit.name], "rows": pa.array([receipt.rows], pa.int64())})
+    def unit(self, group: int) -> Unit:
+        """Return the unit of shard number `group`."""
+        return shard_unit(self.maker, group)
 
-    def _write(self, unit: Unit, rows: pa.Table) -> Receipt:
-        written = write_shard(self.task.output, unit.name, rows)
-        target = storage.join(self.task.output, unit.part)
+    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+        """Write the tar, its table and its statistics from the samples in `rows`."""
+        ordered = rows.sort_by("rank").select(self.parent_schema.names).cast(self.parent_schema)
+        written = write_shard(self.output, unit.name, ordered)
+        target = storage.join(self.output, unit.part)
         part = write_part(target, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
         return receipt_of(unit, part, files=written.files)

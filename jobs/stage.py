@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from curation.config import PipelineConfig, SparkConfig
 from jobs import session
 from jobs.progress import Reporter
-from jobs.units import Plan, State, Unit, begin, read_failures
+from jobs.units import Plan, State, Unit, begin, is_ours, read_failures
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.parts import Receipt, read_receipts
@@ -131,7 +131,7 @@ def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
     """Remove what killed attempts and earlier unit plans left beside the parts: no receipt names it."""
     named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
     for name in storage.list_names(plan.output):
-        if name not in named and not name.startswith("_"):
+        if name not in named and is_ours(name) and not name.startswith("_"):
             storage.remove(storage.join(plan.output, name))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.units import Task, Unit, prepare_worker
+from jobs.units import DONE_DDL, Task, Unit, prepare_worker
 from manifests import storage
 from manifests.store import Manifest, read_batches
 
@@ -109,4 +109,4 @@ def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
     if not units:
         return
     texts = [json.dumps(dataclasses.asdict(u)) for u in units]
-    one_task_each(spark, "unit", texts).mapInArrow(task, "unit string, rows long").collect()
+    one_task_each(spark, "unit", texts).mapInArrow(task, DONE_DDL).collect()

@@ -7,6 +7,7 @@ speculative or orphaned task can only write again what is already there.
 import dataclasses
 import functools
 import json
+import re
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,15 +17,14 @@ import pyarrow as pa
 
 from curation.config import fingerprint
 from manifests import storage
-from manifests.errors import ManifestError, RunChanged
+from manifests.errors import InputError, ManifestError, RunChanged
 from manifests.parts import WORK, Receipt, read_receipts, write_receipt
 from manifests.schema import Stage
-from manifests.store import Manifest, Parent, is_committed, open_manifest
+from manifests.store import MANIFEST_FILE, Manifest, Parent, is_committed, open_manifest
 
 PLAN_FILE = "plan.json"
 FAILURES = "failures"
-RECEIPT_DDL = "unit string, rows long"
-RECEIPT_SCHEMA = pa.schema([("unit", pa.string()), ("rows", pa.int64())])
+DONE_DDL = "unit string"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,24 @@ class Plan:
         return json.dumps(fields, indent=1, sort_keys=True).encode()
 
 
-def unit_fingerprint(
-    stage: Stage, config: Mapping[str, Any], software: Mapping[str, str], inputs: Mapping[str, Any]
-) -> str:
-    """Return what a unit's receipt must carry to be valid: all that decides the unit's rows."""
-    return fingerprint(stage, config, software, inputs)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitMaker:
+    """Makes the units of one plan, on the driver and again in workers, from little more than a name.
+
+    `shared` is what all units depend on besides their own inputs.
+    """
+
+    stage: Stage
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    shared: Mapping[str, Any]
+
+    def unit(
+        self, name: str, inputs: Mapping[str, Any], *, rows: int | None = None, size_bytes: int | None = None
+    ) -> Unit:
+        """Return the unit `name`; its fingerprint covers all that decides its rows."""
+        mark = fingerprint(self.stage, self.config, self.software, self.shared, inputs)
+        return Unit(name=name, inputs=inputs, fingerprint=mark, rows=rows, size_bytes=size_bytes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +123,11 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
         return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
     notices = []
     before = _read_plan(plan.output)
+    strangers = [name for name in storage.list_names(plan.output) if not is_ours(name)]
+    if before is None and strangers:
+        raise InputError(
+            f"{plan.output}: not empty and not curate's ({', '.join(strangers[:3])} …); name another output"
+        )
     if before is not None:
         differs = _differences({k: before.get(k) for k in ("stage", "config", "software")}, _own(plan))
         if differs and not restart:
@@ -187,31 +205,29 @@ def begin(plan: Plan, *, restart: bool = False) -> State:
     return state
 
 
+_OURS = re.compile(r"(part-\d{5,}|\d{5,})(\.parquet|\.tar|_stats\.json)|\..*\.[0-9a-f]{32}\.tmp")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a stage writes files of this name; nothing else at an output is ever removed."""
+    return name in (WORK, MANIFEST_FILE) or _OURS.fullmatch(name) is not None
+
+
 def discard(output: str) -> None:
     """Remove a manifest, its commit first, so that a kill half-way leaves no commit without its parts."""
-    storage.remove(storage.join(output, "_manifest.json"))
-    storage.remove(output)
-
-
-Perform = Callable[[Unit], Receipt]
+    storage.remove(storage.join(output, MANIFEST_FILE))
+    storage.remove(storage.join(output, WORK))
+    for name in storage.list_names(output):
+        if is_ours(name):
+            storage.remove(storage.join(output, name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be written."""
+class Recorder:
+    """Runs one unit's work in a worker and records how it ended at `output`."""
 
     output: str
     options: Mapping[str, Mapping[str, Any]]
-    perform: Perform
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do each unit (a JSON text in column `unit`) that has no valid receipt yet; the mapInArrow side."""
-        prepare_worker(self.options)
-        for batch in batches:
-            for text in batch.column("unit").to_pylist():
-                unit = Unit(**json.loads(text))
-                receipt = self.once(unit, functools.partial(self.perform, unit))
-                yield pa.RecordBatch.from_pydict({"unit": [unit.name], "rows": [receipt.rows]}, RECEIPT_SCHEMA)
 
     def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
         """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
@@ -222,11 +238,27 @@ class Task:
             note_failure(self.output, unit.name, e)
             raise
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        receipt = dataclasses.replace(
-            receipt, seconds=round(time.process_time() - started, 6), peak_memory_bytes=peak
-        )
+        seconds = round(time.process_time() - started, 6)
+        receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
         write_receipt(self.output, receipt)
         return receipt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be recorded."""
+
+    recorder: Recorder
+    perform: Callable[[Unit], Receipt]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Do each unit, a JSON text in column `unit`; the mapInArrow side. Yields the units' names."""
+        prepare_worker(self.recorder.options)
+        for batch in batches:
+            for text in batch.column("unit").to_pylist():
+                unit = Unit(**json.loads(text))
+                self.recorder.once(unit, functools.partial(self.perform, unit))
+                yield pa.RecordBatch.from_pydict({"unit": [unit.name]})
 
 
 def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:

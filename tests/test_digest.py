@@ -1,5 +1,6 @@
 """The digest is of the rows as a set: nothing but their values changes it, and every change of a value does."""
 
+import itertools
 import math
 
 import numpy as np
@@ -58,9 +59,9 @@ def test_order_of_rows_does_not_matter(rows, random):
 @given(tables, st.lists(st.integers(0, 8), max_size=4))
 def test_lanes_of_parts_add_up(rows, cuts):
     edges = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
-    parts = [row_lanes(table(rows[a:b])) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [row_lanes(table(rows[a:b])) for a, b in itertools.pairwise(edges)]
     assert combine(parts).tolist() == lanes(rows)
-    chunked = pa.concat_tables([table(rows[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+    chunked = pa.concat_tables([table(rows[a:b]) for a, b in itertools.pairwise(edges)])
     assert row_lanes(chunked).tolist() == lanes(rows)
     assert combine(row_lanes(b) for b in chunked.to_batches()).tolist() == lanes(rows)
 

@@ -127,11 +127,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> TextEngine:
 def drawn_page() -> np.ndarray:
     """Return a page of twelve lines, 36 pixels apart."""
     sheet = Image.new("RGB", (640, 480), "white")
-    pen = ImageDraw.Draw(sheet)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
     for row in range(12):
-        pen.text(
-            (30, 30 + 36 * row), f"Line {row} of a page to be measured", ImageFont.load_default(22), fill="black"
-        )
+        pen.text((30, 30 + 36 * row), f"Line {row} of a page to be measured", font=font, fill="black")
     return np.asarray(sheet)
 
 

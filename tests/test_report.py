@@ -1,5 +1,7 @@
 """The funnel adds up: what came in, what left and why, what went on."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,7 @@ def test_rows_form_a_chain_and_reasons_add_up(stages):
         assert row.came_in - row.left == row.went_on >= 0
         assert sum(row.reasons.values()) == row.left
         assert row.core_milliseconds >= 0
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert after.came_in == before.went_on
 
 

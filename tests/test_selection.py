@@ -1,6 +1,7 @@
 """The radix selection takes exactly the rows that sorting would, whatever the batches, and in nested order."""
 
 import functools
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.choosing import Chooser, count_places, keys_at, kept_bytes
+from curation.choosing import Chooser, count_places, kept_bytes, keys_at
 from curation.keys import keyed_hash64
 from curation.rules import DROP_TARGET, Rules
 from curation.selection import (
@@ -58,7 +59,7 @@ def settle(batches, wanted):
 def batches_of(rows, salt, cuts=()):
     """Return (keys, places) of each batch of the rows, cut at `cuts`."""
     edges = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
-    pieces = [rows[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [rows[a:b] for a, b in itertools.pairwise(edges)]
     return [([k for k, _ in piece], ranks([k for k, _ in piece], [s for _, s in piece], salt)) for piece in pieces]
 
 

@@ -1,0 +1,1 @@
+"""Ratios measured in one run against the bare kernels, with memory."""
