@@ -34,7 +34,9 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        coerce_numbers_to_str=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -84,7 +86,9 @@ class ChooseConfig(_Section):
     keep: Literal["heavy", "light", "all"] = Field("heavy", description="the least text_class that is kept")
     min_light_score: Fraction = Field(_RULES.min_light_score, description="text_score from which it is light")
     min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="text_score from which it is heavy")
-    statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept")
+    statuses: tuple[Literal[Status.OK, Status.TRUNCATED], ...] = Field(
+        (Status.OK,), min_length=1, description="statuses that may be kept: ok, truncated"
+    )
     min_side: int = Field(0, ge=0, description="shortest side kept, in pixels")
     max_aspect: float | None = Field(None, ge=1, description="longest by shortest side, at most")
     where: dict[str, str] = Field(

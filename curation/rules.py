@@ -88,6 +88,15 @@ def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) ->
     return pc.fill_null(found.column("passes").combine_chunks(), False)
 
 
+def _evaluate_rule(db: duckdb.DuckDBPyConnection, rows: pa.Table, name: str, expression: str) -> pa.Array:
+    try:
+        return _evaluate(db, rows, expression)
+    except duckdb.Error as e:
+        raise InputError(
+            f"choose.where.{name}: {expression!r} fails on a row: {e}; guard it, for example with TRY_CAST"
+        ) from e
+
+
 def text_classes(scores: pa.Array, rules: TextRules) -> pa.Array:
     """Return `none`, `light` or `heavy` for each score; null where there is none."""
     heavy = pc.greater_equal(scores, rules.min_heavy_score)
@@ -141,7 +150,7 @@ def _own_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array 
     if not rules.own:
         return []
     with _connect() as db:
-        return [(pc.invert(_evaluate(db, rows, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
+        return [(pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
 
 
 def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:

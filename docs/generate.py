@@ -136,7 +136,11 @@ def _type(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     if "anyOf" in told:
         return " or ".join(_type(each, known) for each in told["anyOf"])
     if told.get("type") == "array":
-        return f"list of ({_type(told['items'], known)})" if "$ref" in told["items"] else "text, or list of texts"
+        return (
+            "text, or list of texts"
+            if told["items"] == {"type": "string"}
+            else f"list of {_type(told['items'], known)}"
+        )
     if told.get("type") == "object":
         values = told.get("additionalProperties")
         return f"mapping to {_type(values, known)}" if isinstance(values, Mapping) else "mapping"

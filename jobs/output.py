@@ -122,7 +122,7 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
         print(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)")
     console.print(funnel_table(funnel(manifest.funnel)))
     if rows > 0:
-        console.print(_rows_table(manifest, min(rows, max(1, (console.width - 36) // 26))))
+        console.print(_rows_table(manifest, min(rows, max(1, (console.width - 40) // 30))))
 
 
 def _rows_table(manifest: Manifest, count: int) -> Table:
@@ -133,7 +133,7 @@ def _rows_table(manifest: Manifest, count: int) -> Table:
             break
         first += manifest.read_part(part).slice(0, count - len(first)).to_pylist()
     table = Table(title=f"Columns and the first {len(first)} rows", title_justify="left")
-    table.add_column("column", no_wrap=True)
+    table.add_column("column", no_wrap=True, min_width=max(len(n) for n in manifest.schema.names))
     table.add_column("type", no_wrap=True)
     for _ in first:
         table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)

@@ -114,7 +114,13 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
             builder = builder.config(key, value)
     for key, value in config.conf.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except Exception as e:
+        told = str(e).strip().splitlines()
+        raise InputError(
+            f"Spark did not start: {type(e).__name__}: {told[0] if told else ''}\n`curate doctor` says what is missing"
+        ) from e
     if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
         send_sources(spark)
     return spark
