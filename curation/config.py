@@ -52,6 +52,7 @@ class ScanConfig(_Section):
     max_image_pixels: PositiveInt = Field(
         100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"
     )
+    text_density: bool = Field(True, description="measure text density; without it, score reads every image")
     max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import pyarrow as pa
 
 from curation.fingerprints import PDQ_VERSION, pdq
@@ -12,6 +13,7 @@ from curation.images import DECODER_VERSION, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.tars import Problem, Sample
 from filters import text_density as density_filter
+from filters.protocol import Rgb
 from filters.text_density import text_density
 from manifests.schema import Stage, Status, schema
 
@@ -37,7 +39,12 @@ _ERROR_OF = {
 
 def software() -> dict[str, str]:
     """Return the versions of everything that decides a measurement of the scan."""
-    return {"decoder": DECODER_VERSION, "pdq": PDQ_VERSION, "text_density": density_filter.VERSION}
+    return {
+        "decoder": DECODER_VERSION,
+        "pdq": PDQ_VERSION,
+        "text_density": density_filter.VERSION,
+        "opencv": cv2.__version__,
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +66,16 @@ class Measures:
     text_density: float | None
 
 
-def measure(data: bytes, limits: DecodeLimits) -> Measures:
+def density_of(rgb: Rgb) -> float:
+    """Return the text density of a picture, rounded as manifests hold it."""
+    return round(text_density(rgb), DENSITY_DECIMALS)
+
+
+def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True) -> Measures:
     """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it."""
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
-    density = round(text_density(decoded.rgb), DENSITY_DECIMALS) if decoded.rgb is not None else None
+    density = density_of(decoded.rgb) if decoded.rgb is not None and with_density else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),

@@ -9,14 +9,16 @@ import pyarrow as pa
 
 from curation.config import ScoreConfig
 from curation.images import DecodeLimits, decode
+from curation.records import density_of
 from curation.stored import image_range, read_ranges, require_unchanged
 from curation.text_rich import CascadeSettings, TextMeasures, measure_text
 from filters.protocol import Rgb, TextEngine
 from manifests.errors import BrokenSource
-from manifests.schema import COLUMNS, Stage
+from manifests.schema import COLUMNS, Stage, Status
 
 FIELDS = COLUMNS[Stage.SCORE]
 BYTES_AT_ONCE = 32 << 20
+_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))
 _NO_PIXELS = np.zeros((1, 1, 3), np.uint8)  # what the density step, which looks at no pixel, is given
 NEEDED = ("source", "member", "offset", "size", "sha256", "status", "duplicate_of", "text_density")
 
@@ -45,10 +47,11 @@ class Scorer:
         found: list[Mapping[str, Any] | None] = [None] * len(rows)
         waiting: list[int] = []
         for place, row in enumerate(rows):
-            if row["text_density"] is None or row["duplicate_of"] is not None:
+            if row["status"] not in _WITH_PIXELS or row["duplicate_of"] is not None:
                 continue
-            if row["text_density"] < self.settings.min_text_density:
-                found[place] = self._columns(self._measure(_NO_PIXELS, row), engine=None)
+            density = row["text_density"]
+            if density is not None and density < self.settings.min_text_density:
+                found[place] = self._columns(self._measure(_NO_PIXELS, density), engine=None)
             else:
                 waiting.append(place)
         for window in windows(waiting, [rows[p]["size"] for p in waiting]):
@@ -68,10 +71,13 @@ class Scorer:
                 f"{row['source']}: {row['member']} was decoded by the scan and is now {decoded.status} "
                 f"({decoded.error}); score with the limits and decoder of the scan, or scan again"
             )
-        return self._columns(self._measure(decoded.rgb, row), engine=self.engine.version)
+        density = row["text_density"]
+        if density is None:  # the scan was told not to measure it
+            density = density_of(decoded.rgb)
+        return self._columns(self._measure(decoded.rgb, density), engine=self.engine.version)
 
-    def _measure(self, rgb: Rgb, row: Mapping[str, Any]) -> TextMeasures:
-        return measure_text(rgb, row["text_density"], self.engine, self.settings)
+    def _measure(self, rgb: Rgb, density: float) -> TextMeasures:
+        return measure_text(rgb, density, self.engine, self.settings)
 
     @staticmethod
     def _columns(measures: TextMeasures, *, engine: str | None) -> dict[str, Any]:

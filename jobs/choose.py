@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import duckdb
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
@@ -40,7 +41,9 @@ def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     check_expressions(rules_of(config.choose))
     lineage = read_parent(source, Stage.SCORE)
     settings = config.choose.model_dump(mode="json")
-    return plan_parts(Stage.CHOOSE, lineage, output, settings, {"choose": "1"}, config.storage)
+    return plan_parts(
+        Stage.CHOOSE, lineage, output, settings, {"choose": "1", "duckdb": duckdb.__version__}, config.storage
+    )
 
 
 def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
@@ -88,11 +91,11 @@ def select(
         return Selection()
     if wanted == 0:
         return NOTHING
-    rules, columns = rules_of(config), parent.schema.names
+    rules, columns, parts = rules_of(config), parent.schema.names, tables.parts_of(parent, options)
     cut = Cut(remaining=wanted)
     while True:
         count = functools.partial(count_places, rules=rules, salt=config.salt, prefix=cut.digits)
-        frame = tables.read(spark, parent, columns, options, transform=count, schema=COUNT_SCHEMA)
+        frame = tables.read(spark, parts, columns, COUNT_SCHEMA, count)
         totals = frame.groupBy("digit").agg(F.sum("rows").alias("rows")).toArrow()
         counts = dict(zip(totals.column("digit").to_pylist(), totals.column("rows").to_pylist(), strict=True))
         if not cut.digits and sum(counts.values()) <= wanted:
@@ -108,6 +111,6 @@ def select(
     if cut.remaining == bucket_rows:
         return Selection(digits=cut.digits)
     tied = functools.partial(keys_at, rules=rules, salt=config.salt, digits=cut.digits)
-    frame = tables.read(spark, parent, columns, options, transform=tied, schema=KEY_SCHEMA)
+    frame = tables.read(spark, parts, columns, KEY_SCHEMA, tied)
     last = frame.orderBy("key").limit(cut.remaining).agg(F.max("key").alias("key")).first()
     return Selection(digits=cut.digits, last_key=None if last is None else last["key"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import faiss
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
@@ -49,7 +50,9 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     if not settings["near"]:
         settings = {"near": False}
     lineage = read_parent(source, Stage.SCAN)
-    return plan_parts(Stage.DEDUPE, lineage, output, settings, {"dedupe": "1"}, config.storage)
+    return plan_parts(
+        Stage.DEDUPE, lineage, output, settings, {"dedupe": "1", "faiss": faiss.__version__}, config.storage
+    )
 
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
@@ -70,7 +73,7 @@ def assignments(
 ) -> DataFrame:
     """Return (`part`, `key`, `cluster_id`, `duplicate_of`, `duplicate_kind`), one row for each of the parent's."""
     to_nodes = functools.partial(nodes, near=config.near, min_quality=config.min_quality)
-    rows = tables.read(spark, parent, NARROW, options, transform=to_nodes, schema=NODE_SCHEMA)
+    rows = tables.read(spark, tables.parts_of(parent, options), NARROW, NODE_SCHEMA, to_nodes)
     rows = rows.localCheckpoint()
     if config.near:
         pairs = near_pairs(spark, rows, config)

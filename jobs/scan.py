@@ -32,6 +32,7 @@ from manifests.parts import Receipt, read_receipts, set_receipt_aside, write_par
 from manifests.schema import Stage
 from manifests.store import Manifest, lanes_of, read_batches
 
+DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density")
 LOCATED = ("key", "source", "member", "offset")
 
 
@@ -41,7 +42,7 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     Raises InputError when an input is missing, compressed, or carries credentials.
     """
     sources = expand(config.input)
-    settings = {k: v for k, v in config.scan.model_dump().items() if k in ("max_image_bytes", "max_image_pixels")}
+    settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
     versions = software()
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     units = [
@@ -92,7 +93,14 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        perform = functools.partial(scan_unit, output=plan.output, limits=limits, roots=tuple(plan.roots))
+        on_image = functools.partial(measure, limits=limits, with_density=config.scan.text_density)
+        perform = functools.partial(
+            scan_unit,
+            output=plan.output,
+            max_image_bytes=limits.max_bytes,
+            on_image=on_image,
+            roots=tuple(plan.roots),
+        )
         tables.map_units(
             spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
         )
@@ -102,28 +110,33 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     return run_stage(plan, work, ctx)
 
 
-def scan_unit(unit: Unit, *, output: str, limits: DecodeLimits, roots: Sequence[str]) -> Receipt:
+def scan_unit(
+    unit: Unit, *, output: str, max_image_bytes: int, on_image: Callable[[bytes], Measures], roots: Sequence[str]
+) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out."""
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
-    batches = _unit_rows(unit, limits, broken, facts)
+    batches = _unit_rows(unit, max_image_bytes, on_image, broken, facts)
     part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
     return receipt_of(unit, part, broken_sources=broken, facts=facts)
 
 
 def _unit_rows(
-    unit: Unit, limits: DecodeLimits, broken: dict[str, str], facts: dict[str, int]
+    unit: Unit,
+    max_image_bytes: int,
+    on_image: Callable[[bytes], Measures],
+    broken: dict[str, str],
+    facts: dict[str, int],
 ) -> Iterator[pa.RecordBatch]:
-    on_image: Callable[[bytes], Measures] = functools.partial(measure, limits=limits)
     for source in unit.inputs["sources"]:
         uri: str = source["uri"]
         if uri.endswith("/"):
-            samples = read_folder(uri, source["images"], limits.max_bytes, on_image)
+            samples = read_folder(uri, source["images"], max_image_bytes, on_image)
             yield from rows(samples, Origin(uri=uri, name=source["name"], table={}))
             continue
         try:
             with storage.open_input(uri) as stream:
-                contents = read_tar(stream, source=uri, max_image_bytes=limits.max_bytes, on_image=on_image)
+                contents = read_tar(stream, source=uri, max_image_bytes=max_image_bytes, on_image=on_image)
             table = sibling_table(uri) if source["table"] else {}
         except BrokenSource as e:
             broken[uri] = str(e)
@@ -150,60 +163,44 @@ def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
 # --- keys that several sources declared
 
 
+_PLACE_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("root", pa.int32()),
+        ("name", pa.string()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("source", pa.string()),
+        (tables.PART, pa.string()),
+    ]
+)
+
+
 def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     """Give every sample but the first of those that share a key another one, in the parts that hold them.
 
     A key's first sample is the one whose source comes first by name. Repeating this changes nothing.
     """
-    reader = _LocationReader(plan)
-    schema = pa.schema(
-        [
-            ("key", pa.string()),
-            ("root", pa.int32()),
-            ("name", pa.string()),
-            ("member", pa.string()),
-            ("offset", pa.int64()),
-            ("source", pa.string()),
-            (tables.PART, pa.string()),
-        ]
-    )
-    located = tables.read_parts(spark, plan.output, [u.part for u in plan.units], reader, schema)
-    shared = located.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
+    parts = tables.Parts(folder=plan.output, names=[u.part for u in plan.units], options=plan.options)
+    keys = tables.read(spark, parts, ["key"], pa.schema([("key", pa.string()), (tables.PART, pa.string())]))
+    shared = keys.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
+    if shared.isEmpty():
+        return
+    located = tables.read(spark, parts, LOCATED, _PLACE_SCHEMA, functools.partial(_locate, roots=tuple(plan.roots)))
     order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
     later.groupBy(tables.PART).applyInArrow(tables.grouped(_Rekey(plan).rewrite), DONE_DDL).collect()
 
 
-class _LocationReader:
-    """Reads where the samples of each part lie, their sources as (root number, name below it)."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        prepare_worker(self.options)
-        for batch in batches:
-            for part in batch.column(tables.PART).to_pylist():
-                for found in read_batches(storage.join(self.output, part), LOCATED):
-                    yield self._located(found, part)
-
-    def _located(self, found: pa.RecordBatch, part: str) -> pa.RecordBatch:
-        source = found.column("source")
-        names = relative_sources(source, self.roots)
-        lengths = pc.subtract(pc.utf8_length(source), pc.utf8_length(names))
-        roots = {r.rstrip("/") + "/": i for i, r in enumerate(self.roots)}
-        numbers = [roots[uri[:n]] for uri, n in zip(source.to_pylist(), lengths.to_pylist(), strict=True)]
-        return pa.RecordBatch.from_pydict(
-            {
-                "key": found.column("key"),
-                "root": pa.array(numbers, pa.int32()),
-                "name": names,
-                "member": found.column("member"),
-                "offset": found.column("offset"),
-                "source": source,
-                tables.PART: pa.array([part] * found.num_rows, pa.string()),
-            }
-        )
+def _locate(table: pa.Table, *, roots: Sequence[str]) -> pa.Table:
+    """Return where samples lie as _PLACE_SCHEMA, their sources as (number of the root, name below it)."""
+    source = table.column("source").combine_chunks()
+    names = relative_sources(source, roots)
+    lengths = pc.subtract(pc.utf8_length(source), pc.utf8_length(names))
+    numbers = {r.rstrip("/") + "/": i for i, r in enumerate(roots)}
+    root = [numbers[uri[:n]] for uri, n in zip(source.to_pylist(), lengths.to_pylist(), strict=True)]
+    placed = table.append_column("root", pa.array(root, pa.int32())).append_column("name", names)
+    return placed.select(_PLACE_SCHEMA.names)
 
 
 class _Rekey:

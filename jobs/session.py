@@ -1,6 +1,7 @@
 """One Spark session, the same way in local mode, under spark-submit, on a cluster and over Spark Connect."""
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -107,6 +108,7 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # an interrupt is told once, not by each open call
     builder = SparkSession.builder.appName(name)
     if not remote:
         require_java()
@@ -118,9 +120,8 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
         spark = builder.getOrCreate()
     except Exception as e:
         told = str(e).strip().splitlines()
-        raise InputError(
-            f"Spark did not start: {type(e).__name__}: {told[0] if told else ''}\n`curate doctor` says what is missing"
-        ) from e
+        reason = f"{type(e).__name__}: {told[0] if told else ''}"
+        raise InputError(f"Spark did not start: {reason}\n`curate doctor` says what is missing") from e
     if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
         send_sources(spark)
     return spark

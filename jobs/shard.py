@@ -122,15 +122,10 @@ def place(
     keep = _Kept(salt=salt, buckets=buckets)
     extra = [("place", pa.binary()), ("bucket", pa.int32())]
     wide = pa.schema([*parent.schema, (tables.PART, pa.string()), *extra])
-    rows = tables.read(spark, parent, parent.schema.names, options, transform=keep, schema=wide)
-    narrow = tables.read(
-        spark,
-        parent,
-        ["key", "keep"],
-        options,
-        transform=keep,
-        schema=pa.schema([("key", pa.string()), ("keep", pa.bool_()), (tables.PART, pa.string()), *extra]),
-    )
+    parts = tables.parts_of(parent, options)
+    rows = tables.read(spark, parts, parent.schema.names, wide, keep)
+    thin = pa.schema([("key", pa.string()), ("keep", pa.bool_()), (tables.PART, pa.string()), *extra])
+    narrow = tables.read(spark, parts, ["key", "keep"], thin, keep)
     counts = narrow.groupBy("bucket").agg(F.count("*").alias("rows")).orderBy("bucket").toArrow()
     starts = pc.subtract(pc.cumulative_sum(counts.column("rows")), counts.column("rows"))
     before = spark.createDataFrame(pa.table({"bucket": counts.column("bucket"), "start": starts}))

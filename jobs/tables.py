@@ -39,6 +39,35 @@ def for_spark(table: pa.Table) -> pa.Table:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Parquet parts in one folder, and the storage arguments that workers need to read them."""
+
+    folder: str
+    names: Sequence[str]
+    options: Mapping[str, Mapping[str, Any]]
+
+
+def parts_of(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Parts:
+    """Return the parts of a committed manifest."""
+    return Parts(folder=manifest.uri, names=[p.name for p in manifest.parts], options=options)
+
+
+def read(
+    spark: SparkSession,
+    parts: Parts,
+    columns: Sequence[str],
+    schema: pa.Schema,
+    transform: Transform | None = None,
+) -> DataFrame:
+    """Return `columns` of `parts` with the name of each row's part, a task a part.
+
+    `transform` is applied to each batch in the worker; `schema` describes what it returns.
+    """
+    reader = _PartReader(folder=parts.folder, columns=columns, options=parts.options, transform=transform)
+    return one_task_each(spark, PART, parts.names).select(PART).mapInArrow(reader, ddl(schema))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _PartReader:
     folder: str
     columns: Sequence[str]
@@ -53,40 +82,6 @@ class _PartReader:
                     table = for_spark(pa.Table.from_batches([rows]))
                     table = table.append_column(PART, pa.array([name] * len(table), pa.string()))
                     yield from (self.transform(table) if self.transform else table).to_batches()
-
-
-def read(
-    spark: SparkSession,
-    manifest: Manifest,
-    columns: Sequence[str],
-    options: Mapping[str, Mapping[str, Any]],
-    *,
-    transform: Transform | None = None,
-    schema: pa.Schema | None = None,
-) -> DataFrame:
-    """Return `columns` of `manifest` with the name of each row's part, a task a part.
-
-    `transform` is applied to each batch in the worker, and `schema` describes what it returns.
-    """
-    names = [p.name for p in manifest.parts]
-    return read_parts(
-        spark,
-        manifest.uri,
-        names,
-        _PartReader(folder=manifest.uri, columns=columns, options=options, transform=transform),
-        schema or pa.schema([*(manifest.schema.field(c) for c in columns), (PART, pa.string())]),
-    )
-
-
-def read_parts(
-    spark: SparkSession,
-    folder: str,
-    names: Sequence[str],
-    reader: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
-    schema: pa.Schema,
-) -> DataFrame:
-    """Return what `reader` yields for the parts `names`, a task a part."""
-    return one_task_each(spark, PART, names).select(PART).mapInArrow(reader, ddl(schema))
 
 
 def grouped(function: Transform) -> Transform:
