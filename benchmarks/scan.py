@@ -2,8 +2,8 @@
 
     python -m benchmarks.scan [--images 2000] [--repeats 3] [--json] [TAR ...]
 
-`bare` reads each tar with Python's tarfile in one thread and does sha256, decode and PDQ; `bare with density` measures
-the text density too. `spark` is `curate scan` on local[1] doing the same, without and with density: tar reading,
+`bare` reads each tar with Python's tarfile in one thread and does sha256, decode and PDQ; `bare with density` also
+measures the text density. `spark` is `curate scan` on local[1] doing the same, without and with density: tar reading,
 sidecars, rows, Parquet, receipts, keys made unique, commit. Spark's start is not counted. A ratio is
 images a second through Spark by images a second of the bare loop; 1 is as fast. Memory is the peak resident set of a
 Python worker.

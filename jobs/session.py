@@ -5,9 +5,11 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -108,7 +110,6 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # an interrupt is told once, not by each open call
     builder = SparkSession.builder.appName(name)
     if not remote:
         require_java()
@@ -122,6 +123,10 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
         told = str(e).strip().splitlines()
         reason = f"{type(e).__name__}: {told[0] if told else ''}"
         raise InputError(f"Spark did not start: {reason}\n`curate doctor` says what is missing") from e
+    if threading.current_thread() is threading.main_thread():
+        # An interrupt is told once, by the command line; PySpark and py4j would print every open call.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
     if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
         send_sources(spark)
     return spark
