@@ -51,8 +51,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
 	$(BIN)/curate run examples/demo.yaml
-	$(BIN)/curate show $(DEMO)/out/chosen --rows 2
 	$(BIN)/python -m examples.read_shards $(DEMO)/out/shards
+	$(BIN)/curate show $(DEMO)/out/shards --rows 0
 	@echo
 	@echo "images      $(DEMO)/corpus/*.tar, what each is in $(DEMO)/corpus/truth.csv"
 	@echo "manifests   $(DEMO)/out/scan, deduped, scored, chosen, shards: why each image was kept or dropped"
