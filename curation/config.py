@@ -34,12 +34,11 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        coerce_numbers_to_str=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
-    )
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -87,9 +86,7 @@ class ChooseConfig(_Section):
     keep: Literal["heavy", "light", "all"] = Field("heavy", description="the least text_class that is kept")
     min_light_score: Fraction = Field(_RULES.min_light_score, description="text_score from which it is light")
     min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="text_score from which it is heavy")
-    statuses: tuple[Literal[Status.OK, Status.TRUNCATED], ...] = Field(
-        (Status.OK,), min_length=1, description="statuses that may be kept: ok, truncated"
-    )
+    statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept: ok, truncated")
     min_side: int = Field(0, ge=0, description="shortest side kept, in pixels")
     max_aspect: float | None = Field(None, ge=1, description="longest by shortest side, at most")
     where: dict[str, str] = Field(
@@ -97,12 +94,14 @@ class ChooseConfig(_Section):
     )
     target_fraction: Fraction | None = Field(None, description="keep this share of all rows, best text_score first")
     target_count: int | None = Field(None, ge=0, description="keep this many rows, best text_score first")
-    salt: str = Field("curate", description="names the keyed order that breaks ties")
+    salt: Salt = Field("curate", description="names the keyed order that breaks ties")
 
     @pydantic.model_validator(mode="after")
     def _one_target(self) -> "ChooseConfig":
         if self.target_fraction is not None and self.target_count is not None:
             raise ValueError("target_fraction and target_count exclude each other; set one")
+        if not self.statuses or not set(self.statuses) <= {Status.OK, Status.TRUNCATED}:
+            raise ValueError("statuses: only ok and truncated samples have an image to keep; name one or both")
         if self.min_light_score > self.min_heavy_score:
             raise ValueError("min_light_score must not exceed min_heavy_score")
         return self
@@ -113,7 +112,7 @@ class ShardConfig(_Section):
 
     samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, when not bounded by bytes")
     target_shard_bytes: PositiveInt | None = Field(None, description="image bytes in a tar, instead of a count")
-    salt: str = Field("curate", description="names the global shuffle; another salt, another order")
+    salt: Salt = Field("curate", description="names the global shuffle; another salt, another order")
 
 
 class SparkConfig(_Section):

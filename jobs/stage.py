@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from pyspark.sql import SparkSession
 from curation.config import PipelineConfig, SparkConfig
 from jobs import session
 from jobs.progress import Reporter
-from jobs.units import Plan, State, Unit, begin, is_ours, read_failures
+from jobs.units import Plan, Unit, begin, is_ours, read_failures
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.parts import Receipt, read_receipts
@@ -65,6 +66,7 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
     Raises RunChanged when other work lies at the output, StageFailed when units cannot be done. Whatever was
     finished stays, and the same call goes on from there.
     """
+    started = time.monotonic()
     state = begin(plan, restart=ctx.restart)
     for notice in state.notices:
         ctx.reporter.say(f"{plan.stage}: {notice}")
@@ -79,7 +81,7 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
             raise
         except Exception as e:
             raise StageFailed(explain_failure(plan, e)) from e
-    return _finish(plan, state)
+    return _finish(plan, started)
 
 
 def explain_failure(plan: Plan, error: Exception) -> str:
@@ -101,7 +103,7 @@ def explain_failure(plan: Plan, error: Exception) -> str:
     )
 
 
-def _finish(plan: Plan, state: State) -> Manifest:
+def _finish(plan: Plan, started: float) -> Manifest:
     wanted = {u.name: u for u in plan.units}
     receipts: dict[str, Receipt] = {
         n: r for n, r in read_receipts(plan.output).items() if n in wanted and r.fingerprint == wanted[n].fingerprint
@@ -124,7 +126,8 @@ def _finish(plan: Plan, state: State) -> Manifest:
         funnel=plan.funnel,
     )
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return commit(plan.output, list(receipts.values()), about, created=now)
+    wall_seconds = time.monotonic() - started
+    return commit(plan.output, list(receipts.values()), about, created=now, wall_seconds=wall_seconds)
 
 
 def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:

@@ -49,7 +49,8 @@ class Manifest:
     """A committed manifest: what `_manifest.json` says.
 
     `digest` is of the rows alone (see manifests.digest); `fingerprint` binds the manifest to the configuration,
-    software and inputs of the run that made it; `cost` holds measured seconds, which no digest depends on.
+    software and inputs of the run that made it. No digest depends on `cost`: `core_seconds` of the Python work in all
+    units, `wall_seconds` of the run that committed, shuffles included.
     """
 
     uri: str
@@ -177,7 +178,9 @@ class Provenance:
     funnel: Sequence[Mapping[str, Any]]
 
 
-def commit(uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str) -> Manifest:
+def commit(
+    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float = 0.0
+) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, remove `_work`, and return the manifest.
 
     The funnel of `about` is completed with this stage's own row. Raises ManifestError when one is there already.
@@ -210,6 +213,7 @@ def commit(uri: str, receipts: Sequence[Receipt], about: Provenance, *, created:
         facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
         cost={
             "core_seconds": seconds,
+            "wall_seconds": round(wall_seconds, 3),
             "core_milliseconds_per_row": round(1000 * seconds / max(1, rows), 4),
             "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
         },

@@ -257,3 +257,16 @@ def test_folders_of_images_go_through_too(tmp_path: Path) -> None:
     with tarfile.open(shards / "00000.tar") as tar:
         names = {m.name.split(".")[1] for m in tar}
     assert names == {"png", "txt"}
+
+
+def test_nothing_kept_and_empty_tars_end_well(tmp_path: Path) -> None:
+    """A tar without members is a part without rows; a choice that keeps nothing is a manifest without shards."""
+    _tar(tmp_path / "empty.tar", {})
+    _tar(tmp_path / "plain.tar", {"1.png": _png(9), "2.json": b"{}"})
+    pipeline = write_pipeline(tmp_path / "p.yaml", [tmp_path / "*.tar"], tmp_path / "out", choose={"keep": "heavy"})
+    done = json.loads(curate("run", pipeline, "--json").stdout)
+    assert done["rows"] == done["parts"] == 0
+    assert [row["went_on"] for row in done["funnel"]] == [1, 1, 1, 0, 0]
+    for stage in ("scan", "deduped", "scored", "chosen"):
+        manifest = open_manifest(str(tmp_path / "out" / stage))
+        assert [p.rows for p in manifest.parts] == [0, 2]
