@@ -179,7 +179,7 @@ def load_config(
         raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
     except OSError as e:
         raise InputError(f"{path}: not readable ({e}); name a pipeline file") from e
-    except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException) as e:
+    except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
         raise InputError(f"{path or '--set'}: {e}") from e
     return check_config(values, origin=path or "--set")
 
