@@ -4,8 +4,6 @@ YAML is read and `--set section.name=value` merged by OmegaConf; every value is 
 """
 
 import difflib
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -203,12 +201,6 @@ def _explain(error: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(name, list(model.model_fields), n=1, cutoff=0.5)
     known = ", ".join(model.model_fields)
     return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {known}")
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def template() -> str:

@@ -10,11 +10,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.config import fingerprint
 from jobs import tables
 from jobs.stage import Lineage
 from jobs.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker
 from manifests import storage
+from manifests.digest import fingerprint
 from manifests.parts import Receipt, WrittenPart, write_part
 from manifests.schema import Stage, schema
 from manifests.store import Manifest, lanes_of, read_batches

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from curation.config import PipelineConfig, ScoreConfig, fingerprint
+from curation.config import PipelineConfig, ScoreConfig
 from curation.images import DECODER_VERSION, DecodeLimits
 from curation.scoring import Scorer
 from filters.protocol import load_engine
@@ -14,6 +14,7 @@ from jobs.parts import MapPart, plan_parts
 from jobs.stage import Context, read_parent, run_stage
 from jobs.units import Plan, Recorder, Task, Unit
 from manifests import storage
+from manifests.digest import fingerprint
 from manifests.schema import Stage
 from manifests.store import Manifest
 

@@ -18,7 +18,7 @@ from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.parts import Receipt, read_receipts
 from manifests.schema import Stage
-from manifests.store import Manifest, Parent, Provenance, commit, open_manifest
+from manifests.store import Manifest, Parent, commit, open_manifest
 
 
 @dataclass(kw_only=True)
@@ -115,19 +115,9 @@ def _finish(plan: Plan, started: float) -> Manifest:
             "run the same command to go on"
         )
     _sweep(plan, receipts)
-    about = Provenance(
-        stage=plan.stage,
-        fingerprint=plan.fingerprint,
-        config=plan.config,
-        software=plan.software,
-        inputs=plan.inputs,
-        parents=plan.parents,
-        roots=plan.roots,
-        funnel=plan.funnel,
-    )
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     wall_seconds = time.monotonic() - started
-    return commit(plan.output, list(receipts.values()), about, created=now, wall_seconds=wall_seconds)
+    return commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
 
 
 def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.config import fingerprint
 from manifests import storage
+from manifests.digest import fingerprint
 from manifests.errors import InputError, ManifestError, RunChanged
 from manifests.parts import WORK, Receipt, read_receipts, write_receipt
 from manifests.schema import Stage
-from manifests.store import MANIFEST_FILE, Manifest, Parent, is_committed, open_manifest
+from manifests.store import MANIFEST_FILE, Manifest, Provenance, is_committed, open_manifest
 
 PLAN_FILE = "plan.json"
 FAILURES = "failures"
@@ -44,28 +44,15 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a stage is about to do at `output`, known before any work.
+class Plan(Provenance):
+    """What a stage is about to do at `output`, known before any work: the manifest's provenance, and its units.
 
-    Everything that decides the result is in `config`, `software` and `inputs`; `options` are storage arguments that
-    workers need and no manifest holds.
+    `options` are storage arguments that workers need and no manifest holds.
     """
 
-    stage: Stage
     output: str
-    config: Mapping[str, Any]
-    software: Mapping[str, str]
-    inputs: Mapping[str, Any]
-    parents: Sequence[Parent]
-    roots: Sequence[str]
-    funnel: Sequence[Mapping[str, Any]]
     units: Sequence[Unit]
     options: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def fingerprint(self) -> str:
-        """Binds a committed manifest to everything that decided its rows."""
-        return fingerprint(self.stage, self.config, self.software, self.inputs)
 
     def to_json(self) -> bytes:
         """Return what a later run compares itself with."""

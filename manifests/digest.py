@@ -8,6 +8,7 @@ combined from receipts without reading a row again. It detects differences; it i
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,3 +103,9 @@ def digest(lanes: Lanes, rows: int, schema: pa.Schema) -> str:
     columns = sorted((f.name, str(f.type)) for f in schema)
     head = json.dumps({"rows": rows, "columns": columns}, separators=(",", ":"))
     return hashlib.sha256(head.encode() + lanes.astype("<u8").tobytes()).hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests import storage
-from manifests.digest import combine, digest
+from manifests.digest import combine, digest, fingerprint
 from manifests.errors import ManifestError
 from manifests.parts import WORK, Receipt, add_counts
 from manifests.schema import FORMAT_VERSION, Stage, schema
@@ -166,16 +166,20 @@ def _from_fields(uri: str, fields: dict[str, Any]) -> Manifest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Everything `_manifest.json` says that does not come from the receipts."""
+    """Everything `_manifest.json` says that comes from no receipt: what decided the rows, and from where."""
 
     stage: Stage
-    fingerprint: str
     config: Mapping[str, Any]
     software: Mapping[str, str]
     inputs: Mapping[str, Any]
     parents: Sequence[Parent]
     roots: Sequence[str]
     funnel: Sequence[Mapping[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Binds a manifest to everything that decided its rows: configuration, software and inputs."""
+        return fingerprint(self.stage, self.config, self.software, self.inputs)
 
 
 def commit(

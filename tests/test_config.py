@@ -7,11 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.config import PipelineConfig, _Section, check_config, fingerprint, load_config, template
+from curation.config import PipelineConfig, _Section, check_config, load_config, template
 from curation.rules import Rules, check_expressions
 from curation.text_rich import CascadeSettings, TextRules
 from jobs.units import Plan, Unit
 from manifests import storage
+from manifests.digest import fingerprint
 from manifests.errors import InputError
 from manifests.schema import Stage, Status
 

@@ -78,7 +78,6 @@ def write_unit(output, unit, table, **more):
 
 ABOUT = Provenance(
     stage=Stage.SCAN,
-    fingerprint="f",
     config={"max_image_bytes": 1},
     software={"decoder": "1"},
     inputs={"sources": {"file:///data/00000.tar": "etag"}},
