@@ -270,3 +270,17 @@ def test_nothing_kept_and_empty_tars_end_well(tmp_path: Path) -> None:
     for stage in ("scan", "deduped", "scored", "chosen"):
         manifest = open_manifest(str(tmp_path / "out" / stage))
         assert [p.rows for p in manifest.parts] == [0, 2]
+
+
+def test_many_cells_do_not_depend_on_partitions(reference: Reference, tmp_path: Path) -> None:
+    """With many small cells: one digest whatever the cores and partitions, and no copy that one cell does not find."""
+    found = []
+    for name, master, partitions in (("a", "local[1]", 2), ("b", "local[4]", 7)):
+        settings = ["dedupe.fingerprints_per_cell=9", f"spark.conf.spark.sql.shuffle.partitions={partitions}"]
+        arguments = [a for s in settings for a in ("--set", s)]
+        curate("dedupe", reference.output / "scan", "-o", tmp_path / name, "--master", master, *arguments)
+        found.append(open_manifest(str(tmp_path / name)).digest)
+    assert found[0] == found[1]
+    exhaustive = {r["key"] for r in rows_of(reference.output / "deduped").to_pylist() if r["duplicate_of"]}
+    in_cells = {r["key"] for r in rows_of(tmp_path / "a").to_pylist() if r["duplicate_of"]}
+    assert len(in_cells & exhaustive) >= 0.9 * len(exhaustive)

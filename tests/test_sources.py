@@ -307,9 +307,9 @@ def bucket():
         "s3", endpoint_url=options["endpoint_url"], region_name="us-east-1",
         aws_access_key_id="x", aws_secret_access_key="x",  # noqa: S106
     )  # fmt: skip
-    client.create_bucket(Bucket="bucket")
+    client.create_bucket(Bucket="crawl")
     for name in [f"d/{i:05}.tar" for i in range(40)] + ["p/a.jpg", "p/q/b.png", "p/a.txt"]:
-        client.put_object(Bucket="bucket", Key=name, Body=name.encode())
+        client.put_object(Bucket="crawl", Key=name, Body=name.encode())
     before = dict(fsspec.config.conf)
     storage.configure({"s3": options})
     yield client
@@ -319,7 +319,7 @@ def bucket():
 
 
 def test_s3_lists_a_folder_once(bucket, monkeypatch):
-    fs, _ = storage.filesystem("s3://bucket/d")
+    fs, _ = storage.filesystem("s3://crawl/d")
     calls = []
     original = type(fs)._call_s3
 
@@ -328,32 +328,32 @@ def test_s3_lists_a_folder_once(bucket, monkeypatch):
         return await original(self, method, *arguments, **options)
 
     monkeypatch.setattr(type(fs), "_call_s3", counted)
-    sources = expand(["s3://bucket/d/{00000..00039}.tar"])
-    assert [s.uri for s in sources] == [f"s3://bucket/d/{i:05}.tar" for i in range(40)]
+    sources = expand(["s3://crawl/d/{00000..00039}.tar"])
+    assert [s.uri for s in sources] == [f"s3://crawl/d/{i:05}.tar" for i in range(40)]
     assert "head_object" not in calls
     assert len(calls) <= 2
-    etag = bucket.head_object(Bucket="bucket", Key="d/00007.tar")["ETag"].strip('"')
+    etag = bucket.head_object(Bucket="crawl", Key="d/00007.tar")["ETag"].strip('"')
     assert (sources[7].etag, sources[7].size_bytes) == (etag, 11)
 
 
 def test_s3_globs_folders_and_missing_objects(bucket):
-    assert expand(["s3://bucket/d/*.tar"]) == expand(["s3://bucket/d/{00000..00039}.tar"])
-    assert expand(["s3://bucket/**/*.tar"])[0].name == "d/00000.tar"
-    assert expand(["s3://bucket/d/0000[5].tar"]) == expand(["s3://bucket/d/00005.tar"])
-    assert "1 of 1" in refusal(["s3://bucket/d/00040.tar"])
-    assert "10 of 50" in refusal(["s3://bucket/d/{00000..00049}.tar"])
-    for pattern in ("s3://bucket/p/", "s3://bucket/p"):
+    assert expand(["s3://crawl/d/*.tar"]) == expand(["s3://crawl/d/{00000..00039}.tar"])
+    assert expand(["s3://crawl/**/*.tar"])[0].name == "d/00000.tar"
+    assert expand(["s3://crawl/d/0000[5].tar"]) == expand(["s3://crawl/d/00005.tar"])
+    assert "1 of 1" in refusal(["s3://crawl/d/00040.tar"])
+    assert "10 of 50" in refusal(["s3://crawl/d/{00000..00049}.tar"])
+    for pattern in ("s3://crawl/p/", "s3://crawl/p"):
         (source,) = expand([pattern])
-        assert (source.uri, source.name, source.size_bytes) == ("s3://bucket/p/", "", 16)
+        assert (source.uri, source.name, source.size_bytes) == ("s3://crawl/p/", "", 16)
         assert list_folder(source) == [("a.jpg", 7), ("q/b.png", 9)]
-    assert [path for path, _ in list_folder(expand(["s3://bucket"])[0])] == ["p/a.jpg", "p/q/b.png"]
+    assert [path for path, _ in list_folder(expand(["s3://crawl"])[0])] == ["p/a.jpg", "p/q/b.png"]
 
 
 def test_s3_ranges_past_the_end(bucket):
-    fs, path = storage.filesystem("s3://bucket/d/00003.tar")
+    fs, path = storage.filesystem("s3://crawl/d/00003.tar")
     assert read_range(fs, path, 2, 5) == b"00003"
     for offset, size in ((8, 9), (11, 1), (500, 2)):
-        with pytest.raises(BrokenSource, match=r"s3://bucket/d/00003\.tar: . bytes at"):
+        with pytest.raises(BrokenSource, match=r"s3://crawl/d/00003\.tar: . bytes at"):
             read_range(fs, path, offset, size)
 
 
@@ -370,11 +370,11 @@ def test_s3_buckets_that_are_not_there(bucket):
 
 
 def test_s3_lists_see_what_was_just_written(bucket):
-    before = len(expand(["s3://bucket/d/*.tar"]))
-    bucket.put_object(Bucket="bucket", Key="d/new.tar", Body=b"x")
-    assert len(expand(["s3://bucket/d/*.tar"])) == before + 1
-    bucket.delete_object(Bucket="bucket", Key="d/new.tar")
-    assert len(expand(["s3://bucket/d/*.tar"])) == before
+    before = len(expand(["s3://crawl/d/*.tar"]))
+    bucket.put_object(Bucket="crawl", Key="d/new.tar", Body=b"x")
+    assert len(expand(["s3://crawl/d/*.tar"])) == before + 1
+    bucket.delete_object(Bucket="crawl", Key="d/new.tar")
+    assert len(expand(["s3://crawl/d/*.tar"])) == before
 
 
 def test_keys_are_the_same_on_disk_and_on_s3(bucket, tmp_path):
@@ -384,4 +384,4 @@ def test_keys_are_the_same_on_disk_and_on_s3(bucket, tmp_path):
     def keys(pattern):
         return [sample_key(s.name, "a.jpg", None, occurrence=0, is_first=True) for s in expand([pattern])]
 
-    assert keys("s3://bucket/d/*.tar") == keys(f"{tmp_path}/*.tar")
+    assert keys("s3://crawl/d/*.tar") == keys(f"{tmp_path}/*.tar")
