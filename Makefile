@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
-	$(BIN)/curate run examples/demo.yaml
+	$(BIN)/curate run examples/demo.yaml --restart
 	$(BIN)/python -m examples.read_shards $(DEMO)/out/shards
 	$(BIN)/curate show $(DEMO)/out/shards --rows 0
 	@echo
