@@ -33,6 +33,7 @@ from manifests.schema import Stage
 from manifests.store import Manifest, lanes_of, read_batches
 
 DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density")
+MAX_ROWS_HERE = 1_000_000  # keys of so many rows, some 100 MB, may be looked at on the driver
 LOCATED = ("key", "source", "member", "offset")
 
 
@@ -182,6 +183,9 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     A key's first sample is the one whose source comes first by name. Repeating this changes nothing.
     """
     parts = tables.Parts(folder=plan.output, names=[u.part for u in plan.units], options=plan.options)
+    rows = sum(r.rows for r in read_receipts(plan.output).values())
+    if rows <= MAX_ROWS_HERE and _are_keys_distinct(parts):
+        return
     keys = tables.read(spark, parts, ["key"], pa.schema([("key", pa.string()), (tables.PART, pa.string())]))
     shared = keys.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
     if shared.isEmpty():
@@ -190,6 +194,13 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
     later.groupBy(tables.PART).applyInArrow(tables.grouped(_Rekey(plan).rewrite), DONE_DDL).collect()
+
+
+def _are_keys_distinct(parts: tables.Parts) -> bool:
+    """Whether no key occurs twice, looked at on the driver: for few rows, a shuffle would cost more than it tells."""
+    keys = [b.column("key") for name in parts.names for b in read_batches(storage.join(parts.folder, name), ["key"])]
+    together = pa.chunked_array(keys, pa.string())
+    return bool(pc.count_distinct(together).as_py() == len(together))
 
 
 def _locate(table: pa.Table, *, roots: Sequence[str]) -> pa.Table:

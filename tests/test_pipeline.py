@@ -273,7 +273,7 @@ def test_nothing_kept_and_empty_tars_end_well(tmp_path: Path) -> None:
 
 
 def test_many_cells_do_not_depend_on_partitions(reference: Reference, tmp_path: Path) -> None:
-    """With many small cells: one digest whatever the cores and partitions, and no copy that one cell does not find."""
+    """With many small cells: one digest whatever the cores and partitions, and nearly all that one cell finds."""
     found = []
     for name, master, partitions in (("a", "local[1]", 2), ("b", "local[4]", 7)):
         settings = ["dedupe.fingerprints_per_cell=9", f"spark.conf.spark.sql.shuffle.partitions={partitions}"]
