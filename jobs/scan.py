@@ -11,10 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import TaskContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import PipelineConfig, ScanConfig
+from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
 from curation.keys import collided_key
 from curation.records import SCAN_SCHEMA, Measures, Origin, measure, rows, software
@@ -114,7 +116,13 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
 def scan_unit(
     unit: Unit, *, output: str, max_image_bytes: int, on_image: Callable[[bytes], Measures], roots: Sequence[str]
 ) -> Receipt:
-    """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out."""
+    """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
+
+    A second attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
+    """
+    task = TaskContext.get()
+    if task is not None and task.attemptNumber() > 0:
+        on_image = functools.partial(measure_guarded, on_image=on_image)
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
     batches = _unit_rows(unit, max_image_bytes, on_image, broken, facts)

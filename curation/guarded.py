@@ -1,0 +1,65 @@
+"""Measuring in a child process, for images that may crash the decoder: native code can fail worse than by an error.
+
+Slow, so it is for a second attempt only: when a unit's worker died, one of its images may have been the reason.
+"""
+
+import dataclasses
+import faulthandler
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from curation.records import Measures
+from manifests.schema import Status
+
+_NOTHING = {field.name: None for field in dataclasses.fields(Measures)}
+
+
+def measure_guarded(data: bytes, on_image: Callable[[bytes], Measures]) -> Measures:
+    """Return `on_image(data)`, computed in a forked child; `undecodable`, naming the signal, when the child dies.
+
+    What the child says comes back as JSON, since it has read a stranger's bytes. Raises RuntimeError when the child
+    fails in another way, with its reason.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _tell(reader, writer, data, on_image)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        text = told.read()
+    _, ended = os.waitpid(child, 0)
+    if os.WIFSIGNALED(ended):
+        return _crashed(data, signal.Signals(os.WTERMSIG(ended)).name)
+    answer: dict[str, Any] = json.loads(text) if text else {"failed": f"exit code {os.waitstatus_to_exitcode(ended)}"}
+    if "failed" in answer:
+        raise RuntimeError(f"measuring in a child process failed: {answer['failed']}")
+    pdq = answer["pdq"]
+    return Measures(**{**answer, "pdq": None if pdq is None else bytes.fromhex(pdq)})
+
+
+def _tell(reader: int, writer: int, data: bytes, on_image: Callable[[bytes], Measures]) -> None:
+    """Write the measurements to the pipe and end this process, whatever happens, without the parent's clean-up."""
+    os.close(reader)
+    faulthandler.disable()  # a crash is told in the row
+    try:
+        measures = dataclasses.asdict(on_image(data))
+        answer = {**measures, "pdq": None if measures["pdq"] is None else measures["pdq"].hex()}
+    except BaseException as e:  # noqa: BLE001 - the parent raises it
+        answer = {"failed": f"{type(e).__name__}: {e}"}
+    with os.fdopen(writer, "wb") as told:
+        told.write(json.dumps(answer).encode())
+    os._exit(0)
+
+
+def _crashed(data: bytes, name: str) -> Measures:
+    """Return what is known of an image that crashed its decoder."""
+    known: dict[str, Any] = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "status": str(Status.UNDECODABLE),
+        "error": f"crashed the decoder: {name}",
+    }
+    return Measures(**{**_NOTHING, **known})
