@@ -24,7 +24,10 @@ EXIT_INTERRUPTED = 130
 
 
 class _Group(click.Group):
-    """Turns the errors raised on purpose into one message and an exit code."""
+    """Turns errors raised on purpose into a message and an exit code; lists commands in the order of the flow."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -17,7 +17,6 @@ import pytest
 from tests.conftest import Reference, curate, digests, tar_hashes, write_pipeline
 
 SPARK = Path(pyspark.__file__).parent
-START_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
