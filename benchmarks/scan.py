@@ -1,6 +1,6 @@
 """The scan through Spark against a bare loop of the same kernels, on the same images, in one run.
 
-    python -m benchmarks.scan [--images 2000] [--repeats 3] [--json] [TAR ...]
+    python -m benchmarks.scan [--images 2000] [--repeats 5] [--json] [TAR ...]
 
 `bare` reads each tar with Python's tarfile in one thread and does sha256, decode and PDQ; `bare with density` also
 measures the text density. `spark` is `curate scan` on local[1] doing the same, without and with density: tar reading,
@@ -113,7 +113,7 @@ def _config(tars: Sequence[Path], density: bool) -> PipelineConfig:
 @click.command()
 @click.argument("tars", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--images", default=2000, show_default=True, help="Images to make when no TAR is given.")
-@click.option("--repeats", default=3, show_default=True, help="Runs of each; the best counts.")
+@click.option("--repeats", default=5, show_default=True, help="Runs of each; the best counts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(tars: tuple[Path, ...], images: int, repeats: int, as_json: bool) -> None:
     """Compare `curate scan` on one core with a bare loop of the same kernels."""
