@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(can_compile) || $(call apt,g++ python$(python_version)-dev) || true
 	@$(BIN)/python -m pip --version 2>/dev/null | grep -q '(python $(python_version))' || \
 		$(PYTHON) -m venv --clear $(VENV)
-	@echo "installing into $(VENV): 0.5 GB to download, a minute or two"
+	@echo "installing into $(VENV): less than 1 GB to download, a minute or two"
 	@$(BIN)/python -m pip install --quiet -e '.[dev]' || { $(can_compile) || echo "$(compiler_advice)" >&2; exit 1; }
 	@touch $@
 

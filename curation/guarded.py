@@ -15,14 +15,17 @@ from typing import Any
 from curation.records import Measures
 from manifests.schema import Status
 
+CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"})
+"""Signals that the image's own decoding raises. Others (a kill, memory running out) say nothing of the image."""
+
 _NOTHING = {field.name: None for field in dataclasses.fields(Measures)}
 
 
 def measure_guarded(data: bytes, on_image: Callable[[bytes], Measures]) -> Measures:
-    """Return `on_image(data)`, computed in a forked child; `undecodable`, naming the signal, when the child dies.
+    """Return `on_image(data)`, computed in a forked child; `undecodable`, naming the signal, when it crashes.
 
     What the child says comes back as JSON, since it has read a stranger's bytes. Raises RuntimeError when the child
-    fails in another way, with its reason.
+    fails or is killed, since that is no fact of the image: the unit is tried again.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -33,7 +36,10 @@ def measure_guarded(data: bytes, on_image: Callable[[bytes], Measures]) -> Measu
         text = told.read()
     _, ended = os.waitpid(child, 0)
     if os.WIFSIGNALED(ended):
-        return _crashed(data, signal.Signals(os.WTERMSIG(ended)).name)
+        name = signal.Signals(os.WTERMSIG(ended)).name
+        if name in CRASHES:
+            return _crashed(data, name)
+        raise RuntimeError(f"measuring in a child process was ended from outside: {name}")
     answer: dict[str, Any] = json.loads(text) if text else {"failed": f"exit code {os.waitstatus_to_exitcode(ended)}"}
     if "failed" in answer:
         raise RuntimeError(f"measuring in a child process failed: {answer['failed']}")

@@ -37,6 +37,9 @@ def test_a_dead_child_is_a_status_and_an_error_is_an_error() -> None:
     found = measure_guarded(b"x", lambda data: os.kill(os.getpid(), signal.SIGSEGV))
     assert (found.status, found.error) == ("undecodable", "crashed the decoder: SIGSEGV")
     assert len(found.sha256) == 64
+    for outside in (signal.SIGKILL, signal.SIGTERM):  # no fact of the image: the unit must be tried again
+        with pytest.raises(RuntimeError, match=f"ended from outside: {outside.name}"):
+            measure_guarded(b"x", lambda data, sent=outside: os.kill(os.getpid(), sent))
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         measure_guarded(b"x", lambda data: 1 / 0)
 
