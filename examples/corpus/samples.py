@@ -88,7 +88,8 @@ def _plan(seed: int, index: int) -> tuple[str, int]:
     raise AssertionError("BLOCK_KINDS must add up to 100")
 
 
-def _size(rng: Rng, longest: int = 900) -> tuple[int, int]:
+def pick_size(rng: Rng, longest: int = 900) -> tuple[int, int]:
+    """A width and height in pixels, as pictures on the web have them."""
     side = math.exp(rng.uniform(math.log(240), math.log(760)))
     stretch = math.exp(float(np.clip(rng.normal(0, 0.22), -0.5, 0.5)))
     shrink = min(1.0, longest / (side * max(stretch, 1 / stretch)))
@@ -114,7 +115,7 @@ def _encode(rng: Rng, image: Image.Image) -> tuple[bytes, str]:
 def _paint(rng: Rng, label: str, rank: int, longest: int = 900) -> tuple[Image.Image, str]:
     painters = PAINTERS[label]
     painter = painters[rank % len(painters)]
-    image = painter(rng, *_size(rng, longest))
+    image = painter(rng, *pick_size(rng, longest))
     if label != "rich" and painter not in FLAT:
         image = through_camera(rng, image)
     return image, painter.__name__.replace("_", " ")
