@@ -30,8 +30,15 @@ class RowEngine:
         self._min_step = min_step
         self._min_jumps = min_jumps
 
-    def detect(self, rgb: Rgb, *, max_area_pixels: int) -> Boxes:
-        """Return a box around each band, in the pixels of `rgb`."""
+    def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
+        """Return a box around each band of each picture, in the picture's own pixels."""
+        return [self._detect_one(rgb, max_area_pixels) for rgb in pictures]
+
+    def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> list[list[Line]]:
+        """Return an unread line for each of the boxes of each picture."""
+        return [[Line(text="", confidence=0.0)] * len(mine) for mine in boxes]
+
+    def _detect_one(self, rgb: Rgb, max_area_pixels: int) -> Boxes:
         height, width = rgb.shape[:2]
         every = max(1, math.ceil(math.sqrt(height * width / max_area_pixels)))  # shrunk by leaving pixels out
         grey = rgb[::every, ::every].mean(axis=2)
@@ -49,10 +56,6 @@ class RowEngine:
             quads=np.array(quads, np.float32).reshape(-1, 4, 2),
             scores=np.array(scores, np.float32),
         )
-
-    def read(self, rgb: Rgb, boxes: Boxes) -> Sequence[Line]:
-        """Return an unread line for each of `boxes`."""
-        return [Line(text="", confidence=0.0)] * len(boxes)
 
 
 def _runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -8,10 +8,12 @@ Errors, all of them advice as text::
 """
 
 import difflib
+import hashlib
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,7 +24,11 @@ Rgb = NDArray[np.uint8]
 
 Measured = float | int | str | None
 
-BUILT_IN_ENGINES: Mapping[str, str] = {"rapidocr": "filters.rapidocr_engine:RapidOcrEngine"}
+BUILT_IN_ENGINES: Mapping[str, str] = {
+    "rapidocr": "filters.rapidocr_engine:RapidOcrEngine",
+    "easyocr": "filters.easyocr_engine:EasyOcrEngine",
+    "tesseract": "filters.tesseract_engine:TesseractEngine",
+}
 
 
 class FilterError(Exception):
@@ -116,11 +122,12 @@ class Filter(Protocol):
 
 @runtime_checkable
 class TextEngine(Protocol):
-    """Finds lines of text in a picture and reads them.
+    """Finds lines of text in pictures and reads them.
 
-    Built inside the worker from plain options, so that it never has to be pickled. The same picture must give
-    the same numbers, whatever was measured before it or is read beside it. `version` names the engine, its
-    version and its model files with a short sha256, for it says which numbers may be compared.
+    Built inside the worker from plain options, so that it never has to be pickled. Pictures come in batches, for
+    engines that gain by it; the same picture must give the same numbers, whatever was measured before it or is
+    measured beside it. `version` names the engine, its version and its model files with a short sha256, for it
+    says which numbers may be compared.
     """
 
     @property
@@ -133,13 +140,18 @@ class TextEngine(Protocol):
         """What its numbers depend on."""
         ...
 
-    def detect(self, rgb: Rgb, *, max_area_pixels: int) -> Boxes:
-        """Return the text lines seen in `rgb` shrunk (never enlarged) to at most about `max_area_pixels`."""
+    def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> Sequence[Boxes]:
+        """Return, for each picture, the text lines seen in it shrunk (never enlarged) to about `max_area_pixels`."""
         ...
 
-    def read(self, rgb: Rgb, boxes: Boxes) -> Sequence[Line]:
-        """Return one `Line` for each of `boxes`, in their order."""
+    def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> Sequence[Sequence[Line]]:
+        """Return, for each picture, one `Line` for each of its `boxes`, in their order."""
         ...
+
+
+def model_mark(path: Path) -> str:
+    """Return the name of a model file with a short sha256, as an engine's `version` names it."""
+    return f"{path.stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def load_engine(name: str, **options: object) -> TextEngine:

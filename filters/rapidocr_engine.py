@@ -4,7 +4,6 @@ RapidOCR's own classes bind the models and decode their outputs; sizes, padding 
 so that a picture's numbers depend on the picture alone.
 """
 
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from filters.protocol import Boxes, EngineUnavailable, Line, Rgb
+from filters.lines import crop_line, shrink_to_area
+from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
 
 if TYPE_CHECKING:
     from rapidocr.ch_ppocr_det.utils import DBPostProcess
@@ -34,7 +34,6 @@ MAX_LINE_WIDTH_PIXELS = 960
 DETECTION_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 DETECTION_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 RECOGNITION_MEAN = RECOGNITION_DEVIATION = np.full(3, 0.5, dtype=np.float32)
-TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°, as in PaddleOCR
 
 
 class RapidOcrEngine:
@@ -53,34 +52,41 @@ class RapidOcrEngine:
         cv2.setNumThreads(1)  # a worker has one core; OpenCV would start a thread for each core of the machine
         self.version = (
             f"rapidocr-{metadata.version('rapidocr')}+onnxruntime-{onnxruntime.__version__}"
-            f"+{_fingerprint(detection)}+{_fingerprint(recognition)}+min_box_score={min_box_score:g}"
+            f"+{model_mark(detection)}+{model_mark(recognition)}+min_box_score={min_box_score:g}"
         )
         self._detector = _session(detection)
         self._recogniser = _session(recognition)
         self._find_boxes = _box_finder(min_box_score)
         self._decode_line = _line_decoder(self._recogniser, recognition)
 
-    def detect(self, rgb: Rgb, *, max_area_pixels: int) -> Boxes:
-        """Return the text lines seen in `rgb` shrunk to about `max_area_pixels`, sides multiples of 32.
+    def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
+        """Return the text lines seen in each picture shrunk to about `max_area_pixels`, sides multiples of 32.
 
-        Differentiable binarisation (Liao et al., 2019, arXiv:1911.08947), with PaddleOCR's parameters.
+        Differentiable binarisation (Liao et al., 2019, arXiv:1911.08947), with PaddleOCR's parameters. Pictures
+        run through the network one at a time: on one core eight together take longer than one after another.
         """
+        return [self._detect_one(rgb, max_area_pixels) for rgb in pictures]
+
+    def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> list[list[Line]]:
+        """Return what each of the boxes of each picture says, in their order.
+
+        Lines run through the network one at a time, each padded by its own width alone: a batch would pad
+        a line by its neighbours' and so change its numbers, and gains nothing on one core.
+        """
+        return [
+            [self._read_line(crop_line(rgb, quad)) for quad in mine.quads]
+            for rgb, mine in zip(pictures, boxes, strict=True)
+        ]
+
+    def _detect_one(self, rgb: Rgb, max_area_pixels: int) -> Boxes:
         height, width = rgb.shape[:2]
-        shrunk = _shrink_to_area(rgb, max_area_pixels)
+        shrunk = shrink_to_area(rgb, max_area_pixels, step_pixels=DETECTION_STEP_PIXELS)
         heat = self._detector.run(None, {"x": _network_input(shrunk, DETECTION_MEAN, DETECTION_DEVIATION)})[0]
         quads, scores = self._find_boxes(heat, (height, width))
         return Boxes(
             quads=np.asarray(quads, dtype=np.float32).reshape(-1, 4, 2),
             scores=np.asarray(scores, dtype=np.float32),
         )
-
-    def read(self, rgb: Rgb, boxes: Boxes) -> Sequence[Line]:
-        """Return what each of `boxes` says, in their order.
-
-        Lines run through the network one at a time, each padded by its own width alone: a batch would pad
-        a line by its neighbours' and so change its numbers, and gains nothing on one core.
-        """
-        return [self._read_line(_crop_line(rgb, quad)) for quad in boxes.quads]
 
     def _read_line(self, line: Rgb) -> Line:
         fitted = _network_input(_fit_line(line), RECOGNITION_MEAN, RECOGNITION_DEVIATION)
@@ -104,10 +110,6 @@ def _model_file(folder: Path, file_name: str) -> Path:
             f"it, or copy {file_name} into a folder and pass it as model_folder"
         )
     return path
-
-
-def _fingerprint(path: Path) -> str:
-    return f"{path.stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def _session(path: Path) -> Any:
@@ -145,32 +147,11 @@ def _line_decoder(recogniser: Any, path: Path) -> "CTCLabelDecode":
     return CTCLabelDecode(character=characters.splitlines())
 
 
-def _shrink_to_area(rgb: Rgb, max_area_pixels: int) -> Rgb:
-    """Return `rgb` with sides that are multiples of 32, shrunk if its area is more than `max_area_pixels`."""
-    height, width = rgb.shape[:2]
-    scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
-    longest = max(1, max_area_pixels // DETECTION_STEP_PIXELS**2)
-    steps = [min(longest, max(1, round(side * scale / DETECTION_STEP_PIXELS))) for side in (width, height)]
-    size = (steps[0] * DETECTION_STEP_PIXELS, steps[1] * DETECTION_STEP_PIXELS)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, size, interpolation=how), dtype=np.uint8)
-
-
 def _network_input(rgb: Rgb, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `rgb` as the models want it: (1, 3, height, width) float32, channels B, G, R, normalised."""
     scale, shift = 1 / (np.float32(255) * deviation), mean / deviation
     planes = (rgb[:, :, ::-1] * scale - shift).transpose(2, 0, 1)
     return np.ascontiguousarray(planes[None], dtype=np.float32)
-
-
-def _crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:
-    """Return the line under `quad` made upright, at the picture's own scale."""
-    edges = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
-    width, height = max(1, int(max(edges[0], edges[2]))), max(1, int(max(edges[1], edges[3])))
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
-    turn = cv2.getPerspectiveTransform(np.ascontiguousarray(quad, dtype=np.float32), corners)
-    line = cv2.warpPerspective(rgb, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.rot90(line) if height >= TALL_LINE_RATIO * width else np.asarray(line, dtype=np.uint8)
 
 
 def _fit_line(line: Rgb) -> Rgb:

@@ -1,0 +1,35 @@
+"""What every text engine does with pictures: shrink them, and cut lines out of them upright."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from filters.protocol import Rgb
+
+TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°, as in PaddleOCR
+
+
+def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1) -> Rgb:
+    """Return `rgb` shrunk, never enlarged, to at most about `max_area_pixels`, its sides multiples of `step_pixels`."""
+    height, width = rgb.shape[:2]
+    scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
+    longest = max(1, max_area_pixels // step_pixels**2)
+    across, down = (min(longest, max(1, round(side * scale / step_pixels))) * step_pixels for side in (width, height))
+    if (across, down) == (width, height):
+        return rgb
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, (across, down), interpolation=how), dtype=np.uint8)
+
+
+def crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:
+    """Return the line under `quad`, (4, 2) pixels, made upright, at the picture's own scale."""
+    edges = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
+    width, height = max(1, int(max(edges[0], edges[2]))), max(1, int(max(edges[1], edges[3])))
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
+    turn = cv2.getPerspectiveTransform(np.ascontiguousarray(quad, dtype=np.float32), corners)
+    line = cv2.warpPerspective(rgb, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if height >= TALL_LINE_RATIO * width:
+        line = np.rot90(line)
+    return np.ascontiguousarray(line, dtype=np.uint8)
