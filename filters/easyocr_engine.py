@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.lines import crop_line, shrink_to_area
+from filters.models import ModelFile, check_model_files
 from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
 
 INSTALL_ADVICE = "pip install 'curate[easyocr]'"
@@ -31,15 +31,6 @@ _NETWORKS = {  # EasyOCR's own parameters of its two generations of recognisers
     "gen1": ("easyocr.model.model", {"input_channel": 1, "output_channel": 512, "hidden_size": 512}),
     "gen2": ("easyocr.model.vgg_model", {"input_channel": 1, "output_channel": 256, "hidden_size": 256}),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """One file of weights: its place, where EasyOCR publishes it, and the MD5 it publishes for it."""
-
-    path: Path
-    url: str
-    md5: str
 
 
 class EasyOcrEngine:
@@ -58,19 +49,18 @@ class EasyOcrEngine:
         self._torch = _import_torch()
         self._device = self._pick_device(gpu)
         reader, generation = _configured_reader(languages)
-        detection, recognition = weights_of(languages, module_path=module_path)
-        for each in (detection, recognition):
-            if not each.path.is_file():
-                raise EngineUnavailable(f"text engine 'easyocr': weights {each.path} are missing; {FETCH_ADVICE}")
+        files = model_files(languages=languages, module_path=module_path)
+        check_model_files(self.name, files)
+        detection, recognition = (file.path for file in files)
         self.version = (
             f"easyocr-{metadata.version('easyocr')}+torch-{self._torch.__version__.split('+')[0]}"
-            f"+{model_mark(detection.path)}+{model_mark(recognition.path)}+{'-'.join(languages)}+{self._device}"
+            f"+{model_mark(detection)}+{model_mark(recognition)}+{'-'.join(languages)}+{self._device}"
         )
         if self._device == "cpu":
             self._torch.set_num_threads(1)  # a worker has one core
         self._reader = reader
         self._reader.device = self._device
-        self._load(detection.path, recognition.path, generation)
+        self._load(detection, recognition, generation)
 
     def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
         """Return the lines seen in each picture shrunk to at most `max_area_pixels`; CRAFT gives them no scores: 1.
@@ -83,7 +73,9 @@ class EasyOcrEngine:
         for places in _batches(shrunk, together=self._device != "cpu"):
             batch = np.stack([shrunk[place] for place in places])
             longest = max(batch.shape[1:3])
-            flat, free = self._reader.detect(batch if len(batch) > 1 else batch[0], canvas_size=longest, reformat=False)
+            flat, free = self._reader.detect(
+                batch if len(batch) > 1 else batch[0], canvas_size=longest, reformat=False
+            )
             for place, mine, turned in zip(places, flat, free, strict=True):
                 found[place] = _boxes(mine, turned, pictures[place], shrunk[place])
         return [boxes for boxes in found if boxes is not None]
@@ -116,10 +108,10 @@ class EasyOcrEngine:
         self._reader.detector = self._with_weights(craft, detection)
         self._reader.get_textbox = importlib.import_module("easyocr.detection").get_textbox
         module, parameters = _NETWORKS[generation]
-        self._reader.converter = importlib.import_module("easyocr.utils").CTCLabelConverter(self._reader.character, {}, {})
-        network = importlib.import_module(module).Model(
-            num_class=len(self._reader.converter.character), **parameters
+        self._reader.converter = importlib.import_module("easyocr.utils").CTCLabelConverter(
+            self._reader.character, {}, {}
         )
+        network = importlib.import_module(module).Model(num_class=len(self._reader.converter.character), **parameters)
         self._reader.recognizer = self._with_weights(network, recognition)
 
     def _with_weights(self, network: Any, path: Path) -> Any:
@@ -133,14 +125,14 @@ class EasyOcrEngine:
         return network.to(self._device).eval()
 
 
-def weights_of(languages: Sequence[str], *, module_path: str | None = None) -> tuple[Weights, Weights]:
-    """Return what the detector and the recogniser of `languages` load: where it must lie and where it comes from."""
+def model_files(*, languages: Sequence[str] = ("en",), module_path: str | None = None) -> tuple[ModelFile, ModelFile]:
+    """Return the weights of the detector and of the recogniser of `languages`, as EasyOCR publishes them."""
     reader, generation = _configured_reader(languages)
     config = importlib.import_module("easyocr.config")
     folder = Path(module_path or os.environ.get("EASYOCR_MODULE_PATH") or "~/.EasyOCR").expanduser() / "model"
     models = (config.detection_models["craft"], _recogniser(config, reader, generation))
     detection, recognition = (
-        Weights(path=folder / model["filename"], url=model["url"], md5=model["md5sum"]) for model in models
+        ModelFile(path=folder / m["filename"], advice=FETCH_ADVICE, url=m["url"], md5=m["md5sum"]) for m in models
     )
     return detection, recognition
 

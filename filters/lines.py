@@ -12,7 +12,7 @@ TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°,
 
 
 def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1) -> Rgb:
-    """Return `rgb` shrunk, never enlarged, to at most about `max_area_pixels`, its sides multiples of `step_pixels`."""
+    """Return `rgb` shrunk, never enlarged, to about `max_area_pixels`, with sides that are multiples of a step."""
     height, width = rgb.shape[:2]
     scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
     longest = max(1, max_area_pixels // step_pixels**2)

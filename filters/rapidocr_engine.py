@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from filters.lines import crop_line, shrink_to_area
+from filters.models import ModelFile, check_model_files
 from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class RapidOcrEngine:
     name = "rapidocr"
 
     def __init__(self, *, model_folder: str | None = None, min_box_score: float = 0.5) -> None:
-        folder = Path(model_folder) if model_folder is not None else _rapidocr_folder() / "models"
-        detection, recognition = _model_file(folder, DETECTION_MODEL), _model_file(folder, RECOGNITION_MODEL)
+        files = model_files(model_folder=model_folder)
+        check_model_files(self.name, files)
+        detection, recognition = (file.path for file in files)
         cv2.setNumThreads(1)  # a worker has one core; OpenCV would start a thread for each core of the machine
         self.version = (
             f"rapidocr-{metadata.version('rapidocr')}+onnxruntime-{onnxruntime.__version__}"
@@ -95,21 +97,24 @@ class RapidOcrEngine:
         return Line(text=str(text), confidence=float(confidence) if text else 0.0)
 
 
+def model_files(*, model_folder: str | None = None) -> tuple[ModelFile, ModelFile]:
+    """Return the detector's file and the recogniser's, in `model_folder` or the rapidocr wheel."""
+    folder = Path(model_folder) if model_folder is not None else _rapidocr_folder() / "models"
+    detection, recognition = (
+        ModelFile(
+            path=folder / name,
+            advice=f"reinstall rapidocr, whose wheel ships it, or set model_folder to a folder that holds {name}",
+        )
+        for name in (DETECTION_MODEL, RECOGNITION_MODEL)
+    )
+    return detection, recognition
+
+
 def _rapidocr_folder() -> Path:
     found = util.find_spec("rapidocr")
     if found is None or found.origin is None:
         raise EngineUnavailable("text engine 'rapidocr': package rapidocr is missing; pip install rapidocr")
     return Path(found.origin).parent
-
-
-def _model_file(folder: Path, file_name: str) -> Path:
-    path = folder / file_name
-    if not path.is_file():
-        raise EngineUnavailable(
-            f"text engine 'rapidocr': model file {path} is missing; reinstall rapidocr, whose wheel ships "
-            f"it, or copy {file_name} into a folder and pass it as model_folder"
-        )
-    return path
 
 
 def _session(path: Path) -> Any:

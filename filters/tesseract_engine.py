@@ -14,9 +14,14 @@ import numpy as np
 from PIL import Image
 
 from filters.lines import crop_line, shrink_to_area
+from filters.models import ModelFile, check_model_files
 from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
 
-DATA_FOLDERS = ("/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tesseract-ocr/4.00/tessdata", "/usr/share/tessdata")
+DATA_FOLDERS = (
+    "/usr/share/tesseract-ocr/5/tessdata",
+    "/usr/share/tesseract-ocr/4.00/tessdata",
+    "/usr/share/tessdata",
+)
 MIN_LINE_PIXELS = 4
 LINE_HEIGHT_PIXELS = 48  # what a line is enlarged to: Tesseract reads capitals of about 30 pixels best
 
@@ -31,18 +36,14 @@ class TesseractEngine:
     name = "tesseract"
 
     def __init__(self, *, languages: Sequence[str] = ("eng",), tessdata: str | None = None) -> None:
-        if util.find_spec("tesserocr") is None:
-            raise EngineUnavailable(
-                "text engine 'tesseract': package tesserocr is missing; pip install 'curate[tesseract]'"
-            )
+        files = model_files(languages=languages, tessdata=tessdata)
+        check_model_files(self.name, files)
         os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # a worker has one core
         self._tesserocr: Any = import_module("tesserocr")
-        folder = _data_folder(tessdata)
-        files = [_data_file(folder, language) for language in languages]
         version = self._tesserocr.tesseract_version().split("\n")[0].removeprefix("tesseract ").strip()
-        self.version = "+".join([f"tesseract-{version}", *(model_mark(file) for file in files)])
+        self.version = "+".join([f"tesseract-{version}", *(model_mark(file.path) for file in files)])
         mode = self._tesserocr.OEM.LSTM_ONLY
-        self._api = self._tesserocr.PyTessBaseAPI(path=str(folder), lang="+".join(languages), oem=mode)
+        self._api = self._tesserocr.PyTessBaseAPI(path=str(files[0].path.parent), lang="+".join(languages), oem=mode)
         self._api.SetVariable("debug_file", os.devnull)
 
     def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
@@ -83,6 +84,21 @@ class TesseractEngine:
         return Line(text=text, confidence=float(np.clip(confidence, 0, 1)) if text else 0.0)
 
 
+def model_files(*, languages: Sequence[str] = ("eng",), tessdata: str | None = None) -> list[ModelFile]:
+    """Return the language data of `languages`, in `tessdata`, TESSDATA_PREFIX or where Debian puts it."""
+    if util.find_spec("tesserocr") is None:
+        raise EngineUnavailable(
+            "text engine 'tesseract': package tesserocr is missing; pip install 'curate[tesseract]'"
+        )
+    if not languages:
+        raise EngineUnavailable("text engine 'tesseract': no languages; name one at least, as eng")
+    folder = _data_folder(tessdata)
+    return [
+        ModelFile(path=folder / f"{language}.traineddata", advice=f"apt-get install {_debian_package(language)}")
+        for language in languages
+    ]
+
+
 def _data_folder(tessdata: str | None) -> Path:
     named = tessdata or os.environ.get("TESSDATA_PREFIX")
     folders = [named] if named else list(DATA_FOLDERS)
@@ -95,12 +111,8 @@ def _data_folder(tessdata: str | None) -> Path:
     return found
 
 
-def _data_file(folder: Path, language: str) -> Path:
-    path = folder / f"{language}.traineddata"
-    if not path.is_file():
-        package = "tesseract-ocr" if language == "eng" else f"tesseract-ocr-{language.replace('_', '-')}"
-        raise EngineUnavailable(f"text engine 'tesseract': {path} is missing; apt-get install {package}")
-    return path
+def _debian_package(language: str) -> str:
+    return "tesseract-ocr" if language == "eng" else f"tesseract-ocr-{language.replace('_', '-')}"
 
 
 def _boxes(found: Sequence[tuple[int, int, int, int]], rgb: Rgb, shrunk: Rgb) -> Boxes:

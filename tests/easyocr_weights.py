@@ -4,7 +4,7 @@ import importlib
 from collections import OrderedDict
 from pathlib import Path
 
-from filters.easyocr_engine import weights_of
+from filters.easyocr_engine import model_files
 
 
 def write_random_weights(folder: Path, languages: tuple[str, ...] = ("en",), *, seed: int = 0) -> Path:
@@ -12,7 +12,7 @@ def write_random_weights(folder: Path, languages: tuple[str, ...] = ("en",), *, 
     import torch
 
     torch.manual_seed(seed)
-    detection, recognition = weights_of(languages, module_path=str(folder))
+    detection, recognition = model_files(languages=languages, module_path=str(folder))
     detection.path.parent.mkdir(parents=True, exist_ok=True)
     config = importlib.import_module("easyocr.config")
     models = {m["filename"]: (g, m) for g, named in config.recognition_models.items() for m in named.values()}

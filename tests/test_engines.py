@@ -8,15 +8,25 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from filters.protocol import Boxes, EngineUnavailable, Rgb, TextEngine, load_engine
-from filters.tesseract_engine import DATA_FOLDERS
+from filters.models import check_model_files, model_files
+from filters.protocol import Boxes, EngineUnavailable, FilterError, Line, Rgb, TextEngine, UnknownEngine, load_engine
 
 AREA_PIXELS = 384 * 384
 needs_easyocr = pytest.mark.skipif(
     importlib.util.find_spec("easyocr") is None, reason="needs EasyOCR, 6 GB: make setup-easyocr"
 )
+
+
+def has_models(engine: str) -> bool:
+    try:
+        check_model_files(engine, model_files(engine))
+    except EngineUnavailable:
+        return False
+    return True
+
+
 needs_tesseract = pytest.mark.skipif(
-    not any(Path(folder).is_dir() for folder in DATA_FOLDERS), reason="needs Debian's tesseract-ocr: make tesseract"
+    not has_models("tesseract"), reason="needs Debian's tesseract-ocr: make tesseract"
 )
 
 
@@ -92,7 +102,9 @@ def test_what_is_found_does_not_depend_on_the_batch_or_its_order(engine: TextEng
 
 
 def test_what_is_read_does_not_depend_on_the_batch_or_its_order(engine: TextEngine):
-    quads = np.array([[[10, 15], [210, 15], [210, 45], [10, 45]], [[5, 48], [150, 46], [151, 70], [6, 72]]], np.float32)
+    quads = np.array(
+        [[[10, 15], [210, 15], [210, 45], [10, 45]], [[5, 48], [150, 46], [151, 70], [6, 72]]], np.float32
+    )
     boxes = [Boxes(quads=quads, scores=np.ones(2, np.float32)) for _ in PICTURES]
     together = engine.read(PICTURES, boxes)
     assert [len(lines) for lines in together] == [2] * len(PICTURES)
@@ -129,7 +141,82 @@ def test_a_picture_is_shrunk_to_the_area_and_boxes_are_in_its_own_pixels(engine:
     assert 280 < boxes.quads[:, :, 0].min() < boxes.quads[:, :, 0].max() < 320 + word.shape[1]
 
 
+# --- an engine is found by name ----------------------------------------------------------------------------
+
+
+class FixedEngine:
+    """A user's own engine: it sees one line wherever it looks."""
+
+    name = "fixed"
+    version = "fixed-1"
+
+    def __init__(self, *, text: str = "total 42") -> None:
+        self.text = text
+
+    def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> Sequence[Boxes]:
+        quad = np.array([[[0, 0], [9, 0], [9, 4], [0, 4]]], dtype=np.float32)
+        return [Boxes(quads=quad, scores=np.ones(1, np.float32)) for _ in pictures]
+
+    def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> Sequence[Sequence[Line]]:
+        return [[Line(text=self.text, confidence=1.0)] * len(mine) for mine in boxes]
+
+
+class HalfAnEngine:
+    name = "half"
+
+
+def test_unknown_engine_names_the_nearest():
+    with pytest.raises(UnknownEngine, match="did you mean 'rapidocr'"):
+        load_engine("rapidorc")
+    assert issubclass(UnknownEngine, FilterError)
+
+
+@pytest.mark.parametrize("name", ["nowhere.at_all:Engine", "filters.protocol:NoSuchEngine", ":Engine"])
+def test_dotted_path_that_leads_nowhere_is_unknown(name: str):
+    with pytest.raises(UnknownEngine, match=r"check|package\.module"):
+        load_engine(name)
+
+
+def test_a_users_engine_plugs_in_by_dotted_path():
+    engine = load_engine(f"{__name__}:FixedEngine", text="sum 43")
+    assert engine.name == "fixed"
+    (boxes,) = engine.detect([PAGE], max_area_pixels=100)
+    assert engine.read([PAGE], [boxes])[0][0].text == "sum 43"
+
+
+def test_wrong_options_and_half_engines_are_refused_with_advice():
+    with pytest.raises(EngineUnavailable, match="its options are"):
+        load_engine(f"{__name__}:FixedEngine", colour="red")
+    with pytest.raises(EngineUnavailable, match=r"lacks part of filters\.protocol\.TextEngine"):
+        load_engine(f"{__name__}:HalfAnEngine")
+
+
+def test_boxes_must_fit_their_scores():
+    with pytest.raises(ValueError, match="do not fit"):
+        Boxes(quads=np.zeros((2, 4, 2), np.float32), scores=np.zeros(3, np.float32))
+
+
 # --- each engine ------------------------------------------------------------------------------------------
+
+
+def test_rapidocr_reads_a_line():
+    engine, sheet = load_engine("rapidocr"), render(["Invoice 2026"], size_pixels=28)
+    (boxes,) = engine.detect([sheet], max_area_pixels=AREA_PIXELS)
+    assert len(boxes) == 1
+    (line,) = engine.read([sheet], [boxes])[0]
+    assert line.text.replace(" ", "") == "Invoice2026"
+    assert line.confidence > 0.8
+
+
+def test_rapidocr_version_names_software_and_models():
+    version = load_engine("rapidocr").version
+    for part in ("rapidocr-", "onnxruntime-", "PP-OCRv6_det_small@", "PP-OCRv6_rec_small@"):
+        assert part in version
+
+
+def test_rapidocr_names_a_missing_model_file(tmp_path: Path):
+    with pytest.raises(EngineUnavailable, match=r"PP-OCRv6_det_small\.onnx is missing; reinstall rapidocr"):
+        load_engine("rapidocr", model_folder=str(tmp_path))
 
 
 @needs_tesseract
@@ -160,7 +247,7 @@ def test_easyocr_takes_its_weights_from_the_environment(easyocr_weights: Path, m
     ("languages", "file"), [(["en"], "english_g2.pth"), (["ch_sim", "en"], "zh_sim_g2.pth"), (["th"], "thai.pth")]
 )
 def test_easyocr_says_which_weights_are_missing_and_where_they_go(tmp_path: Path, languages: list[str], file: str):
-    with pytest.raises(EngineUnavailable, match=r"craft_mlt_25k\.pth are missing; .*curate models fetch easyocr"):
+    with pytest.raises(EngineUnavailable, match=r"craft_mlt_25k\.pth is missing; .*curate models fetch easyocr"):
         load_engine("easyocr", languages=languages, module_path=str(tmp_path))
     assert not list(tmp_path.iterdir()), "looking makes nothing"
     (tmp_path / "model").mkdir()
@@ -174,7 +261,9 @@ def test_easyocr_reads_with_a_recogniser_of_each_generation(tmp_path: Path):
     from tests.easyocr_weights import write_random_weights
 
     engine = load_engine("easyocr", languages=["th"], module_path=str(write_random_weights(tmp_path, ("th",))))
-    box = Boxes(quads=np.array([[[10, 15], [210, 15], [210, 45], [10, 45]]], np.float32), scores=np.ones(1, np.float32))
+    box = Boxes(
+        quads=np.array([[[10, 15], [210, 15], [210, 45], [10, 45]]], np.float32), scores=np.ones(1, np.float32)
+    )
     assert len(engine.read([PAGE], [box])[0]) == 1
 
 

@@ -20,13 +20,10 @@ from curation.text_rich import (
 )
 from filters.protocol import (
     Boxes,
-    EngineUnavailable,
     Filter,
-    FilterError,
     Line,
     Rgb,
     TextEngine,
-    UnknownEngine,
     load_engine,
 )
 from filters.text_density import TextDensity, text_density
@@ -83,10 +80,6 @@ class ScriptedEngine:
     def read(self, rgb: Rgb, boxes: Boxes) -> Sequence[Line]:
         self.read_counts.append(len(boxes))
         return [Line(text=self.text, confidence=self.confidence)] * len(boxes)
-
-
-class HalfAnEngine:
-    name = "half"
 
 
 # --- text density -----------------------------------------------------------------------------------------
@@ -149,94 +142,6 @@ def test_density_as_a_filter_fills_its_columns():
 def test_density_refuses_what_is_no_picture(array: np.ndarray):
     with pytest.raises(ValueError, match="pass a picture"):
         text_density(array)
-
-
-# --- engines ----------------------------------------------------------------------------------------------
-
-
-def test_rapidocr_detects_and_reads_a_line(engine: TextEngine):
-    rgb = render(["Invoice 2026"], size_pixels=28)
-    boxes = engine.detect(rgb, max_area_pixels=384 * 384)
-    assert len(boxes) == 1
-    assert boxes.quads.dtype == np.float32
-    (line,) = engine.read(rgb, boxes)
-    assert line.text.replace(" ", "") == "Invoice2026"
-    assert line.confidence > 0.8
-
-
-def test_boxes_lie_where_the_text_is_in_the_pictures_own_pixels(engine: TextEngine):
-    rgb = np.full((1500, 1200, 3), 255, dtype=np.uint8)
-    word = render(["Quarterly results"], size_pixels=60)
-    rgb[900 : 900 + word.shape[0], 300 : 300 + word.shape[1]] = word
-    (quad,) = engine.detect(rgb, max_area_pixels=384 * 384).quads
-    assert 880 < quad[:, 1].min() < quad[:, 1].max() < 920 + word.shape[0]
-    assert 280 < quad[:, 0].min() < quad[:, 0].max() < 320 + word.shape[1]
-
-
-def test_reading_does_not_depend_on_what_is_read_beside_it_or_before(engine: TextEngine):
-    rgb = render(["No", "A somewhat longer line than the first", *PAGE_LINES[:4]], size_pixels=20)
-    boxes = engine.detect(rgb, max_area_pixels=640 * 640)
-    assert len(boxes) >= 6
-    together = list(engine.read(rgb, boxes))
-    alone = [engine.read(rgb, boxes.take([place]))[0] for place in range(len(boxes))]
-    backwards = list(engine.read(rgb, boxes.take(range(len(boxes))[::-1])))[::-1]
-    assert together == alone == backwards
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (20, 8000), (8000, 20), (33, 31), (2, 900)])
-def test_rapidocr_takes_any_shape_and_repeats(engine: TextEngine, shape: tuple[int, int]):
-    rgb = noise(*shape)
-    first, second = (engine.detect(rgb, max_area_pixels=384 * 384) for _ in range(2))
-    assert np.array_equal(first.quads, second.quads)
-    assert np.array_equal(first.scores, second.scores)
-    assert len(engine.read(rgb, first)) == len(first)
-
-
-def test_no_boxes_are_read_as_no_lines(engine: TextEngine):
-    none = Boxes(quads=np.zeros((0, 4, 2), np.float32), scores=np.zeros(0, np.float32))
-    assert list(engine.read(noise(), none)) == []
-
-
-def test_engine_version_names_software_and_models(engine: TextEngine):
-    assert engine.version.startswith("rapidocr-")
-    assert "onnxruntime-" in engine.version
-    assert "PP-OCRv6_det_small@" in engine.version
-    assert "PP-OCRv6_rec_small@" in engine.version
-
-
-def test_unknown_engine_names_the_nearest():
-    with pytest.raises(UnknownEngine, match="did you mean 'rapidocr'"):
-        load_engine("rapidorc")
-    assert issubclass(UnknownEngine, FilterError)
-
-
-@pytest.mark.parametrize("name", ["nowhere.at_all:Engine", "filters.protocol:NoSuchEngine", ":Engine"])
-def test_dotted_path_that_leads_nowhere_is_unknown(name: str):
-    with pytest.raises(UnknownEngine, match=r"check|package\.module"):
-        load_engine(name)
-
-
-def test_a_users_engine_plugs_in_by_dotted_path():
-    engine = load_engine(f"{__name__}:ScriptedEngine", lines=2)
-    assert engine.name == "scripted"
-    assert len(engine.detect(noise(), max_area_pixels=100)) == 2
-
-
-def test_wrong_options_and_half_engines_are_refused_with_advice():
-    with pytest.raises(EngineUnavailable, match="its options are"):
-        load_engine(f"{__name__}:ScriptedEngine", colour="red")
-    with pytest.raises(EngineUnavailable, match="name, version, detect and read"):
-        load_engine(f"{__name__}:HalfAnEngine")
-
-
-def test_a_missing_model_file_is_named(tmp_path):
-    with pytest.raises(EngineUnavailable, match=r"PP-OCRv6_det_small\.onnx is missing"):
-        load_engine("rapidocr", model_folder=str(tmp_path))
-
-
-def test_boxes_must_fit_their_scores():
-    with pytest.raises(ValueError, match="do not fit"):
-        Boxes(quads=np.zeros((2, 4, 2), np.float32), scores=np.zeros(3, np.float32))
 
 
 # --- cascade ----------------------------------------------------------------------------------------------
