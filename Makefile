@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EASYOCR_STAMP := $(VENV)/.installed-easyocr
 DEMO := demo
 
 python_version = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -21,22 +22,34 @@ can_compile = { command -v g++ >/dev/null && \
 compiler_advice = pdqhash is compiled here, for which g++ or Python.h is missing; as root: \
 	apt-get install g++ python$(python_version)-dev
 
+tesseract_advice = the tests of the engine tesseract will be skipped, for it finds no eng.traineddata. As root: \
+	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
+
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo test check bench clean
+.PHONY: help setup setup-easyocr java tesseract demo test check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 24
 
 setup: java $(STAMP) ## Java, and .venv with all that curate needs (another Python: make setup PYTHON=python3.12)
+
+setup-easyocr: $(EASYOCR_STAMP) ## EasyOCR and PyTorch into .venv, too: 3 GB to download, 6 GB on disk
 
 java:
 	@scripts/java.sh
 
+# English comes with it; other languages are packages of their own, as tesseract-ocr-deu.
+tesseract: ## Debian's tesseract-ocr, for the text engine of that name; without it, its tests are skipped
+	@for folder in $${TESSDATA_PREFIX:-/usr/share/tesseract-ocr/*/tessdata /usr/share/tessdata}; do \
+		if [ -e "$$folder/eng.traineddata" ]; then exit 0; fi; \
+	done; \
+	$(call apt,tesseract-ocr) || echo "$(tesseract_advice)" >&2
+
 # pip takes the versions of build backends from PIP_BUILD_CONSTRAINT, before pip 25.3 from PIP_CONSTRAINT.
-$(STAMP): export PIP_CONSTRAINT := constraints.txt
-$(STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
-$(STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(STAMP) $(EASYOCR_STAMP): export PIP_CONSTRAINT := constraints.txt
+$(STAMP) $(EASYOCR_STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
+$(STAMP) $(EASYOCR_STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "curate needs Python 3.11 to 3.13; say which: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -47,6 +60,11 @@ $(STAMP): pyproject.toml constraints.txt
 		$(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV): less than 1 GB to download, a minute or two"
 	@$(BIN)/python -m pip install --quiet -e '.[dev]' || { $(can_compile) || echo "$(compiler_advice)" >&2; exit 1; }
+	@touch $@
+
+$(EASYOCR_STAMP): $(STAMP)
+	@echo "installing EasyOCR into $(VENV): about 3 GB to download, 6 GB on disk"
+	@$(BIN)/python -m pip install --quiet -e '.[easyocr]'
 	@touch $@
 
 demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
@@ -62,7 +80,7 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
-test: setup ## all tests
+test: setup tesseract ## all tests; those of EasyOCR after make setup-easyocr
 	@$(BIN)/python -m pytest
 
 check: $(STAMP) ## style, types and the direction of imports
