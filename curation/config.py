@@ -69,7 +69,7 @@ class DedupeConfig(_Section):
 class ScoreConfig(_Section):
     """The cascade that measures text."""
 
-    engine: str = Field("rapidocr", description="rapidocr, or your own as package.module:Class")
+    engine: str = Field("rapidocr", description="rapidocr, easyocr, tesseract, or your own as package.module:Class")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the engine")
     min_text_density: Fraction = Field(_CASCADE.min_text_density, description="below: decided, pixels unread")
     detect_area_pixels: PositiveInt = Field(

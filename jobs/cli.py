@@ -9,6 +9,8 @@ import click
 
 from filters.protocol import FilterError
 from jobs import output
+from jobs.cli_models import models
+from jobs.cli_options import examples as _examples
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.schema import Stage
@@ -53,10 +55,6 @@ class _Group(click.Group):
 
 def _complain(text: str) -> None:
     click.echo(f"curate: {text}", err=True)
-
-
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @click.group(
@@ -220,7 +218,7 @@ def dedupe(manifest: str, max_distance: int | None, **flags: Any) -> None:
     )
 )
 @click.argument("manifest")
-@click.option("--engine", help="rapidocr, or your own as package.module:Class.")
+@click.option("--engine", help="rapidocr, easyocr, tesseract, or your own as package.module:Class.")
 @_stage_options
 def score(manifest: str, engine: str | None, **flags: Any) -> None:
     """Measure text on the survivors of dedupe, each read by byte range."""
@@ -308,22 +306,51 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
 
 @main.command(
     epilog=_examples(
-        "curate doctor", "curate doctor --storage s3://bucket/out --engine rapidocr", "curate doctor --json"
+        "curate doctor",
+        "curate doctor -c pipeline.yaml",
+        "curate doctor --storage s3://bucket/out --engine easyocr",
+        "curate doctor --json",
     )
 )
-@click.option("--engine", default="rapidocr", show_default=True, help="Text engine to try.")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help="Pipeline file: try its engine with its options, its output, its storage and its Spark.",
+)
+@click.option("--engine", help="Text engine to try; by default the pipeline file's, or rapidocr.")
 @click.option("--storage", "places", multiple=True, metavar="URI", help="Folder to try to write and read.")
 @click.option("--master", metavar="URL", help="Spark master to start a worker on.")
 @click.option("--no-spark", is_flag=True, help="Do not start Spark.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-def doctor(engine: str, places: tuple[str, ...], master: str | None, no_spark: bool, as_json: bool) -> None:
+def doctor(config_file: str | None, engine: str | None, places: tuple[str, ...], **flags: Any) -> None:
     """Check Java, Python workers, engine and models, storage and free disk, and say how to mend each."""
+    from curation.config import ScoreConfig, SparkConfig, load_config  # noqa: PLC0415
     from jobs.doctor import checks  # noqa: PLC0415
 
-    found = checks(engine=engine, places=places, master=master, with_spark=not no_spark)
-    output.print_checks(found, as_json=as_json)
+    score_config, spark_config = ScoreConfig(), SparkConfig(master="local[1]")
+    if config_file is not None:
+        config = load_config(config_file)
+        storage.configure(config.storage)
+        score_config, spark_config = config.score, config.spark
+        places = (config.output, *places)
+    if engine is not None and engine != score_config.engine:
+        score_config = ScoreConfig(engine=engine)  # the options were another engine's
+    if flags["master"]:
+        spark_config = spark_config.model_copy(update={"master": flags["master"]})
+    found = checks(
+        engine=score_config.engine,
+        engine_options=score_config.engine_options,
+        places=places,
+        spark=None if flags["no_spark"] else spark_config,
+    )
+    output.print_checks(found, as_json=flags["as_json"])
     if not all(c.is_good for c in found):
         raise click.exceptions.Exit(EXIT_FAILED)
+
+
+main.add_command(models)
 
 
 @main.command(epilog=_examples("curate init > pipeline.yaml"))

@@ -5,8 +5,9 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,12 +22,14 @@ MIN_FREE_BYTES = 5 * 10**9
 PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 13)
 
 
-def checks(*, engine: str, places: Sequence[str], master: str | None, with_spark: bool) -> list[Check]:
-    """Return every check, each with how to mend it."""
+def checks(
+    *, engine: str, engine_options: Mapping[str, Any], places: Sequence[str], spark: SparkConfig | None
+) -> list[Check]:
+    """Return every check, each with how to mend it; without `spark`, no worker is started."""
     found = [_python(), _java()]
-    if with_spark and found[-1].is_good:
-        found.append(_workers(master))
-    found.append(_engine(engine))
+    if spark is not None and found[-1].is_good:
+        found.append(_workers(spark))
+    found.append(_engine(engine, engine_options))
     found += [_storage(place) for place in places]
     found.append(_disk(tempfile.gettempdir(), "free disk for temporary files"))
     local = os.environ.get("SPARK_LOCAL_DIRS")
@@ -54,11 +57,11 @@ def _java() -> Check:
     )
 
 
-def _workers(master: str | None) -> Check:
+def _workers(config: SparkConfig) -> Check:
     """Start one Python worker and let it import what units import."""
     mend = "set PYSPARK_PYTHON to a Python that has curate's dependencies, on every worker"
     try:
-        spark = session.start(SparkConfig(master=master or "local[1]"), name="curate doctor")
+        spark = session.start(config, name="curate doctor")
         try:
             row = spark.range(1).mapInArrow(_look_around, "python string").first()
         finally:
@@ -86,9 +89,9 @@ def _look_around(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"python": [told]})
 
 
-def _engine(name: str) -> Check:
+def _engine(name: str, options: Mapping[str, Any]) -> Check:
     try:
-        engine = load_engine(name)
+        engine = load_engine(name, **options)
     except FilterError as e:
         return Check(name=f"text engine {name}", is_good=False, found="cannot be used", mend=str(e))
     return Check(name=f"text engine {name}", is_good=True, found=engine.version, mend="")

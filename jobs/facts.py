@@ -26,3 +26,21 @@ class Check:
     is_good: bool
     found: str
     mend: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundModel:
+    """A file that a text engine loads: its place and size, None when missing, and what is to be said about it."""
+
+    path: str
+    size_bytes: int | None
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineModels:
+    """The files of a text engine, or the problem for which it has none that could be named."""
+
+    engine: str
+    problem: str | None
+    files: tuple[FoundModel, ...]

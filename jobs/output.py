@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.report import FunnelRow, funnel
-from jobs.facts import Check, Outlook
+from jobs.facts import Check, EngineModels, Outlook
 from manifests.store import Manifest
 
 MAX_CELL_CHARS = 40
@@ -161,4 +161,20 @@ def print_checks(found: Sequence[Check], *, as_json: bool) -> None:
     for check in found:
         mend = "" if check.is_good else escape(check.mend)
         table.add_row(check.name, _MARKS[check.is_good], escape(check.found), mend)
+    _console().print(table)
+
+
+def print_models(found: Sequence[EngineModels], *, as_json: bool) -> None:
+    """Print the files that text engines load, and how to get what is missing."""
+    if as_json:
+        _print_json([dataclasses.asdict(each) for each in found])
+        return
+    table = Table(title="Model files of the text engines", title_justify="left")
+    for name in ("engine", "file", "size", "note"):
+        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+    for each in found:
+        if each.problem is not None:
+            table.add_row(each.engine, "", "", escape(each.problem))
+        for file in each.files:
+            table.add_row(each.engine, escape(file.path), human_bytes(file.size_bytes), escape(file.note))
     _console().print(table)

@@ -1,10 +1,17 @@
 """Weights for EasyOCR's networks that nobody trained: right in shape, so that its real code can load and run them."""
 
 import importlib
+import importlib.util
 from collections import OrderedDict
 from pathlib import Path
 
+import pytest
+
 from filters.easyocr_engine import model_files
+
+needs_easyocr = pytest.mark.skipif(
+    importlib.util.find_spec("easyocr") is None, reason="needs EasyOCR, 6 GB: make setup-easyocr"
+)
 
 
 def write_random_weights(folder: Path, languages: tuple[str, ...] = ("en",), *, seed: int = 0) -> Path:

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import fsspec.config
 import pytest
 from click.testing import CliRunner, Result
 
 from jobs import session
 from jobs.cli import main
 from jobs.doctor import checks
+from tests.easyocr_weights import needs_easyocr
 
 
 def run(*args: str) -> Result:
@@ -83,6 +85,46 @@ def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path, monkeyp
     assert not found["storage /proc/nothing"]["is_good"]
 
 
+def test_doctor_tries_what_the_pipeline_file_names(tmp_path: Path) -> None:
+    pipeline, output = tmp_path / "pipeline.yaml", tmp_path / "out"
+    text = (
+        f"input: a.tar\noutput: {output}\nstorage: {{curate-test: {{anything: 1}}}}\n"
+        "score: {engine: 'examples.row_engine:RowEngine', engine_options: {min_step: 48}}\n"
+    )
+    pipeline.write_text(text)
+    arguments = ("doctor", "-c", str(pipeline), "--no-spark", "--json")
+    found = {c["name"]: c for c in json.loads(run(*arguments).stdout)}
+    assert "min_step=48" in found["text engine examples.row_engine:RowEngine"]["found"]
+    assert found[f"storage {output}"]["is_good"]
+    assert not any(output.iterdir()), "what was tried is gone again"
+    assert fsspec.config.conf["curate-test"] == {"anything": 1}
+    found = {c["name"]: c for c in json.loads(run(*arguments, "--engine", "rapidocr").stdout)}
+    assert found["text engine rapidocr"]["is_good"], "another engine is tried without the file's options"
+    pipeline.write_text(text.replace("min_step", "minstep"))
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert "its options are" in done.output
+
+
+def test_doctor_refuses_a_pipeline_file_that_does_not_load(tmp_path: Path) -> None:
+    pipeline = tmp_path / "pipeline.yaml"
+    pipeline.write_text("input: a.tar\noutput: out\nscore: {enginee: easyocr}\n")
+    done = run("doctor", "-c", str(pipeline), "--no-spark")
+    assert done.exit_code == 2
+    assert "did you mean engine?" in done.output
+
+
+@needs_easyocr
+def test_doctor_says_which_weights_are_missing_and_where_they_go(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("EASYOCR_MODULE_PATH", str(tmp_path))
+    done = run("doctor", "--engine", "easyocr", "--no-spark", "--json")
+    assert done.exit_code == 1
+    found = {c["name"]: c for c in json.loads(done.stdout)}["text engine easyocr"]
+    assert str(tmp_path / "model" / "craft_mlt_25k.pth") in found["mend"]
+    assert "curate models fetch easyocr" in found["mend"]
+    assert "EASYOCR_MODULE_PATH" in found["mend"]
+
+
 def test_doctor_finds_this_machine_well() -> None:
-    found = checks(engine="rapidocr", places=[], master="local[1]", with_spark=False)
+    found = checks(engine="rapidocr", engine_options={}, places=[], spark=None)
     assert all(c.is_good for c in found if not c.name.startswith("free disk")), found

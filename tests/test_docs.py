@@ -101,11 +101,14 @@ def test_pipeline_examples_load(tmp_path: Path):
 
 
 def test_commands_in_pages_exist():
-    known = {path.split()[-1]: command for path, command in COMMANDS}
+    known = {path.removeprefix("curate "): command for path, command in COMMANDS}
+    words = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
     for page in PAGES:
         for block in blocks(page, "console") + blocks(page, "bash") + blocks(page, "sh"):
-            for name, rest in re.findall(r"^\$? ?curate (\w+)(.*)$", block.replace("\\\n", " "), re.MULTILINE):
-                assert name in known, f"{page.relative_to(TOP)}: curate {name}"
+            for typed in re.findall(r"^\$? ?curate (\w.*)$", block.replace("\\\n", " "), re.MULTILINE):
+                command = re.match(rf"({words})(?!\S)(.*)", typed)
+                assert command, f"{page.relative_to(TOP)}: curate {typed}"
+                name, rest = command.groups()
                 options = {o for p in known[name].params for o in p.opts} | {"--help"}
                 used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", re.sub(r"'[^']*'|\s#.*$|[|>].*$", "", rest)))
                 assert used <= options, f"{page.relative_to(TOP)}: curate {name}{rest}"

@@ -1,6 +1,5 @@
 """The contract that every text engine meets, and what each engine adds to it."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from filters.models import check_model_files, model_files
 from filters.protocol import Boxes, EngineUnavailable, FilterError, Line, Rgb, TextEngine, UnknownEngine, load_engine
+from tests.easyocr_weights import needs_easyocr, write_random_weights
 
 AREA_PIXELS = 384 * 384
-needs_easyocr = pytest.mark.skipif(
-    importlib.util.find_spec("easyocr") is None, reason="needs EasyOCR, 6 GB: make setup-easyocr"
-)
 
 
 def has_models(engine: str) -> bool:
@@ -50,8 +47,6 @@ PICTURES = [PAGE, noise(70, 190), render(["Second page", "of two"], size_pixels=
 
 @pytest.fixture(scope="module")
 def easyocr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.easyocr_weights import write_random_weights
-
     return write_random_weights(tmp_path_factory.mktemp("easyocr"))
 
 
@@ -258,8 +253,6 @@ def test_easyocr_says_which_weights_are_missing_and_where_they_go(tmp_path: Path
 
 @needs_easyocr
 def test_easyocr_reads_with_a_recogniser_of_each_generation(tmp_path: Path):
-    from tests.easyocr_weights import write_random_weights
-
     engine = load_engine("easyocr", languages=["th"], module_path=str(write_random_weights(tmp_path, ("th",))))
     box = Boxes(
         quads=np.array([[[10, 15], [210, 15], [210, 45], [10, 45]]], np.float32), scores=np.ones(1, np.float32)
