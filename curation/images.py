@@ -6,6 +6,7 @@ headers and refused before pixels are allocated. Colour profiles are ignored, as
 """
 
 import io
+import math
 import os
 import re
 import struct
@@ -109,13 +110,16 @@ class Decoded:
 DEFAULT_LIMITS = DecodeLimits()
 
 
-def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
+def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, enough_pixels: int | None = None) -> Decoded:
     """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
 
     A strict load comes first. If it fails, what can be read before the damage is taken: `truncated`,
     unless that is a single colour, which is what decoders fill in when they read nothing. Grey samples
     wider than 8 bits are scaled and rounded: 16-bit ones from their declared depth, 32-bit ones from
     0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
+
+    With `enough_pixels`, a JPEG may come at a half, a quarter or an eighth of its width and height, with no fewer
+    pixels than that: its decoder then skips what would be shrunk away, and is several times faster.
 
     Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
     """
@@ -126,9 +130,9 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
         return Decoded(status=Status.TOO_LARGE, error=error)
     with _PILLOW_SETTINGS, _quiet(data), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        decoded = _read(data, limits)
+        decoded = _read(data, limits, enough_pixels)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
-            decoded = _rescue(data, limits, decoded)
+            decoded = _rescue(data, limits, decoded, enough_pixels)
     return replace(decoded, warnings=_facts(caught)) if caught else decoded
 
 
@@ -137,10 +141,10 @@ def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
     return failed.format not in (None, "TGA") or starts_like(data) is not None
 
 
-def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded) -> Decoded:
+def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded, enough_pixels: int | None) -> Decoded:
     """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
     with _leniency():
-        rescued = _read(data, limits)
+        rescued = _read(data, limits, enough_pixels)
     if rescued.rgb is None or _is_one_colour(rescued.rgb):
         return failed
     return replace(rescued, status=Status.TRUNCATED, error=failed.error)
@@ -177,7 +181,7 @@ def _leniency() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _read(data: bytes, limits: DecodeLimits) -> Decoded:
+def _read(data: bytes, limits: DecodeLimits, enough_pixels: int | None) -> Decoded:
     """Return the picture as Pillow's present settings read it; never truncated."""
     header = Decoded(status=Status.UNDECODABLE)
     try:
@@ -190,12 +194,22 @@ def _read(data: bytes, limits: DecodeLimits) -> Decoded:
             excess = _excess(picture, data, limits)
             if excess:
                 return replace(header, status=Status.TOO_LARGE, error=excess)
+            if enough_pixels is not None:
+                _shrink_on_load(picture, enough_pixels)
             return _load(picture, header, data)
     except UnidentifiedImageError:
         status, error = name_unidentified(data)
         return replace(header, status=status, error=error)
     except _DECODER_ERRORS as error:
         return replace(header, status=_status_of(error), error=_clean(f"{type(error).__name__}: {error}"))
+
+
+def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
+    """Tell Pillow to decode a JPEG at the smallest scale with at least `enough_pixels`."""
+    width, height = picture.size
+    scale = math.sqrt(enough_pixels / (width * height))
+    if picture.format in ("JPEG", "MPO") and scale < 0.5:
+        picture.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
 
 
 def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes) -> Decoded:

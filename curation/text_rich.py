@@ -1,74 +1,43 @@
 """Whether a picture is rich in text: a cascade that pays for OCR only where less could not decide.
 
-=======  ============================================  ===============================
-step     decides where                                 from
-=======  ============================================  ===============================
-density  the density is small: scores in [0, 0.05)     density
-detect   there are no boxes, or they leave no doubt    density, boxes
-read     else                                          density, boxes, a few lines read
-=======  ============================================  ===============================
+============  =====================================================================  ==================
+step          looks at                                                               costs about
+============  =====================================================================  ==================
+density       the whole picture at 384 × 384, with a network of its own (the scan)   3 ms
+detect_small  the parts where density saw text, with the engine's detector           5 to 25 ms
+detect_large  the same parts, larger: for small print                                20 to 150 ms
+read          the most telling lines, a few at a time                                10 ms a line
+============  =====================================================================  ==================
 
-The score mixes two chances, fitted by logistic regression on labelled pictures: that there is any text to
-read, and that text makes the picture. They are the two questions Web-SSL asked a VLM (Fan et al., 2025,
-arXiv:2504.01017).
+Each step leaves two chances, the two questions Web-SSL asked a VLM (Fan et al., 2025, arXiv:2504.01017): *light*,
+that there is any text to read, and *heavy*, that it is a chart, table, document or screenshot with readable text.
+They are logistic regressions on what the steps saw, fitted by scripts/text_net/fit.py (text_weights.json). A question
+is settled once its chance falls below the step's lower bound or reaches its upper one; a picture goes on while one of
+the questions asked is open. `curate calibrate` makes the bounds.
 """
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.protocol import Boxes, Line, Rgb, TextEngine
+from curation.text_rules import CascadeSettings, TextClass, TextRules, TextStep, text_weights
+from curation.text_windows import View, views
+from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine
+from filters.text_density import TextMap, text_map
 
-TextStep = Literal["density", "detect", "read"]
-TextClass = Literal["none", "light", "heavy"]
+Features = Mapping[str, float]
 
-DENSITY_BAND = 0.05  # scores below it were decided by density alone
 SCORE_DECIMALS = 6
 LIGHT_SHARE = 0.3  # of the score: any text at all; the rest says whether it makes the picture
-MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.25, 3.0  # a box larger and stubbier than this is no line of text
+MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a box larger and stubbier than this is no line of text
 MAX_LINE_RATIO = 15.0  # a line longer than this many times its height counts as no more
-MIN_WORD_CHARS = 2
-NO_BOXES_FACTOR = 0.2  # density alone mistakes drawings and patterns for text
-
-
-@dataclass(frozen=True, kw_only=True)
-class CascadeSettings:
-    """How much is spent on one picture.
-
-    `min_text_density`: below it no engine runs. `detect_area_pixels`: what detection shrinks a picture to.
-    `large_detect_area_pixels`: what it tries next where it saw fewer than `few_boxes` lines though the
-    density is at least `min_dense_text_density` (fine print). `min_sure_chance`: where boxes and density make
-    rich so likely that nothing is read. `max_lines`: how many lines are read elsewhere, the most telling.
-    `min_line_confidence`: what a line needs to count in `text_lines` and `text_chars`.
-    """
-
-    min_text_density: float = 0.03
-    detect_area_pixels: int = 384 * 384
-    large_detect_area_pixels: int = 768 * 768
-    few_boxes: int = 8
-    min_dense_text_density: float = 0.5
-    min_sure_chance: float = 0.95
-    max_lines: int = 6
-    min_line_confidence: float = 0.7
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextRules:
-    """The least `text_score` of each class: light: any readable text; heavy: charts, tables, documents."""
-
-    min_light_score: float = 0.2
-    min_heavy_score: float = 0.7
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_light_score <= self.min_heavy_score <= 1:
-            raise ValueError(
-                f"TextRules: need 0 <= min_light_score ({self.min_light_score}) <= "
-                f"min_heavy_score ({self.min_heavy_score}) <= 1; swap or correct them"
-            )
+WORD_CHARS = 3  # letters and digits that make a line a word
+MIN_LINE_CONFIDENCE = 0.7
+LINES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +47,8 @@ class TextMeasures:
     `text_area_fraction`: share of the picture under boxes, in [0, 1]. `text_lines` and `text_chars`: lines
     read with enough confidence, and their characters without spaces. `text_confidence`: mean over all
     lines read. `text_score`: in [0, 1], 6 decimals, how likely the picture is a chart, table, document or
-    screenshot with readable text; comparable whatever `text_step` decided.
+    screenshot with readable text; comparable whatever `text_step` decided. `text_trail`: the chances (light, heavy)
+    that each step left, as JSON.
     """
 
     text_boxes: int | None
@@ -87,26 +57,106 @@ class TextMeasures:
     text_chars: int | None
     text_confidence: float | None
     text_score: float
-    text_step: TextStep
+    text_step: str
+    text_trail: str
 
 
-def measure_text(rgb: Rgb, text_density: float, engine: TextEngine, settings: CascadeSettings) -> TextMeasures:
-    """Return what the cascade sees in `rgb`, (height, width, 3), whose density in [0, 1] is `text_density`.
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What one step saw of one picture, and the chances that followed."""
 
-    What `engine` raises is not caught.
-    """
-    if text_density < settings.min_text_density:
-        return _measures(min(DENSITY_BAND * text_density, DENSITY_BAND - 10**-SCORE_DECIMALS), "density")
-    boxes = _detect(rgb, text_density, engine, settings)
-    picture_pixels = rgb.shape[0] * rgb.shape[1]
-    rich = _chance_rich(boxes, text_density)
-    seen = _Seen(boxes=len(boxes), area_fraction=min(1.0, float(boxes.areas_pixels().sum()) / picture_pixels))
-    if rich >= settings.min_sure_chance or not len(boxes) or not settings.max_lines:
-        unread = _score(rich, _chance_any(boxes, text_density, []), len(boxes))
-        return _measures(unread, "detect", seen)
-    lines = engine.read(rgb, boxes.take(telling_lines(boxes, settings.max_lines)))
-    score = _score(rich, _chance_any(boxes, text_density, lines), len(boxes))
-    return _measures(score, "read", seen, _sum_up(lines, settings))
+    step: TextStep
+    features: Features
+    chances: TextChances
+
+
+@dataclass(kw_only=True)
+class _Sight:
+    """What is known of one picture so far."""
+
+    rgb: Rgb
+    found: TextMap
+    prior: TextChances
+    traces: list[Trace]
+    views: list[View] = field(default_factory=list)
+    boxes: Boxes | None = None
+    unread: list[int] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    worths: list[float] = field(default_factory=list)
+
+    @property
+    def chances(self) -> TextChances:
+        return self.traces[-1].chances
+
+
+class Cascade:
+    """Runs the steps on pictures, as far as each needs."""
+
+    VERSION = "2"
+
+    def __init__(self, engine: TextEngine, settings: CascadeSettings) -> None:
+        self.engine = engine
+        self.settings = settings
+
+    def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[TextMeasures]:
+        """Return what the cascade sees in each of `pictures`, (height, width, 3), whose density left `priors`.
+
+        What the engine raises is not caught.
+        """
+        return [_measures(sight) for sight in self._look(pictures, priors)]
+
+    def trace(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[list[Trace]]:
+        """Return what each step that ran saw of each of `pictures`: what the weights are fitted to."""
+        return [sight.traces for sight in self._look(pictures, priors)]
+
+    def _look(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[_Sight]:
+        sights = [
+            _Sight(rgb=rgb, found=text_map(rgb), prior=prior, traces=[_density(prior)])
+            for rgb, prior in zip(pictures, priors, strict=True)
+        ]
+        small, large = TextStep.DETECT_SMALL, TextStep.DETECT_LARGE
+        self._detect(self._open(sights, TextStep.DENSITY), small, self.settings.small_area_pixels)
+        self._detect(self._open(sights, small), large, self.settings.large_area_pixels)
+        self._read(self._open(sights, TextStep.DETECT_LARGE))
+        return sights
+
+    def _open(self, sights: Sequence[_Sight], step: TextStep) -> list[_Sight]:
+        return [s for s in sights if s.traces[-1].step is step and self.settings.is_open(step, s.chances)]
+
+    def _detect(self, sights: Sequence[_Sight], step: TextStep, area_pixels: int) -> None:
+        """Look at each picture's views; where they are those of the step before, its boxes stand."""
+        looking: list[_Sight] = []
+        for sight in sights:
+            new = views(sight.rgb, sight.found, area_pixels=area_pixels)
+            if sight.boxes is None or [v.size for v in new] != [v.size for v in sight.views]:
+                looking.append(sight)
+            sight.views = new
+        shown = [view.pixels for sight in looking for view in sight.views]
+        if shown:
+            largest = max(pixels.shape[0] * pixels.shape[1] for pixels in shown)
+            boxes = iter(self.engine.detect(shown, max_area_pixels=largest))
+            for sight in looking:
+                sight.boxes = _without_blobs(_together([v.place(next(boxes)) for v in sight.views]), sight.rgb)
+        for sight in sights:
+            sight.traces.append(_trace(step, sight))
+
+    def _read(self, sights: Sequence[_Sight]) -> None:
+        """Read the most telling lines, a few of each picture at a time, while a question is open."""
+        for sight in sights:
+            sight.unread = telling_lines(sight.boxes, self.settings.max_lines) if sight.boxes is not None else []
+        reading = [sight for sight in sights if sight.unread]
+        while reading:
+            places = [sight.unread[:LINES_AT_ONCE] for sight in reading]
+            boxes = [_boxes_of(sight).take(mine) for sight, mine in zip(reading, places, strict=True)]
+            read = self.engine.read([sight.rgb for sight in reading], boxes)
+            for sight, mine, lines in zip(reading, boxes, read, strict=True):
+                sight.unread = sight.unread[LINES_AT_ONCE:]
+                sight.lines += lines
+                sight.worths += [float(score) for score in mine.scores]
+                if sight.traces[-1].step is TextStep.READ:
+                    sight.traces.pop()
+                sight.traces.append(_trace(TextStep.READ, sight))
+            reading = [s for s in reading if s.unread and self.settings.is_open(TextStep.READ, s.chances)]
 
 
 def telling_lines(boxes: Boxes, max_lines: int) -> list[int]:
@@ -117,6 +167,12 @@ def telling_lines(boxes: Boxes, max_lines: int) -> list[int]:
     return [int(place) for place in np.lexsort((np.arange(len(boxes)), -worth))[:max_lines]]
 
 
+def text_score(chances: TextChances) -> float:
+    """Return the one number pictures are ranked by: text that makes the picture, and a share of any text at all."""
+    any_text = max(chances.light, chances.heavy)
+    return round(LIGHT_SHARE * any_text + (1 - LIGHT_SHARE) * chances.heavy, SCORE_DECIMALS)
+
+
 def text_class(measures: TextMeasures, rules: TextRules) -> TextClass:
     """Return the class of a picture under `rules`."""
     if measures.text_score >= rules.min_heavy_score:
@@ -124,40 +180,84 @@ def text_class(measures: TextMeasures, rules: TextRules) -> TextClass:
     return "light" if measures.text_score >= rules.min_light_score else "none"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    boxes: int
-    area_fraction: float
+def density_measures(prior: TextChances) -> TextMeasures:
+    """Return what is known of a picture that density settled: nothing but its chances."""
+    nothing = np.zeros((1, 1, 3), np.uint8)
+    empty = TextMap(log_odds=np.zeros((1, 1), np.float32), heights_pixels=np.ones((1, 1), np.float32))
+    return _measures(_Sight(rgb=nothing, found=empty, prior=prior, traces=[_density(prior)]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    lines: int
-    chars: int
-    confidence: float
+def trail(traces: Sequence[Trace]) -> str:
+    """Return the chances each step left as JSON: {"density": [light, heavy], …}, in the order of the steps."""
+    return json.dumps({str(t.step): [t.chances.light, t.chances.heavy] for t in traces}, separators=(",", ":"))
 
 
-def _measures(score: float, step: TextStep, seen: _Seen | None = None, read: _Read | None = None) -> TextMeasures:
-    return TextMeasures(
-        text_boxes=None if seen is None else seen.boxes,
-        text_area_fraction=None if seen is None else round(seen.area_fraction, SCORE_DECIMALS),
-        text_lines=None if read is None else read.lines,
-        text_chars=None if read is None else read.chars,
-        text_confidence=None if read is None else round(read.confidence, SCORE_DECIMALS),
-        text_score=round(score, SCORE_DECIMALS),
-        text_step=step,
+def read_trail(text: str) -> dict[TextStep, TextChances]:
+    """Return the chances that a row's `text_trail` holds."""
+    return {TextStep(s): TextChances(light=light, heavy=heavy) for s, (light, heavy) in json.loads(text).items()}
+
+
+# --- weights ----------------------------------------------------------------------------------------------
+
+
+def _weigh(step: TextStep, features: Features) -> TextChances:
+    weights = text_weights()["chances"][step.value]
+    light, heavy = (_chance(weights[question], features) for question in ("light", "heavy"))
+    return TextChances(light=light, heavy=heavy)
+
+
+def _chance(weights: Mapping[str, float], features: Features) -> float:
+    total = weights["bias"] + sum(weight * features[name] for name, weight in weights.items() if name != "bias")
+    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), SCORE_DECIMALS)
+
+
+# --- evidence ---------------------------------------------------------------------------------------------
+
+
+def _density(prior: TextChances) -> Trace:
+    return Trace(step=TextStep.DENSITY, features={}, chances=prior)
+
+
+def _trace(step: TextStep, sight: _Sight) -> Trace:
+    features = dict(_features(sight))
+    return Trace(step=step, features=features, chances=_weigh(step, features))
+
+
+def _features(sight: _Sight) -> Iterator[tuple[str, float]]:
+    """Yield what chances are weighed from: density's log-odds, the boxes, the lines read."""
+    boxes = _boxes_of(sight)
+    yield "density_light", _log_odds(sight.prior.light)
+    yield "density_heavy", _log_odds(sight.prior.heavy)
+    ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
+    yield "length", math.log1p(float((ratios * boxes.scores).sum()))
+    yield "boxes", math.log1p(len(boxes))
+    yield "surest", float((boxes.scores * np.minimum(ratios, 4) / 4).max(initial=0))
+    words = sorted((_word(line, score) for line, score in zip(sight.lines, sight.worths, strict=True)), reverse=True)
+    yield "word", words[0] if words else 0.0
+    yield "second_word", words[1] if len(words) > 1 else 0.0
+    sure = [line for line in sight.lines if line.confidence >= MIN_LINE_CONFIDENCE]
+    yield "chars", math.log1p(sum(_letters(line) for line in sure))
+
+
+def _word(line: Line, score: float) -> float:
+    """Return how surely a line is a word, in [0, 1]: read and detected with confidence, and not too short."""
+    return line.confidence * math.sqrt(score) * min(1.0, _letters(line) / WORD_CHARS)
+
+
+def _letters(line: Line) -> int:
+    return sum(character.isalnum() for character in line.text)
+
+
+def _boxes_of(sight: _Sight) -> Boxes:
+    return sight.boxes if sight.boxes is not None else _together([])
+
+
+def _together(found: Sequence[Boxes]) -> Boxes:
+    quads = [np.zeros((0, 4, 2), np.float32), *(boxes.quads for boxes in found)]
+    return Boxes(
+        quads=np.concatenate(quads).astype(np.float32, copy=False),
+        scores=np.concatenate([np.zeros(0, np.float32), *(boxes.scores for boxes in found)]).astype(np.float32),
     )
-
-
-def _detect(rgb: Rgb, text_density: float, engine: TextEngine, settings: CascadeSettings) -> Boxes:
-    """Return the lines seen, at the large area if the small one showed fewer than the density promised."""
-    boxes = _without_blobs(engine.detect(rgb, max_area_pixels=settings.detect_area_pixels), rgb)
-    is_dense = text_density >= settings.min_dense_text_density
-    is_shrunk = rgb.shape[0] * rgb.shape[1] > settings.detect_area_pixels
-    if len(boxes) >= settings.few_boxes or not (is_dense and is_shrunk):
-        return boxes
-    larger = _without_blobs(engine.detect(rgb, max_area_pixels=settings.large_detect_area_pixels), rgb)
-    return larger if len(larger) > len(boxes) else boxes
 
 
 def _without_blobs(boxes: Boxes, rgb: Rgb) -> Boxes:
@@ -172,51 +272,28 @@ def _line_ratios(boxes: Boxes) -> NDArray[np.float32]:
     return np.asarray(boxes.areas_pixels() / heights**2, dtype=np.float32)
 
 
-def _chance_rich(boxes: Boxes, text_density: float) -> float:
-    """Return the chance that text makes the picture: logistic in the lines' total length and the density."""
-    return _logistic(1.126 * _log_length(boxes) + 1.145 * _log_odds(text_density) - 3.472)
-
-
-def _chance_any(boxes: Boxes, text_density: float, lines: Sequence[Line]) -> float:
-    """Return the chance that the picture holds any text one can read."""
-    words = [line for line in lines if len(_without_spaces(line)) >= MIN_WORD_CHARS]
-    surest = max((line.confidence for line in words), default=0.0)
-    chars = sum(len(_without_spaces(line)) for line in words if line.confidence >= 0.7)
-    return _logistic(
-        0.618 * _log_length(boxes)
-        + 0.315 * math.log1p(chars)
-        + 4.598 * surest
-        + 0.556 * _log_odds(text_density)
-        - 1.399
-    )
-
-
-def _score(chance_rich: float, chance_any: float, boxes: int) -> float:
-    mixed = LIGHT_SHARE * max(chance_any, chance_rich) + (1 - LIGHT_SHARE) * chance_rich
-    return DENSITY_BAND + (1 - DENSITY_BAND) * mixed * (1.0 if boxes else NO_BOXES_FACTOR)
-
-
-def _sum_up(lines: Sequence[Line], settings: CascadeSettings) -> _Read:
-    sure = [line for line in lines if line.confidence >= settings.min_line_confidence and _without_spaces(line)]
-    return _Read(
-        lines=len(sure),
-        chars=sum(len(_without_spaces(line)) for line in sure),
-        confidence=sum(line.confidence for line in lines) / len(lines) if lines else 0.0,
-    )
-
-
-def _log_length(boxes: Boxes) -> float:
-    return math.log1p(float(np.minimum(_line_ratios(boxes), MAX_LINE_RATIO).sum()))
-
-
-def _log_odds(text_density: float) -> float:
-    bounded = min(max(text_density, 1e-3), 1 - 1e-3)
+def _log_odds(chance: float) -> float:
+    bounded = min(max(chance, 1e-4), 1 - 1e-4)
     return math.log(bounded / (1 - bounded))
 
 
-def _logistic(weighed: float) -> float:
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, weighed))))
-
-
-def _without_spaces(line: Line) -> str:
-    return "".join(line.text.split())
+def _measures(sight: _Sight) -> TextMeasures:
+    boxes, lines = sight.boxes, sight.lines if sight.traces[-1].step is TextStep.READ else None
+    sure = [line for line in lines or [] if line.confidence >= MIN_LINE_CONFIDENCE and line.text.strip()]
+    fraction = None
+    if boxes is not None:
+        share = float(boxes.areas_pixels().sum()) / (sight.rgb.shape[0] * sight.rgb.shape[1])
+        fraction = round(min(1.0, share), SCORE_DECIMALS)
+    confidence = None
+    if lines:
+        confidence = round(sum(line.confidence for line in lines) / len(lines), SCORE_DECIMALS)
+    return TextMeasures(
+        text_boxes=None if boxes is None else len(boxes),
+        text_area_fraction=fraction,
+        text_lines=None if lines is None else len(sure),
+        text_chars=None if lines is None else sum(len("".join(line.text.split())) for line in sure),
+        text_confidence=confidence,
+        text_score=text_score(sight.chances),
+        text_step=str(sight.traces[-1].step),
+        text_trail=trail(sight.traces),
+    )

@@ -12,11 +12,12 @@ from curation.choosing import COUNT_SCHEMA, KEY_SCHEMA, Chooser, count_places, k
 from curation.config import ChooseConfig, PipelineConfig
 from curation.rules import Rules, check_expressions
 from curation.selection import NOTHING, Cut, Selection, is_settled, narrow
-from curation.text_rich import TextRules
+from curation.text_rules import TextRules
 from jobs import tables
 from jobs.parts import MapPart, plan_parts
 from jobs.stage import Context, read_parent, run_stage
 from jobs.units import Plan, Recorder, Task, Unit
+from manifests.errors import InputError
 from manifests.schema import Stage
 from manifests.store import Manifest
 
@@ -40,6 +41,8 @@ def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """
     check_expressions(rules_of(config.choose))
     lineage = read_parent(source, Stage.SCORE)
+    if config.choose.keep == "light" and lineage.manifest.config.get("ask") == "heavy":
+        raise InputError(f"{source}: scored with score.ask: heavy, so light is not known; score it with ask: light")
     settings = config.choose.model_dump(mode="json")
     return plan_parts(
         Stage.CHOOSE, lineage, output, settings, {"choose": "1", "duckdb": duckdb.__version__}, config.storage

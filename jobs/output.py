@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,11 @@ from rich.table import Table
 from curation.report import FunnelRow, funnel
 from jobs.facts import Check, EngineModels, Outlook
 from manifests.store import Manifest
+
+if TYPE_CHECKING:  # scipy takes a second to import
+    from curation.audit import Audit
+    from curation.audit_labels import Estimate, Estimates
+    from curation.calibration import Calibration, Interval
 
 MAX_CELL_CHARS = 40
 PIPED_WIDTH = 140
@@ -178,3 +183,81 @@ def print_models(found: Sequence[EngineModels], *, as_json: bool) -> None:
         for file in each.files:
             table.add_row(each.engine, escape(file.path), human_bytes(file.size_bytes), escape(file.note))
     _console().print(table)
+
+
+def print_calibration(made: "Calibration", *, as_json: bool) -> None:
+    """Print what is to be expected of a calibration."""
+    if as_json:
+        _print_json(dataclasses.asdict(made))
+        return
+    console = _console()
+    expected = Table(title="Expected, with 95 % intervals", title_justify="left")
+    for name in ("class", "text_score from", "recall", "false rate", "precision"):
+        expected.add_column(name, justify="left" if name == "class" else "right")
+    for question in ("heavy", "light"):
+        spans = [made.expected[f"{question}_{name}"] for name in ("recall", "false_rate", "precision")]
+        expected.add_row(question, f"{made.rules[f'min_{question}_score']:g}", *(_span(s) for s in spans))
+    console.print(expected)
+    steps = Table(title="Steps", title_justify="left")
+    for name in ("step", "saw", "settled", "heavy lost", "light lost"):
+        steps.add_column(name, justify="left" if name == "step" else "right")
+    for step in made.steps:
+        steps.add_row(step.step, f"{step.saw:.1%}", f"{step.settled:.1%}", _span(step.heavy_lost), _span(step.light_lost))
+    console.print(steps)
+
+
+def _span(interval: "Interval") -> str:
+    return f"{interval.share:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+
+
+def print_strata(made: "Audit", *, page: str, as_json: bool) -> None:
+    """Print a drawn sample, stratum by stratum, and where to label it."""
+    if as_json:
+        _print_json({**dataclasses.asdict(made), "page": page})
+        return
+    table = Table(title="Strata", title_justify="left")
+    for name in ("decided by", "class", "kept", "text_score", "rows", "drawn"):
+        table.add_column(name, justify="right" if name in ("rows", "drawn") else "left", overflow="fold")
+    for each in made.strata:
+        facets = each.facets
+        said = (escape(facets.text_step), facets.text_class, "yes" if facets.is_kept else "no", facets.band)
+        table.add_row(*said, f"{each.rows:,}", f"{len(each.keys):,}")
+    _console().print(table)
+    outside = made.rows - made.audited_rows
+    print(f"audit: {len(made.keys):,} pictures of {made.audited_rows:,} rows to label at {page}")
+    if outside:
+        print(f"left out: {outside:,} rows that are duplicates or have no picture or score")
+
+
+def print_estimates(found: "Estimates", *, as_json: bool) -> None:
+    """Print what labels say of the whole set."""
+    if as_json:
+        _print_json(dataclasses.asdict(found))
+        return
+    console = _console()
+    told = ", ".join(f"{count:,} {label}" for label, count in found.labels.items())
+    print(f"{found.rows:,} rows; of the pictures drawn from them, {told}")
+    quality = Table(title="The whole set, with 95 % intervals", title_justify="left")
+    for name in ("", "precision", "labels", "recall", "labels"):
+        quality.add_column(name, justify="right" if name else "left")
+    for name, each in found.quality.items():
+        quality.add_row(name, *_share(each["precision"]), *_share(each["recall"]))
+    console.print(quality)
+    lost = Table(title="Of all heavy images, called light or none by", title_justify="left")
+    for name in ("step", "share", "labels"):
+        lost.add_column(name, justify="left" if name == "step" else "right")
+    for step, each_lost in found.lost_heavy.items():
+        lost.add_row(escape(step), *_share(each_lost))
+    console.print(lost)
+    if found.blind_strata:
+        print(
+            f"{found.blind_strata} strata, {found.blind_rows:,} rows, have no label that counts: the shares leave "
+            "them out, the intervals allow for anything in them. Label more"
+        )
+
+
+def _share(estimate: "Estimate") -> tuple[str, str]:
+    labels = f"{estimate.labels_hit:,} of {estimate.labels:,}"
+    if estimate.value is None:
+        return "–", labels
+    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})", labels

@@ -30,7 +30,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     options = config.score.engine_options
     # What a manifest shows is redacted; the mark still tells when a redacted option changed.
     shown = {"options": storage.redact(options), "mark": fingerprint(options)} if options else {}
-    settings = {**config.score.model_dump(), "engine_options": shown}
+    settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
     return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from examples.corpus.textures import Rng, make_canvas, make_noise, mix, pick_colour, pick_paper, to_image
 
@@ -109,7 +109,9 @@ def windows(rng: Rng, w: int, h: int) -> Image.Image:
     for y in range(4, h, step_y):
         for x in range(4, w, step_x):
             lit = (250, 230, 160) if rng.random() < 0.15 else pane
-            draw.rectangle((x, y, x + step_x * 0.6, y + step_y * 0.6), fill=lit, outline=mix(wall, (255, 255, 255), 0.4))
+            draw.rectangle(
+                (x, y, x + step_x * 0.6, y + step_y * 0.6), fill=lit, outline=mix(wall, (255, 255, 255), 0.4)
+            )
     return image
 
 
@@ -158,7 +160,9 @@ def bare_chart(rng: Rng, w: int, h: int) -> Image.Image:
     heights = rng.uniform(0.1, 0.9, count) * (box[3] - box[1])
     if rng.random() < 0.5:
         for k, tall in enumerate(heights):
-            draw.rectangle((box[0] + step * (k + 0.2), box[3] - tall, box[0] + step * (k + 0.8), box[3]), fill=pick_colour(rng))
+            draw.rectangle(
+                (box[0] + step * (k + 0.2), box[3] - tall, box[0] + step * (k + 0.8), box[3]), fill=pick_colour(rng)
+            )
     else:
         points = [(float(box[0] + step * (k + 0.5)), float(box[3] - tall)) for k, tall in enumerate(heights)]
         draw.line(points, fill=pick_colour(rng), width=int(rng.integers(1, 5)))

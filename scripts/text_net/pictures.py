@@ -28,7 +28,7 @@ from examples.corpus.patterns import PATTERNS
 from examples.corpus.samples import FLAT, PAINTERS, pick_size
 from examples.corpus.textures import Rng, pick_colour, through_camera
 from examples.corpus.words import pick_money, pick_phrase
-from filters.protocol import Boxes, Rgb, TextEngine, load_engine
+from filters.protocol import Rgb, TextEngine, load_engine
 
 MAX_AREA_PIXELS = 1_100_000
 TEACHER_AREA_PIXELS = 768 * 768
@@ -82,7 +82,9 @@ def draw(seed: int, label: str, index: int) -> Rgb:
     painters = PATTERNS if label == "pattern" else PAINTERS[label]
     painter = painters[index % len(painters)]
     image = painter(rng, *pick_size(rng, 1100))
-    if (label == "pattern" and index // len(painters) % 3 == 0) or (label in ("some", "none") and painter not in FLAT):
+    if (label == "pattern" and index // len(painters) % 3 == 0) or (
+        label in ("some", "none") and painter not in FLAT
+    ):
         image = through_camera(rng, image)
     return np.asarray(image.convert("RGB"))
 
@@ -92,7 +94,9 @@ def draw_strip(rng: Rng) -> Image.Image:
     script = str(rng.choice(SCRIPTS))
     text = pick_money(rng) if rng.random() < 0.12 else pick_phrase(rng, script, int(rng.integers(1, 6)))
     text = text.upper() if rng.random() < 0.35 else text
-    style = pick_style(rng, float(rng.uniform(28, 64)), pick_colour(rng, 0.4, float(rng.choice([0.05, 0.5, 0.97]))), script)
+    style = pick_style(
+        rng, float(rng.uniform(28, 64)), pick_colour(rng, 0.4, float(rng.choice([0.05, 0.5, 0.97]))), script
+    )
     width = max(8, int(style.width_px(text)) + 40)
     strip = Image.new("RGBA", (width, style.size_px * 2 + 20), (0, 0, 0, 0))
     pen = ImageDraw.Draw(strip)
@@ -103,8 +107,13 @@ def draw_strip(rng: Rng) -> Image.Image:
     return strip.crop((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1))
 
 
-def labelled_photographs(web: Path, tars: tuple[str, ...]) -> Iterator[tuple[str, str, Rgb]]:
-    """Yield (name, label, picture) of the decodable samples of `tars`; an overlay puts text on what had none."""
+def labelled_photographs(
+    web: Path, tars: tuple[str, ...], *, with_debatable: bool = True
+) -> Iterator[tuple[str, str, Rgb]]:
+    """Yield (name, label, picture) of the decodable samples of `tars`; an overlay puts text on what had none.
+
+    A name ends in `|` and the group of copies the sample belongs to.
+    """
     with (web / "truth.csv").open() as f:
         truth = {(row["tar"], row["key"]): row for row in csv.DictReader(f)}
     for name in tars:
@@ -114,14 +123,16 @@ def labelled_photographs(web: Path, tars: tuple[str, ...]) -> Iterator[tuple[str
                 row = truth.get((f"{name}.tar", key))
                 if row is None or extension in ("txt", "json") or row["transform"] in ("malformed_set", "exact_copy"):
                     continue
+                label = row["label"].rstrip("?")
+                if not label or (not with_debatable and (row["boundary"] or label != row["label"])):
+                    continue
                 file = tar.extractfile(member)
                 decoded = decode(file.read() if file else b"")
-                if decoded.rgb is None or not row["label"]:
+                if decoded.rgb is None:
                     continue
-                label = row["label"].rstrip("?")
                 if row["transform"] == "overlay_text" and label == "none":
                     label = "some"
-                yield f"web-{name}-{key}", label, decoded.rgb
+                yield f"web-{name}-{key}|{row['group'] or key + name}", label, decoded.rgb
 
 
 def _store(folder: Path, name: str, made: Labelled) -> None:
@@ -144,7 +155,7 @@ def _make_share(task: tuple[str, int, int, int, str | None, tuple[str, ...]]) ->
     if web is not None:
         for place, (name, label, rgb) in enumerate(labelled_photographs(Path(web), tars)):
             if place % workers == worker:
-                _store(folder, name, label_picture(rgb, label, engine))
+                _store(folder, name.partition("|")[0], label_picture(rgb, label, engine))
                 made += 1
     for index in range(worker, STRIPS, workers):
         strip = draw_strip(np.random.default_rng([seed, 99, index]))

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 SIDE = 320
 CELL = 8
@@ -143,7 +143,7 @@ def _line_height(quad: np.ndarray) -> float:
 
 
 def make_sample(rng: np.random.Generator, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture (SIDE, SIDE, 3) uint8 and its maps (3, cells, cells) float32: text, ignored, log2 of height."""
+    """Return a picture (SIDE, SIDE, 3) uint8 and its maps (3, cells, cells) float32: text, ignored, log2 height."""
     kind = pool.names[int(rng.choice(len(pool.names), p=pool.chances))]
     jpeg, quads, sure = pool.kinds[kind][int(rng.integers(len(pool.kinds[kind])))]
     rgb = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
@@ -219,10 +219,12 @@ def export(net: TextNet, path: Path) -> None:
     """Write `net` as ONNX, its normalisations and the scale of its pixels folded into the convolutions."""
     folded = copy.deepcopy(net).eval()
     with torch.no_grad():
-        folded.stem[0][0].weight.mul_(folded.pixel_scale)
+        first = folded.stem[0][0].weight
+        first.copy_(first.flip(1) * folded.pixel_scale)  # trained on OpenCV's B, G, R; asked with R, G, B
     folded.pixel_scale = 1.0
     torch.onnx.export(
-        folded, (torch.zeros(1, 384, 384, 3, dtype=torch.uint8),), str(path), input_names=["x"], output_names=["maps"],
+        folded, (torch.zeros(1, 384, 384, 3, dtype=torch.uint8),), str(path),
+        input_names=["x"], output_names=["maps"],
         dynamic_axes={"x": {0: "n", 1: "h", 2: "w"}, "maps": {0: "n", 2: "rows", 3: "columns"}},
         dynamo=False, opset_version=17,
     )  # fmt: skip
@@ -236,13 +238,17 @@ def export(net: TextNet, path: Path) -> None:
 @click.option("--rate", default=2.5e-3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(pool: Path, output: Path, steps: int, batch: int, rate: float, threads: int, seed: int) -> None:
+def main(  # noqa: PLR0913, PLR0917 - one for each option
+    pool: Path, output: Path, steps: int, batch: int, rate: float, threads: int, seed: int
+) -> None:
     """Train on the pictures of POOL."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     net = TextNet().to(memory_format=torch.channels_last)
     click.echo(f"{sum(p.numel() for p in net.parameters()):,} parameters")
-    loader = torch.utils.data.DataLoader(Samples(Pool(pool), seed), batch_size=batch, num_workers=1, prefetch_factor=6)
+    loader = torch.utils.data.DataLoader(
+        Samples(Pool(pool), seed), batch_size=batch, num_workers=1, prefetch_factor=6
+    )
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     smooth, started = 0.0, time.monotonic()

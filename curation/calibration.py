@@ -1,0 +1,271 @@
+"""From labelled samples to the bounds and thresholds of the cascade, and what is to be expected of them.
+
+The samples must have been scored exhaustively, so that the chances of every step are known; the cascade is then
+replayed under any bounds without reading a picture. Intervals are Jeffreys' (Brown, Cai and DasGupta, 2001,
+Statistical Science 16:2), 95 %, on effective numbers where samples have weights (Kish, 1965).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from curation.labels import Label
+from curation.text_rich import text_score
+from curation.text_rules import Bounds, TextStep
+from filters.protocol import TextChances
+
+DECIDING = (TextStep.DENSITY, TextStep.DETECT_SMALL, TextStep.DETECT_LARGE)
+LOSS_SHARES: Mapping[TextStep, float] = {
+    TextStep.DENSITY: 0.5,
+    TextStep.DETECT_SMALL: 0.25,
+    TextStep.DETECT_LARGE: 0.25,
+}
+MARGIN_LOG_ODDS = 0.5  # how far beyond the last labelled sample a bound is put when none may be lost
+DECIMALS = 5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A labelled sample: what each step thought of it, and how much it counts."""
+
+    key: str
+    label: Label
+    trail: Mapping[TextStep, TextChances]
+    weight: float = 1.0
+
+    def answers(self, question: str) -> bool:
+        """Whether the label says yes to `light` or `heavy`."""
+        return self.label == "heavy" or (question == "light" and self.label == "light")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goals:
+    """What is wanted. Shares of 1.
+
+    `max_heavy_lost`, `max_light_lost`: of the pictures that are, lost to all steps before reading together.
+    `max_kept_wrongly`: of the pictures that are not, settled as being so by one step. Of each question either the
+    recall or the false rate is given: the share of those that are not which the final threshold lets through.
+    """
+
+    max_heavy_lost: float = 0.005
+    max_light_lost: float = 0.02
+    max_kept_wrongly: float = 0.002
+    heavy_recall: float | None = None
+    heavy_false_rate: float | None = 0.01
+    light_recall: float | None = None
+    light_false_rate: float | None = 0.05
+
+    def __post_init__(self) -> None:
+        for question in ("heavy", "light"):
+            both = (getattr(self, f"{question}_recall"), getattr(self, f"{question}_false_rate"))
+            if (both[0] is None) == (both[1] is None):
+                raise ValueError(f"Goals: give either {question}_recall or {question}_false_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A share and its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What one step did in the replay: weighted shares of all samples it saw and settled, of the heavy it lost."""
+
+    step: TextStep
+    saw: float
+    settled: float
+    heavy_lost: Interval
+    light_lost: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Bounds by step, thresholds on `text_score`, and what they did to the samples they were made from."""
+
+    bounds: Mapping[TextStep, Bounds]
+    rules: Mapping[str, float]
+    steps: Sequence[StepReport]
+    expected: Mapping[str, Interval]
+    samples: Mapping[str, int]
+
+
+def calibrate(samples: Sequence[Sample], goals: Goals, *, with_light: bool = True) -> Calibration:
+    """Return the bounds and thresholds that meet `goals` on `samples`.
+
+    Raises ValueError when a class has no sample or a trail lacks a step.
+    """
+    counts = {label: sum(s.label == label for s in samples) for label in ("none", "light", "heavy")}
+    if not counts["heavy"] or counts["heavy"] == len(samples) or not (counts["none"] and counts["light"]):
+        raise ValueError(f"calibration needs samples of each label; there are {counts}")
+    for sample in samples:
+        if missing := [str(step) for step in DECIDING if step not in sample.trail]:
+            raise ValueError(
+                f"{sample.key}: scored without {', '.join(missing)}; score the labelled samples with "
+                "--set score.exhaustive=true"
+            )
+    bounds = {step: _bounds(samples, step, goals) for step in DECIDING}
+    bounds[TextStep.READ] = _last_bounds(samples, goals)
+    final = [replay(s.trail, bounds, with_light=with_light)[1] for s in samples]
+    scores = np.array([text_score(chances) for chances in final])
+    rules = {
+        f"min_{q}_score": _threshold(
+            samples, scores, q, getattr(goals, f"{q}_recall"), getattr(goals, f"{q}_false_rate")
+        )
+        for q in ("light", "heavy")
+    }
+    rules["min_light_score"] = min(rules.values())
+    return Calibration(
+        bounds=bounds,
+        rules=rules,
+        steps=step_reports(samples, bounds, with_light=with_light),
+        expected=expectations(samples, scores, rules),
+        samples=counts,
+    )
+
+
+def replay(
+    trail: Mapping[TextStep, TextChances], bounds: Mapping[TextStep, Bounds], *, with_light: bool
+) -> tuple[TextStep, TextChances]:
+    """Return the step that would have been the last, and the chances it left, under `bounds`."""
+    steps = [step for step in TextStep if step in trail]
+    for step in steps:
+        if step is steps[-1] or not bounds.get(step, Bounds()).is_open(trail[step], with_light=with_light):
+            return step, trail[step]
+    raise ValueError("a trail has at least one step")
+
+
+def step_reports(
+    samples: Sequence[Sample], bounds: Mapping[TextStep, Bounds], *, with_light: bool
+) -> list[StepReport]:
+    """Return what each step saw, settled and lost. Lost is what it dropped though the label says yes."""
+    last = [replay(s.trail, bounds, with_light=with_light) for s in samples]
+    weights = np.array([s.weight for s in samples])
+    order = list(TextStep)
+    reached = np.array([order.index(step) for step, _ in last])
+    reports = []
+    for number, step in enumerate(order):
+        ended = reached == number
+        dropped = {
+            question: np.array(
+                [
+                    bool(e) and getattr(chances, question) < getattr(bounds.get(step, Bounds()), f"drop_{question}")
+                    for e, (_, chances) in zip(ended, last, strict=True)
+                ]
+            )
+            for question in ("heavy", "light")
+        }
+        answers = {q: np.array([s.answers(q) for s in samples]) for q in ("heavy", "light")}
+        reports.append(
+            StepReport(
+                step=step,
+                saw=float(weights[reached >= number].sum() / weights.sum()),
+                settled=float(weights[ended].sum() / weights.sum()),
+                heavy_lost=share(dropped["heavy"][answers["heavy"]], weights[answers["heavy"]]),
+                light_lost=share(dropped["light"][answers["light"]], weights[answers["light"]]),
+            )
+        )
+    return reports
+
+
+def expectations(samples: Sequence[Sample], scores: Floats, rules: Mapping[str, float]) -> dict[str, Interval]:
+    """Return recall, false rate and precision of both classes at the thresholds `rules`."""
+    weights = np.array([s.weight for s in samples])
+    found: dict[str, Interval] = {}
+    for question in ("heavy", "light"):
+        yes = np.array([s.answers(question) for s in samples])
+        kept = scores >= rules[f"min_{question}_score"]
+        found[f"{question}_recall"] = share(kept[yes], weights[yes])
+        found[f"{question}_false_rate"] = share(kept[~yes], weights[~yes])
+        found[f"{question}_precision"] = share(yes[kept], weights[kept])
+    return found
+
+
+def share(hits: NDArray[np.bool_], weights: Floats) -> Interval:
+    """Return the weighted share of `hits` with Jeffreys' 95 % interval; (0, 0, 1) of nothing."""
+    if not len(hits):
+        return Interval(share=0.0, low=0.0, high=1.0)
+    number = float(weights.sum() ** 2 / (weights**2).sum())  # Kish's effective number
+    found = float((hits * weights).sum() / weights.sum())
+    low, high = beta.ppf([0.025, 0.975], found * number + 0.5, (1 - found) * number + 0.5)
+    return Interval(share=found, low=0.0 if found == 0 else float(low), high=1.0 if found == 1 else float(high))
+
+
+def _bounds(samples: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
+    """Return the bounds of one step; density alone never keeps a picture as heavy: no engine has seen it."""
+    drop = {
+        q: _drop_bound(samples, step, q, LOSS_SHARES[step] * getattr(goals, f"max_{q}_lost"))
+        for q in ("light", "heavy")
+    }
+    keep = {q: _keep_bound(samples, step, q, goals.max_kept_wrongly) for q in ("light", "heavy")}
+    if step is TextStep.DENSITY:
+        keep["heavy"] = Bounds().keep_heavy
+    return Bounds(
+        drop_light=drop["light"],
+        drop_heavy=drop["heavy"],
+        keep_light=max(keep["light"], drop["light"]),
+        keep_heavy=max(keep["heavy"], drop["heavy"]),
+    )
+
+
+def _last_bounds(samples: Sequence[Sample], goals: Goals) -> Bounds:
+    """Return when reading stops early: what is surely so; it is never given up before the last line."""
+    with_lines = [s for s in samples if TextStep.READ in s.trail]
+    keep = {q: _keep_bound(with_lines, TextStep.READ, q, goals.max_kept_wrongly) for q in ("light", "heavy")}
+    return Bounds(keep_light=keep["light"], keep_heavy=keep["heavy"])
+
+
+def _drop_bound(samples: Sequence[Sample], step: TextStep, question: str, max_lost: float) -> float:
+    """Return the largest bound below which at most `max_lost` of the pictures that are lie."""
+    odds, weights = _log_odds(samples, step, question, is_so=True)
+    lost = np.cumsum(weights) / weights.sum()
+    allowed = int(np.searchsorted(lost, max_lost, side="right"))
+    at = odds[0] - MARGIN_LOG_ODDS if allowed == 0 else (odds[allowed - 1] + odds[min(allowed, len(odds) - 1)]) / 2
+    return round(1 / (1 + math.exp(-at)), DECIMALS)
+
+
+def _keep_bound(samples: Sequence[Sample], step: TextStep, question: str, max_wrong: float) -> float:
+    """Return the smallest bound from which at most `max_wrong` of the pictures that are not lie."""
+    odds, weights = _log_odds(samples, step, question, is_so=False)
+    if not len(odds):
+        return getattr(Bounds(), f"keep_{question}")  # type: ignore[no-any-return]
+    wrong = np.cumsum(weights[::-1]) / weights.sum()
+    allowed = int(np.searchsorted(wrong, max_wrong, side="right"))
+    top = odds[::-1]
+    at = top[0] + MARGIN_LOG_ODDS if allowed == 0 else (top[allowed - 1] + top[min(allowed, len(top) - 1)]) / 2
+    return round(1 / (1 + math.exp(-at)), DECIMALS)
+
+
+def _log_odds(samples: Sequence[Sample], step: TextStep, question: str, *, is_so: bool) -> tuple[Floats, Floats]:
+    """Return the sorted log-odds at `step` of the samples whose answer is `is_so`, and their weights."""
+    mine = [s for s in samples if s.answers(question) is is_so]
+    chances = np.clip([getattr(s.trail[step], question) for s in mine], 1e-6, 1 - 1e-6)
+    order = np.argsort(chances, kind="stable")
+    weights = np.array([s.weight for s in mine])
+    return np.log(chances / (1 - chances))[order], weights[order]
+
+
+def _threshold(
+    samples: Sequence[Sample], scores: Floats, question: str, recall: float | None, false_rate: float | None
+) -> float:
+    """Return the threshold on the score that gives the wanted recall (the largest) or false rate (the smallest)."""
+    yes = np.array([s.answers(question) for s in samples])
+    weights = np.array([s.weight for s in samples])
+    side = yes if recall is not None else ~yes
+    order = np.argsort(scores[side], kind="stable")
+    ranked, counted = scores[side][order], np.cumsum(weights[side][order]) / weights[side].sum()
+    goal = 1 - recall if recall is not None else 1 - (false_rate or 0.0)
+    if recall is not None:
+        return round(float(ranked[min(int(np.searchsorted(counted, goal, side="right")), len(ranked) - 1)]), DECIMALS)
+    place = int(np.searchsorted(counted, goal, side="left"))
+    upper = ranked[place + 1] if place + 1 < len(ranked) else min(1.0, ranked[-1] + 0.01)
+    return round(float((ranked[min(place, len(ranked) - 1)] + upper) / 2), DECIMALS)
