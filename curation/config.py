@@ -3,6 +3,7 @@
 YAML is read and `--set section.name=value` merged by OmegaConf; every value is checked by pydantic.
 """
 
+import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ import yaml
 from pydantic import Field
 
 from curation.images import MAX_PIXELS
-from curation.text_rich import CascadeSettings, TextRules
+from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from manifests import storage
 from manifests.errors import InputError
 from manifests.schema import Stage, Status
@@ -40,6 +41,18 @@ Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+class FilterConfig(_Section):
+    """A filter of the user's own: its class, and the arguments it is built with; or the class alone, as a text."""
+
+    path: str = Field(alias="class", description="the class, as package.module:Class")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class")
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _class_alone(cls, value: Any) -> Any:
+        return {"class": value} if isinstance(value, str) else value
+
+
 class ScanConfig(_Section):
     """Reading and measuring every sample once."""
 
@@ -50,7 +63,19 @@ class ScanConfig(_Section):
         100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"
     )
     text_density: bool = Field(True, description="measure text density; without it, score reads every image")
+    filters: dict[str, FilterConfig] = Field(
+        default_factory=dict,
+        description="own filters, name: package.module:Class, or name: {class: package.module:Class, options: …}",
+    )
     max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
+
+    @pydantic.field_validator("filters")
+    @classmethod
+    def _plain_names(cls, filters: dict[str, FilterConfig]) -> dict[str, FilterConfig]:
+        for name in filters:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} cannot name a filter; use letters, digits and _")
+        return filters
 
 
 class DedupeConfig(_Section):
@@ -66,16 +91,53 @@ class DedupeConfig(_Section):
     probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
 
 
+_NEVER = Bounds()
+
+
+class BoundsConfig(_Section):
+    """When a step of the cascade settles a question; chances from 0 to 1, above 1 never."""
+
+    drop_light: float = Field(_NEVER.drop_light, ge=0, description="chance of any text below which: none")
+    keep_light: float = Field(_NEVER.keep_light, ge=0, description="chance of any text from which: light")
+    drop_heavy: float = Field(_NEVER.drop_heavy, ge=0, description="chance of rich text below which: not heavy")
+    keep_heavy: float = Field(_NEVER.keep_heavy, ge=0, description="chance of rich text from which: heavy")
+
+    def bounds(self) -> Bounds:
+        """Return them as the cascade takes them."""
+        return Bounds(**self.model_dump())
+
+
+def _default_bounds(step: TextStep) -> BoundsConfig:
+    return BoundsConfig(**dataclasses.asdict(default_bounds().get(step, _NEVER)))
+
+
+class StepsConfig(_Section):
+    """The bounds of each step, cheapest first; `curate calibrate` makes them."""
+
+    density: BoundsConfig = _default_bounds(TextStep.DENSITY)
+    detect_small: BoundsConfig = _default_bounds(TextStep.DETECT_SMALL)
+    detect_large: BoundsConfig = _default_bounds(TextStep.DETECT_LARGE)
+    read: BoundsConfig = _default_bounds(TextStep.READ)
+
+
 class ScoreConfig(_Section):
     """The cascade that measures text."""
 
     engine: str = Field("rapidocr", description="rapidocr, easyocr, tesseract, or your own as package.module:Class")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the engine")
-    min_text_density: Fraction = Field(_CASCADE.min_text_density, description="below: decided, pixels unread")
-    detect_area_pixels: PositiveInt = Field(
-        _CASCADE.detect_area_pixels, description="area a picture is shrunk to for detection"
+    ask: Literal["light", "heavy"] = Field(
+        "light", description="light: any text, and rich in text; heavy: that alone, several times cheaper"
+    )
+    small_area_pixels: PositiveInt = Field(
+        _CASCADE.small_area_pixels, description="what the first detection looks at in a picture, in all"
+    )
+    large_area_pixels: PositiveInt = Field(
+        _CASCADE.large_area_pixels, description="the same of the second, for small print"
     )
     max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
+    batch_images: PositiveInt = Field(8, description="pictures an engine is given at once; changes no score")
+    exhaustive: bool = Field(False, description="run every step on every image, to calibrate by")
+    bounds: StepsConfig = StepsConfig()
 
 
 class ChooseConfig(_Section):
@@ -145,41 +207,47 @@ class PipelineConfig(_Section):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    def section(self, stage: Stage) -> _Section:
-        """Return the section that configures `stage`."""
-        found = getattr(self, stage.value)
-        assert isinstance(found, _Section)  # noqa: S101 - a field of this class
-        return found
+    @pydantic.model_validator(mode="after")
+    def _light_is_asked(self) -> "PipelineConfig":
+        if self.choose.keep == "light" and self.score.ask == "heavy":
+            raise ValueError("choose.keep: light needs score.ask: light; heavy alone does not look for any text at all")
+        return self
 
 
 def load_config(
-    path: str | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
+    path: str | Sequence[str] | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
 ) -> PipelineConfig:
-    """Return the checked configuration: the YAML file at `path` (any URI), `section.name=value` overrides, `last`.
+    """Return the checked configuration: the YAML files at `path` (any URIs), `section.name=value` overrides, `last`.
 
     What comes later wins. Raises InputError that names every wrong entry, with the nearest known name for an
     unknown one.
     """
-    layers: list[Any] = []
+    paths = [path] if isinstance(path, str) else list(path or ())
+    layers = [_read_file(each) for each in paths]
+    origin = paths[-1] if paths else "--set"
     try:
-        if path is not None:
-            text = storage.read_bytes(path).decode()
-            from_file = yaml.safe_load(text)
-            if not isinstance(from_file, dict):
-                raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
-            layers.append(omegaconf.OmegaConf.create(from_file))
         for override in overrides:
             if "=" not in override:
                 raise InputError(f"--set {override}: write section.name=value")
         layers += [omegaconf.OmegaConf.from_dotlist(list(overrides)), omegaconf.OmegaConf.create(dict(last or {}))]
         values = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.merge(*layers), resolve=True)
+    except (yaml.YAMLError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
+        raise InputError(f"{origin}: {e}") from e
+    return check_config(values, origin=origin)
+
+
+def _read_file(path: str) -> Any:
+    try:
+        from_file = yaml.safe_load(storage.read_bytes(path).decode())
+        if not isinstance(from_file, dict):
+            raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
+        return omegaconf.OmegaConf.create(from_file)
     except FileNotFoundError as e:
         raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
     except OSError as e:
         raise InputError(f"{path}: not readable ({e}); name a pipeline file") from e
     except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
-        raise InputError(f"{path or '--set'}: {e}") from e
-    return check_config(values, origin=path or "--set")
+        raise InputError(f"{path}: {e}") from e
 
 
 def check_config(values: Any, *, origin: str) -> PipelineConfig:
@@ -198,9 +266,11 @@ def _explain(error: Mapping[str, Any]) -> str:
     *parents, name = (str(part) for part in error["loc"])
     section = PipelineConfig.model_fields.get(parents[0]) if parents else None
     model = type(section.default) if section else PipelineConfig
-    near = difflib.get_close_matches(name, list(model.model_fields), n=1, cutoff=0.5)
-    known = ", ".join(model.model_fields)
-    return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {known}")
+    if parents[:2] == ["scan", "filters"]:
+        model = FilterConfig
+    known = [field.alias or each for each, field in model.model_fields.items()]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
 
 
 def template() -> str:
@@ -226,5 +296,9 @@ def template() -> str:
 def _settings(section: _Section) -> Iterator[str]:
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
+        if isinstance(field.default, _Section):
+            yield f"{name}:  # {(type(field.default).__doc__ or '').strip()}"
+            yield from (f"  {line}" for line in _settings(field.default))
+            continue
         text = yaml.safe_dump(values[name], default_flow_style=True).removesuffix("...\n").strip()
         yield f"{name}: {text}  # {field.description}"

@@ -21,11 +21,16 @@ CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"})
 _NOTHING = {field.name: None for field in dataclasses.fields(Measures)}
 
 
-def measure_guarded(data: bytes, on_image: Callable[[bytes], Measures]) -> Measures:
+def measure_guarded(
+    data: bytes, on_image: Callable[[bytes], Measures], then: Callable[[bytes], Measures] | None = None
+) -> Measures:
     """Return `on_image(data)`, computed in a forked child; `undecodable`, naming the signal, when it crashes.
 
+    `then`, if given, measures an image that did not crash again, in this process, and its answer counts: own filters
+    may hold models that do not survive a fork, and a crash of theirs is no fact of the image.
+
     What the child says comes back as JSON, since it has read a stranger's bytes. Raises RuntimeError when the child
-    fails or is killed, since that is no fact of the image: the unit is tried again.
+    fails or is killed, since that is no fact of the image either: the unit is tried again.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -43,6 +48,8 @@ def measure_guarded(data: bytes, on_image: Callable[[bytes], Measures]) -> Measu
     answer: dict[str, Any] = json.loads(text) if text else {"failed": f"exit code {os.waitstatus_to_exitcode(ended)}"}
     if "failed" in answer:
         raise RuntimeError(f"measuring in a child process failed: {answer['failed']}")
+    if then is not None:
+        return then(data)
     pdq = answer["pdq"]
     return Measures(**{**answer, "pdq": None if pdq is None else bytes.fromhex(pdq)})
 

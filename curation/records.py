@@ -11,15 +11,14 @@ import pyarrow as pa
 from curation.fingerprints import PDQ_VERSION, pdq
 from curation.images import DECODER_VERSION, DecodeLimits, decode
 from curation.keys import SourceKeys
+from curation.own_filters import OwnFilters, measure_own
 from curation.tars import Problem, Sample
 from filters import text_density as density_filter
-from filters.protocol import Rgb
-from filters.text_density import text_density
+from filters.text_density import text_chances, text_map
 from manifests.schema import Stage, Status, schema
 
 SCAN_SCHEMA = schema(Stage.SCAN)
 ROWS_AT_ONCE = 2048
-DENSITY_DECIMALS = 6
 
 _STATUS_OF = {
     Problem.SPARSE: Status.UNSUPPORTED,
@@ -42,7 +41,7 @@ def software() -> dict[str, str]:
     return {
         "decoder": DECODER_VERSION,
         "pdq": PDQ_VERSION,
-        "text_density": density_filter.VERSION,
+        "text_density": density_filter.version(),
         "opencv": cv2.__version__,
     }
 
@@ -63,19 +62,19 @@ class Measures:
     orientation: int | None
     pdq: bytes | None
     pdq_quality: int | None
+    text_presence: float | None
     text_density: float | None
+    measures: str | None
 
 
-def density_of(rgb: Rgb) -> float:
-    """Return the text density of a picture, rounded as manifests hold it."""
-    return round(text_density(rgb), DENSITY_DECIMALS)
+def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True, own: OwnFilters = ()) -> Measures:
+    """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
 
-
-def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True) -> Measures:
-    """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it."""
+    Raises FilterFailed as `measure_own` does.
+    """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
-    density = density_of(decoded.rgb) if decoded.rgb is not None and with_density else None
+    chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and with_density else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),
@@ -89,7 +88,9 @@ def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True) -> 
         orientation=decoded.orientation,
         pdq=fingerprint.bits if fingerprint else None,
         pdq_quality=fingerprint.quality if fingerprint else None,
-        text_density=density,
+        text_presence=chances.light if chances else None,
+        text_density=chances.heavy if chances else None,
+        measures=measure_own(decoded.rgb, own) if decoded.rgb is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from curation.members import split_member
 from curation.sources import etag
-from curation.tars import MAX_SIDECAR_BYTES, Problem, Sample, parse_json
+from curation.tars import MAX_SIDECAR_BYTES, Problem, Sample, measured, parse_json
 from manifests import storage
 from manifests.errors import BrokenSource
 
@@ -61,7 +61,8 @@ def read_folder(
 ) -> Iterator[Sample[T]]:
     """Yield a sample for each loose image `names` of folder `uri`, with the `.json` and `.txt` beside it.
 
-    The offsets of image and sidecars are 0: each is a file of its own (see `read_stored`).
+    The offsets of image and sidecars are 0: each is a file of its own (see `read_stored`). A FilterFailed of
+    `on_image` names the image.
     """
     for name in names:
         stem = split_member(name)[0]
@@ -82,7 +83,7 @@ def read_folder(
             caption=None if raw_caption is None else raw_caption.decode("utf-8-sig", "replace"),
             json=told,
             problem=Problem.TOO_LARGE if is_too_large else None,
-            result=None if is_too_large else on_image(data),
+            result=None if is_too_large else measured(on_image, data, source=uri, member=name),
             facts=(fact,) if fact else (),
         )
 

@@ -32,6 +32,7 @@ from curation.members import (
     webdataset_stem,
 )
 from curation.tar_stream import ForwardReader, StrictTar, TarWriter
+from filters.protocol import FilterFailed
 from manifests.errors import BrokenSource
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Sample",
     "TarContents",
     "TarWriter",
+    "measured",
     "parse_json",
     "read_range",
     "read_tar",
@@ -146,7 +148,8 @@ def read_tar(
     Images over `max_image_bytes` are located but not read. Memory: one image, and the sidecars.
 
     Raises BrokenSource, with reason and byte, when the tar is truncated, damaged, compressed or no tar,
-    or when something follows its end. What `on_image` and `stream` raise passes through.
+    or when something follows its end. What `on_image` and `stream` raise passes through; a FilterFailed names
+    the image.
     """
     reader = ForwardReader(stream, source)
     headers = StrictTar(reader)
@@ -155,6 +158,14 @@ def read_tar(
         found.add(header, reader)
     reader.require_padding()
     return found.contents()
+
+
+def measured(on_image: Callable[[bytes], T], data: bytes, *, source: str, member: str) -> T:
+    """Return `on_image(data)`; a FilterFailed that it raises names the image."""
+    try:
+        return on_image(data)
+    except FilterFailed as e:
+        raise FilterFailed(f"{source}: {member!r}: {e}") from e
 
 
 def parse_json(data: bytes) -> tuple[dict[str, Any] | None, str | None]:
@@ -228,7 +239,8 @@ class _Found(Generic[T]):
         if problem is None and header.size > self.max_image_bytes:
             problem = Problem.TOO_LARGE
         elif problem is None:
-            result = self.on_image(head + reader.take(header.size - len(head)))
+            data = head + reader.take(header.size - len(head))
+            result = measured(self.on_image, data, source=reader.source, member=header.name)
         self.images.append(
             _Image(
                 member=header.name,

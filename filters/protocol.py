@@ -1,10 +1,13 @@
-"""What a filter and a text engine promise, the values they exchange, and how an engine is found by name.
+"""What a filter and a text engine promise, the values they exchange, and how each is found by name.
 
 Errors, all of them advice as text::
 
     FilterError
-    ├── EngineUnavailable      the engine is known, but cannot be built here (a model or package is missing)
-    └── UnknownEngine          no engine has this name, or the dotted path leads nowhere
+    ├── FilterUnavailable          the filter is there, but cannot be built here (a package or an option is wrong)
+    │   └── EngineUnavailable      the same of a text engine (a model, too)
+    ├── UnknownFilter              the dotted path leads nowhere
+    │   └── UnknownEngine          the same of a text engine, or no engine has this name
+    └── FilterFailed               a filter raised on a picture, or did not keep what it promised
 """
 
 import difflib
@@ -14,7 +17,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +38,24 @@ class FilterError(Exception):
     """Something about a filter is wrong that the user can put right; the text says how."""
 
 
-class EngineUnavailable(FilterError):
+class FilterUnavailable(FilterError):
+    """The filter is there but cannot be built here: a package or an option is missing or wrong."""
+
+
+class EngineUnavailable(FilterUnavailable):
     """The engine is known but cannot be built here: a model, a package or an option is missing or wrong."""
 
 
-class UnknownEngine(FilterError):
+class UnknownFilter(FilterError):
+    """No class can be imported from the dotted path."""
+
+
+class UnknownEngine(UnknownFilter):
     """The name is no built-in engine, and no class can be imported from it."""
+
+
+class FilterFailed(FilterError):
+    """A filter raised on a picture, or returned what it did not promise or no manifest can hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +108,20 @@ class Line:
     confidence: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextChances:
+    """The chances, in [0, 1], that a picture holds any text to read (light) and that text makes it (heavy)."""
+
+    light: float
+    heavy: float
+
+
+@runtime_checkable
 class Filter(Protocol):
     """A measurement of one picture: it says what it saw, never whether to keep the picture.
 
-    `version` changes whenever the same pixels could measure differently. `columns` are the keys of every
-    mapping that `measure` returns.
+    Built inside the worker from plain options, so that it never has to be pickled. `version` changes whenever the
+    same pixels could measure differently. `columns` are the keys of every mapping that `measure` returns.
     """
 
     @property
@@ -154,48 +178,107 @@ def model_mark(path: Path) -> str:
     return f"{path.stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
-def load_engine(name: str, **options: object) -> TextEngine:
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """What is built from a dotted path: what messages call it, its contract, and the errors of its own."""
+
+    called: str
+    contract: type
+    unknown: type[UnknownFilter]
+    unavailable: type[FilterUnavailable]
+
+
+_FILTER = _Kind(called="filter", contract=Filter, unknown=UnknownFilter, unavailable=FilterUnavailable)
+_ENGINE = _Kind(called="text engine", contract=TextEngine, unknown=UnknownEngine, unavailable=EngineUnavailable)
+
+
+def load_filter(name: str, /, **options: object) -> Filter:
+    """Return a new filter, anybody's by its dotted path, `package.module:Class`.
+
+    `options` go to the class as keyword arguments. Raises `UnknownFilter` if there is no such module or class, and
+    `FilterUnavailable` if the class does not take `options` or does not build a `Filter` with a version and columns.
+    """
+    if not all(name.partition(":")):
+        raise UnknownFilter(f"filter {name!r} is no path to a class; write package.module:Class")
+    built: Filter = _build(_FILTER, name, name, options)
+    if not isinstance(built.version, str):
+        raise FilterUnavailable(f"filter {name!r}: its version is {built.version!r}; make it a text")
+    if not _are_columns(built.columns):
+        raise FilterUnavailable(
+            f"filter {name!r}: its columns are {built.columns!r}; name each once, in a tuple, "
+            "with letters, digits and _"
+        )
+    return built
+
+
+def load_engine(name: str, /, **options: object) -> TextEngine:
     """Return a new engine: a built-in one by name, or anybody's by its dotted path, `package.module:Class`.
 
     `options` go to the class as keyword arguments. Raises `UnknownEngine` if there is no such name, module or
     class, and `EngineUnavailable` if the class does not take `options` or does not build a `TextEngine`.
     """
     path = BUILT_IN_ENGINES.get(name, name)
-    module_name, colon, class_name = path.partition(":")
-    if not (colon and module_name and class_name):
+    if not all(path.partition(":")):
         raise UnknownEngine(_unknown_name(name))
-    build = getattr(_import_engine_module(module_name, name), class_name, None)
+    built: TextEngine = _build(_ENGINE, name, path, options)
+    return built
+
+
+def _build(kind: _Kind, name: str, path: str, options: Mapping[str, object]) -> Any:
+    """Return a new object of the class at `path`, which messages call `name`; it keeps the contract of its kind."""
+    module_name, _, class_name = path.partition(":")
+    build = getattr(_import_module(kind, name, module_name), class_name, None)
     if not callable(build):
-        raise UnknownEngine(f"text engine {name!r}: module {module_name} has no class {class_name}; check it")
-    _check_options(build, name, options)
-    engine = build(**options)
-    if not isinstance(engine, TextEngine):
-        raise EngineUnavailable(
-            f"text engine {name!r}: {class_name} lacks part of filters.protocol.TextEngine; "
-            "give it name, version, detect and read"
+        raise kind.unknown(f"{kind.called} {name!r}: module {module_name} has no class {class_name}; check it")
+    _check_options(kind, name, build, options)
+    try:
+        built = build(**options)
+    except FilterError:
+        raise
+    except Exception as error:
+        raise kind.unavailable(
+            f"{kind.called} {name!r}: {class_name} cannot be built: {type(error).__name__}: {error}; "
+            f"check its options ({', '.join(options) or 'none are given'})"
+        ) from error
+    if not isinstance(built, kind.contract):
+        members = sorted(each for each in vars(kind.contract) if not each.startswith("_"))
+        raise kind.unavailable(
+            f"{kind.called} {name!r}: {class_name} lacks part of filters.protocol.{kind.contract.__name__}; "
+            f"give it {', '.join(members[:-1])} and {members[-1]}"
         )
-    return engine
+    return built
 
 
-def _check_options(build: object, name: str, options: Mapping[str, object]) -> None:
+def _are_columns(columns: object) -> bool:
+    if not isinstance(columns, tuple) or not columns or len(set(columns)) != len(columns):
+        return False
+    return all(isinstance(each, str) and each.isidentifier() for each in columns)
+
+
+def _check_options(kind: _Kind, name: str, build: object, options: Mapping[str, object]) -> None:
     signature = inspect.signature(build)  # type: ignore[arg-type]  # callable: seen by the caller
     try:
         signature.bind(**options)
     except TypeError as error:
-        raise EngineUnavailable(f"text engine {name!r}: {error}; its options are {signature}") from error
+        raise kind.unavailable(f"{kind.called} {name!r}: {error}; its options are {signature}") from error
 
 
-def _import_engine_module(module_name: str, name: str) -> object:
+def _import_module(kind: _Kind, name: str, module_name: str) -> object:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or module_name
         if module_name == missing or module_name.startswith(f"{missing}."):
-            raise UnknownEngine(
-                f"text engine {name!r}: no module {missing}; check the path, or put it on PYTHONPATH of every worker"
+            raise kind.unknown(
+                f"{kind.called} {name!r}: no module {missing}; check the path, "
+                "or put it on PYTHONPATH of every worker"
             ) from error
-        raise EngineUnavailable(
-            f"text engine {name!r}: {module_name} needs package {missing}; install it on every worker"
+        raise kind.unavailable(
+            f"{kind.called} {name!r}: {module_name} needs package {missing}; install it on every worker"
+        ) from error
+    except Exception as error:
+        raise kind.unavailable(
+            f"{kind.called} {name!r}: {module_name} cannot be imported: {type(error).__name__}: {error}; mend it"
         ) from error
 
 

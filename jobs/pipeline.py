@@ -71,11 +71,13 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
 
 def check_ahead(config: PipelineConfig) -> None:
-    """Refuse, before any stage runs, what a later stage would refuse: its engine, its rules."""
-    from curation.rules import check_expressions  # noqa: PLC0415 - only a run needs DuckDB and an engine
+    """Refuse, before any stage runs, what a stage would refuse: own filters, the engine, the rules."""
+    from curation.own_filters import load_own  # noqa: PLC0415 - only a run needs filters, DuckDB and an engine
+    from curation.rules import check_expressions  # noqa: PLC0415
     from filters.protocol import load_engine  # noqa: PLC0415
     from jobs.choose import rules_of  # noqa: PLC0415
 
+    load_own(config.scan.filters)
     check_expressions(rules_of(config.choose))
     load_engine(config.score.engine, **config.score.engine_options)
 

@@ -19,6 +19,7 @@ from curation.config import PipelineConfig, ScanConfig
 from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
 from curation.keys import collided_key
+from curation.own_filters import OwnFilters, load_own, own_filters, settings_of, software_of
 from curation.records import SCAN_SCHEMA, Measures, Origin, measure, rows, software
 from curation.sidecars import read_folder, sibling_states, sibling_table
 from curation.sources import Source, expand, list_folder
@@ -42,11 +43,13 @@ LOCATED = ("key", "source", "member", "offset")
 def plan_scan(config: PipelineConfig, output: str) -> Plan:
     """Return the plan of a scan of the configured input. Lists the storage, reads no image.
 
-    Raises InputError when an input is missing, compressed, or carries credentials.
+    Loads own filters once, so that a missing module or a wrong option is refused before any work starts. Raises
+    InputError when an input is missing, compressed, or carries credentials, and filters.protocol.FilterError.
     """
     sources = expand(config.input)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
-    versions = software()
+    settings["filters"] = settings_of(config.scan.filters)
+    versions = software() | software_of(load_own(config.scan.filters))
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     units = [
         maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
@@ -95,15 +98,7 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     plan = plan_scan(config, output)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        on_image = functools.partial(measure, limits=limits, with_density=config.scan.text_density)
-        perform = functools.partial(
-            scan_unit,
-            output=plan.output,
-            max_image_bytes=limits.max_bytes,
-            on_image=on_image,
-            roots=tuple(plan.roots),
-        )
+        perform = functools.partial(perform_unit, config=config.scan, output=plan.output, roots=tuple(plan.roots))
         tables.map_units(
             spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
         )
@@ -113,19 +108,40 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     return run_stage(plan, work, ctx)
 
 
+def perform_unit(unit: Unit, *, config: ScanConfig, output: str, roots: Sequence[str]) -> Receipt:
+    """Scan one unit as configured, in a worker, which builds its own filters once in its life."""
+    limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
+    on_image = functools.partial(measure, limits=limits, with_density=config.text_density)
+    return scan_unit(
+        unit,
+        output=output,
+        max_image_bytes=limits.max_bytes,
+        on_image=on_image,
+        roots=roots,
+        own=own_filters(config.filters),
+    )
+
+
 def scan_unit(
-    unit: Unit, *, output: str, max_image_bytes: int, on_image: Callable[[bytes], Measures], roots: Sequence[str]
+    unit: Unit,
+    *,
+    output: str,
+    max_image_bytes: int,
+    on_image: Callable[..., Measures],
+    roots: Sequence[str],
+    own: OwnFilters = (),
 ) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
     A second attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
     """
     task = TaskContext.get()
+    measure_one = functools.partial(on_image, own=own) if own else on_image
     if task is not None and task.attemptNumber() > 0:
-        on_image = functools.partial(measure_guarded, on_image=on_image)
+        measure_one = functools.partial(measure_guarded, on_image=on_image, then=measure_one if own else None)
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
-    batches = _unit_rows(unit, max_image_bytes, on_image, broken, facts)
+    batches = _unit_rows(unit, max_image_bytes, measure_one, broken, facts)
     part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
     return receipt_of(unit, part, broken_sources=broken, facts=facts)
 

@@ -72,7 +72,9 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("caption", pa.string(), "caption, from its sidecar"),
         _field("pdq", pa.binary(32), "PDQ fingerprint, 256 bits"),
         _field("pdq_quality", pa.int32(), "PDQ quality, 0 to 100; below 50 is not to be trusted"),
-        _field("text_density", pa.float64(), "text-like structure, 0 to 1"),
+        _field("text_presence", pa.float64(), "how likely any text to read, by a first look, 0 to 1"),
+        _field("text_density", pa.float64(), "how likely rich in text, by a first look, 0 to 1"),
+        _field("measures", pa.string(), "what own filters measured, as JSON; null without own filters"),
     ],
     Stage.DEDUPE: [
         _field("cluster_id", pa.string(), "smallest key of the cluster", required=True),
@@ -86,7 +88,8 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("text_chars", pa.int32(), "characters read with confidence"),
         _field("text_confidence", pa.float64(), "mean confidence of the lines read"),
         _field("text_score", pa.float64(), "how text-rich, 0 to 1; null when not scored"),
-        _field("text_step", pa.string(), "cascade step that decided: density, detect, read"),
+        _field("text_step", pa.string(), "cascade step that decided: density, detect_small, detect_large, read"),
+        _field("text_trail", pa.string(), "chances of any text and of much that each step left, as JSON"),
         _field("text_engine", pa.string(), "engine, version and models"),
     ],
     Stage.CHOOSE: [

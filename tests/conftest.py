@@ -21,10 +21,10 @@ STAGES = ("scan", "deduped", "scored", "chosen", "shards")
 IMAGES, TARS = 80, 4
 
 
-def curate(*args: str | Path, env: Mapping[str, str] | None = None, check: int | None = 0):
+def curate(*args: str | Path, env: Mapping[str, str] | None = None, check: int | None = 0, cwd: Path = TOP):
     """Run the command line in a process of its own; `check` is the wanted exit code."""
     command = [sys.executable, "-m", "jobs", *map(str, args)]
-    done = subprocess.run(command, cwd=TOP, env={**os.environ, **(env or {})}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True)
     if check is not None:
         assert done.returncode == check, f"{command}\n{done.stdout}\n{done.stderr}"
     return done

@@ -1,25 +1,20 @@
-"""The documentation says what the code does: generated pages, help texts, links, pipeline files and examples."""
+"""The documentation says what the code does: generated pages, help texts, links, pipeline files and commands."""
 
 import re
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageDraw, ImageFont
 
 from curation.config import load_config
-from curation.text_rich import CascadeSettings, measure_text
 from docs import generate
-from filters.protocol import TextEngine, load_engine
 
 TOP = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path for path in (TOP / "README.md", TOP / "CONTRIBUTING.md", *(TOP / "docs").rglob("*.md")) if path.is_file()
 )
 COMMANDS = list(generate.commands())
-ENGINE = TOP / "examples" / "row_engine.py"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -112,48 +107,3 @@ def test_commands_in_pages_exist():
                 options = {o for p in known[name].params for o in p.opts} | {"--help"}
                 used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", re.sub(r"'[^']*'|\s#.*$|[|>].*$", "", rest)))
                 assert used <= options, f"{page.relative_to(TOP)}: curate {name}{rest}"
-
-
-# --- the engine of the guide
-
-
-def test_the_guide_shows_the_engine_file():
-    assert ENGINE.read_text() in blocks(TOP / "docs/guides/add-a-filter.md", "python")
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> TextEngine:
-    monkeypatch.syspath_prepend(ENGINE.parent)
-    return load_engine("row_engine:RowEngine", min_step=48)
-
-
-def drawn_page() -> np.ndarray:
-    """Return a page of twelve lines, 36 pixels apart."""
-    sheet = Image.new("RGB", (640, 480), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
-    for row in range(12):
-        pen.text((30, 30 + 36 * row), f"Line {row} of a page to be measured", font=font, fill="black")
-    return np.asarray(sheet)
-
-
-def test_the_engine_of_the_guide_measures_a_picture(engine: TextEngine):
-    page = drawn_page()
-    boxes = engine.detect(page, max_area_pixels=10**6)
-    assert len(boxes) == 12
-    assert boxes.quads[:, :, 0].min() >= 28
-    tops = np.sort(boxes.quads[:, 0, 1])
-    assert np.allclose(np.diff(tops), 36, atol=4)
-    assert len(engine.read(page, boxes)) == 12
-    measures = measure_text(page, 0.9, engine, CascadeSettings())
-    assert measures.text_boxes == 12
-    assert measures.text_score > 0.7
-    assert "min_step=48" in engine.version
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 900)])
-def test_the_engine_of_the_guide_takes_any_picture_and_repeats(engine: TextEngine, shape: tuple[int, int]):
-    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    plain = np.full((*shape, 3), 255, np.uint8)
-    assert len(engine.detect(plain, max_area_pixels=147_456)) == 0
-    first, second = (engine.detect(noise, max_area_pixels=10_000) for _ in range(2))
-    assert first.quads.tobytes() == second.quads.tobytes()
