@@ -9,6 +9,7 @@ import click
 
 from filters.protocol import FilterError
 from jobs import output
+from jobs.cli_audit import audit
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from manifests import storage
@@ -302,6 +303,9 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
     from manifests.store import open_manifest  # noqa: PLC0415
 
     output.print_manifest(open_manifest(manifest), rows=row_count, as_json=as_json)
+
+
+main.add_command(audit)
 
 
 @main.command(
