@@ -1,6 +1,6 @@
 """Text-rich selection held against labels, and what it costs: accuracy, core-milliseconds, memory, determinism.
 
-    python -m benchmarks.text_rich --web ../shared/data/web --score-tool ../shared/tools/score_web.py [--json]
+    python -m benchmarks.text_rich --web labelled/ --score-tool score.py [--json]
 
 `--web` is a folder of labelled tars with truth.csv, in the layout of examples/corpus; the second half of its tars
 (without samples whose group also lies in the first half, which the defaults were fitted to) is reported on.

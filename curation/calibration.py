@@ -18,11 +18,12 @@ from curation.text_rich import text_score
 from curation.text_rules import Bounds, TextStep
 from filters.protocol import TextChances
 
-DECIDING = (TextStep.DENSITY, TextStep.DETECT_SMALL, TextStep.DETECT_LARGE)
+DECIDING = tuple(step for step in TextStep if step is not TextStep.READ)
 LOSS_SHARES: Mapping[TextStep, float] = {
-    TextStep.DENSITY: 0.5,
-    TextStep.DETECT_SMALL: 0.25,
-    TextStep.DETECT_LARGE: 0.25,
+    TextStep.DENSITY: 0.4,
+    TextStep.DENSITY_LARGE: 0.2,
+    TextStep.DETECT_SMALL: 0.2,
+    TextStep.DETECT_LARGE: 0.2,
 }
 MARGIN_LOG_ODDS = 0.5  # how far beyond the last labelled sample a bound is put when none may be lost
 DECIMALS = 5
@@ -207,7 +208,7 @@ def _bounds(samples: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
         for q in ("light", "heavy")
     }
     keep = {q: _keep_bound(samples, step, q, goals.max_kept_wrongly) for q in ("light", "heavy")}
-    if step is TextStep.DENSITY:
+    if step in (TextStep.DENSITY, TextStep.DENSITY_LARGE):
         keep["heavy"] = Bounds().keep_heavy
     return Bounds(
         drop_light=drop["light"],

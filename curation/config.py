@@ -17,7 +17,7 @@ from curation.images import MAX_PIXELS
 from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from manifests import storage
 from manifests.errors import InputError
-from manifests.schema import Stage, Status
+from manifests.schema import Status
 
 _CASCADE = CascadeSettings()
 _RULES = TextRules()
@@ -107,17 +107,31 @@ class BoundsConfig(_Section):
         return Bounds(**self.model_dump())
 
 
-def _default_bounds(step: TextStep) -> BoundsConfig:
-    return BoundsConfig(**dataclasses.asdict(default_bounds().get(step, _NEVER)))
+def _step(step: TextStep) -> Any:
+    default = BoundsConfig(**dataclasses.asdict(default_bounds()[step]))
+    return Field(default, description=f"after {step}: chances that settle a question; above 1, never")
 
 
 class StepsConfig(_Section):
-    """The bounds of each step, cheapest first; `curate calibrate` makes them."""
+    """The bounds of each step of the cascade, cheapest first."""
 
-    density: BoundsConfig = _default_bounds(TextStep.DENSITY)
-    detect_small: BoundsConfig = _default_bounds(TextStep.DETECT_SMALL)
-    detect_large: BoundsConfig = _default_bounds(TextStep.DETECT_LARGE)
-    read: BoundsConfig = _default_bounds(TextStep.READ)
+    density: BoundsConfig = _step(TextStep.DENSITY)
+    density_large: BoundsConfig = _step(TextStep.DENSITY_LARGE)
+    detect_small: BoundsConfig = _step(TextStep.DETECT_SMALL)
+    detect_large: BoundsConfig = _step(TextStep.DETECT_LARGE)
+    read: BoundsConfig = _step(TextStep.READ)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _others_stay(cls, value: Any) -> Any:
+        """Let the bounds that a step is not given keep their defaults."""
+        if not isinstance(value, Mapping):
+            return value
+        defaults = {step.value: dataclasses.asdict(bounds) for step, bounds in default_bounds().items()}
+        return {
+            step: {**defaults.get(step, {}), **given} if isinstance(given, Mapping) else given
+            for step, given in value.items()
+        }
 
 
 class ScoreConfig(_Section):
@@ -137,7 +151,7 @@ class ScoreConfig(_Section):
     max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
     batch_images: PositiveInt = Field(8, description="pictures an engine is given at once; changes no score")
     exhaustive: bool = Field(False, description="run every step on every image, to calibrate by")
-    bounds: StepsConfig = StepsConfig()
+    bounds: StepsConfig = Field(StepsConfig(), description="when a step settles a question; `curate calibrate` makes them")
 
 
 class ChooseConfig(_Section):
@@ -210,7 +224,7 @@ class PipelineConfig(_Section):
     @pydantic.model_validator(mode="after")
     def _light_is_asked(self) -> "PipelineConfig":
         if self.choose.keep == "light" and self.score.ask == "heavy":
-            raise ValueError("choose.keep: light needs score.ask: light; heavy alone does not look for any text at all")
+            raise ValueError("choose.keep: light needs score.ask: light; heavy alone does not look for any text")
         return self
 
 
@@ -296,8 +310,8 @@ def template() -> str:
 def _settings(section: _Section) -> Iterator[str]:
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
-        if isinstance(field.default, _Section):
-            yield f"{name}:  # {(type(field.default).__doc__ or '').strip()}"
+        if isinstance(field.default, StepsConfig):
+            yield f"{name}:  # {field.description}"
             yield from (f"  {line}" for line in _settings(field.default))
             continue
         text = yaml.safe_dump(values[name], default_flow_style=True).removesuffix("...\n").strip()

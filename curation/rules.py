@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.text_rich import TextRules
+from curation.text_rules import TextRules
 from manifests.errors import InputError
 from manifests.schema import Stage, Status, schema
 

@@ -1,13 +1,14 @@
 """Whether a picture is rich in text: a cascade that pays for OCR only where less could not decide.
 
-============  =====================================================================  ==================
-step          looks at                                                               costs about
-============  =====================================================================  ==================
-density       the whole picture at 384 × 384, with a network of its own (the scan)   3 ms
-detect_small  the parts where density saw text, with the engine's detector           5 to 25 ms
-detect_large  the same parts, larger: for small print                                20 to 150 ms
-read          the most telling lines, a few at a time                                10 ms a line
-============  =====================================================================  ==================
+=============  ==================================================================  ==============
+step           looks at                                                            costs about
+=============  ==================================================================  ==============
+density        the picture at 384 × 384, with a network of its own (in the scan)   3 ms
+density_large  the picture at 640 × 640, with the same network                     7 ms
+detect_small   where that saw text, with the engine's detector                     5 to 30 ms
+detect_large   the same, larger: for small print                                   20 to 150 ms
+read           the most telling lines, a few at a time                             10 ms a line
+=============  ==================================================================  ==============
 
 Each step leaves two chances, the two questions Web-SSL asked a VLM (Fan et al., 2025, arXiv:2504.01017): *light*,
 that there is any text to read, and *heavy*, that it is a chart, table, document or screenshot with readable text.
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from curation.text_rules import CascadeSettings, TextClass, TextRules, TextStep, text_weights
 from curation.text_windows import View, views
 from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine
-from filters.text_density import TextMap, text_map
+from filters.text_density import TextMap, text_chances, text_map
 
 Features = Mapping[str, float]
 
@@ -38,6 +39,10 @@ MAX_LINE_RATIO = 15.0  # a line longer than this many times its height counts as
 WORD_CHARS = 3  # letters and digits that make a line a word
 MIN_LINE_CONFIDENCE = 0.7
 LINES_AT_ONCE = 2
+LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 640 * 640, 1.6
+
+
+_NOTHING_FOUND = TextMap(log_odds=np.full((1, 1), -30, np.float32), heights_pixels=np.ones((1, 1), np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +116,14 @@ class Cascade:
 
     def _look(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[_Sight]:
         sights = [
-            _Sight(rgb=rgb, found=text_map(rgb), prior=prior, traces=[_density(prior)])
+            _Sight(rgb=rgb, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)])
             for rgb, prior in zip(pictures, priors, strict=True)
         ]
+        for sight in self._open(sights, TextStep.DENSITY):
+            sight.found = text_map(sight.rgb, area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
+            sight.traces.append(_trace(TextStep.DENSITY_LARGE, sight))
         small, large = TextStep.DETECT_SMALL, TextStep.DETECT_LARGE
-        self._detect(self._open(sights, TextStep.DENSITY), small, self.settings.small_area_pixels)
+        self._detect(self._open(sights, TextStep.DENSITY_LARGE), small, self.settings.small_area_pixels)
         self._detect(self._open(sights, small), large, self.settings.large_area_pixels)
         self._read(self._open(sights, TextStep.DETECT_LARGE))
         return sights
@@ -183,8 +191,7 @@ def text_class(measures: TextMeasures, rules: TextRules) -> TextClass:
 def density_measures(prior: TextChances) -> TextMeasures:
     """Return what is known of a picture that density settled: nothing but its chances."""
     nothing = np.zeros((1, 1, 3), np.uint8)
-    empty = TextMap(log_odds=np.zeros((1, 1), np.float32), heights_pixels=np.ones((1, 1), np.float32))
-    return _measures(_Sight(rgb=nothing, found=empty, prior=prior, traces=[_density(prior)]))
+    return _measures(_Sight(rgb=nothing, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)]))
 
 
 def trail(traces: Sequence[Trace]) -> str:
@@ -224,10 +231,12 @@ def _trace(step: TextStep, sight: _Sight) -> Trace:
 
 
 def _features(sight: _Sight) -> Iterator[tuple[str, float]]:
-    """Yield what chances are weighed from: density's log-odds, the boxes, the lines read."""
+    """Yield what chances are weighed from: the log-odds of both densities, the boxes, the lines read."""
+    large = text_chances(sight.found)
+    for name, chances in (("density", sight.prior), ("large", large)):
+        yield f"{name}_light", _log_odds(chances.light)
+        yield f"{name}_heavy", _log_odds(chances.heavy)
     boxes = _boxes_of(sight)
-    yield "density_light", _log_odds(sight.prior.light)
-    yield "density_heavy", _log_odds(sight.prior.heavy)
     ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
     yield "length", math.log1p(float((ratios * boxes.scores).sum()))
     yield "boxes", math.log1p(len(boxes))

@@ -20,6 +20,7 @@ class TextStep(StrEnum):
     """The steps of the cascade, each dearer than the one before."""
 
     DENSITY = "density"
+    DENSITY_LARGE = "density_large"
     DETECT_SMALL = "detect_small"
     DETECT_LARGE = "detect_large"
     READ = "read"
@@ -52,7 +53,7 @@ def text_weights() -> Mapping[str, Any]:
 
 def default_bounds() -> dict[TextStep, Bounds]:
     """Return the bounds that ship with the project."""
-    return {TextStep(step): Bounds(**values) for step, values in text_weights()["bounds"].items()}
+    return {step: Bounds(**text_weights()["bounds"].get(step.value, {})) for step in TextStep}
 
 
 def default_rules() -> Mapping[str, float]:

@@ -114,11 +114,19 @@ def config_page() -> str:
     )
 
 
-def _setting_rows(settings: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    return [
-        (f"`{name}`", _type(told, known), _default(told), told.get("description", ""))
-        for name, told in settings.items()
-    ]
+def _setting_rows(
+    settings: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "", defaults: Mapping[str, Any] | None = None
+) -> list[tuple[str, str, str, str]]:
+    """Return a row for each setting, those of a section inside a section with its name before theirs."""
+    rows = []
+    for name, told in settings.items():
+        told = told | {"default": defaults[name]} if defaults else told  # noqa: PLW2901 - what the outer one says
+        inner = known.get(told.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties")
+        if inner:
+            rows += _setting_rows(inner, known, f"{prefix}{name}.", told["default"])
+        else:
+            rows.append((f"`{prefix}{name}`", _type(told, known), _default(told), told.get("description", "")))
+    return rows
 
 
 def _default(told: Mapping[str, Any]) -> str:

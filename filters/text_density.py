@@ -77,17 +77,22 @@ def version() -> str:
     return f"text_net@{mark}+onnxruntime-{metadata.version('onnxruntime')}"
 
 
-def text_map(rgb: Rgb) -> TextMap:
-    """Return where text seems to be in `rgb`, (height, width, 3) uint8.
+def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float = 1.0) -> TextMap:
+    """Return where text seems to be in `rgb`, (height, width, 3) uint8, brought to about `area_pixels`.
 
-    Raises `ValueError` for an array that is no picture.
+    Smaller pictures are enlarged by at most `max_enlargement`. Raises `ValueError` for an array that is no picture.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ValueError(
             f"text_density: got an array {rgb.shape} of {rgb.dtype}; pass a picture (height, width, 3) of uint8"
         )
-    shrunk = shrink_to_area(rgb, AREA_PIXELS, step_pixels=STEP_PIXELS)
-    maps = _session().run(None, {"x": np.ascontiguousarray(shrunk)[None]})[0][0]
+    enlargement = min(max_enlargement, math.sqrt(area_pixels / (rgb.shape[0] * rgb.shape[1])))
+    if enlargement > 1:
+        size = [max(1, round(side * enlargement / STEP_PIXELS)) * STEP_PIXELS for side in (rgb.shape[1], rgb.shape[0])]
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        area_pixels = max(area_pixels, size[0] * size[1])
+    shown = shrink_to_area(rgb, area_pixels, step_pixels=STEP_PIXELS)
+    maps = _session().run(None, {"x": np.ascontiguousarray(shown)[None]})[0][0]
     return TextMap(log_odds=maps[0], heights_pixels=np.exp2(np.clip(maps[1] + HEIGHT_CENTRE, 1.5, 8)))
 
 

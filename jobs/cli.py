@@ -10,6 +10,7 @@ import click
 from filters.protocol import FilterError
 from jobs import output
 from jobs.cli_audit import audit
+from jobs.cli_calibrate import calibrate
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from manifests import storage
@@ -105,7 +106,12 @@ def _stage_options(command: F) -> F:
         (
             click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest is committed."),
             click.option(
-                "-c", "--config", "config_file", metavar="FILE", help="Pipeline file to take settings from."
+                "-c",
+                "--config",
+                "config_files",
+                multiple=True,
+                metavar="FILE",
+                help="Pipeline file to take settings from; may be repeated, later ones win.",
             ),
         )
     ):
@@ -117,13 +123,17 @@ def _stage_options(command: F) -> F:
     epilog=_examples(
         "curate run pipeline.yaml",
         "curate run pipeline.yaml --set score.engine=rapidocr --set choose.target_fraction=0.013",
+        "curate run pipeline.yaml thresholds.yaml",
         "curate run pipeline.yaml --dry-run --json",
     )
 )
-@click.argument("pipeline", metavar="PIPELINE.YAML")
+@click.argument("pipeline", metavar="PIPELINE.YAML...", nargs=-1, required=True)
 @_job_options
-def run(pipeline: str, overrides: Sequence[str], **flags: Any) -> None:
-    """Run the whole pipeline: scan, dedupe, score, choose, shard. Run it again to resume."""
+def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None:
+    """Run the whole pipeline: scan, dedupe, score, choose, shard. Run it again to resume.
+
+    Of several files the later ones win, so that thresholds can lie in a file of their own.
+    """
     from curation.config import load_config  # noqa: PLC0415 - `curate show` needs none of it
     from jobs import pipeline as pipelines  # noqa: PLC0415
 
@@ -168,7 +178,7 @@ def _run_stage(
 
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     last = {"input": list(patterns) or [str(source)], "output": flags["output"], stage.value: given}
-    config = load_config(flags["config_file"], [*flags["overrides"], *_master(flags)], last=last)
+    config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last)
     storage.configure(config.storage)
     if flags["dry_run"]:
         places = {stage: (source, flags["output"])}
@@ -220,10 +230,15 @@ def dedupe(manifest: str, max_distance: int | None, **flags: Any) -> None:
 )
 @click.argument("manifest")
 @click.option("--engine", help="rapidocr, easyocr, tesseract, or your own as package.module:Class.")
+@click.option(
+    "--ask",
+    type=click.Choice(["light", "heavy"]),
+    help="light: any text, too; heavy: charts, tables, documents alone.",
+)
 @_stage_options
-def score(manifest: str, engine: str | None, **flags: Any) -> None:
+def score(manifest: str, engine: str | None, ask: str | None, **flags: Any) -> None:
     """Measure text on the survivors of dedupe, each read by byte range."""
-    _run_stage(Stage.SCORE, manifest, (), {"engine": engine}, flags)
+    _run_stage(Stage.SCORE, manifest, (), {"engine": engine, "ask": ask}, flags)
 
 
 @main.command(
@@ -290,6 +305,9 @@ def shard(
     )
 
 
+main.add_command(calibrate)
+
+
 @main.command(
     epilog=_examples(
         "curate show out/chosen", "curate show s3://bucket/scan --rows 20", "curate show out/shards --json"
@@ -319,23 +337,24 @@ main.add_command(audit)
 @click.option(
     "-c",
     "--config",
-    "config_file",
+    "config_files",
+    multiple=True,
     metavar="FILE",
-    help="Pipeline file: try its engine with its options, its output, its storage and its Spark.",
+    help="Pipeline file: try its engine with its options, its output, its storage and its Spark; may be repeated.",
 )
 @click.option("--engine", help="Text engine to try; by default the pipeline file's, or rapidocr.")
 @click.option("--storage", "places", multiple=True, metavar="URI", help="Folder to try to write and read.")
 @click.option("--master", metavar="URL", help="Spark master to start a worker on.")
 @click.option("--no-spark", is_flag=True, help="Do not start Spark.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-def doctor(config_file: str | None, engine: str | None, places: tuple[str, ...], **flags: Any) -> None:
+def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str, ...], **flags: Any) -> None:
     """Check Java, Python workers, engine and models, storage and free disk, and say how to mend each."""
     from curation.config import ScoreConfig, SparkConfig, load_config  # noqa: PLC0415
     from jobs.doctor import checks  # noqa: PLC0415
 
     score_config, spark_config = ScoreConfig(), SparkConfig(master="local[1]")
-    if config_file is not None:
-        config = load_config(config_file)
+    if config_files:
+        config = load_config(config_files)
         storage.configure(config.storage)
         score_config, spark_config = config.score, config.spark
         places = (config.output, *places)

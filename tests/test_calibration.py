@@ -25,7 +25,7 @@ from tests.conftest import Reference, curate, rows_of
 STEPS = list(TextStep)
 chance = st.floats(0, 1).map(lambda value: round(value, 6))
 chances = st.builds(TextChances, light=chance, heavy=chance)
-trails = st.tuples(chances, chances, chances, chances).map(lambda found: dict(zip(STEPS, found, strict=True)))
+trails = st.tuples(*[chances] * len(STEPS)).map(lambda found: dict(zip(STEPS, found, strict=True)))
 samples = st.lists(
     st.builds(
         Sample,
@@ -78,11 +78,11 @@ def pictures() -> list[np.ndarray]:
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.tuples(bounds, bounds, bounds), st.booleans())
-def test_the_replay_is_the_cascade(pictures, found: tuple[Bounds, Bounds, Bounds], with_light: bool):
+@given(st.tuples(*[bounds] * (len(STEPS) - 1)), st.booleans())
+def test_the_replay_is_the_cascade(pictures, found: tuple[Bounds, ...], with_light: bool):
     """Bounds tried on a trail do what they would have done on the pictures, as far as to the last line read."""
     engine = _engine()
-    tried = dict(zip(STEPS[:3], found, strict=True))
+    tried = dict(zip(STEPS[:-1], found, strict=True))
     priors = [text_chances(text_map(rgb)) for rgb in pictures]
     full = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(pictures, priors)
     real = Cascade(engine, CascadeSettings(bounds=tried, with_light=with_light)).measure(pictures, priors)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from curation.config import PipelineConfig, _Section, check_config, load_config, template
 from curation.rules import Rules, check_expressions
-from curation.text_rich import CascadeSettings, TextRules
+from curation.scoring import settings_of
+from curation.text_rules import CascadeSettings, TextRules
 from jobs.units import Plan, Unit
 from manifests import storage
 from manifests.digest import fingerprint
@@ -276,13 +277,12 @@ def test_defaults_are_those_of_the_code():
         TextRules().min_light_score,
         TextRules().min_heavy_score,
     )
-    for name in ("min_text_density", "detect_area_pixels", "max_lines"):
-        assert getattr(DEFAULTS.score, name) == getattr(CascadeSettings(), name)
+    assert settings_of(DEFAULTS.score) == CascadeSettings()
     check_expressions(Rules(own=tuple(DEFAULTS.choose.where.items())))
 
 
 def test_every_stage_has_a_section():
-    assert {stage: type(DEFAULTS.section(stage)) for stage in Stage} == {s: SECTIONS[s.value] for s in Stage}
+    assert {stage: type(getattr(DEFAULTS, stage.value)) for stage in Stage} == {s: SECTIONS[s.value] for s in Stage}
 
 
 # --- fingerprints and secrets --------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_equal_values_have_equal_fingerprints(values):
 
 def plan_of(config):
     """A plan made of every section of `config`, as the stages make theirs."""
-    sections = {s.value: config.section(s).model_dump(mode="json") for s in Stage}
+    sections = {s.value: getattr(config, s.value).model_dump(mode="json") for s in Stage}
     unit = Unit(name="part-00000", inputs={}, fingerprint=fingerprint(sections))
     return Plan(
         stage=Stage.SCAN,
@@ -340,4 +340,28 @@ def test_a_refused_secret_is_not_repeated():
 
 def test_sections_can_be_written_down():
     for stage in Stage:
-        json.dumps(DEFAULTS.section(stage).model_dump(mode="json"))
+        json.dumps(getattr(DEFAULTS, stage.value).model_dump(mode="json"))
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def test_light_cannot_be_kept_where_heavy_alone_is_asked():
+    told = refusal({"score": {"ask": "heavy"}, "choose": {"keep": "light"}})
+    assert told == "  (top): choose.keep: light needs score.ask: light; heavy alone does not look for any text"
+    assert check_config({**LEAST, "score": {"ask": "heavy"}}, origin="test").score.ask == "heavy"
+
+
+def test_bounds_of_one_step_can_be_set_alone(written):
+    config = load_config(written(LEAST), ["score.bounds.density.drop_heavy=0.25"])
+    assert config.score.bounds.density.drop_heavy == 0.25
+    assert config.score.bounds.density.drop_light == DEFAULTS.score.bounds.density.drop_light
+    assert config.score.bounds.read == DEFAULTS.score.bounds.read
+
+
+def test_a_later_file_wins(written, tmp_path):
+    first = written({**LEAST, "score": {"max_lines": 2}, "choose": {"min_heavy_score": 0.9}})
+    second = tmp_path / "thresholds.yaml"
+    second.write_text(yaml.safe_dump({"choose": {"min_heavy_score": 0.8}}))
+    config = load_config([first, str(second)])
+    assert (config.choose.min_heavy_score, config.score.max_lines, config.output) == (0.8, 2, "out")

@@ -536,3 +536,34 @@ def test_any_damage_ends_in_the_same_status_twice(data, flips, cut):
     decoded = decode(damaged, SMALL)
     assert is_sound(decoded)
     assert decode(damaged, SMALL) == decoded
+
+
+# --- as much as is needed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("side", [40, 700, 2000])
+def test_a_jpeg_may_come_smaller_but_with_enough_pixels(mode: str, side: int):
+    picture = Image.effect_noise((side, side // 2), 40).convert(mode)
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=85)
+    whole = decode(data.getvalue())
+    enough = 100_000
+    small = decode(data.getvalue(), enough_pixels=enough)
+    assert small.status is Status.OK
+    assert small.rgb is not None and whole.rgb is not None
+    pixels, all_pixels = small.rgb.size // 3, whole.rgb.size // 3
+    assert min(enough, all_pixels) <= pixels <= max(4 * enough, all_pixels if all_pixels < 4 * enough else 0)
+    shrunk = np.asarray(Image.fromarray(whole.rgb).resize(small.rgb.shape[1::-1], Image.Resampling.BOX), np.int16)
+    assert np.abs(shrunk - small.rgb).mean() < 6
+
+
+def test_other_formats_come_whole_and_orientation_still_counts():
+    png, jpeg, exif = io.BytesIO(), io.BytesIO(), Image.Exif()
+    Image.new("RGB", (900, 300), "red").save(png, "PNG")
+    assert decode(png.getvalue(), enough_pixels=1000) == decode(png.getvalue())
+    exif[0x0112] = 6
+    Image.new("RGB", (800, 400), "red").save(jpeg, "JPEG", exif=exif)
+    turned = decode(jpeg.getvalue(), enough_pixels=5000).rgb
+    assert turned is not None
+    assert turned.shape[0] == 2 * turned.shape[1] == 200

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from curation.choosing import Chooser
 from curation.rules import DROP_TARGET, Rules, check_expressions, judge, text_classes
 from curation.selection import NOTHING, Selection
-from curation.text_rich import TextRules
+from curation.text_rules import TextRules
 from manifests.errors import InputError
 from manifests.schema import Stage, Status, schema
 

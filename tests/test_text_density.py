@@ -120,7 +120,7 @@ def test_a_word_in_a_photograph_is_looked_at_enlarged():
 
 
 def test_a_page_is_looked_at_whole_and_shrunk():
-    page = render(LINES * 4, size_pixels=18)
+    page = render(LINES * 2, size_pixels=28)
     (view,) = views(page, text_map(page), area_pixels=320 * 320)
     assert (view.window.top, view.window.left) == (0, 0)
     assert (view.window.bottom, view.window.right) == page.shape[:2]

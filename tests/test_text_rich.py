@@ -162,7 +162,7 @@ def test_a_settled_question_ends_the_cascade():
     bounds = {TextStep.DETECT_SMALL: Bounds(keep_heavy=0.0, keep_light=0.0)}
     (found,) = Cascade(engine, CascadeSettings(bounds=bounds)).measure([rgb], [prior])
     assert (found.text_step, engine.detections, engine.read_counts) == ("detect_small", 1, [])
-    assert set(json.loads(found.text_trail)) == {"density", "detect_small"}
+    assert list(json.loads(found.text_trail)) == ["density", "density_large", "detect_small"]
     dropped = {TextStep.DENSITY: Bounds(drop_heavy=0.6, drop_light=0.6)}
     (found,) = Cascade(engine, CascadeSettings(bounds=dropped)).measure([rgb], [prior])
     assert (found.text_step, found.text_boxes, found.text_lines) == ("density", None, None)
@@ -254,3 +254,4 @@ def test_the_shipped_bounds_leave_heavy_to_an_engine():
     bounds = default_bounds()
     assert set(bounds) == set(TextStep)
     assert bounds[TextStep.DENSITY].keep_heavy > 1
+    assert bounds[TextStep.DENSITY_LARGE].keep_heavy > 1

@@ -1,7 +1,8 @@
 """Fits the weights by which the cascade turns what it saw into chances: logistic regressions, step after step.
 
-    python -m scripts.text_net.fit density --web ../shared/data/web   # filters/text_net.json
-    python -m scripts.text_net.fit steps --web ../shared/data/web     # curation/text_weights.json
+    python -m scripts.text_net.fit density --web labelled/   # filters/text_net.json
+    python -m scripts.text_net.fit steps --web labelled/     # curation/text_weights.json
+    python -m scripts.text_net.fit bounds thresholds.yaml             # the same, from `curate calibrate`
 
 Needs `.[dev,train]`. Fitted to the labelled tars and to drawn pictures that the network was not trained on. Copies of
 one picture weigh as much as one; real pictures outweigh drawn ones. No weight of evidence is negative: more text
@@ -19,6 +20,7 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
+import yaml
 from scipy.optimize import minimize
 
 from curation.scoring import enough_of
@@ -178,11 +180,27 @@ def steps(web: Path | None, tars: tuple[str, ...], workers: int) -> None:
     """Fit what turns boxes and lines into two chances; writes `chances` of curation/text_weights.json."""
     found = examples(web, tars, look_fully, workers)
     path = TOP / "curation/text_weights.json"
-    seen = ["density_light", "density_heavy", "length", "boxes", "surest"]
-    names = {"detect_small": seen, "detect_large": seen, "read": [*seen, "word", "second_word", "chars"]}
+    maps = ["density_light", "density_heavy", "large_light", "large_heavy"]
+    seen = [*maps, "length", "boxes", "surest"]
+    names = {
+        "density_large": maps,
+        "detect_small": seen,
+        "detect_large": seen,
+        "read": [*seen, "word", "second_word", "chars"],
+    }
     chances = {s: {q: fit(found, s, q, wanted) for q in QUESTIONS} for s, wanted in names.items()}
     _report(found, chances)
     stored = json.loads(path.read_text()) | {"chances": chances}
+    path.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("thresholds", type=click.Path(exists=True, path_type=Path))
+def bounds(thresholds: Path) -> None:
+    """Store what `curate calibrate` wrote to THRESHOLDS as the defaults, in curation/text_weights.json."""
+    made = yaml.safe_load(thresholds.read_text())
+    path = TOP / "curation/text_weights.json"
+    stored = json.loads(path.read_text()) | {"bounds": made["score"]["bounds"], "rules": made["choose"]}
     path.write_text(json.dumps(stored, indent=1) + "\n")
 
 

@@ -28,6 +28,7 @@ CELL = 8
 WEIGHTS = {"web-none": 0.26, "web-some": 0.14, "web-rich": 0.09, "drawn-rich": 0.22, "drawn-some": 0.08,
            "drawn-none": 0.07, "drawn-pattern": 0.14}  # fmt: skip
 PASTE_ON = {"web-none": 0.45, "web-some": 0.3, "drawn-none": 0.4, "drawn-pattern": 0.3, "drawn-some": 0.2}
+MIXED, MIXED_KIND = 0.55, "web-none"
 MIN_LINE_PIXELS, MAX_LINE_PIXELS = 5.0, 70.0
 HEIGHT_CENTRE = 3.5  # log2 of about 11 pixels
 
@@ -137,6 +138,24 @@ def _paste(rng: np.random.Generator, rgb: np.ndarray, strip: np.ndarray) -> np.n
     return corners @ turn[:, :2].T.astype(np.float32) + turn[:, 2].astype(np.float32)
 
 
+def _mix_in(rng: np.random.Generator, rgb: np.ndarray, pool: Pool) -> None:
+    """Blend or set another photograph without text into `rgb` in place: few photographs become many."""
+    jpeg, _, _ = pool.kinds[MIXED_KIND][int(rng.integers(len(pool.kinds[MIXED_KIND])))]
+    other = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    height, width = rgb.shape[:2]
+    scale = max(height / other.shape[0], width / other.shape[1]) * math.exp(rng.uniform(0, 0.8))
+    other = cv2.resize(other, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    top, left = (int(rng.integers(0, max(1, o - d))) for o, d in zip(other.shape, (height, width), strict=False))
+    other = cv2.resize(other[top : top + height, left : left + width], (width, height))
+    if rng.random() < 0.5:
+        share = rng.uniform(0.25, 0.75)
+        rgb[:] = (rgb * share + other * (1 - share)).astype(np.uint8)
+    else:
+        up, side = int(rng.integers(0, height)), int(rng.integers(0, width))
+        down, far = up + int(rng.integers(height // 4, height)), side + int(rng.integers(width // 4, width))
+        rgb[up:down, side:far] = other[up:down, side:far]
+
+
 def _line_height(quad: np.ndarray) -> float:
     sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
     return float(max(1.0, min(sides[0] + sides[2], sides[1] + sides[3]) / 2))
@@ -147,16 +166,17 @@ def make_sample(rng: np.random.Generator, pool: Pool) -> tuple[np.ndarray, np.nd
     kind = pool.names[int(rng.choice(len(pool.names), p=pool.chances))]
     jpeg, quads, sure = pool.kinds[kind][int(rng.integers(len(pool.kinds[kind])))]
     rgb = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    side = math.exp(rng.uniform(math.log(270), math.log(560)))
+    side = math.exp(rng.uniform(math.log(270), math.log(620)))
     scale = min(1.7, side / math.sqrt(rgb.shape[0] * rgb.shape[1]))
     squeeze = math.exp(rng.normal(0, 0.08))
     size = (max(48, round(rgb.shape[1] * scale * squeeze)), max(48, round(rgb.shape[0] * scale / squeeze)))
     ratio = np.array([size[0] / rgb.shape[1], size[1] / rgb.shape[0]], np.float32)
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     lines = [(quad * ratio, bool(s)) for quad, s in zip(quads, sure, strict=True)]
-    # cut a square (a smaller picture is continued by its edge)
     y, x = (int(rng.integers(0, max(1, d - SIDE + 1))) for d in rgb.shape[:2])
     rgb = np.ascontiguousarray(rgb[y : y + SIDE, x : x + SIDE])
+    if not len(quads) and pool.kinds.get(MIXED_KIND) and rng.random() < MIXED:
+        _mix_in(rng, rgb, pool)
     if rng.random() < PASTE_ON.get(kind, 0):
         for _ in range(int(rng.integers(1, 4))):
             quad = _paste(rng, rgb, pool.strips[int(rng.integers(len(pool.strips)))])
@@ -249,7 +269,7 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
     loader = torch.utils.data.DataLoader(
         Samples(Pool(pool), seed), batch_size=batch, num_workers=1, prefetch_factor=6
     )
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     smooth, started = 0.0, time.monotonic()
     for step, (pictures, maps) in zip(range(steps), loader, strict=False):
