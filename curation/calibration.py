@@ -49,14 +49,18 @@ class Sample:
 class Goals:
     """What is wanted. Shares of 1.
 
-    `max_heavy_lost`, `max_light_lost`: of the pictures that are, lost to all steps before reading together.
-    `max_kept_wrongly`: of the pictures that are not, settled as being so by one step. Of each question either the
-    recall or the false rate is given: the share of those that are not which the final threshold lets through.
+    `max_heavy_lost`: of the heavy, lost to all steps before reading together, whatever later steps would have said of
+    them. `max_light_lost`: of the pictures with text that all steps together find, lost to those before reading: a word
+    that no step ever finds is not lost by an early one.
+    `max_heavy_kept`, `max_light_kept`: of the pictures that are not, settled as being so by one step. Of each question
+    either the recall or the false rate is given: the share of those that are not which the final threshold lets
+    through.
     """
 
     max_heavy_lost: float = 0.005
-    max_light_lost: float = 0.02
-    max_kept_wrongly: float = 0.002
+    max_light_lost: float = 0.03
+    max_heavy_kept: float = 0.002
+    max_light_kept: float = 0.02
     heavy_recall: float | None = None
     heavy_false_rate: float | None = 0.01
     light_recall: float | None = None
@@ -114,7 +118,8 @@ def calibrate(samples: Sequence[Sample], goals: Goals, *, with_light: bool = Tru
                 f"{sample.key}: scored without {', '.join(missing)}; score the labelled samples with "
                 "--set score.exhaustive=true"
             )
-    bounds = {step: _bounds(samples, step, goals) for step in DECIDING}
+    found = _found_by_all(samples, goals)
+    bounds = {step: _bounds(samples, found, step, goals) for step in DECIDING}
     bounds[TextStep.READ] = _last_bounds(samples, goals)
     final = [replay(s.trail, bounds, with_light=with_light)[1] for s in samples]
     scores = np.array([text_score(chances) for chances in final])
@@ -201,13 +206,22 @@ def share(hits: NDArray[np.bool_], weights: Floats) -> Interval:
     return Interval(share=found, low=0.0 if found == 0 else float(low), high=1.0 if found == 1 else float(high))
 
 
-def _bounds(samples: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
+def _found_by_all(samples: Sequence[Sample], goals: Goals) -> list[Sample]:
+    """Return the samples that are light by their label and by the last chances, at the threshold that is wanted."""
+    last = [replay(s.trail, {}, with_light=True)[1] for s in samples]
+    scores = np.array([text_score(chances) for chances in last])
+    least = _threshold(samples, scores, "light", goals.light_recall, goals.light_false_rate)
+    return [s for s, score in zip(samples, scores, strict=True) if s.answers("light") and score >= least]
+
+
+def _bounds(samples: Sequence[Sample], found: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
     """Return the bounds of one step; density alone never keeps a picture as heavy: no engine has seen it."""
+    share_of_losses = LOSS_SHARES[step]
     drop = {
-        q: _drop_bound(samples, step, q, LOSS_SHARES[step] * getattr(goals, f"max_{q}_lost"))
-        for q in ("light", "heavy")
+        "light": _drop_bound(found or samples, step, "light", share_of_losses * goals.max_light_lost),
+        "heavy": _drop_bound(samples, step, "heavy", share_of_losses * goals.max_heavy_lost),
     }
-    keep = {q: _keep_bound(samples, step, q, goals.max_kept_wrongly) for q in ("light", "heavy")}
+    keep = {q: _keep_bound(samples, step, q, getattr(goals, f"max_{q}_kept")) for q in ("light", "heavy")}
     if step in (TextStep.DENSITY, TextStep.DENSITY_LARGE):
         keep["heavy"] = Bounds().keep_heavy
     return Bounds(
@@ -221,7 +235,7 @@ def _bounds(samples: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
 def _last_bounds(samples: Sequence[Sample], goals: Goals) -> Bounds:
     """Return when reading stops early: what is surely so; it is never given up before the last line."""
     with_lines = [s for s in samples if TextStep.READ in s.trail]
-    keep = {q: _keep_bound(with_lines, TextStep.READ, q, goals.max_kept_wrongly) for q in ("light", "heavy")}
+    keep = {q: _keep_bound(with_lines, TextStep.READ, q, getattr(goals, f"max_{q}_kept")) for q in ("light", "heavy")}
     return Bounds(keep_light=keep["light"], keep_heavy=keep["heavy"])
 
 

@@ -151,7 +151,9 @@ class ScoreConfig(_Section):
     max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
     batch_images: PositiveInt = Field(8, description="pictures an engine is given at once; changes no score")
     exhaustive: bool = Field(False, description="run every step on every image, to calibrate by")
-    bounds: StepsConfig = Field(StepsConfig(), description="when a step settles a question; `curate calibrate` makes them")
+    bounds: StepsConfig = Field(
+        StepsConfig(), description="when a step settles a question; `curate calibrate` makes them"
+    )
 
 
 class ChooseConfig(_Section):

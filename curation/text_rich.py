@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.text_rules import CascadeSettings, TextClass, TextRules, TextStep, text_weights
+from curation.text_rules import CascadeSettings, TextClass, TextRules, TextStep, text_weights, weights_mark
 from curation.text_windows import View, views
 from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine
 from filters.text_density import TextMap, text_chances, text_map
@@ -39,10 +39,12 @@ MAX_LINE_RATIO = 15.0  # a line longer than this many times its height counts as
 WORD_CHARS = 3  # letters and digits that make a line a word
 MIN_LINE_CONFIDENCE = 0.7
 LINES_AT_ONCE = 2
-LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 640 * 640, 1.6
+LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 576 * 576, 1.6
 
 
-_NOTHING_FOUND = TextMap(log_odds=np.full((1, 1), -30, np.float32), heights_pixels=np.ones((1, 1), np.float32))
+_NOTHING_FOUND = TextMap(
+    log_odds=np.full((1, 1), -30, np.float32), heights_pixels=np.ones((1, 1), np.float32), flat_share=0.0
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ class _Sight:
 class Cascade:
     """Runs the steps on pictures, as far as each needs."""
 
-    VERSION = "2"
+    VERSION = f"2+{weights_mark()}"
 
     def __init__(self, engine: TextEngine, settings: CascadeSettings) -> None:
         self.engine = engine

@@ -3,6 +3,7 @@
 The defaults lie in text_weights.json: `curate calibrate` made them.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,12 @@ def text_weights() -> Mapping[str, Any]:
     return found
 
 
+def weights_mark() -> str:
+    """Return a short sha256 of the weights that turn what the steps saw into chances."""
+    chances = json.dumps(text_weights()["chances"], sort_keys=True)
+    return hashlib.sha256(chances.encode()).hexdigest()[:8]
+
+
 def default_bounds() -> dict[TextStep, Bounds]:
     """Return the bounds that ship with the project."""
     return {step: Bounds(**text_weights()["bounds"].get(step.value, {})) for step in TextStep}
@@ -73,7 +80,7 @@ class CascadeSettings:
     """
 
     with_light: bool = True
-    small_area_pixels: int = 320 * 320
+    small_area_pixels: int = 256 * 256
     large_area_pixels: int = 704 * 704
     max_lines: int = 6
     bounds: Mapping[TextStep, Bounds] = field(default_factory=default_bounds)

@@ -47,7 +47,7 @@ class RapidOcrEngine:
 
     name = "rapidocr"
 
-    def __init__(self, *, model_folder: str | None = None, min_box_score: float = 0.5) -> None:
+    def __init__(self, *, model_folder: str | None = None, min_box_score: float = 0.3) -> None:
         files = model_files(model_folder=model_folder)
         check_model_files(self.name, files)
         detection, recognition = (file.path for file in files)

@@ -29,6 +29,7 @@ CELL_PIXELS = 8
 STEP_PIXELS = 16  # the network's total stride
 DECIMALS = 6
 HEIGHT_CENTRE = 3.5  # log2 of a line's height where the network says 0
+FLAT_STEP = 4  # grey levels between neighbours that are still flat ground
 BLOCKS = 8  # a side of the grid on which the spread of text is measured
 
 _NETWORK, _WEIGHTS = "text_net.onnx", "text_net.json"
@@ -41,11 +42,13 @@ class TextMap:
     """Where text seems to be: one value for each cell of 8 × 8 pixels of the shrunken picture.
 
     `log_odds` is (rows, columns) float32: of being part of a line of text; `heights_pixels` (rows, columns) float32:
-    how high that line would be, in pixels of the shrunken picture.
+    how high that line would be, in pixels of the shrunken picture. `flat_share`: the share of the picture that is flat
+    ground, as paper, screens and drawings have it, in [0, 1].
     """
 
     log_odds: Cells
     heights_pixels: Cells
+    flat_share: float
 
     @property
     def chances(self) -> Cells:
@@ -88,12 +91,18 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
         )
     enlargement = min(max_enlargement, math.sqrt(area_pixels / (rgb.shape[0] * rgb.shape[1])))
     if enlargement > 1:
-        size = [max(1, round(side * enlargement / STEP_PIXELS)) * STEP_PIXELS for side in (rgb.shape[1], rgb.shape[0])]
+        size = [
+            max(1, round(side * enlargement / STEP_PIXELS)) * STEP_PIXELS for side in (rgb.shape[1], rgb.shape[0])
+        ]
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
         area_pixels = max(area_pixels, size[0] * size[1])
     shown = shrink_to_area(rgb, area_pixels, step_pixels=STEP_PIXELS)
     maps = _session().run(None, {"x": np.ascontiguousarray(shown)[None]})[0][0]
-    return TextMap(log_odds=maps[0], heights_pixels=np.exp2(np.clip(maps[1] + HEIGHT_CENTRE, 1.5, 8)))
+    return TextMap(
+        log_odds=maps[0],
+        heights_pixels=np.exp2(np.clip(maps[1] + HEIGHT_CENTRE, 1.5, 8)),
+        flat_share=_flat_share(shown),
+    )
 
 
 def text_chances(found: TextMap) -> TextChances:
@@ -108,7 +117,7 @@ def map_features(found: TextMap) -> dict[str, float]:
 
     `line`: the log-odds of the surest three cells in a row or column; `surest`: the mean of the surest twelve;
     `letters`: log of about how many letters' squares the text fills; `area`: log of the share of cells; `spread`: the
-    share of the blocks of a grid that hold text.
+    share of the blocks of a grid that hold text; `flat`: the share of flat ground.
     """
     odds, chances = found.log_odds, found.chances
     in_line = max(float(cv2.blur(odds, size).max()) for size in ((3, 1), (1, 3)))
@@ -122,7 +131,16 @@ def map_features(found: TextMap) -> dict[str, float]:
         "letters": math.log(letters + 0.05),
         "area": math.log(float(is_text.mean()) + 1e-3),
         "spread": float((blocks > 0.02).mean()),
+        "flat": found.flat_share,
     }
+
+
+def _flat_share(rgb: Rgb) -> float:
+    """Return the share of pixels whose neighbours differ by no more than noise and compression make them differ."""
+    smooth = cv2.blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (3, 3))
+    ground = np.ones((3, 3), np.uint8)
+    steps = cv2.subtract(cv2.dilate(smooth, ground), cv2.erode(smooth, ground))
+    return cv2.countNonZero(cv2.threshold(steps, FLAT_STEP, 255, cv2.THRESH_BINARY_INV)[1]) / steps.size
 
 
 def _weigh(features: Mapping[str, float], weights: Mapping[str, float]) -> float:

@@ -9,6 +9,8 @@ from jobs.cli_options import examples
 from manifests import storage
 from manifests.errors import InputError
 
+_LOSSES = ("max_heavy_lost", "max_light_lost", "max_heavy_kept", "max_light_kept")
+
 
 @click.command(
     epilog=examples(
@@ -34,7 +36,17 @@ from manifests.errors import InputError
     "--max-heavy-lost", type=float, default=0.005, show_default=True, help="Share of the heavy lost before reading."
 )
 @click.option(
-    "--max-light-lost", type=float, default=0.02, show_default=True, help="Share of the light lost before reading."
+    "--max-light-lost", type=float, default=0.03, show_default=True, help="Share of the light lost before reading."
+)
+@click.option(
+    "--max-heavy-kept",
+    type=float,
+    default=0.002,
+    show_default=True,
+    help="Share of the others a step keeps as heavy.",
+)
+@click.option(
+    "--max-light-kept", type=float, default=0.02, show_default=True, help="Share of the others a step keeps as light."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what is to be expected as JSON.")
 def calibrate(labels: str, manifest: str, output: str, curves: str | None, mix: str | None, **flags: Any) -> None:
@@ -99,7 +111,7 @@ def _parse_mix(mix: str | None) -> dict[str, float]:
 def _goals(flags: dict[str, Any]) -> Any:
     from curation.calibration import Goals  # noqa: PLC0415
 
-    given: dict[str, Any] = {"max_heavy_lost": flags["max_heavy_lost"], "max_light_lost": flags["max_light_lost"]}
+    given: dict[str, Any] = {name: flags[name] for name in _LOSSES}
     for question in ("heavy", "light"):
         recall, rate = flags[f"{question}_recall"], flags[f"{question}_false_rate"]
         if recall is not None and rate is not None:

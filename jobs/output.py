@@ -202,7 +202,9 @@ def print_calibration(made: "Calibration", *, as_json: bool) -> None:
     for name in ("step", "saw", "settled", "heavy lost", "light lost"):
         steps.add_column(name, justify="left" if name == "step" else "right")
     for step in made.steps:
-        steps.add_row(step.step, f"{step.saw:.1%}", f"{step.settled:.1%}", _span(step.heavy_lost), _span(step.light_lost))
+        steps.add_row(
+            step.step, f"{step.saw:.1%}", f"{step.settled:.1%}", _span(step.heavy_lost), _span(step.light_lost)
+        )
     console.print(steps)
 
 

@@ -17,7 +17,7 @@ from tests.conftest import STAGES, Reference, curate, digests, rows_of, tar_hash
     "case",
     [
         {"spark": {"master": "local[1]"}},
-        {"spark": {"master": "local[4]", "conf": {"spark.sql.shuffle.partitions": "3"}}},
+        {"spark": {"master": "local[4]", "conf": {"spark.sql.shuffle.partitions": "3"}}, "score": {"batch_images": 1}},
         {"scan": {"tars_per_unit": 3}},
     ],
     ids=["1 core", "4 cores", "other units"],
@@ -134,6 +134,23 @@ def test_choosing_again_reads_no_image(reference: Reference, tmp_path: Path) -> 
     candidates = [r for r in rows.to_pylist() if r["status"] == "ok" and r["duplicate_of"] is None]
     best = sorted((r["text_score"] for r in candidates), reverse=True)[:9]
     assert sorted((r["text_score"] for r in chosen), reverse=True) == best
+
+
+def test_heavy_alone_looks_at_less_and_says_so(reference: Reference, tmp_path: Path) -> None:
+    deduped, scored = reference.output / "deduped", tmp_path / "scored"
+    curate("score", deduped, "-o", scored, "--ask", "heavy", "--set", "score.batch_images=64", "--master", "local[2]")
+    steps = ["density", "density_large", "detect_small", "detect_large", "read"]
+    both = {r["key"]: r for r in rows_of(reference.output / "scored").to_pylist()}
+    for row in rows_of(scored).to_pylist():
+        other = both[row["key"]]
+        assert (row["text_step"] is None) == (other["text_step"] is None)
+        if row["text_step"] is not None:
+            assert steps.index(row["text_step"]) <= steps.index(other["text_step"])
+        if row["text_step"] == other["text_step"] != "read":
+            assert row["text_score"] == other["text_score"]
+    refused = curate("choose", scored, "-o", tmp_path / "chosen", "--keep", "light", check=2)
+    assert "score it with ask: light" in refused.stderr
+    curate("choose", scored, "-o", tmp_path / "chosen", "--keep", "heavy", "--master", "local[2]")
 
 
 def test_dry_run_writes_nothing_and_json_is_json(reference: Reference, tmp_path: Path) -> None:

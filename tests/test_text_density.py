@@ -84,7 +84,9 @@ def test_network_and_weights_are_small():
 
 def blank_map(rows: int = 48, columns: int = 48) -> TextMap:
     return TextMap(
-        log_odds=np.full((rows, columns), -6, np.float32), heights_pixels=np.full((rows, columns), 12, np.float32)
+        log_odds=np.full((rows, columns), -6, np.float32),
+        heights_pixels=np.full((rows, columns), 12, np.float32),
+        flat_share=0.5,
     )
 
 

@@ -228,7 +228,7 @@ def test_a_box_that_covers_the_picture_is_no_line():
                 found.append(Boxes(quads=quad, scores=np.ones(1, np.float32)))
             return found
 
-    rgb = noise(300, 300)
+    rgb = render(LINES * 2, size_pixels=28)  # looked at whole
     (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [TextChances(light=0.5, heavy=0.5)])
     assert found.text_boxes == 0
 

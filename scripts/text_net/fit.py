@@ -128,8 +128,8 @@ def fit(found: Sequence[Example], step: str, question: str, names: Sequence[str]
         chance = 1 / (1 + np.exp(-margin))
         value = (w * (np.logaddexp(0, margin) - y * margin)).sum() / w.sum()
         residual = w * (chance - y) / w.sum()
-        slope = np.concatenate([[residual.sum()], z.T @ residual + 2 * RIDGE * parameters[1:] / len(names)])
-        return value + RIDGE * (parameters[1:] ** 2).sum() / len(names), slope
+        slope = np.concatenate([[residual.sum()], z.T @ residual + 2 * RIDGE / len(names) * parameters[1:]])
+        return value + RIDGE / len(names) * (parameters[1:] ** 2).sum(), slope
 
     bounds = [(None, None), *[(0, None)] * len(names)]
     best = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x

@@ -145,7 +145,7 @@ def _store(folder: Path, name: str, made: Labelled) -> None:
 def _make_share(task: tuple[str, int, int, int, str | None, tuple[str, ...]]) -> int:
     pool, worker, workers, seed, web, tars = task
     cv2.setNumThreads(1)
-    folder, engine, made = Path(pool), load_engine("rapidocr"), 0
+    folder, engine, made = Path(pool), load_engine("rapidocr", min_box_score=0.5), 0
     for label, count in DRAWN.items():
         for index in range(worker, count, workers):
             name = f"drawn-{label}-{index:05d}"
