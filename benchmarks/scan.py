@@ -26,7 +26,7 @@ from curation.config import PipelineConfig, ScanConfig, SparkConfig
 from curation.fingerprints import pdq
 from curation.images import DecodeLimits, decode
 from curation.members import IMAGE_EXTENSIONS, split_member
-from filters.text_density import text_density
+from filters.text_density import text_chances, text_map
 from jobs.progress import Reporter
 from jobs.scan import scan
 from jobs.stage import context
@@ -50,7 +50,7 @@ def bare(tars: Sequence[Path], *, density: bool) -> int:
                 if decoded.rgb is not None:
                     pdq(decoded.rgb)
                     if density:
-                        text_density(decoded.rgb)
+                        text_chances(text_map(decoded.rgb))
     return images
 
 
