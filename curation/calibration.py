@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from curation.labels import Label
-from curation.text_rich import text_score
+from curation.text_rich import SCORE_DECIMALS, text_score
 from curation.text_rules import Bounds, TextStep
 from filters.protocol import TextChances
 
 DECIDING = tuple(step for step in TextStep if step is not TextStep.READ)
-LOSS_SHARES: Mapping[TextStep, float] = {
-    TextStep.DENSITY: 0.4,
-    TextStep.DENSITY_LARGE: 0.2,
-    TextStep.DETECT_SMALL: 0.2,
-    TextStep.DETECT_LARGE: 0.2,
+LOSS_SHARES: Mapping[TextStep, Mapping[str, float]] = {  # of what may be lost; reading is cheap, so little before it
+    TextStep.DENSITY: {"light": 0.5, "heavy": 0.4},
+    TextStep.DENSITY_LARGE: {"light": 0.25, "heavy": 0.2},
+    TextStep.DETECT_SMALL: {"light": 0.25, "heavy": 0.2},
+    TextStep.DETECT_LARGE: {"light": 0.0, "heavy": 0.2},
 }
-MARGIN_LOG_ODDS = 0.5  # how far beyond the last labelled sample a bound is put when none may be lost
+MARGIN_LOG_ODDS = 1.0  # how far beyond the last labelled sample a bound is put when none may be lost
 DECIMALS = 5
+MARGIN_SCORE = 0.01  # above the highest score, when no picture that is not may be kept
+TINY = 1e-9  # sums of shares end a little beside what they should
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +60,7 @@ class Goals:
     """
 
     max_heavy_lost: float = 0.005
-    max_light_lost: float = 0.03
+    max_light_lost: float = 0.02
     max_heavy_kept: float = 0.002
     max_light_kept: float = 0.02
     heavy_recall: float | None = None
@@ -218,8 +220,8 @@ def _bounds(samples: Sequence[Sample], found: Sequence[Sample], step: TextStep, 
     """Return the bounds of one step; density alone never keeps a picture as heavy: no engine has seen it."""
     share_of_losses = LOSS_SHARES[step]
     drop = {
-        "light": _drop_bound(found or samples, step, "light", share_of_losses * goals.max_light_lost),
-        "heavy": _drop_bound(samples, step, "heavy", share_of_losses * goals.max_heavy_lost),
+        "light": _drop_bound(found or samples, step, "light", share_of_losses["light"] * goals.max_light_lost),
+        "heavy": _drop_bound(samples, step, "heavy", share_of_losses["heavy"] * goals.max_heavy_lost),
     }
     keep = {q: _keep_bound(samples, step, q, getattr(goals, f"max_{q}_kept")) for q in ("light", "heavy")}
     if step in (TextStep.DENSITY, TextStep.DENSITY_LARGE):
@@ -278,9 +280,12 @@ def _threshold(
     side = yes if recall is not None else ~yes
     order = np.argsort(scores[side], kind="stable")
     ranked, counted = scores[side][order], np.cumsum(weights[side][order]) / weights[side].sum()
-    goal = 1 - recall if recall is not None else 1 - (false_rate or 0.0)
     if recall is not None:
-        return round(float(ranked[min(int(np.searchsorted(counted, goal, side="right")), len(ranked) - 1)]), DECIMALS)
-    place = int(np.searchsorted(counted, goal, side="left"))
-    upper = ranked[place + 1] if place + 1 < len(ranked) else min(1.0, ranked[-1] + 0.01)
-    return round(float((ranked[min(place, len(ranked) - 1)] + upper) / 2), DECIMALS)
+        place = int(np.searchsorted(counted, 1 - recall + TINY, side="right"))
+        return float(ranked[min(place, len(ranked) - 1)])
+    place = int(np.searchsorted(counted, 1 - (false_rate or 0.0) - TINY, side="left"))
+    lower = float(ranked[min(place, len(ranked) - 1)])
+    above = ranked[ranked > lower]
+    upper = float(above[0]) if len(above) else min(1.0, lower + MARGIN_SCORE)
+    middle = round((lower + upper) / 2, SCORE_DECIMALS)
+    return middle if middle > lower else upper

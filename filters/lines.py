@@ -8,18 +8,23 @@ from numpy.typing import NDArray
 
 from filters.protocol import Rgb
 
+MIN_QUICK_SCALE = 0.6
 TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°, as in PaddleOCR
 
 
-def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1) -> Rgb:
-    """Return `rgb` shrunk, never enlarged, to about `max_area_pixels`, with sides that are multiples of a step."""
+def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1, is_quick: bool = False) -> Rgb:
+    """Return `rgb` shrunk, never enlarged, to about `max_area_pixels` at most, its sides multiples of `step_pixels`.
+
+    `is_quick`: a picture shrunk only a little is sampled between four pixels instead of averaged over all that fall
+    together, five times faster.
+    """
     height, width = rgb.shape[:2]
     scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
     longest = max(1, max_area_pixels // step_pixels**2)
     across, down = (min(longest, max(1, round(side * scale / step_pixels))) * step_pixels for side in (width, height))
     if (across, down) == (width, height):
         return rgb
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if scale < (MIN_QUICK_SCALE if is_quick else 1) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (across, down), interpolation=how), dtype=np.uint8)
 
 

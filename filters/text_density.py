@@ -96,7 +96,7 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
         ]
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
         area_pixels = max(area_pixels, size[0] * size[1])
-    shown = shrink_to_area(rgb, area_pixels, step_pixels=STEP_PIXELS)
+    shown = shrink_to_area(rgb, area_pixels, step_pixels=STEP_PIXELS, is_quick=True)
     maps = _session().run(None, {"x": np.ascontiguousarray(shown)[None]})[0][0]
     return TextMap(
         log_odds=maps[0],

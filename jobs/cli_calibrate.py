@@ -36,7 +36,7 @@ _LOSSES = ("max_heavy_lost", "max_light_lost", "max_heavy_kept", "max_light_kept
     "--max-heavy-lost", type=float, default=0.005, show_default=True, help="Share of the heavy lost before reading."
 )
 @click.option(
-    "--max-light-lost", type=float, default=0.03, show_default=True, help="Share of the light lost before reading."
+    "--max-light-lost", type=float, default=0.02, show_default=True, help="Share of the light lost before reading."
 )
 @click.option(
     "--max-heavy-kept",
