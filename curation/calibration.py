@@ -51,12 +51,11 @@ class Sample:
 class Goals:
     """What is wanted. Shares of 1.
 
-    `max_heavy_lost`: of the heavy, lost to all steps before reading together, whatever later steps would have said of
-    them. `max_light_lost`: of the pictures with text that all steps together find, lost to those before reading: a word
-    that no step ever finds is not lost by an early one.
-    `max_heavy_kept`, `max_light_kept`: of the pictures that are not, settled as being so by one step. Of each question
-    either the recall or the false rate is given: the share of those that are not which the final threshold lets
-    through.
+    `max_heavy_lost`: of the heavy, lost to all steps before reading together, whatever later steps would have said.
+    `max_light_lost`: of the pictures with text that all steps together find, lost to those before reading: a word
+    that no step ever finds is not lost by an early one. `max_heavy_kept`, `max_light_kept`: of the pictures that are
+    not, settled as being so by one step. Of each question either the recall or the false rate is given: the share of
+    those that are not which the final threshold lets through.
     """
 
     max_heavy_lost: float = 0.005
@@ -121,7 +120,7 @@ def calibrate(samples: Sequence[Sample], goals: Goals, *, with_light: bool = Tru
                 "--set score.exhaustive=true"
             )
     found = _found_by_all(samples, goals)
-    bounds = {step: _bounds(samples, found, step, goals) for step in DECIDING}
+    bounds: dict[TextStep, Bounds] = {step: _bounds(samples, found, step, goals) for step in DECIDING}
     bounds[TextStep.READ] = _last_bounds(samples, goals)
     final = [replay(s.trail, bounds, with_light=with_light)[1] for s in samples]
     scores = np.array([text_score(chances) for chances in final])

@@ -42,8 +42,8 @@ class TextMap:
     """Where text seems to be: one value for each cell of 8 × 8 pixels of the shrunken picture.
 
     `log_odds` is (rows, columns) float32: of being part of a line of text; `heights_pixels` (rows, columns) float32:
-    how high that line would be, in pixels of the shrunken picture. `flat_share`: the share of the picture that is flat
-    ground, as paper, screens and drawings have it, in [0, 1].
+    how high that line would be, in pixels of the shrunken picture. `flat_share`: the share of the picture, in [0, 1],
+    that is flat ground, as paper, screens and drawings have it.
     """
 
     log_odds: Cells

@@ -88,7 +88,11 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("text_chars", pa.int32(), "characters read with confidence"),
         _field("text_confidence", pa.float64(), "mean confidence of the lines read"),
         _field("text_score", pa.float64(), "how text-rich, 0 to 1; null when not scored"),
-        _field("text_step", pa.string(), "cascade step that decided: density, density_large, detect_small, detect_large, read"),
+        _field(
+            "text_step",
+            pa.string(),
+            "cascade step that decided: density, density_large, detect_small, detect_large, read",
+        ),
         _field("text_trail", pa.string(), "chances of any text and of much that each step left, as JSON"),
         _field("text_engine", pa.string(), "engine, version and models"),
     ],

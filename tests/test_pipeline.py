@@ -17,7 +17,10 @@ from tests.conftest import STAGES, Reference, curate, digests, rows_of, tar_hash
     "case",
     [
         {"spark": {"master": "local[1]"}},
-        {"spark": {"master": "local[4]", "conf": {"spark.sql.shuffle.partitions": "3"}}, "score": {"batch_images": 1}},
+        {
+            "spark": {"master": "local[4]", "conf": {"spark.sql.shuffle.partitions": "3"}},
+            "score": {"batch_images": 1},
+        },
         {"scan": {"tars_per_unit": 3}},
     ],
     ids=["1 core", "4 cores", "other units"],
