@@ -54,7 +54,7 @@ def reasons(rules, *changes):
         ({"width": 300, "height": 100}, None),
         ({"caption": None}, "where:has_caption"),
         ({"text_score": None}, "not_scored"),
-        ({"text_score": 0.69}, "not_heavy"),
+        ({"text_score": 0.6}, "not_heavy"),
         ({"text_score": 0.0}, "not_heavy"),
     ],
 )
@@ -95,7 +95,8 @@ def test_nulls_fail_the_rules_that_need_a_value():
 )
 def test_the_least_class_that_is_kept(least, kept):
     scores = [None, 0.1, 0.2, 0.5, 0.7, 1.0]
-    found = reasons(Rules(least_class=least), *({"text_score": s} for s in scores))
+    text = TextRules(min_light_score=0.2, min_heavy_score=0.7)
+    found = reasons(Rules(least_class=least, text=text), *({"text_score": s} for s in scores))
     assert [s for s, reason in zip(scores, found, strict=True) if reason is None] == kept
     assert set(found) <= {None, "not_scored", f"not_{least}"}
 
