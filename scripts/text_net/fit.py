@@ -1,14 +1,16 @@
 """Fits the weights by which the cascade turns what it saw into chances: logistic regressions, step after step.
 
-    python -m scripts.text_net.fit density --web labelled/   # filters/text_net.json
-    python -m scripts.text_net.fit steps --web labelled/     # curation/text_weights.json
-    python -m scripts.text_net.fit bounds thresholds.yaml             # the same, from `curate calibrate`
+    python -m scripts.text_net.fit density --web labelled/ --unseen 0.onnx --unseen 1.onnx  # filters/text_net.json
+    python -m scripts.text_net.fit steps --web labelled/ --unseen 0.onnx --unseen 1.onnx    # text_weights.json
+    python -m scripts.text_net.fit bounds thresholds.yaml               # the same, from `curate calibrate`
 
-Needs `.[dev,train]`. Fitted to the labelled tars and to drawn pictures that the network was not trained on. Copies of
-one picture weigh as much as one; real pictures outweigh drawn ones. No weight of evidence is negative: more text
-never makes text less likely.
+Needs `.[dev,train]`. Fitted to the labelled tars and to drawn pictures that the network was not trained on;
+`--unseen` names the networks that were trained without the photographs of fold 0 and of fold 1, and each photograph
+is shown to the one that has not seen it. Copies of one picture weigh as much as one; real pictures outweigh drawn
+ones. No weight of evidence is negative: more text never makes text less likely.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -28,13 +31,25 @@ from curation.text_rich import Cascade, CascadeSettings, TextStep
 from filters.protocol import Rgb, load_engine
 from filters.text_density import map_features, text_chances, text_map
 from scripts.text_net.pictures import draw, labelled_photographs
+from scripts.text_net.unseen import asking
 
 DRAWN = {"rich": 160, "some": 60, "none": 100, "pattern": 160}
 DRAWN_SEED = 1  # the network was trained on seed 0
 DRAWN_WEIGHT = 0.35
 RIDGE = 0.003
 QUESTIONS = ("light", "heavy")
+Look = Callable[[Rgb], Mapping[str, Mapping[str, float]]]
 TOP = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The pictures to fit to, the networks to show them to, and how many processes do so."""
+
+    web: Path | None
+    tars: tuple[str, ...]
+    unseen: tuple[Path, ...]
+    workers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +75,10 @@ def pictures(web: Path | None, tars: tuple[str, ...]) -> Iterator[tuple[str, str
             yield f"drawn-{label}-{index}", "none" if label == "pattern" else label, draw(DRAWN_SEED, label, index)
 
 
-def examples(
-    web: Path | None, tars: tuple[str, ...], look: Callable[[Rgb], Mapping[str, Mapping[str, float]]], workers: int
-) -> list[Example]:
+def examples(corpus: Corpus, look: Look) -> list[Example]:
     """Return every picture with what `look` makes of it."""
-    with ProcessPoolExecutor(workers) as executor:
-        shares = list(executor.map(partial(_share, web, tars, look, workers), range(workers)))
+    with ProcessPoolExecutor(corpus.workers) as executor:
+        shares = list(executor.map(partial(_share, corpus, look), range(corpus.workers)))
     found = [each for share in shares for each in share]
     groups = Counter(e.name.split("|")[-1] for e in found)
     return [
@@ -79,19 +92,16 @@ def examples(
     ]
 
 
-def _share(
-    web: Path | None,
-    tars: tuple[str, ...],
-    look: Callable[[Rgb], Mapping[str, Mapping[str, float]]],
-    workers: int,
-    worker: int,
-) -> list[Example]:
+def _share(corpus: Corpus, look: Look, worker: int) -> list[Example]:
     cv2.setNumThreads(1)
-    return [
-        Example(name=name, label=label, weight=1.0, features=look(rgb))
-        for place, (name, label, rgb) in enumerate(pictures(web, tars))
-        if place % workers == worker
-    ]
+    found = []
+    for place, (name, label, rgb) in enumerate(pictures(corpus.web, corpus.tars)):
+        if place % corpus.workers == worker:
+            kind, _, rest = name.partition("-")
+            has_seen = kind != "web" or not corpus.unseen
+            with contextlib.nullcontext() if has_seen else asking(corpus.unseen[int(rest.partition("-")[0])]):
+                found.append(Example(name=name, label=label, weight=1.0, features=look(rgb)))
+    return found
 
 
 def look_once(rgb: Rgb) -> Mapping[str, Mapping[str, float]]:
@@ -157,6 +167,12 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--workers", default=2, show_default=True),
         click.option("--tars", multiple=True, default=("00000", "00001", "00002", "00003"), show_default=True),
         click.option("--web", type=click.Path(exists=True, path_type=Path), help="Folder of labelled tars."),
+        click.option(
+            "--unseen",
+            type=click.Path(exists=True, path_type=Path),
+            multiple=True,
+            help="A network trained without fold 0, and again without fold 1.",
+        ),
     ):
         command = option(command)
     return command
@@ -164,9 +180,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_options
-def density(web: Path | None, tars: tuple[str, ...], workers: int) -> None:
+def density(**corpus: Any) -> None:
     """Fit what turns the density map into two chances; writes filters/text_net.json."""
-    found = examples(web, tars, look_once, workers)
+    found = examples(Corpus(**corpus), look_once)
     names = list(found[0].features["density"])
     chances = {question: fit(found, "density", question, names) for question in QUESTIONS}
     chances = {question: {n: w.get(n, 0.0) for n in ("bias", *names)} for question, w in chances.items()}
@@ -176,9 +192,9 @@ def density(web: Path | None, tars: tuple[str, ...], workers: int) -> None:
 
 @main.command()
 @_options
-def steps(web: Path | None, tars: tuple[str, ...], workers: int) -> None:
+def steps(**corpus: Any) -> None:
     """Fit what turns boxes and lines into two chances; writes `chances` of curation/text_weights.json."""
-    found = examples(web, tars, look_fully, workers)
+    found = examples(Corpus(**corpus), look_fully)
     path = TOP / "curation/text_weights.json"
     maps = ["density_light", "density_heavy", "large_light", "large_heavy"]
     seen = [*maps, "length", "boxes", "surest"]

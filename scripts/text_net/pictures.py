@@ -9,6 +9,7 @@ size nor compression tells what it is.
 """
 
 import csv
+import hashlib
 import io
 import math
 import tarfile
@@ -40,6 +41,7 @@ JPEG_QUALITY = 95
 SCRIPTS = ("latin", "latin", "latin", "cyrillic", "cjk", "cjk")
 DRAWN = {"rich": 1600, "some": 500, "none": 900, "pattern": 900}
 STRIPS = 5000
+FOLDS = 2  # networks trained without a fold say honestly what they make of its photographs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ def labelled_photographs(
 ) -> Iterator[tuple[str, str, Rgb]]:
     """Yield (name, label, picture) of the decodable samples of `tars`; an overlay puts text on what had none.
 
-    A name ends in `|` and the group of copies the sample belongs to.
+    A name is `web-`, the fold, the tar and the key, then `|` and the group of copies the sample belongs to.
     """
     with (web / "truth.csv").open() as f:
         truth = {(row["tar"], row["key"]): row for row in csv.DictReader(f)}
@@ -132,7 +134,13 @@ def labelled_photographs(
                     continue
                 if row["transform"] == "overlay_text" and label == "none":
                     label = "some"
-                yield f"web-{name}-{key}|{row['group'] or key + name}", label, decoded.rgb
+                group = row["group"] or key + name
+                yield f"web-{fold_of(group)}-{name}-{key}|{group}", label, decoded.rgb
+
+
+def fold_of(group: str) -> int:
+    """Return the fold, 0 or 1, of a group of copies: all its pictures lie in one."""
+    return hashlib.sha256(group.encode()).digest()[0] % FOLDS
 
 
 def _store(folder: Path, name: str, made: Labelled) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 SIDE = 320
 CELL = 8
@@ -29,7 +30,9 @@ WEIGHTS = {"web-none": 0.26, "web-some": 0.14, "web-rich": 0.09, "drawn-rich": 0
            "drawn-none": 0.07, "drawn-pattern": 0.14}  # fmt: skip
 PASTE_ON = {"web-none": 0.45, "web-some": 0.3, "drawn-none": 0.4, "drawn-pattern": 0.3, "drawn-some": 0.2}
 MIXED, MIXED_KIND = 0.55, "web-none"
-MIN_LINE_PIXELS, MAX_LINE_PIXELS = 5.0, 70.0
+MIN_LINE_PIXELS, MAX_LINE_PIXELS = 5.0, 110.0
+MIN_OPACITY, MIN_CONTRAST = 0.12, 14  # watermarks; grey levels by which ink must change what it covers to be seen
+AVERAGED_STEPS = 500  # the weights that are kept are a moving average over about as many steps
 HEIGHT_CENTRE = 3.5  # log2 of about 11 pixels
 
 
@@ -78,9 +81,11 @@ class TextNet(nn.Module):
 class Pool:
     """The stored pictures by kind, and the strips of text to paste."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, without_fold: int | None = None) -> None:
         self.kinds: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {kind: [] for kind in WEIGHTS}
         for path in sorted(folder.glob("*.npz")):
+            if path.name.startswith(f"web-{without_fold}-"):
+                continue
             with np.load(io.BytesIO(path.read_bytes())) as stored:
                 kind = f"{path.stem.split('-')[0]}-{stored['label']}"
                 self.kinds[kind].append((stored["jpeg"], stored["quads"], stored["sure"]))
@@ -114,8 +119,8 @@ def _photometric(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
     return out
 
 
-def _paste(rng: np.random.Generator, rgb: np.ndarray, strip: np.ndarray) -> np.ndarray:
-    """Paste a strip of text somewhere on `rgb` in place; return its corners."""
+def _paste(rng: np.random.Generator, rgb: np.ndarray, strip: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Paste a strip of text on `rgb` in place, opaque or as a watermark; return its corners, and if it shows."""
     ink = cv2.imdecode(strip, cv2.IMREAD_UNCHANGED)
     height, width = rgb.shape[:2]
     line = float(np.exp(rng.uniform(math.log(MIN_LINE_PIXELS), math.log(MAX_LINE_PIXELS))))
@@ -124,18 +129,21 @@ def _paste(rng: np.random.Generator, rgb: np.ndarray, strip: np.ndarray) -> np.n
         ink = cv2.resize(ink, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
         scale = 0.5
     draw = rng.random()
-    angle = rng.normal(0, 4) if draw < 0.7 else 90 * rng.integers(0, 4) if draw < 0.85 else rng.uniform(-60, 60)
+    angle = rng.normal(0, 4) if draw < 0.65 else 90 * rng.integers(0, 4) if draw < 0.8 else rng.uniform(-60, 60)
     middle = (rng.uniform(0.05, 0.95) * width, rng.uniform(0.05, 0.95) * height)
     turn = cv2.getRotationMatrix2D((ink.shape[1] / 2, ink.shape[0] / 2), float(angle), scale)
     turn[:, 2] += (middle[0] - ink.shape[1] / 2, middle[1] - ink.shape[0] / 2)
     warped = cv2.warpAffine(ink, turn, (width, height), flags=cv2.INTER_LINEAR)
-    alpha = warped[:, :, 3:].astype(np.float32) / 255 * (1.0 if rng.random() < 0.6 else rng.uniform(0.3, 1))
+    alpha = warped[:, :, 3:].astype(np.float32) / 255 * (1.0 if rng.random() < 0.5 else rng.uniform(MIN_OPACITY, 1))
     # premultiplied by the warp's interpolation against transparent black: undo where there is ink
     colour = warped[:, :, :3].astype(np.float32)
-    rgb[:] = np.clip(rgb * (1 - alpha) + colour * alpha, 0, 255).astype(np.uint8)
+    pasted = np.clip(rgb * (1 - alpha) + colour * alpha, 0, 255).astype(np.uint8)
+    change = cv2.absdiff(pasted, rgb).max(axis=2)[warped[:, :, 3] > 128]
+    rgb[:] = pasted
     h, w = ink.shape[:2]
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-    return corners @ turn[:, :2].T.astype(np.float32) + turn[:, 2].astype(np.float32)
+    is_seen = bool(change.size and change.mean() >= MIN_CONTRAST)
+    return corners @ turn[:, :2].T.astype(np.float32) + turn[:, 2].astype(np.float32), is_seen
 
 
 def _mix_in(rng: np.random.Generator, rgb: np.ndarray, pool: Pool) -> None:
@@ -179,8 +187,8 @@ def make_sample(rng: np.random.Generator, pool: Pool) -> tuple[np.ndarray, np.nd
         _mix_in(rng, rgb, pool)
     if rng.random() < PASTE_ON.get(kind, 0):
         for _ in range(int(rng.integers(1, 4))):
-            quad = _paste(rng, rgb, pool.strips[int(rng.integers(len(pool.strips)))])
-            lines.append((quad + np.array([x, y], np.float32), True))
+            quad, is_seen = _paste(rng, rgb, pool.strips[int(rng.integers(len(pool.strips)))])
+            lines.append((quad + np.array([x, y], np.float32), is_seen))
     below, beside = SIDE - rgb.shape[0], SIDE - rgb.shape[1]
     if below or beside:
         rgb = cv2.copyMakeBorder(rgb, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=(127, 127, 127))
@@ -258,8 +266,11 @@ def export(net: TextNet, path: Path) -> None:
 @click.option("--rate", default=2.5e-3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--without-fold", type=int, help="Leave out the photographs of this fold: to fit and calibrate on them."
+)
 def main(  # noqa: PLR0913, PLR0917 - one for each option
-    pool: Path, output: Path, steps: int, batch: int, rate: float, threads: int, seed: int
+    pool: Path, output: Path, steps: int, batch: int, rate: float, threads: int, seed: int, without_fold: int | None
 ) -> None:
     """Train on the pictures of POOL."""
     torch.manual_seed(seed)
@@ -267,10 +278,11 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
     net = TextNet().to(memory_format=torch.channels_last)
     click.echo(f"{sum(p.numel() for p in net.parameters()):,} parameters")
     loader = torch.utils.data.DataLoader(
-        Samples(Pool(pool), seed), batch_size=batch, num_workers=1, prefetch_factor=6
+        Samples(Pool(pool, without_fold), seed), batch_size=batch, num_workers=1, prefetch_factor=6
     )
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
+    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / AVERAGED_STEPS), use_buffers=True)
     smooth, started = 0.0, time.monotonic()
     for step, (pictures, maps) in zip(range(steps), loader, strict=False):
         out = net(pictures)
@@ -280,13 +292,13 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         schedule.step()
+        averaged.update_parameters(net)
         smooth = loss.item() if step == 0 else 0.99 * smooth + 0.01 * loss.item()
         if step % 100 == 0:
             click.echo(f"step {step} loss {smooth:.4f} {time.monotonic() - started:.0f} s")
         if step % 1500 == 1499:
-            export(net, output)
-            net.train()
-    export(net, output)
+            export(averaged.module, output)
+    export(averaged.module, output)
 
 
 if __name__ == "__main__":
