@@ -4,9 +4,9 @@
 step           looks at                                                            costs about
 =============  ==================================================================  ==============
 density        the picture at 384 × 384, with a network of its own (in the scan)   3 ms
-density_large  the picture at 640 × 640, with the same network                     7 ms
-detect_small   where that saw text, with the engine's detector                     5 to 30 ms
-detect_large   the same, larger: for small print                                   20 to 150 ms
+density_large  the picture at 576 × 576, with the same network                     6 ms
+detect_small   where that saw text, with the engine's detector                     5 to 15 ms
+detect_large   the same, larger: for small print                                   15 to 45 ms
 read           the most telling lines, a few at a time                             10 ms a line
 =============  ==================================================================  ==============
 

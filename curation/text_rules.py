@@ -81,7 +81,7 @@ class CascadeSettings:
 
     with_light: bool = True
     small_area_pixels: int = 256 * 256
-    large_area_pixels: int = 576 * 576
+    large_area_pixels: int = 448 * 448
     max_lines: int = 6
     bounds: Mapping[TextStep, Bounds] = field(default_factory=default_bounds)
     is_exhaustive: bool = False
