@@ -19,15 +19,17 @@ from curation.text_rules import Bounds, TextStep
 from filters.protocol import TextChances
 
 DECIDING = tuple(step for step in TextStep if step is not TextStep.READ)
-LOSS_SHARES: Mapping[TextStep, Mapping[str, float]] = {  # of what may be lost; reading is cheap, so little before it
-    TextStep.DENSITY: {"light": 0.5, "heavy": 0.4},
-    TextStep.DENSITY_LARGE: {"light": 0.25, "heavy": 0.2},
-    TextStep.DETECT_SMALL: {"light": 0.25, "heavy": 0.2},
-    TextStep.DETECT_LARGE: {"light": 0.0, "heavy": 0.2},
+COSTS_MILLISECONDS: Mapping[TextStep, float] = {  # of a core, measured: what running a step costs
+    TextStep.DENSITY_LARGE: 11.0,
+    TextStep.DETECT_SMALL: 14.0,
+    TextStep.DETECT_LARGE: 40.0,
+    TextStep.READ: 25.0,
 }
-MARGIN_LOG_ODDS = 1.0  # how far beyond the last labelled sample a bound is put when none may be lost
+MARGINS_LOG_ODDS: Mapping[str, float] = {"light": 0.5, "heavy": 2.5}  # below the last sample that may not be lost
+MARGIN_KEPT_LOG_ODDS = 1.0  # above the last sample that may not be kept
 DECIMALS = 5
 MARGIN_SCORE = 0.01  # above the highest score, when no picture that is not may be kept
+TINIEST = 1e-6  # chances are known to so much
 TINY = 1e-9  # sums of shares end a little beside what they should
 
 Floats = NDArray[np.float64]
@@ -54,14 +56,14 @@ class Goals:
     `max_heavy_lost`: of the heavy, lost to all steps before reading together, whatever later steps would have said.
     `max_light_lost`: of the pictures with text that all steps together find, lost to those before reading: a word
     that no step ever finds is not lost by an early one. `max_heavy_kept`, `max_light_kept`: of the pictures that are
-    not, settled as being so by one step. Of each question either the recall or the false rate is given: the share of
-    those that are not which the final threshold lets through.
+    not, settled as being so by all steps before reading together, and by reading. Of each question either the recall
+    or the false rate is given: the share of those that are not which the final threshold lets through.
     """
 
     max_heavy_lost: float = 0.005
     max_light_lost: float = 0.02
     max_heavy_kept: float = 0.002
-    max_light_kept: float = 0.02
+    max_light_kept: float = 0.015
     heavy_recall: float | None = None
     heavy_false_rate: float | None = 0.01
     light_recall: float | None = None
@@ -120,7 +122,7 @@ def calibrate(samples: Sequence[Sample], goals: Goals, *, with_light: bool = Tru
                 "--set score.exhaustive=true"
             )
     found = _found_by_all(samples, goals)
-    bounds: dict[TextStep, Bounds] = {step: _bounds(samples, found, step, goals) for step in DECIDING}
+    bounds = _early_bounds(samples, found or samples, goals)
     bounds[TextStep.READ] = _last_bounds(samples, goals)
     final = [replay(s.trail, bounds, with_light=with_light)[1] for s in samples]
     scores = np.array([text_score(chances) for chances in final])
@@ -215,22 +217,30 @@ def _found_by_all(samples: Sequence[Sample], goals: Goals) -> list[Sample]:
     return [s for s, score in zip(samples, scores, strict=True) if s.answers("light") and score >= least]
 
 
-def _bounds(samples: Sequence[Sample], found: Sequence[Sample], step: TextStep, goals: Goals) -> Bounds:
-    """Return the bounds of one step; density alone never keeps a picture as heavy: no engine has seen it."""
-    share_of_losses = LOSS_SHARES[step]
-    drop = {
-        "light": _drop_bound(found or samples, step, "light", share_of_losses["light"] * goals.max_light_lost),
-        "heavy": _drop_bound(samples, step, "heavy", share_of_losses["heavy"] * goals.max_heavy_lost),
+def _early_bounds(samples: Sequence[Sample], found: Sequence[Sample], goals: Goals) -> dict[TextStep, Bounds]:
+    """Return the bounds of all steps before reading; density never keeps as heavy: no engine saw it."""
+    drop, keep = {}, {}
+    for question, guarded in (("light", found), ("heavy", samples)):
+        yes, no = _odds(guarded, question, is_so=True), _odds(samples, question, is_so=False)
+        drop[question] = _settle(yes, no, getattr(goals, f"max_{question}_lost"), MARGINS_LOG_ODDS[question])
+        first = 0 if question == "light" else DECIDING.index(TextStep.DETECT_SMALL)
+        yes = _odds(samples, question, is_so=True)
+        kept = _settle(
+            no.turned(first), yes.turned(first), getattr(goals, f"max_{question}_kept"), MARGIN_KEPT_LOG_ODDS
+        )
+        keep[question] = np.concatenate([np.full(first, np.inf), -kept])
+    never = Bounds()
+    return {
+        step: Bounds(
+            drop_light=_chance(drop["light"][place]),
+            drop_heavy=_chance(drop["heavy"][place]),
+            keep_light=_chance(max(keep["light"][place], drop["light"][place])),
+            keep_heavy=_chance(max(keep["heavy"][place], drop["heavy"][place]))
+            if np.isfinite(keep["heavy"][place])
+            else never.keep_heavy,
+        )
+        for place, step in enumerate(DECIDING)
     }
-    keep = {q: _keep_bound(samples, step, q, getattr(goals, f"max_{q}_kept")) for q in ("light", "heavy")}
-    if step in (TextStep.DENSITY, TextStep.DENSITY_LARGE):
-        keep["heavy"] = Bounds().keep_heavy
-    return Bounds(
-        drop_light=drop["light"],
-        drop_heavy=drop["heavy"],
-        keep_light=max(keep["light"], drop["light"]),
-        keep_heavy=max(keep["heavy"], drop["heavy"]),
-    )
 
 
 def _last_bounds(samples: Sequence[Sample], goals: Goals) -> Bounds:
@@ -240,13 +250,53 @@ def _last_bounds(samples: Sequence[Sample], goals: Goals) -> Bounds:
     return Bounds(keep_light=keep["light"], keep_heavy=keep["heavy"])
 
 
-def _drop_bound(samples: Sequence[Sample], step: TextStep, question: str, max_lost: float) -> float:
-    """Return the largest bound below which at most `max_lost` of the pictures that are lie."""
-    odds, weights = _log_odds(samples, step, question, is_so=True)
-    lost = np.cumsum(weights) / weights.sum()
-    allowed = int(np.searchsorted(lost, max_lost, side="right"))
-    at = odds[0] - MARGIN_LOG_ODDS if allowed == 0 else (odds[allowed - 1] + odds[min(allowed, len(odds) - 1)]) / 2
-    return round(1 / (1 + math.exp(-at)), DECIMALS)
+@dataclass(frozen=True, kw_only=True)
+class _Odds:
+    """Log-odds of some samples after the last of the deciding steps, (N, steps), and the samples' weights, (N,)."""
+
+    odds: Floats
+    weights: Floats
+
+    def turned(self, first: int) -> "_Odds":
+        """Return the log-odds of the opposite, from step `first` on."""
+        return _Odds(odds=-self.odds[:, first:], weights=self.weights)
+
+
+def _settle(guarded: _Odds, others: _Odds, max_given_up: float, margin: float) -> Floats:
+    """Return the bound of each step, so that at most `max_given_up` of `guarded` fall below one of them.
+
+    Which are given up is decided for all steps together, greedily: each time the one of the lowest samples without
+    which the bounds spare the others most of the steps they would have to go through.
+    """
+    given_up = np.zeros(len(guarded.odds), bool)
+    left = max_given_up * float(guarded.weights.sum()) + TINY
+    bounds = _lowest(guarded.odds, given_up, margin)
+    while True:
+        lowest = {int(place) for place in np.where(given_up[:, None], np.inf, guarded.odds).argmin(axis=0)}
+        affordable = sorted(place for place in lowest if guarded.weights[place] <= left)
+        if not affordable or given_up.sum() + 1 == len(given_up):
+            return bounds
+        places = np.arange(len(given_up))
+        tried = {place: _lowest(guarded.odds, given_up | (places == place), margin) for place in affordable}
+        best = min(affordable, key=lambda place: (_spent(others, tried[place]), place))
+        given_up[best], bounds = True, tried[best]
+        left -= float(guarded.weights[best])
+
+
+def _lowest(odds: Floats, given_up: NDArray[np.bool_], margin: float) -> Floats:
+    """Return the bound of each step below all samples that are not given up, halfway to the next one that is."""
+    kept, lost = odds[~given_up], odds[given_up]
+    least = kept.min(axis=0)
+    below = np.where(lost < least, lost, -np.inf).max(axis=0, initial=-np.inf)
+    halfway = (least + np.where(np.isfinite(below), below, 0)) / 2
+    return np.asarray(np.where(np.isfinite(below), halfway, least - margin))
+
+
+def _spent(others: _Odds, bounds: Floats) -> float:
+    """Return what pictures cost that go on while their odds reach the bounds of the last of the deciding steps."""
+    goes_on = np.logical_and.accumulate(others.odds >= bounds, axis=1)
+    costs = np.array([COSTS_MILLISECONDS[step] for step in list(TextStep)[-len(bounds) :]])
+    return float(others.weights @ goes_on @ costs)
 
 
 def _keep_bound(samples: Sequence[Sample], step: TextStep, question: str, max_wrong: float) -> float:
@@ -257,14 +307,26 @@ def _keep_bound(samples: Sequence[Sample], step: TextStep, question: str, max_wr
     wrong = np.cumsum(weights[::-1]) / weights.sum()
     allowed = int(np.searchsorted(wrong, max_wrong, side="right"))
     top = odds[::-1]
-    at = top[0] + MARGIN_LOG_ODDS if allowed == 0 else (top[allowed - 1] + top[min(allowed, len(top) - 1)]) / 2
+    at = top[0] + MARGIN_KEPT_LOG_ODDS if allowed == 0 else (top[allowed - 1] + top[min(allowed, len(top) - 1)]) / 2
     return round(1 / (1 + math.exp(-at)), DECIMALS)
+
+
+def _odds(samples: Sequence[Sample], question: str, *, is_so: bool) -> _Odds:
+    """Return the log-odds after each deciding step of the samples whose answer is `is_so`."""
+    mine = [s for s in samples if s.answers(question) is is_so]
+    chances = [[getattr(s.trail[step], question) for step in DECIDING] for s in mine]
+    clipped = np.clip(np.array(chances).reshape(-1, len(DECIDING)), TINIEST, 1 - TINIEST)
+    return _Odds(odds=np.log(clipped / (1 - clipped)), weights=np.array([s.weight for s in mine]))
+
+
+def _chance(log_odds: float) -> float:
+    return round(1 / (1 + math.exp(-log_odds)), DECIMALS)
 
 
 def _log_odds(samples: Sequence[Sample], step: TextStep, question: str, *, is_so: bool) -> tuple[Floats, Floats]:
     """Return the sorted log-odds at `step` of the samples whose answer is `is_so`, and their weights."""
     mine = [s for s in samples if s.answers(question) is is_so]
-    chances = np.clip([getattr(s.trail[step], question) for s in mine], 1e-6, 1 - 1e-6)
+    chances = np.clip([getattr(s.trail[step], question) for s in mine], TINIEST, 1 - TINIEST)
     order = np.argsort(chances, kind="stable")
     weights = np.array([s.weight for s in mine])
     return np.log(chances / (1 - chances))[order], weights[order]

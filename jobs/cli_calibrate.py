@@ -43,10 +43,14 @@ _LOSSES = ("max_heavy_lost", "max_light_lost", "max_heavy_kept", "max_light_kept
     type=float,
     default=0.002,
     show_default=True,
-    help="Share of the others a step keeps as heavy.",
+    help="Share of the others kept as heavy before reading.",
 )
 @click.option(
-    "--max-light-kept", type=float, default=0.02, show_default=True, help="Share of the others a step keeps as light."
+    "--max-light-kept",
+    type=float,
+    default=0.015,
+    show_default=True,
+    help="Share of the others kept as light before reading.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what is to be expected as JSON.")
 def calibrate(labels: str, manifest: str, output: str, curves: str | None, mix: str | None, **flags: Any) -> None:
