@@ -15,7 +15,7 @@ from scipy.stats import beta
 
 from curation.labels import Label
 from curation.text_rich import SCORE_DECIMALS, text_score
-from curation.text_rules import Bounds, TextStep
+from curation.text_rules import Bounds, TextStep, is_open
 from filters.protocol import TextChances
 
 DECIDING = tuple(step for step in TextStep if step is not TextStep.READ)
@@ -148,7 +148,7 @@ def replay(
     """Return the step that would have been the last, and the chances it left, under `bounds`."""
     steps = [step for step in TextStep if step in trail]
     for step in steps:
-        if step is steps[-1] or not bounds.get(step, Bounds()).is_open(trail[step], with_light=with_light):
+        if step is steps[-1] or not is_open(bounds, step, trail[step], with_light=with_light):
             return step, trail[step]
     raise ValueError("a trail has at least one step")
 

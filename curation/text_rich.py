@@ -38,7 +38,7 @@ MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a box larger and stubbier than 
 MAX_LINE_RATIO = 15.0  # a line longer than this many times its height counts as no more
 WORD_CHARS = 3  # letters and digits that make a line a word
 MIN_LINE_CONFIDENCE = 0.7
-LINES_AT_ONCE = 2
+LINES_AT_ONCE = 1
 LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 576 * 576, 1.6
 
 

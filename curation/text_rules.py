@@ -15,6 +15,7 @@ from typing import Any, Literal
 from filters.protocol import TextChances
 
 TextClass = Literal["none", "light", "heavy"]
+READ_FEATURES = ("word", "second_word", "chars")  # of the lines that were read
 
 
 class TextStep(StrEnum):
@@ -36,11 +37,11 @@ class Bounds:
     drop_heavy: float = 0.0
     keep_heavy: float = 1.1
 
-    def is_open(self, chances: TextChances, *, with_light: bool) -> bool:
+    def is_open(self, chances: TextChances, *, with_light: bool, with_heavy: bool = True) -> bool:
         """Whether a question that is asked is still open; what is heavy is light."""
         if chances.heavy >= self.keep_heavy:
             return False
-        if chances.heavy >= self.drop_heavy:
+        if with_heavy and chances.heavy >= self.drop_heavy:
             return True
         return with_light and self.drop_light <= chances.light < self.keep_light
 
@@ -56,6 +57,18 @@ def weights_mark() -> str:
     """Return a short sha256 of the weights that turn what the steps saw into chances."""
     chances = json.dumps(text_weights()["chances"], sort_keys=True)
     return hashlib.sha256(chances.encode()).hexdigest()[:8]
+
+
+@lru_cache(maxsize=1)
+def reading_tells_heavy() -> bool:
+    """Whether lines that were read weigh in the chance of heavy: if not, none is read for its sake."""
+    return any(text_weights()["chances"][TextStep.READ]["heavy"].get(name) for name in READ_FEATURES)
+
+
+def is_open(bounds: Mapping[TextStep, Bounds], step: TextStep, chances: TextChances, *, with_light: bool) -> bool:
+    """Whether a picture goes on after `step` left it these chances."""
+    with_heavy = step not in (TextStep.DETECT_LARGE, TextStep.READ) or reading_tells_heavy()
+    return bounds.get(step, Bounds()).is_open(chances, with_light=with_light, with_heavy=with_heavy)
 
 
 def default_bounds() -> dict[TextStep, Bounds]:
@@ -90,7 +103,7 @@ class CascadeSettings:
         """Whether a picture goes on after `step` left it these chances."""
         if self.is_exhaustive:
             return True
-        return self.bounds.get(step, Bounds()).is_open(chances, with_light=self.with_light)
+        return is_open(self.bounds, step, chances, with_light=self.with_light)
 
 
 @dataclass(frozen=True, kw_only=True)

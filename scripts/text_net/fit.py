@@ -28,6 +28,7 @@ from scipy.optimize import minimize
 
 from curation.scoring import enough_of
 from curation.text_rich import Cascade, CascadeSettings, TextStep
+from curation.text_rules import READ_FEATURES
 from filters.protocol import Rgb, load_engine
 from filters.text_density import map_features, text_chances, text_map
 from scripts.text_net.pictures import draw, labelled_photographs
@@ -202,7 +203,7 @@ def steps(**corpus: Any) -> None:
         "density_large": maps,
         "detect_small": seen,
         "detect_large": seen,
-        "read": [*seen, "word", "second_word", "chars"],
+        "read": [*seen, *READ_FEATURES],
     }
     chances = {s: {q: fit(found, s, q, wanted) for q in QUESTIONS} for s, wanted in names.items()}
     _report(found, chances)
