@@ -6,7 +6,7 @@ Statistical Science 16:2), 95 %, on effective numbers where samples have weights
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ COSTS_MILLISECONDS: Mapping[TextStep, float] = {  # of a core, measured: what ru
     TextStep.DETECT_LARGE: 40.0,
     TextStep.READ: 25.0,
 }
-MARGINS_LOG_ODDS: Mapping[str, float] = {"light": 0.5, "heavy": 2.5}  # below the last sample that may not be lost
+MARGINS_LOG_ODDS: Mapping[str, float] = {"light": 0.5, "heavy": 3.0}  # below the last sample that may not be lost
 MARGIN_KEPT_LOG_ODDS = 1.0  # above the last sample that may not be kept
 DECIMALS = 5
 MARGIN_SCORE = 0.01  # above the highest score, when no picture that is not may be kept
@@ -232,10 +232,10 @@ def _early_bounds(samples: Sequence[Sample], found: Sequence[Sample], goals: Goa
     never = Bounds()
     return {
         step: Bounds(
-            drop_light=_chance(drop["light"][place]),
-            drop_heavy=_chance(drop["heavy"][place]),
-            keep_light=_chance(max(keep["light"][place], drop["light"][place])),
-            keep_heavy=_chance(max(keep["heavy"][place], drop["heavy"][place]))
+            drop_light=_chance(drop["light"][place], math.floor),
+            drop_heavy=_chance(drop["heavy"][place], math.floor),
+            keep_light=_chance(max(keep["light"][place], drop["light"][place]), math.ceil),
+            keep_heavy=_chance(max(keep["heavy"][place], drop["heavy"][place]), math.ceil)
             if np.isfinite(keep["heavy"][place])
             else never.keep_heavy,
         )
@@ -319,8 +319,10 @@ def _odds(samples: Sequence[Sample], question: str, *, is_so: bool) -> _Odds:
     return _Odds(odds=np.log(clipped / (1 - clipped)), weights=np.array([s.weight for s in mine]))
 
 
-def _chance(log_odds: float) -> float:
-    return round(1 / (1 + math.exp(-log_odds)), DECIMALS)
+def _chance(log_odds: float, to_whole: Callable[[float], int]) -> float:
+    """Return the chance, rounded to the side that settles nothing more."""
+    scale = 10.0**DECIMALS
+    return to_whole(scale / (1 + math.exp(-log_odds))) / scale
 
 
 def _log_odds(samples: Sequence[Sample], step: TextStep, question: str, *, is_so: bool) -> tuple[Floats, Floats]:

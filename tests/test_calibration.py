@@ -50,6 +50,41 @@ def test_no_more_is_lost_before_reading_than_allowed(found: list[Sample], heavy:
 
 
 @settings(max_examples=60, deadline=None)
+@given(samples, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
+def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[Sample], heavy: float, light: float):
+    made = calibrate(found, Goals(max_heavy_kept=heavy, max_light_kept=light))
+    for question, allowed in (("heavy", heavy), ("light", light)):
+        others = [s for s in found if not s.answers(question)]
+        kept = [
+            any(
+                getattr(s.trail[step], question) >= getattr(made.bounds[step], f"keep_{question}")
+                for step in STEPS[:-1]
+            )
+            for s in others
+        ]
+        assert sum(s.weight for s, is_kept in zip(others, kept, strict=True) if is_kept) <= (
+            allowed * sum(s.weight for s in others) + 1e-6
+        )
+
+
+def test_the_picture_is_given_up_that_saves_most():
+    """One picture with text may be lost: the one in the way of dropping the others at the first step."""
+    nothing = TextChances(light=0.1, heavy=0.0)
+    hard = dict.fromkeys(STEPS, TextChances(light=0.05, heavy=0.0))
+    easy = dict.fromkeys(STEPS, TextChances(light=0.6, heavy=0.0))
+    page = dict.fromkeys(STEPS, TextChances(light=0.9, heavy=0.9))
+    found = [
+        Sample(key="hard", label="light", trail=hard),
+        *(Sample(key=f"easy{n}", label="light", trail=easy) for n in range(8)),
+        Sample(key="page", label="heavy", trail=page),
+        *(Sample(key=f"none{n}", label="none", trail=dict.fromkeys(STEPS, nothing)) for n in range(10)),
+    ]
+    strict, lenient = (calibrate(found, Goals(max_light_lost=lost, light_false_rate=0.999)) for lost in (0.01, 0.1))
+    assert strict.bounds[TextStep.DENSITY].drop_light < 0.05
+    assert 0.1 < lenient.bounds[TextStep.DENSITY].drop_light < 0.6
+
+
+@settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.05, 0.99))
 def test_thresholds_give_the_wanted_recall_or_false_rate(found: list[Sample], wanted: float):
     by_recall = calibrate(found, Goals(heavy_recall=wanted, heavy_false_rate=None))

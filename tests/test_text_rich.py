@@ -17,7 +17,7 @@ from curation.text_rich import (
     text_class,
     text_score,
 )
-from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
+from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds, reading_tells_heavy
 from examples.corpus import charts, documents, patterns, photographs
 from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine, load_engine
 from filters.text_density import text_chances, text_map
@@ -176,19 +176,26 @@ def test_asking_for_heavy_alone_never_looks_at_more(light: float, heavy: float, 
     assert bounds.is_open(chances, with_light=True) >= bounds.is_open(chances, with_light=False)
 
 
-def test_lines_are_read_a_few_at_a_time_and_only_while_there_is_doubt():
+def test_lines_are_read_one_by_one_and_only_while_there_is_doubt():
     rgb, prior = landscape(), TextChances(light=0.5, heavy=0.5)
     thorough = ScriptedEngine(lines=5)
     (found,) = Cascade(thorough, CascadeSettings(bounds=OPEN, max_lines=5)).measure([rgb], [prior])
-    assert (found.text_step, thorough.read_counts) == ("read", [2, 2, 1])
+    assert (found.text_step, thorough.read_counts) == ("read", [1] * 5)
     assert (found.text_lines, found.text_chars) == (5, 35)
     quick = ScriptedEngine(lines=5)
     sure = {**OPEN, TextStep.READ: Bounds(keep_heavy=0.0)}
     Cascade(quick, CascadeSettings(bounds=sure, max_lines=5)).measure([rgb], [prior])
-    assert quick.read_counts == [2]
+    assert quick.read_counts == [1]
     unread = ScriptedEngine(lines=5)
     (found,) = Cascade(unread, CascadeSettings(bounds=OPEN, max_lines=0)).measure([rgb], [prior])
     assert (found.text_step, unread.read_counts) == ("detect_large", [])
+
+
+def test_nothing_is_read_for_a_question_that_reading_does_not_answer():
+    engine, rgb, prior = ScriptedEngine(lines=5), landscape(), TextChances(light=0.5, heavy=0.5)
+    (found,) = Cascade(engine, CascadeSettings(bounds=OPEN, with_light=False)).measure([rgb], [prior])
+    assert bool(engine.read_counts) == reading_tells_heavy()
+    assert found.text_step == ("read" if reading_tells_heavy() else "detect_large")
 
 
 def test_exhaustive_runs_every_step_whatever_the_bounds():
