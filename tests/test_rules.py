@@ -54,7 +54,7 @@ def reasons(rules, *changes):
         ({"width": 300, "height": 100}, None),
         ({"caption": None}, "where:has_caption"),
         ({"text_score": None}, "not_scored"),
-        ({"text_score": 0.6}, "not_heavy"),
+        ({"text_score": 0.3}, "not_heavy"),
         ({"text_score": 0.0}, "not_heavy"),
     ],
 )
