@@ -5,7 +5,7 @@ step           looks at                                                         
 =============  ==================================================================  ==============
 density        the picture at 384 × 384, with a network of its own (in the scan)   3 ms
 density_large  the picture at 576 × 576, with the same network                     6 ms
-detect_small   where that saw text, with the engine's detector                     5 to 15 ms
+detect_small   where that saw text, with the engine's detector                     5 to 25 ms
 detect_large   the same, larger: for small print                                   15 to 45 ms
 read           the most telling lines, one by one                                  7 ms a line
 =============  ==================================================================  ==============
