@@ -13,13 +13,15 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from curation.copies import SEARCHED_LOCALLY, Strictness
 from curation.images import MAX_PIXELS
 from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from manifests import storage
 from manifests.errors import InputError
-from manifests.schema import Status
+from manifests.schema import DuplicateKind, Status
 
 _CASCADE = CascadeSettings()
+_STRICTNESS = Strictness()
 _RULES = TextRules()
 
 
@@ -78,17 +80,52 @@ class ScanConfig(_Section):
         return filters
 
 
+class StrictnessConfig(_Section):
+    """The share of what two pictures have in common that must agree; 1 forgives nothing."""
+
+    mild: Fraction = Field(_STRICTNESS.mild, description="of the whole pictures")
+    overlay: Fraction = Field(_STRICTNESS.overlay, description="of the picture that nothing lies over")
+    crop: Fraction = Field(_STRICTNESS.crop, description="of the part")
+    mirror: Fraction = Field(_STRICTNESS.mirror, description="of the pictures, one of them mirrored")
+    turn: Fraction = Field(_STRICTNESS.turn, description="of the pictures, one of them turned")
+
+
 class DedupeConfig(_Section):
     """What counts as a copy."""
 
-    near: bool = Field(True, description="also merge near copies; otherwise equal bytes alone")
-    max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of near copies, in bits of 256")
-    max_text_distance: int = Field(
-        24, ge=0, le=64, description="the same between two pictures full of text, which share layouts"
+    copies: tuple[Literal["exact", "mild", "overlay", "crop", "mirror", "turn"], ...] = Field(
+        ("exact", "mild", "overlay", "crop", "mirror", "turn"),
+        description="kinds that count; overlay, crop, mirror and turn cost the scan some milliseconds an image",
     )
-    min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted for near copies")
+    strictness: StrictnessConfig = Field(StrictnessConfig(), description="how much must agree, by kind")
+    verify: bool = Field(True, description="prove copies by their pixels; otherwise PDQ alone decides, for mild")
+    max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of mild copies, in bits of 256")
+    max_text_distance: int = Field(
+        24, ge=0, le=64, description="the same between two pictures full of text, where pixels are not compared"
+    )
+    min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted")
+    neighbours: PositiveInt = Field(32, description="pictures with the nearest local features that are looked at")
+    min_points: PositiveInt = Field(4, description="keypoints of two pictures that must agree on how they lie")
     fingerprints_per_cell: PositiveInt = Field(50_000, description="distinct fingerprints searched together")
+    pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
     probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
+    references: dict[str, str] = Field(
+        default_factory=dict, description="sets to keep out, name: manifest of their scan"
+    )
+    against: tuple[str, ...] = Field((), description="deduplicated manifests that new samples may be copies of")
+
+    @pydantic.model_validator(mode="after")
+    def _possible(self) -> "DedupeConfig":
+        if "exact" not in self.copies:
+            raise ValueError("copies: name exact, too; equal bytes are copies whatever else is")
+        if not self.verify and set(self.copies) - {"exact", "mild"}:
+            raise ValueError("verify: false finds exact and mild alone; set copies to [exact, mild] as well")
+        return self
+
+    @property
+    def needs_local_features(self) -> bool:
+        """Whether a kind is asked for that PDQ does not find."""
+        return bool(SEARCHED_LOCALLY & {DuplicateKind(kind) for kind in self.copies})
 
 
 _NEVER = Bounds()
@@ -312,7 +349,7 @@ def template() -> str:
 def _settings(section: _Section) -> Iterator[str]:
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
-        if isinstance(field.default, StepsConfig):
+        if isinstance(field.default, StepsConfig | StrictnessConfig):
             yield f"{name}:  # {field.description}"
             yield from (f"  {line}" for line in _settings(field.default))
             continue

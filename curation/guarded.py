@@ -50,8 +50,7 @@ def measure_guarded(
         raise RuntimeError(f"measuring in a child process failed: {answer['failed']}")
     if then is not None:
         return then(data)
-    pdq = answer["pdq"]
-    return Measures(**{**answer, "pdq": None if pdq is None else bytes.fromhex(pdq)})
+    return Measures(**{name: _from_json(value) for name, value in answer.items()})
 
 
 def _tell(reader: int, writer: int, data: bytes, on_image: Callable[[bytes], Measures]) -> None:
@@ -59,13 +58,20 @@ def _tell(reader: int, writer: int, data: bytes, on_image: Callable[[bytes], Mea
     os.close(reader)
     faulthandler.disable()  # a crash is told in the row
     try:
-        measures = dataclasses.asdict(on_image(data))
-        answer = {**measures, "pdq": None if measures["pdq"] is None else measures["pdq"].hex()}
+        answer = {name: _to_json(value) for name, value in dataclasses.asdict(on_image(data)).items()}
     except BaseException as e:  # noqa: BLE001 - the parent raises it
         answer = {"failed": f"{type(e).__name__}: {e}"}
     with os.fdopen(writer, "wb") as told:
         told.write(json.dumps(answer).encode())
     os._exit(0)
+
+
+def _to_json(value: Any) -> Any:
+    return {"hex": value.hex()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
 def _crashed(data: bytes, name: str) -> Measures:

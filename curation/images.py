@@ -110,7 +110,19 @@ class Decoded:
 DEFAULT_LIMITS = DecodeLimits()
 
 
-def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, enough_pixels: int | None = None) -> Decoded:
+@dataclass(frozen=True, kw_only=True)
+class _Rendering:
+    enough_pixels: int | None
+    is_opaque: bool
+
+
+def decode(
+    data: bytes,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    *,
+    enough_pixels: int | None = None,
+    is_opaque: bool = False,
+) -> Decoded:
     """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
 
     A strict load comes first. If it fails, what can be read before the damage is taken: `truncated`,
@@ -119,10 +131,12 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, enough_pixels:
     0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
 
     With `enough_pixels`, a JPEG may come at a half, a quarter or an eighth of its width and height, with no fewer
-    pixels than that: its decoder then skips what would be shrunk away, and is several times faster.
+    pixels than that: its decoder then skips what would be shrunk away, and is several times faster. With `is_opaque`,
+    transparency is dropped and shows whatever colour it hid, as in programs that know nothing of it.
 
     Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
     """
+    how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque)
     if not data:
         return Decoded(status=Status.EMPTY, error="no bytes")
     if len(data) > limits.max_bytes:
@@ -130,9 +144,9 @@ def decode(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS, *, enough_pixels:
         return Decoded(status=Status.TOO_LARGE, error=error)
     with _PILLOW_SETTINGS, _quiet(data), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        decoded = _read(data, limits, enough_pixels)
+        decoded = _read(data, limits, how)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
-            decoded = _rescue(data, limits, decoded, enough_pixels)
+            decoded = _rescue(data, limits, decoded, how)
     return replace(decoded, warnings=_facts(caught)) if caught else decoded
 
 
@@ -141,10 +155,10 @@ def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
     return failed.format not in (None, "TGA") or starts_like(data) is not None
 
 
-def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded, enough_pixels: int | None) -> Decoded:
+def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
     """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
     with _leniency():
-        rescued = _read(data, limits, enough_pixels)
+        rescued = _read(data, limits, how)
     if rescued.rgb is None or _is_one_colour(rescued.rgb):
         return failed
     return replace(rescued, status=Status.TRUNCATED, error=failed.error)
@@ -181,7 +195,7 @@ def _leniency() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _read(data: bytes, limits: DecodeLimits, enough_pixels: int | None) -> Decoded:
+def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
     """Return the picture as Pillow's present settings read it; never truncated."""
     header = Decoded(status=Status.UNDECODABLE)
     try:
@@ -194,9 +208,9 @@ def _read(data: bytes, limits: DecodeLimits, enough_pixels: int | None) -> Decod
             excess = _excess(picture, data, limits)
             if excess:
                 return replace(header, status=Status.TOO_LARGE, error=excess)
-            if enough_pixels is not None:
-                _shrink_on_load(picture, enough_pixels)
-            return _load(picture, header, data)
+            if how.enough_pixels is not None:
+                _shrink_on_load(picture, how.enough_pixels)
+            return _load(picture, header, data, is_opaque=how.is_opaque)
     except UnidentifiedImageError:
         status, error = name_unidentified(data)
         return replace(header, status=status, error=error)
@@ -212,7 +226,7 @@ def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
         picture.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
 
 
-def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes) -> Decoded:
+def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, *, is_opaque: bool) -> Decoded:
     """Return the decoded picture; raises whatever the decoder raises."""
     is_tiff = picture.format == "TIFF"
     # Loading a TIFF turns it upright and forgets how it lay; loading a PNG is what finds its EXIF.
@@ -220,7 +234,7 @@ def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes) -> Decoded
     picture.load()
     orientation = orientation if is_tiff else _orientation(picture)
     frames = count_frames(picture, data)
-    upright = _to_rgb(picture)
+    upright = _to_rgb(picture, is_opaque=is_opaque)
     if orientation in _UPRIGHT and not is_tiff:
         upright = upright.transpose(_UPRIGHT[orientation])
     return replace(
@@ -311,11 +325,11 @@ def _orientation(picture: ImageFile.ImageFile) -> int | None:
 # --- colour
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(picture: Image.Image, *, is_opaque: bool) -> Image.Image:
     """Return `picture` in mode RGB: transparency over white, wide samples scaled to 8 bits."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return Image.fromarray(_samples_to_rgb(picture))
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and not is_opaque:
         straight = picture.convert("LA") if picture.mode == "La" else picture
         coloured = straight.convert("RGBA")
         canvas = Image.new("RGB", picture.size, (255, 255, 255))

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import pyarrow as pa
 
-from curation.fingerprints import PDQ_VERSION, pdq
-from curation.images import DECODER_VERSION, DecodeLimits, decode
+from curation import local_features
+from curation.fingerprints import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
+from curation.images import DECODER_VERSION, Decoded, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.own_filters import OwnFilters, measure_own
 from curation.tars import Problem, Sample
@@ -41,6 +42,7 @@ def software() -> dict[str, str]:
     return {
         "decoder": DECODER_VERSION,
         "pdq": PDQ_VERSION,
+        "local_features": local_features.version(),
         "text_density": density_filter.version(),
         "opencv": cv2.__version__,
     }
@@ -62,19 +64,36 @@ class Measures:
     orientation: int | None
     pdq: bytes | None
     pdq_quality: int | None
+    pixels: bytes | None
+    local: bytes | None
+    local_points: bytes | None
     text_presence: float | None
     text_density: float | None
     measures: str | None
 
 
-def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True, own: OwnFilters = ()) -> Measures:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is measured beyond the fingerprint: text density, local features, own filters."""
+
+    density: bool = True
+    local_features: bool = True
+    own: OwnFilters = ()
+
+
+EVERYTHING = Asked()
+
+
+def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Measures:
     """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
 
     Raises FilterFailed as `measure_own` does.
     """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
-    chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and with_density else None
+    is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
+    local = local_features.local_features(decoded.rgb) if decoded.rgb is not None and asked.local_features else None
+    chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),
@@ -88,10 +107,21 @@ def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True, own
         orientation=decoded.orientation,
         pdq=fingerprint.bits if fingerprint else None,
         pdq_quality=fingerprint.quality if fingerprint else None,
+        pixels=_pixel_hash(decoded) if is_plain else None,
+        local=local.bits if local else None,
+        local_points=local.points if local else None,
         text_presence=chances.light if chances else None,
         text_density=chances.heavy if chances else None,
-        measures=measure_own(decoded.rgb, own) if decoded.rgb is not None else None,
+        measures=measure_own(decoded.rgb, asked.own) if decoded.rgb is not None else None,
     )
+
+
+def _pixel_hash(decoded: Decoded) -> bytes | None:
+    """Return the sha256 of a whole picture's pixels and its width."""
+    if decoded.rgb is None or decoded.status is not Status.OK:
+        return None
+    width = decoded.rgb.shape[1].to_bytes(8)
+    return hashlib.sha256(width + decoded.rgb.tobytes()).digest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,58 +1,111 @@
-"""Dedupe: exact copies by sha256, near copies by PDQ, clusters over everything, one representative each.
+"""Dedupe: which pictures are copies, over everything; clusters of them; one representative each.
 
-Only narrow columns are shuffled. A *node* is what cannot be told apart: rows with one trusted fingerprint, or with
-the same bytes. Near nodes are found cell by cell, joined into connected components, and each part gets its own slice
-of the answer to write beside its rows.
+A wide net catches pairs that may be copies: near PDQ fingerprints, and local features that agree. Each pair is judged,
+by reading both pictures where so configured; what is proven hangs together in components, and a component becomes
+clusters in which every member is a copy of its representative. Only narrow columns are shuffled, and each part gets its
+own slice of the answer to write beside its rows.
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import faiss
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation import clusters
+from curation import local_features, verification
 from curation.config import DedupeConfig, PipelineConfig
+from curation.copies import Strictness
+from curation.images import DECODER_VERSION, DecodeLimits
 from jobs import tables
-from jobs.components import connected_components
+from jobs.candidates import local_candidates, print_candidates
+from jobs.judges import Judge, PixelJudge, PrintJudge, judge_pairs
 from jobs.parts import plan_parts, write_slices
+from jobs.pictures import EXISTING, OWN, REFERENCE, PictureSet, pictures_of, read_rows, with_places
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Unit, prepare_worker
-from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
-from manifests.store import Manifest
+from jobs.stars import stars
+from jobs.units import Plan, Unit
+from manifests.errors import InputError
+from manifests.schema import COLUMNS, DuplicateKind, Stage
+from manifests.store import Manifest, Parent, open_manifest
 
-NARROW = ("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "text_density")
-TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
-COMPARABLE = (str(Status.OK), str(Status.TRUNCATED))
-NODE_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("node", pa.binary()),
-        ("is_near", pa.bool_()),
-        ("is_text", pa.bool_()),
-        ("sha256", pa.string()),
-        ("damage", pa.int32()),
-        ("pixels", pa.int64()),
-        ("size", pa.int64()),
-        (tables.PART, pa.string()),
-    ]
-)
+ONLY_EXACT = ("exact",)
+FROM_CONFIG_ALONE = {"references", "against"}  # what they hold is in the plan's inputs, by digest
 
 
 def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
-    """Return the plan of deduplicating the scan's manifest at `source`. Raises as `read_parent` does."""
-    settings = config.dedupe.model_dump()
-    if not settings["near"]:
-        settings = {"near": False}
+    """Return the plan of deduplicating the scan's manifest at `source`.
+
+    Raises as `read_parent` does, and InputError when a set lacks what the configured kinds of copies need.
+    """
     lineage = read_parent(source, Stage.SCAN)
-    return plan_parts(
-        Stage.DEDUPE, lineage, output, settings, {"dedupe": "1", "faiss": faiss.__version__}, config.storage
-    )
+    sets = picture_sets(config.dedupe, lineage.manifest)
+    settings = _settings(config.dedupe)
+    software = {"dedupe": "2", "faiss": faiss.__version__}
+    if config.dedupe.needs_local_features:
+        software["local_features"] = local_features.version()
+    if _verifies(config.dedupe):
+        software |= {"verification": verification.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+    others = [each for each in sets if each.origin != OWN]
+    inputs = {f"{_ROLES[each.origin]}:{each.name}": each.manifest.digest for each in others}
+    lineage = lineage.joined_by(_parent(each.manifest) for each in others)
+    return plan_parts(Stage.DEDUPE, lineage, output, settings, software, config.storage, others=inputs)
+
+
+_ROLES = {REFERENCE: "reference", EXISTING: "against"}
+
+
+def _parent(manifest: Manifest) -> Parent:
+    return Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)
+
+
+def _settings(config: DedupeConfig) -> dict[str, Any]:
+    """Return the settings that decide the rows."""
+    settings = config.model_dump(exclude=FROM_CONFIG_ALONE)
+    settings["copies"] = sorted(config.copies)
+    if settings["copies"] == list(ONLY_EXACT):
+        return {"copies": settings["copies"]}
+    unused = [kind for kind in settings["strictness"] if kind not in config.copies]
+    for name in unused:
+        del settings["strictness"][name]
+    if not config.needs_local_features:
+        for name in ("neighbours", "min_points", "pictures_per_cell"):
+            del settings[name]
+    return settings
+
+
+def _verifies(config: DedupeConfig) -> bool:
+    return config.verify and tuple(config.copies) != ONLY_EXACT
+
+
+def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
+    """Return the parent, the reference sets and the manifests it is checked against, each with what it needs.
+
+    Raises ManifestError when one is missing or unfinished, and InputError when its scan did not measure local features
+    that the configured kinds need.
+    """
+    sets = [PictureSet(manifest=parent, origin=OWN)]
+    for name, uri in sorted(config.references.items()):
+        sets.append(PictureSet(manifest=open_manifest(uri), origin=REFERENCE, name=name))
+    for uri in config.against:
+        manifest = open_manifest(uri)
+        if manifest.stage is Stage.SCAN:
+            raise InputError(f"{uri}: not deduplicated yet; name the output of `curate dedupe`")
+        sets.append(PictureSet(manifest=manifest, origin=EXISTING, name=manifest.digest[:16]))
+    needed = {"local", "pixels"} if config.needs_local_features else {"pixels"}
+    for each in sets:
+        lacking = sorted(needed - set(each.manifest.schema.names))
+        if lacking:
+            raise InputError(f"{each.manifest.uri}: no column {', '.join(lacking)}; scan it again with this version")
+    if config.needs_local_features and parent.config.get("local_features") is False:
+        kinds = ", ".join(sorted(set(config.copies) - {"exact", "mild"}))
+        raise InputError(
+            f"{parent.uri}: scanned without local features, which {kinds} need; scan it again with the same "
+            "dedupe.copies, or set dedupe.copies=[exact,mild]"
+        )
+    return sets
 
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
@@ -61,7 +114,9 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     parent = read_parent(source, Stage.SCAN).manifest
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        assigned = assignments(spark, parent, config.dedupe, plan.options)
+        sets = picture_sets(config.dedupe, parent)
+        limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
+        assigned = assignments(spark, sets, config.dedupe, limits, plan.options)
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, plan, todo, parent, columns)
 
@@ -69,129 +124,82 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 
 
 def assignments(
-    spark: SparkSession, parent: Manifest, config: DedupeConfig, options: Mapping[str, Mapping[str, Any]]
+    spark: SparkSession,
+    sets: Sequence[PictureSet],
+    config: DedupeConfig,
+    limits: DecodeLimits,
+    options: Mapping[str, Mapping[str, Any]],
 ) -> DataFrame:
-    """Return (`part`, `key`, `cluster_id`, `duplicate_of`, `duplicate_kind`), one row for each of the parent's."""
-    to_nodes = functools.partial(nodes, near=config.near, min_quality=config.min_quality)
-    rows = tables.read(spark, tables.parts_of(parent, options), NARROW, NODE_SCHEMA, to_nodes)
-    rows = rows.localCheckpoint()
-    if config.near:
-        pairs = near_pairs(spark, rows, config)
-        components = connected_components(pairs)
-        rows = rows.join(components, rows["node"] == components["member"], "left").withColumn(
-            "group", F.coalesce("component", "node")
-        )
+    """Return `part`, `key` and the columns of dedupe, one row for each of the parent's, the first of `sets`."""
+    rows = read_rows(spark, sets, options, config.min_quality).localCheckpoint()
+    pictures = pictures_of(rows).localCheckpoint()
+    if tuple(config.copies) == ONLY_EXACT:
+        return _answer(rows, pictures, None)
+    pairs = print_candidates(pictures, config)
+    if config.needs_local_features:
+        pairs = pairs.unionByName(local_candidates(spark, [each.parts(options) for each in sets], config))
+    pairs = _worth_judging(pairs, pictures).localCheckpoint()
+    involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
+    known = with_places(spark, pictures.join(involved, "node", "left_semi"), sets, options).localCheckpoint()
+    judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits, options))
+    return _answer(rows, pictures, stars(judge(pairs), known, judge))
+
+
+def _judge(config: DedupeConfig, limits: DecodeLimits, options: Mapping[str, Mapping[str, Any]]) -> Judge:
+    if not _verifies(config):
+        return PrintJudge(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
+    return PixelJudge(
+        copies=frozenset(config.copies),
+        strictness=Strictness(**config.strictness.model_dump()),
+        limits=limits,
+        options=options,
+    )
+
+
+def _worth_judging(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
+    """Return each pair (`a`, `b`; a < b) once, but those of which neither is a picture of the parent's own."""
+    ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
+    origins = pictures.select("node", "origin")
+    ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
+    return ordered.where((F.col("origin_a") == OWN) | (F.col("origin_b") == OWN)).select("a", "b")
+
+
+def _answer(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
+    """Return what is said of each row, given what each picture that is a copy is a copy of."""
+    if copies is None:
+        placed = rows.withColumns({"head": F.col("node"), "kind": F.lit(None), "evidence": F.lit(None)})
     else:
-        rows = rows.withColumn("group", F.col("node"))
-    return _representatives(rows)
-
-
-def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
-    """Return the narrow rows of `table` with the node each belongs to, as NODE_SCHEMA.
-
-    A picture whose fingerprint can be trusted belongs to the node of that fingerprint; another to that of its bytes;
-    one without pixels to a node of its own. `damage` is 0 for a whole picture and 1 for a truncated one.
-    """
-    comparable = pc.is_in(table.column("status"), pa.array(COMPARABLE))
-    quality = pc.fill_null(table.column("pdq_quality"), -1)
-    is_near = pc.and_(comparable, pc.greater_equal(quality, min_quality))
-    if not near:
-        is_near = pc.and_(is_near, False)
-    by_bytes = pc.cast(pc.binary_join_element_wise("s", table.column("sha256"), ""), pa.binary())
-    by_key = pc.cast(pc.binary_join_element_wise("k", table.column("key"), ""), pa.binary())
-    pixels = pc.multiply(pc.cast(table.column("width"), pa.int64()), pc.cast(table.column("height"), pa.int64()))
-    node = pc.if_else(is_near, table.column("pdq"), pc.if_else(comparable, by_bytes, by_key))
-    found = {
-        "key": table.column("key"),
-        "node": node,
-        "is_near": is_near,
-        "is_text": pc.fill_null(pc.greater_equal(table.column("text_density"), TEXT_DENSITY), False),
-        "sha256": table.column("sha256"),
-        "damage": pc.cast(pc.not_equal(table.column("status"), str(Status.OK)), pa.int32()),
-        "pixels": pc.fill_null(pixels, 0),
-        "size": pc.fill_null(table.column("size"), 0),
-        tables.PART: table.column(tables.PART),
-    }
-    return pa.table(found).cast(NODE_SCHEMA)
-
-
-def near_pairs(spark: SparkSession, rows: DataFrame, config: DedupeConfig) -> DataFrame:
-    """Return (`a`, `b`, `distance`) of the distinct trusted fingerprints within `max_distance` bits of each other."""
-    prints = rows.where("is_near").groupBy("node").agg(F.min("is_text").alias("is_text"))
-    cells = _cells(prints, config)
-    placed = prints.mapInArrow(_Placer(cells), "node binary, is_text boolean, cell int, is_home boolean")
-    search = _CellSearch(
-        clusters.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
+        found = copies.withColumnsRenamed({"member": "node", "representative": "copied"})
+        placed = rows.join(found, "node", "left").withColumn("head", F.coalesce("copied", "node"))
+    heads = pictures.select(
+        F.col("node").alias("head"),
+        F.col("key").alias("head_key"),
+        F.col("sha256").alias("head_sha256"),
+        F.col("origin").alias("head_origin"),
+        F.col("set").alias("head_set"),
     )
-    return (
-        placed.groupBy("cell")
-        .applyInArrow(tables.grouped(search.pairs), "a binary, b binary, distance int")
-        .dropDuplicates(["a", "b"])
+    # A cluster keeps the name it has in a manifest that is already there.
+    names = placed.groupBy("head").agg(
+        F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == OWN, F.col("key")))).alias("cluster_id")
     )
-
-
-def _cells(prints: DataFrame, config: DedupeConfig) -> clusters.Cells:
-    total = prints.count()
-    wanted = clusters.cell_count(total, config.fingerprints_per_cell)
-    if wanted == 1:
-        return clusters.Cells(centroids=bytes(clusters.BYTES), probes=1)
-    sample_rows = min(wanted * clusters.TRAINING_PER_CELL, clusters.MAX_TRAINING)
-    # Bounded by MAX_TRAINING, and the same whatever the partitions: the smallest hashes.
-    sample = prints.orderBy(F.xxhash64("node"), "node").limit(sample_rows).toArrow()
-    centroids = clusters.train_centroids(clusters.as_matrix(sample.column("node")), wanted)
-    return clusters.Cells(centroids=centroids.tobytes(), probes=config.probes)
-
-
-@dataclass(frozen=True)
-class _Placer:
-    cells: clusters.Cells
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            nearest = self.cells.assign(clusters.as_matrix(batch.column("node")))
-            for place in range(nearest.shape[1]):
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "node": batch.column("node"),
-                        "is_text": batch.column("is_text"),
-                        "cell": pa.array(nearest[:, place], pa.int32()),
-                        "is_home": pa.array([place == 0] * batch.num_rows, pa.bool_()),
-                    }
-                )
-
-
-@dataclass(frozen=True)
-class _CellSearch:
-    nearness: clusters.Nearness
-
-    def pairs(self, table: pa.Table) -> pa.Table:
-        """Return the near pairs among the fingerprints of one cell."""
-        prepare_worker({})
-        is_home, is_text = table.column("is_home").to_numpy(), table.column("is_text").to_numpy()
-        return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, is_text, self.nearness)
-
-
-def _representatives(rows: DataFrame) -> DataFrame:
-    """Return the assignments, given each row's `group`.
-
-    The representative is the whole picture before the truncated, then the one with most pixels, then most bytes,
-    then the smallest key.
-    """
-    order = F.struct(
-        F.col("damage"), (-F.col("pixels")).alias("pixels"), (-F.col("size")).alias("size"), "key", "sha256"
-    )
-    best = rows.groupBy("group").agg(F.min("key").alias("cluster_id"), F.min(order).alias("best"))
-    joined = rows.join(best, "group")
-    is_representative = F.col("key") == F.col("best.key")
-    kind = F.when(F.col("sha256") == F.col("best.sha256"), str(DuplicateKind.EXACT)).otherwise(
-        str(DuplicateKind.NEAR)
+    joined = placed.where(F.col("origin") == OWN).join(heads, "head").join(names, "head")
+    is_head = (F.col("key") == F.col("head_key")) & (F.col("head_origin") == OWN)
+    is_reference = F.col("head_origin") == REFERENCE
+    same_picture = F.col("node") == F.col("head")
+    same_bytes = F.col("sha256") == F.col("head_sha256")
+    how = F.when(same_picture, F.lit(str(DuplicateKind.EXACT))).otherwise(F.col("kind"))
+    kind = F.when(is_reference, F.lit(str(DuplicateKind.REFERENCE))).otherwise(how)
+    told = (
+        F.when(same_bytes, F.lit('{"kind": "exact", "same": "bytes"}'))
+        .when(same_picture, F.lit('{"kind": "exact", "same": "pixels"}'))
+        .otherwise(F.concat(F.lit('{"kind": "'), how, F.lit('", '), F.substring("evidence", 2, 1 << 30)))
     )
     return joined.select(
         tables.PART,
         "key",
         "cluster_id",
-        F.when(~is_representative, F.col("best.key")).alias("duplicate_of"),
-        F.when(~is_representative, kind).alias("duplicate_kind"),
+        F.when(~is_head, F.col("head_key")).alias("duplicate_of"),
+        F.when(~is_head, kind).alias("duplicate_kind"),
+        F.when(~is_head, told).alias("duplicate_evidence"),
+        F.when(is_reference, F.col("head_set")).alias("reference"),
     )

@@ -27,10 +27,15 @@ def plan_parts(
     config: Mapping[str, Any],
     software: Mapping[str, str],
     options: Mapping[str, Mapping[str, Any]],
+    *,
+    others: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Return the plan of a stage that writes one part for each part of its parent."""
+    """Return the plan of a stage that writes one part for each part of its parent.
+
+    `others`: digests of what the rows depend on besides the parent, by name.
+    """
     parent = lineage.manifest
-    maker = part_units(stage, parent, config, software)
+    maker = part_units(stage, parent, config, software, others)
     units = [
         maker.unit(_unit_name(p.name), {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes) for p in parent.parts
     ]
@@ -39,7 +44,7 @@ def plan_parts(
         output=storage.absolute(output),
         config=config,
         software=software,
-        inputs={"parent": parent.digest},
+        inputs={"parent": parent.digest, **(others or {})},
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
@@ -48,15 +53,20 @@ def plan_parts(
     )
 
 
-def part_units(stage: Stage, parent: Manifest, config: Mapping[str, Any], software: Mapping[str, str]) -> UnitMaker:
+def part_units(
+    stage: Stage,
+    parent: Manifest,
+    config: Mapping[str, Any],
+    software: Mapping[str, str],
+    others: Mapping[str, str] | None = None,
+) -> UnitMaker:
     """Return the maker of units that each follow from one part of `parent` and from the whole of it.
 
     The parts' own hashes count, so that a parent made again in other parts is not taken for the same.
     """
     layout = fingerprint([(p.name, p.sha256) for p in parent.parts])
-    return UnitMaker(
-        stage=stage, config=config, software=software, shared={"parent": parent.digest, "layout": layout}
-    )
+    shared = {"parent": parent.digest, "layout": layout, **(others or {})}
+    return UnitMaker(stage=stage, config=config, software=software, shared=shared)
 
 
 def _unit_name(part: str) -> str:
@@ -183,7 +193,9 @@ def write_slices(
     """
     recorder = Recorder(output=plan.output, options=plan.options)
     writer = SliceWriter(
-        maker=part_units(plan.stage, parent, plan.config, plan.software),
+        maker=part_units(
+            plan.stage, parent, plan.config, plan.software, {k: v for k, v in plan.inputs.items() if k != "parent"}
+        ),
         parent=parent.uri,
         columns=columns,
         roots=plan.roots,

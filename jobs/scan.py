@@ -19,8 +19,8 @@ from curation.config import PipelineConfig, ScanConfig
 from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
 from curation.keys import collided_key
-from curation.own_filters import OwnFilters, load_own, own_filters, settings_of, software_of
-from curation.records import SCAN_SCHEMA, Measures, Origin, measure, rows, software
+from curation.own_filters import load_own, own_filters, settings_of, software_of
+from curation.records import SCAN_SCHEMA, Asked, Measures, Origin, measure, rows, software
 from curation.sidecars import read_folder, sibling_states, sibling_table
 from curation.sources import Source, expand, list_folder
 from curation.tars import read_tar
@@ -48,6 +48,7 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     """
     sources = expand(config.input)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
+    settings["local_features"] = config.dedupe.needs_local_features
     settings["filters"] = settings_of(config.scan.filters)
     versions = software() | software_of(load_own(config.scan.filters))
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
@@ -98,7 +99,13 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     plan = plan_scan(config, output)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        perform = functools.partial(perform_unit, config=config.scan, output=plan.output, roots=tuple(plan.roots))
+        perform = functools.partial(
+            perform_unit,
+            config=config.scan,
+            with_local=config.dedupe.needs_local_features,
+            output=plan.output,
+            roots=tuple(plan.roots),
+        )
         tables.map_units(
             spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
         )
@@ -108,17 +115,15 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     return run_stage(plan, work, ctx)
 
 
-def perform_unit(unit: Unit, *, config: ScanConfig, output: str, roots: Sequence[str]) -> Receipt:
+def perform_unit(unit: Unit, *, config: ScanConfig, with_local: bool, output: str, roots: Sequence[str]) -> Receipt:
     """Scan one unit as configured, in a worker, which builds its own filters once in its life."""
     limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
-    on_image = functools.partial(measure, limits=limits, with_density=config.text_density)
+    asked = Asked(density=config.text_density, local_features=with_local)
+    on_image = functools.partial(measure, limits=limits, asked=asked)
+    own = own_filters(config.filters)
+    with_own = functools.partial(measure, limits=limits, asked=replace(asked, own=own)) if own else None
     return scan_unit(
-        unit,
-        output=output,
-        max_image_bytes=limits.max_bytes,
-        on_image=on_image,
-        roots=roots,
-        own=own_filters(config.filters),
+        unit, output=output, max_image_bytes=limits.max_bytes, on_image=on_image, roots=roots, with_own=with_own
     )
 
 
@@ -127,18 +132,19 @@ def scan_unit(
     *,
     output: str,
     max_image_bytes: int,
-    on_image: Callable[..., Measures],
+    on_image: Callable[[bytes], Measures],
     roots: Sequence[str],
-    own: OwnFilters = (),
+    with_own: Callable[[bytes], Measures] | None = None,
 ) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
     A second attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
+    `with_own` measures as `on_image` does, own filters besides, where there are any.
     """
     task = TaskContext.get()
-    measure_one = functools.partial(on_image, own=own) if own else on_image
+    measure_one = with_own or on_image
     if task is not None and task.attemptNumber() > 0:
-        measure_one = functools.partial(measure_guarded, on_image=on_image, then=measure_one if own else None)
+        measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_own)
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
     batches = _unit_rows(unit, max_image_bytes, measure_one, broken, facts)

@@ -4,8 +4,8 @@ import contextlib
 import datetime
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -136,6 +136,10 @@ class Lineage:
     parents: Sequence[Parent]
     roots: Sequence[str]
     funnel: Sequence[Mapping[str, Any]]
+
+    def joined_by(self, parents: Iterable[Parent]) -> "Lineage":
+        """Return this lineage with more parents, which the rows depend on but do not come from."""
+        return replace(self, parents=[*self.parents, *parents])
 
 
 def read_parent(uri: str, wanted: Stage) -> Lineage:

@@ -35,12 +35,22 @@ class Stage(StrEnum):
 
 
 class DuplicateKind(StrEnum):
-    """How a record duplicates its cluster's representative."""
+    """How a record duplicates its cluster's representative; of several, the last that holds."""
 
     EXACT = "exact"
-    """The same stored bytes."""
-    NEAR = "near"
-    """Fingerprints within the configured distance."""
+    """The same stored bytes; of a plain picture, the same pixels."""
+    MILD = "mild"
+    """The whole picture, resized, stretched, recompressed, blurred, recoloured."""
+    OVERLAY = "overlay"
+    """The whole picture with something over a part of it, or with a border around it."""
+    CROP = "crop"
+    """A part of the picture."""
+    TURN = "turn"
+    """Turned, by any angle."""
+    MIRROR = "mirror"
+    """Mirrored, and maybe turned."""
+    REFERENCE = "reference"
+    """Any of these, of a picture of a reference set."""
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, *, required: bool = False) -> pa.Field:
@@ -72,6 +82,9 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("caption", pa.string(), "caption, from its sidecar"),
         _field("pdq", pa.binary(32), "PDQ fingerprint, 256 bits"),
         _field("pdq_quality", pa.int32(), "PDQ quality, 0 to 100; below 50 is not to be trusted"),
+        _field("pixels", pa.binary(32), "sha256 of the decoded pixels, where PDQ is not to be trusted"),
+        _field("local", pa.binary(32), "local features of the whole picture, 256 bits; null when not asked for"),
+        _field("local_points", pa.binary(), "its strongest keypoints, 12 bytes each"),
         _field("text_presence", pa.float64(), "how likely any text to read, by a first look, 0 to 1"),
         _field("text_density", pa.float64(), "how likely rich in text, by a first look, 0 to 1"),
         _field("measures", pa.string(), "what own filters measured, as JSON; null without own filters"),
@@ -79,7 +92,9 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
     Stage.DEDUPE: [
         _field("cluster_id", pa.string(), "smallest key of the cluster", required=True),
         _field("duplicate_of", pa.string(), "key of the representative; null for representatives"),
-        _field("duplicate_kind", pa.string(), "exact or near"),
+        _field("duplicate_kind", pa.string(), "how it duplicates it; see DuplicateKind"),
+        _field("duplicate_evidence", pa.string(), "what was found when both were compared, as JSON"),
+        _field("reference", pa.string(), "the reference set that the representative belongs to"),
     ],
     Stage.SCORE: [
         _field("text_boxes", pa.int32(), "text boxes detected"),

@@ -22,7 +22,7 @@ from curation.config import PipelineConfig, check_config, load_config
 from curation.guarded import measure_guarded
 from curation.images import DEFAULT_LIMITS, DecodeLimits
 from curation.own_filters import load_own, measure_own, own_filters
-from curation.records import measure
+from curation.records import Asked, measure
 from curation.rules import Rules, check_expressions, judge
 from curation.sidecars import read_folder
 from curation.tars import read_tar
@@ -227,17 +227,19 @@ def test_every_picture_that_was_decoded_is_measured():
         (b"none", "undecodable"),
         (b"", "empty"),
     ):
-        found = measure(data, DEFAULT_LIMITS, own=own)
+        found = measure(data, DEFAULT_LIMITS, Asked(own=own))
         assert found.status == status
         assert (found.measures is not None) == (status in ("ok", "truncated"))
         bare = measure(data, DEFAULT_LIMITS)
         assert bare.measures is None
         assert bare.pdq == found.pdq
-    assert measure(whole, DecodeLimits(max_pixels=100, max_bytes=1 << 20), own=own).measures is None
+    assert measure(whole, DecodeLimits(max_pixels=100, max_bytes=1 << 20), Asked(own=own)).measures is None
 
 
 def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
-    on_image = functools.partial(measure, limits=DEFAULT_LIMITS, own=[("mine", Paints(how="pixels"))])
+    on_image = functools.partial(
+        measure, limits=DEFAULT_LIMITS, asked=Asked(own=[("mine", Paints(how="pixels"))])
+    )
     told = r"'{}': filter 'mine' raised ValueError: .*; mend it and run the same command again"
     tar = tar_of(tmp_path / "a.tar", {"x/1.txt": b"a caption", "x/1.png": png(40)})
     with tar.open("rb") as stream, pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + told.format(r"x/1\.png")):
@@ -257,7 +259,7 @@ def test_own_filters_do_not_run_in_the_child_of_a_second_attempt():
             return super().measure(rgb)
 
     on_image = functools.partial(measure, limits=DEFAULT_LIMITS)
-    with_own = functools.partial(on_image, own=[("seen", Seen(a=1))])
+    with_own = functools.partial(on_image, asked=Asked(own=[("seen", Seen(a=1))]))
     assert measure_guarded(png(40), on_image, with_own) == with_own(png(40))
     assert seen == [os.getpid()] * 2
     crashed = measure_guarded(png(40), lambda data: os.abort(), with_own)
