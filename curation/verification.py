@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.copies import MIN_PATCHES, Evidence
 from curation.images import DecodeLimits, decode
 from curation.local_features import MIRRORED, Roots, root_sift
 from filters.lines import shrink_to_area
@@ -31,12 +32,12 @@ MIN_AREA_RATIO = 0.02
 THUMB_PIXELS, MIN_THUMB_CORRELATION = 32, 0.8
 
 PATCH_PIXELS, MISFIT_PIXELS = 16, 3
-MIN_PATCHES = 6
 MIN_VARIANCE = 25.0  # grey levels squared: a patch that is flatter in both pictures says nothing
 MIN_COVERED = 0.98  # of a patch, by both pictures
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
 COARSE_CORRELATION, FINE_CORRELATION = 0.6, 0.75
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole picture
+WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph: nearly no flat patch; then the coarse look suffices
 
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
@@ -90,31 +91,12 @@ def looks(data: bytes, limits: DecodeLimits) -> list[Look]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """How two pictures lie to each other, and how well they agree where they overlap.
-
-    `matrix` (2, 3) takes the first picture, mirrored first if `is_mirrored`, to the second, both in units of their own
-    width and height. `turn_degrees`: clockwise, from -180 to 180. `share_first`, `share_second`: how much of each the
-    other covers. `inliers`: keypoints that agree on the map, None if it is one of the eight. `patches` were compared;
-    of them, `differing` differ, in [0, 1]; `texture` is how many of all patches of the overlap are not flat. Where
-    patches differ, `region_share` of them lie together in a rectangle that takes `region_area` of the overlap.
-    `sameness`: the correlation that nine in ten of the patches exceed that agree. `colour`: grey levels, the colour
-    difference that nine in ten of the patches that agree stay below.
-    """
+class _Map:
+    """`matrix` (2, 3): pixels of the first picture's coarse grey, mirrored first if `is_mirrored`, to the second's."""
 
     is_mirrored: bool
-    matrix: tuple[float, ...]
-    turn_degrees: float
-    share_first: float
-    share_second: float
+    matrix: Matrix
     inliers: int | None
-    patches: int
-    texture: float
-    differing: float
-    region_share: float
-    region_area: float
-    sameness: float
-    colour: float
 
 
 def compare(first: Sequence[Look], second: Sequence[Look]) -> Evidence | None:
@@ -142,19 +124,25 @@ def _compare(first: Look, second: Look) -> Evidence | None:
         if closer is None or closer.compared < MIN_PATCHES:
             return None
         patches = closer
-    return _evidence(first, second, found, patches)
+    evidence = _evidence(first, second, found, patches)
+    is_whole = min(evidence.share_first, evidence.share_second) >= TONED_SHARE
+    if is_whole and evidence.differing > WORTH_TONING:
+        return _toned_evidence(first, second, found) or evidence
+    return evidence
+
+
+def _toned_evidence(first: Look, second: Look, found: _Map) -> Evidence | None:
+    """Return the evidence with either picture given the tones of the other, if next to nothing differs then."""
+    for toned in ("over", "under"):
+        patches = _fine_patches(first, second, found, toned=toned)
+        if patches is not None and patches.compared >= MIN_PATCHES:
+            evidence = _evidence(first, second, found, patches)
+            if evidence.differing <= TONED_DIFFERING:
+                return evidence
+    return None
 
 
 # --- maps between two pictures
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Map:
-    """`matrix` (2, 3): pixels of the first picture's coarse grey, mirrored first if `is_mirrored`, to the second's."""
-
-    is_mirrored: bool
-    matrix: Matrix
-    inliers: int | None
 
 
 def _maps(first: Look, second: Look) -> list[_Map]:
@@ -329,13 +317,20 @@ def _boxes(picture: Grey) -> Grey:
     return np.asarray(means[half::PATCH_PIXELS, half::PATCH_PIXELS])
 
 
-def _fine_patches(first: Look, second: Look, found: _Map) -> _Patches | None:
-    """Return the patches at FINE_AREA_PIXELS, each where it fits best within MISFIT_PIXELS."""
+def _fine_patches(first: Look, second: Look, found: _Map, *, toned: str = "") -> _Patches | None:
+    """Return the patches at FINE_AREA_PIXELS, each where it fits best within MISFIT_PIXELS.
+
+    `toned`: which side, `over` or `under`, is given the tones of the other first.
+    """
     matrix = _scale(second.fine.shape, second.coarse.shape) @ _square(found.matrix)
     matrix = (matrix @ np.linalg.inv(_scale(first.fine.shape, first.coarse.shape)))[:2]
     rgb = _mirrored(first.rgb, found.is_mirrored)
     laid = _overlay(_mirrored(first.fine, found.is_mirrored), second.fine, matrix, rgbs=(rgb, second.rgb))
     a, b = (cv2.GaussianBlur(each, (0, 0), 1.0) for each in (laid.over, laid.under))
+    if toned == "over":
+        a = _toned(a, b, laid.mask)
+    elif toned == "under":
+        b = _toned(b, a, laid.mask)
     covered = cv2.integral(laid.mask.astype(np.uint8))
     measured = []
     room, step = MISFIT_PIXELS, PATCH_PIXELS
@@ -368,6 +363,13 @@ def _fine_patches(first: Look, second: Look, found: _Map) -> _Patches | None:
         correlation=correlations,
         colour=_colour_differences(laid, rows * step + room, columns * step + room),
     )
+
+
+def _toned(grey: Grey, like: Grey, mask: NDArray[np.bool_]) -> Grey:
+    """Return `grey` with the histogram of `like` under `mask`, as any change of brightness and contrast is undone."""
+    shares = np.linspace(0, 100, 257)
+    tones, places = np.unique(np.percentile(grey[mask], shares), return_index=True)
+    return np.interp(grey, tones, np.percentile(like[mask], shares)[places]).astype(np.float32)
 
 
 def _colour_differences(laid: _Overlay, tops: NDArray[np.int64], lefts: NDArray[np.int64]) -> NDArray[np.float64]:

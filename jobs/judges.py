@@ -78,8 +78,8 @@ class PixelJudge:
     ) -> tuple[bytes, bytes, str, str] | None:
         a, b = pair["a"], pair["b"]
         evidence = compare(seen[a["node"]], seen[b["node"]])
-        kind = kind_of(evidence, self.strictness) if evidence else None
-        if evidence is None or kind is None or kind not in self.copies:
+        kind = kind_of(evidence, self.strictness, self.copies) if evidence else None
+        if evidence is None or kind is None:
             return None
         distance = hamming(a["pdq"], b["pdq"]) if a["pdq"] and b["pdq"] else None
         told = {"distance": distance, "verified": True, **dataclasses.asdict(evidence)}
