@@ -8,12 +8,14 @@ from typing import Any
 import cv2
 import pyarrow as pa
 
+from curation.embeddings import pack
 from curation.fingerprints import PDQ_VERSION, pdq
 from curation.images import DECODER_VERSION, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.own_filters import OwnFilters, measure_own
 from curation.tars import Problem, Sample
 from filters import text_density as density_filter
+from filters.embedding import Embedder
 from filters.text_density import text_chances, text_map
 from manifests.schema import Stage, Status, schema
 
@@ -62,19 +64,28 @@ class Measures:
     orientation: int | None
     pdq: bytes | None
     pdq_quality: int | None
+    embedding: bytes | None
     text_presence: float | None
     text_density: float | None
     measures: str | None
 
 
-def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True, own: OwnFilters = ()) -> Measures:
+def measure(
+    data: bytes,
+    limits: DecodeLimits,
+    *,
+    with_density: bool = True,
+    own: OwnFilters = (),
+    embedder: Embedder | None = None,
+) -> Measures:
     """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
 
-    Raises FilterFailed as `measure_own` does.
+    Raises FilterFailed as `measure_own` and `Embedder.embed` do.
     """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
     chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and with_density else None
+    vector = embedder.embed(decoded.rgb) if embedder is not None and decoded.rgb is not None else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),
@@ -88,6 +99,7 @@ def measure(data: bytes, limits: DecodeLimits, *, with_density: bool = True, own
         orientation=decoded.orientation,
         pdq=fingerprint.bits if fingerprint else None,
         pdq_quality=fingerprint.quality if fingerprint else None,
+        embedding=pack(vector) if vector is not None else None,
         text_presence=chances.light if chances else None,
         text_density=chances.heavy if chances else None,
         measures=measure_own(decoded.rgb, own) if decoded.rgb is not None else None,

@@ -1,4 +1,4 @@
-"""Dedupe: exact copies by sha256, near copies by PDQ, clusters over everything, one representative each.
+"""Dedupe: exact copies by sha256, near copies by PDQ or embedding, clusters over everything, one representative each.
 
 Only narrow columns are shuffled. A *node* is what cannot be told apart: rows with one trusted fingerprint, or with
 the same bytes. Near nodes are found cell by cell, joined into connected components, and each part gets its own slice
@@ -6,6 +6,7 @@ of the answer to write beside its rows.
 """
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,16 @@ from curation.config import DedupeConfig, PipelineConfig
 from jobs import tables
 from jobs.components import connected_components
 from jobs.parts import plan_parts, write_slices
+from jobs.semantic import semantic_pairs
 from jobs.stage import Context, read_parent, run_stage
 from jobs.units import Plan, Unit, prepare_worker
+from manifests.errors import InputError
 from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
 from manifests.store import Manifest
 
 NARROW = ("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "text_density")
+WITH_VECTOR = ("embedding", "status")
+VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
 TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
 COMPARABLE = (str(Status.OK), str(Status.TRUNCATED))
 NODE_SCHEMA = pa.schema(
@@ -45,14 +50,30 @@ NODE_SCHEMA = pa.schema(
 
 
 def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
-    """Return the plan of deduplicating the scan's manifest at `source`. Raises as `read_parent` does."""
-    settings = config.dedupe.model_dump()
-    if not settings["near"]:
-        settings = {"near": False}
+    """Return the plan of deduplicating the scan's manifest at `source`.
+
+    Raises as `read_parent` does, and InputError when embeddings are to be compared and the scan made none.
+    """
     lineage = read_parent(source, Stage.SCAN)
+    settings = _settings(config.dedupe)
+    if "min_cosine" in settings and not lineage.manifest.config.get("embedding"):
+        raise InputError(
+            f"{source}: holds no embeddings to compare; scan again with scan.embedding.model set, into another "
+            "output, or leave dedupe.fingerprint at pdq"
+        )
     return plan_parts(
         Stage.DEDUPE, lineage, output, settings, {"dedupe": "1", "faiss": faiss.__version__}, config.storage
     )
+
+
+def _settings(config: DedupeConfig) -> dict[str, Any]:
+    """Return the settings that decide the answer, and no others."""
+    if not config.near:
+        return {"near": False}
+    of_embedding = {"near", "fingerprint", "min_cosine", "fingerprints_per_cell", "probes"}
+    if config.fingerprint == "embedding":
+        return config.model_dump(include=of_embedding)
+    return config.model_dump(exclude={"fingerprint", "min_cosine"})
 
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
@@ -72,18 +93,23 @@ def assignments(
     spark: SparkSession, parent: Manifest, config: DedupeConfig, options: Mapping[str, Mapping[str, Any]]
 ) -> DataFrame:
     """Return (`part`, `key`, `cluster_id`, `duplicate_of`, `duplicate_kind`), one row for each of the parent's."""
-    to_nodes = functools.partial(nodes, near=config.near, min_quality=config.min_quality)
-    rows = tables.read(spark, tables.parts_of(parent, options), NARROW, NODE_SCHEMA, to_nodes)
+    parts = tables.parts_of(parent, options)
+    by_vector = config.near and config.fingerprint == "embedding"
+    if by_vector:
+        rows = tables.read(spark, parts, (*NARROW, "embedding"), NODE_SCHEMA, embedding_nodes)
+    else:
+        to_nodes = functools.partial(nodes, near=config.near, min_quality=config.min_quality)
+        rows = tables.read(spark, parts, NARROW, NODE_SCHEMA, to_nodes)
     rows = rows.localCheckpoint()
     if config.near:
-        pairs = near_pairs(spark, rows, config)
+        pairs = embedding_pairs(spark, parts, config) if by_vector else near_pairs(spark, rows, config)
         components = connected_components(pairs)
         rows = rows.join(components, rows["node"] == components["member"], "left").withColumn(
             "group", F.coalesce("component", "node")
         )
     else:
         rows = rows.withColumn("group", F.col("node"))
-    return _representatives(rows)
+    return _representatives(rows, DuplicateKind.SEMANTIC if by_vector else DuplicateKind.NEAR)
 
 
 def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
@@ -113,6 +139,40 @@ def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
         tables.PART: table.column(tables.PART),
     }
     return pa.table(found).cast(NODE_SCHEMA)
+
+
+def embedding_nodes(table: pa.Table) -> pa.Table:
+    """Return the narrow rows of `table` with their nodes, as `nodes` does, by embedding instead of PDQ."""
+    found = nodes(table, near=False, min_quality=0)
+    has_vector = _has_vector(table)
+    node = pc.if_else(has_vector, _vector_nodes(table.column("embedding")), found.column("node"))
+    found = found.set_column(found.schema.get_field_index("node"), "node", node)
+    return found.set_column(found.schema.get_field_index("is_near"), "is_near", has_vector).cast(NODE_SCHEMA)
+
+
+def _has_vector(table: pa.Table) -> pa.ChunkedArray:
+    return pc.and_(pc.is_in(table.column("status"), pa.array(COMPARABLE)), pc.is_valid(table.column("embedding")))
+
+
+def _vector_nodes(embeddings: pa.ChunkedArray) -> pa.Array:
+    """Return what names each vector, equal for equal ones: a hash, since components shuffle it many times."""
+    texts = embeddings.to_pylist()
+    return pa.array([t and b"e" + hashlib.blake2b(t, digest_size=16).digest() for t in texts], pa.binary())
+
+
+def embedding_pairs(spark: SparkSession, parts: tables.Parts, config: DedupeConfig) -> DataFrame:
+    """Return (`a`, `b`, `cosine`) of the nodes whose embeddings have a cosine of at least `min_cosine`.
+
+    Vectors are read by themselves: the rows that are joined and kept stay narrow.
+    """
+    vectors = tables.read(spark, parts, WITH_VECTOR, VECTOR_SCHEMA, _vectors).dropDuplicates(["node"])
+    return semantic_pairs(vectors.localCheckpoint(), config)
+
+
+def _vectors(table: pa.Table) -> pa.Table:
+    table = table.filter(_has_vector(table))
+    embeddings = table.column("embedding")
+    return pa.table({"node": _vector_nodes(embeddings), "embedding": embeddings}).cast(VECTOR_SCHEMA)
 
 
 def near_pairs(spark: SparkSession, rows: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -173,8 +233,8 @@ class _CellSearch:
         return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, is_text, self.nearness)
 
 
-def _representatives(rows: DataFrame) -> DataFrame:
-    """Return the assignments, given each row's `group`.
+def _representatives(rows: DataFrame, otherwise: DuplicateKind) -> DataFrame:
+    """Return the assignments, given each row's `group`; a copy that is not exact is of the kind `otherwise`.
 
     The representative is the whole picture before the truncated, then the one with most pixels, then most bytes,
     then the smallest key.
@@ -185,9 +245,7 @@ def _representatives(rows: DataFrame) -> DataFrame:
     best = rows.groupBy("group").agg(F.min("key").alias("cluster_id"), F.min(order).alias("best"))
     joined = rows.join(best, "group")
     is_representative = F.col("key") == F.col("best.key")
-    kind = F.when(F.col("sha256") == F.col("best.sha256"), str(DuplicateKind.EXACT)).otherwise(
-        str(DuplicateKind.NEAR)
-    )
+    kind = F.when(F.col("sha256") == F.col("best.sha256"), str(DuplicateKind.EXACT)).otherwise(str(otherwise))
     return joined.select(
         tables.PART,
         "key",

@@ -15,11 +15,12 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation import embeddings
 from curation.config import PipelineConfig, ScanConfig
 from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
 from curation.keys import collided_key
-from curation.own_filters import OwnFilters, load_own, own_filters, settings_of, software_of
+from curation.own_filters import load_own, own_filters, settings_of, software_of
 from curation.records import SCAN_SCHEMA, Measures, Origin, measure, rows, software
 from curation.sidecars import read_folder, sibling_states, sibling_table
 from curation.sources import Source, expand, list_folder
@@ -43,13 +44,17 @@ LOCATED = ("key", "source", "member", "offset")
 def plan_scan(config: PipelineConfig, output: str) -> Plan:
     """Return the plan of a scan of the configured input. Lists the storage, reads no image.
 
-    Loads own filters once, so that a missing module or a wrong option is refused before any work starts. Raises
+    Loads own filters and the embedding's model once, so that what is missing or wrong is refused before any work
+    starts. Raises
     InputError when an input is missing, compressed, or carries credentials, and filters.protocol.FilterError.
     """
     sources = expand(config.input)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
     settings["filters"] = settings_of(config.scan.filters)
+    settings |= embeddings.settings_of(config.scan.embedding)
     versions = software() | software_of(load_own(config.scan.filters))
+    if config.scan.embedding is not None:
+        versions["embedding"] = embeddings.load(config.scan.embedding).version
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     units = [
         maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
@@ -98,7 +103,13 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     plan = plan_scan(config, output)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        perform = functools.partial(perform_unit, config=config.scan, output=plan.output, roots=tuple(plan.roots))
+        perform = functools.partial(
+            perform_unit,
+            config=config.scan,
+            output=plan.output,
+            roots=tuple(plan.roots),
+            embedding=plan.software.get("embedding"),
+        )
         tables.map_units(
             spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
         )
@@ -108,8 +119,13 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     return run_stage(plan, work, ctx)
 
 
-def perform_unit(unit: Unit, *, config: ScanConfig, output: str, roots: Sequence[str]) -> Receipt:
-    """Scan one unit as configured, in a worker, which builds its own filters once in its life."""
+def perform_unit(
+    unit: Unit, *, config: ScanConfig, output: str, roots: Sequence[str], embedding: str | None = None
+) -> Receipt:
+    """Scan one unit as configured, in a worker, which builds own filters and the embedder once in its life.
+
+    `embedding` is the version of the embedder that the driver found.
+    """
     limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
     on_image = functools.partial(measure, limits=limits, with_density=config.text_density)
     return scan_unit(
@@ -118,8 +134,18 @@ def perform_unit(unit: Unit, *, config: ScanConfig, output: str, roots: Sequence
         max_image_bytes=limits.max_bytes,
         on_image=on_image,
         roots=roots,
-        own=own_filters(config.filters),
+        models=_models(config, embedding),
     )
+
+
+def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
+    """Return the arguments of `measure` that may hold models."""
+    models: dict[str, Any] = {}
+    if config.filters:
+        models["own"] = own_filters(config.filters)
+    if config.embedding is not None and embedding is not None:
+        models["embedder"] = embeddings.embedder(config.embedding, embedding)
+    return models
 
 
 def scan_unit(
@@ -129,16 +155,17 @@ def scan_unit(
     max_image_bytes: int,
     on_image: Callable[..., Measures],
     roots: Sequence[str],
-    own: OwnFilters = (),
+    models: Mapping[str, Any] | None = None,
 ) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
-    A second attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
+    `models` are further arguments of `on_image`, which may not survive a fork. A second attempt measures each image
+    in a process of its own, so that one that crashes the decoder is a row, too.
     """
     task = TaskContext.get()
-    measure_one = functools.partial(on_image, own=own) if own else on_image
+    measure_one = functools.partial(on_image, **models) if models else on_image
     if task is not None and task.attemptNumber() > 0:
-        measure_one = functools.partial(measure_guarded, on_image=on_image, then=measure_one if own else None)
+        measure_one = functools.partial(measure_guarded, on_image=on_image, then=measure_one if models else None)
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
     batches = _unit_rows(unit, max_image_bytes, measure_one, broken, facts)

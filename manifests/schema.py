@@ -41,6 +41,8 @@ class DuplicateKind(StrEnum):
     """The same stored bytes."""
     NEAR = "near"
     """Fingerprints within the configured distance."""
+    SEMANTIC = "semantic"
+    """Embeddings at least as alike as configured."""
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, *, required: bool = False) -> pa.Field:
@@ -72,6 +74,11 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("caption", pa.string(), "caption, from its sidecar"),
         _field("pdq", pa.binary(32), "PDQ fingerprint, 256 bits"),
         _field("pdq_quality", pa.int32(), "PDQ quality, 0 to 100; below 50 is not to be trusted"),
+        _field(
+            "embedding",
+            pa.binary(),
+            "what scan.embedding's model sees: a vector of length 1, float16 little-endian; null without one",
+        ),
         _field("text_presence", pa.float64(), "how likely any text to read, by a first look, 0 to 1"),
         _field("text_density", pa.float64(), "how likely rich in text, by a first look, 0 to 1"),
         _field("measures", pa.string(), "what own filters measured, as JSON; null without own filters"),
@@ -79,7 +86,7 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
     Stage.DEDUPE: [
         _field("cluster_id", pa.string(), "smallest key of the cluster", required=True),
         _field("duplicate_of", pa.string(), "key of the representative; null for representatives"),
-        _field("duplicate_kind", pa.string(), "exact or near"),
+        _field("duplicate_kind", pa.string(), "exact, near or semantic"),
     ],
     Stage.SCORE: [
         _field("text_boxes", pa.int32(), "text boxes detected"),
