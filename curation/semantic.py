@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from curation.embeddings import Stored
 
+VERSION = "1"
 GRID = 2.0**-11
 NEIGHBOURS = 16
 """Most pairs of one asked vector: the nearest; one more is that with the first node of all that are near."""

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation import clusters
+from curation import clusters, semantic
 from curation.config import DedupeConfig, PipelineConfig
 from jobs import tables
 from jobs.components import connected_components
@@ -61,9 +61,10 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
             f"{source}: holds no embeddings to compare; scan again with scan.embedding.model set, into another "
             "output, or leave dedupe.fingerprint at pdq"
         )
-    return plan_parts(
-        Stage.DEDUPE, lineage, output, settings, {"dedupe": "1", "faiss": faiss.__version__}, config.storage
-    )
+    software = {"dedupe": "1", "faiss": faiss.__version__}
+    if "min_cosine" in settings:
+        software["semantic"] = semantic.VERSION
+    return plan_parts(Stage.DEDUPE, lineage, output, settings, software, config.storage)
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class _CellSearch:
         return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, is_text, self.nearness)
 
 
-def _representatives(rows: DataFrame, otherwise: DuplicateKind) -> DataFrame:
+def _representatives(rows: DataFrame, otherwise: DuplicateKind = DuplicateKind.NEAR) -> DataFrame:
     """Return the assignments, given each row's `group`; a copy that is not exact is of the kind `otherwise`.
 
     The representative is the whole picture before the truncated, then the one with most pixels, then most bytes,

@@ -1,6 +1,7 @@
 """Tiny networks that nobody trained, saved as real ones are, so that the real loaders can load and run them."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ def write_torchscript(path: Path, *, dimensions: int = 24, seed: int = 0, kind: 
         layers += [nn.Flatten()]
     if kind == "zero":
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), _Contrast()]
-    torch.jit.script(nn.Sequential(*layers).eval()).save(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch prefers torch.export
+        torch.jit.script(nn.Sequential(*layers).eval()).save(str(path))
     return path
 
 
