@@ -34,7 +34,7 @@ help: ## list what can be made
 
 setup: java $(STAMP) ## Java, and .venv with all that curate needs (another Python: make setup PYTHON=python3.12)
 
-setup-easyocr: $(EASYOCR_STAMP) ## EasyOCR and PyTorch into .venv, too: 3 GB to download, 6 GB on disk
+setup-easyocr: $(EASYOCR_STAMP) ## EasyOCR, PyTorch and transformers into .venv, too: 3 GB to download, 6 GB on disk
 
 java:
 	@scripts/java.sh
@@ -63,8 +63,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(EASYOCR_STAMP): $(STAMP)
-	@echo "installing EasyOCR into $(VENV): about 3 GB to download, 6 GB on disk"
-	@$(BIN)/python -m pip install --quiet -e '.[easyocr]'
+	@echo "installing EasyOCR, PyTorch and transformers into $(VENV): about 3 GB to download, 6 GB on disk"
+	@$(BIN)/python -m pip install --quiet -e '.[easyocr,embed]'
 	@touch $@
 
 demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
@@ -80,7 +80,7 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
-test: setup tesseract ## all tests; those of EasyOCR after make setup-easyocr
+test: setup tesseract ## all tests; those of EasyOCR and of embeddings after make setup-easyocr
 	@$(BIN)/python -m pytest
 
 check: $(STAMP) ## style, types and the direction of imports

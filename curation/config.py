@@ -16,6 +16,7 @@ from pydantic import Field
 from curation.copies import SEARCHED_LOCALLY, Strictness
 from curation.images import MAX_PIXELS
 from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
+from filters.embedding import Preprocessing
 from manifests import storage
 from manifests.errors import InputError
 from manifests.schema import DuplicateKind, Status
@@ -55,6 +56,28 @@ class FilterConfig(_Section):
         return {"class": value} if isinstance(value, str) else value
 
 
+_SSCD = Preprocessing()
+Channels = tuple[float, float, float]
+
+
+class EmbeddingConfig(_Section):
+    """The model that makes a vector of each picture; all but `model` and `download` are for TorchScript alone."""
+
+    model: str = Field(min_length=1, description="TorchScript file, or folder or name of a Hugging Face vision model")
+    size: int = Field(_SSCD.size, gt=0, le=2048, description="short side of what the network sees, in pixels")
+    square: bool = Field(_SSCD.square, description="make both sides that long, instead of the short one alone")
+    mean: Channels = Field(_SSCD.mean, description="taken off red, green and blue, which run from 0 to 1")
+    std: Channels = Field(_SSCD.std, description="what red, green and blue are then divided by")
+    download: bool = Field(False, description="fetch a Hugging Face model that is not here; changes no result")
+
+    @pydantic.field_validator("std")
+    @classmethod
+    def _divides(cls, std: Channels) -> Channels:
+        if min(std) <= 0:
+            raise ValueError("every number must be above 0")
+        return std
+
+
 class ScanConfig(_Section):
     """Reading and measuring every sample once."""
 
@@ -68,6 +91,9 @@ class ScanConfig(_Section):
     filters: dict[str, FilterConfig] = Field(
         default_factory=dict,
         description="own filters, name: package.module:Class, or name: {class: package.module:Class, options: …}",
+    )
+    embedding: EmbeddingConfig | None = Field(
+        None, description="model that makes a vector of each picture, as {model: file, size: …}; null: none is made"
     )
     max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
 
@@ -97,6 +123,12 @@ class DedupeConfig(_Section):
         ("exact", "mild", "overlay", "crop", "mirror", "turn"),
         description="kinds that count; overlay, crop, mirror and turn cost the scan some milliseconds an image",
     )
+    fingerprint: Literal["pdq", "embedding"] = Field(
+        "pdq", description="pdq, with local features; or embedding, which needs a scan with scan.embedding"
+    )
+    min_cosine: float = Field(
+        0.75, gt=0, le=1, description="least cosine of two copies' embeddings; 0.75 is what SSCD's authors name"
+    )
     strictness: StrictnessConfig = Field(StrictnessConfig(), description="how much must agree, by kind")
     verify: bool = Field(True, description="prove copies by their pixels; otherwise PDQ alone decides, for mild")
     max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of mild copies, in bits of 256")
@@ -125,7 +157,7 @@ class DedupeConfig(_Section):
     @property
     def needs_local_features(self) -> bool:
         """Whether a kind is asked for that PDQ does not find."""
-        return bool(SEARCHED_LOCALLY & {DuplicateKind(kind) for kind in self.copies})
+        return self.fingerprint == "pdq" and bool(SEARCHED_LOCALLY & {DuplicateKind(kind) for kind in self.copies})
 
 
 _NEVER = Bounds()
@@ -266,6 +298,14 @@ class PipelineConfig(_Section):
             raise ValueError("choose.keep: light needs score.ask: light; heavy alone does not look for any text")
         return self
 
+    def check_run(self) -> None:
+        """Raise InputError when the stages, run one after the other, would not fit together."""
+        if self.dedupe.fingerprint == "embedding" and self.scan.embedding is None:
+            raise InputError(
+                "dedupe.fingerprint: embedding needs vectors, and scan.embedding makes none; "
+                "set scan.embedding.model to a model"
+            )
+
 
 def load_config(
     path: str | Sequence[str] | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
@@ -321,6 +361,8 @@ def _explain(error: Mapping[str, Any]) -> str:
     model = type(section.default) if section else PipelineConfig
     if parents[:2] == ["scan", "filters"]:
         model = FilterConfig
+    if parents[:2] == ["scan", "embedding"]:
+        model = EmbeddingConfig
     known = [field.alias or each for each, field in model.model_fields.items()]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")

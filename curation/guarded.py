@@ -27,7 +27,7 @@ def measure_guarded(
     """Return `on_image(data)`, computed in a forked child; `undecodable`, naming the signal, when it crashes.
 
     `then`, if given, measures an image that did not crash again, in this process, and its answer counts: own filters
-    may hold models that do not survive a fork, and a crash of theirs is no fact of the image.
+    and the embedder may hold models that do not survive a fork, and a crash of theirs is no fact of the image.
 
     What the child says comes back as JSON, since it has read a stranger's bytes. Raises RuntimeError when the child
     fails or is killed, since that is no fact of the image either: the unit is tried again.

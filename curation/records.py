@@ -9,12 +9,14 @@ import cv2
 import pyarrow as pa
 
 from curation import local_features
+from curation.embeddings import pack
 from curation.fingerprints import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
 from curation.images import DECODER_VERSION, Decoded, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.own_filters import OwnFilters, measure_own
 from curation.tars import Problem, Sample
 from filters import text_density as density_filter
+from filters.embedding import Embedder
 from filters.text_density import text_chances, text_map
 from manifests.schema import Stage, Status, schema
 
@@ -67,6 +69,7 @@ class Measures:
     pixels: bytes | None
     local: bytes | None
     local_points: bytes | None
+    embedding: bytes | None
     text_presence: float | None
     text_density: float | None
     measures: str | None
@@ -74,11 +77,12 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is measured beyond the fingerprint: text density, local features, own filters."""
+    """What is measured beyond the fingerprint: text density, local features, own filters, an embedding."""
 
     density: bool = True
     local_features: bool = True
     own: OwnFilters = ()
+    embedder: Embedder | None = None
 
 
 EVERYTHING = Asked()
@@ -87,13 +91,14 @@ EVERYTHING = Asked()
 def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Measures:
     """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
 
-    Raises FilterFailed as `measure_own` does.
+    Raises FilterFailed as `measure_own` and `Embedder.embed` do.
     """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
     is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
     local = local_features.local_features(decoded.rgb) if decoded.rgb is not None and asked.local_features else None
     chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
+    vector = asked.embedder.embed(decoded.rgb) if asked.embedder is not None and decoded.rgb is not None else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),
@@ -110,6 +115,7 @@ def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Mea
         pixels=_pixel_hash(decoded) if is_plain else None,
         local=local.bits if local else None,
         local_points=local.points if local else None,
+        embedding=pack(vector) if vector is not None else None,
         text_presence=chances.light if chances else None,
         text_density=chances.heavy if chances else None,
         measures=measure_own(decoded.rgb, asked.own) if decoded.rgb is not None else None,

@@ -124,8 +124,10 @@ def _setting_rows(
         inner = known.get(told.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties")
         if inner:
             rows += _setting_rows(inner, known, f"{prefix}{name}.", told["default"])
-        else:
-            rows.append((f"`{prefix}{name}`", _type(told, known), _default(told), told.get("description", "")))
+            continue
+        rows.append((f"`{prefix}{name}`", _type(told, known), _default(told), told.get("description", "")))
+        for optional in (each["$ref"].rsplit("/", 1)[-1] for each in told.get("anyOf", ()) if "$ref" in each):
+            rows += _setting_rows(known[optional]["properties"], known, f"{prefix}{name}.")
     return rows
 
 
@@ -143,6 +145,8 @@ def _type(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in told["enum"])
     if "anyOf" in told:
         return " or ".join(_type(each, known) for each in told["anyOf"])
+    if "prefixItems" in told:
+        return f"list of {len(told['prefixItems'])} × {_type(told['prefixItems'][0], known)}"
     if told.get("type") == "array":
         return (
             "text, or list of texts"

@@ -14,10 +14,14 @@ from curation.local_search import PAIRS_SCHEMA, LocalSearch
 from jobs import cells, tables
 from jobs.near import near_pairs
 from jobs.pictures import is_comparable, node_of
+from jobs.semantic import semantic_pairs
 from jobs.units import prepare_worker
 
 LOCAL_COLUMNS = ("key", "sha256", "status", "pixels", "local", "local_points")
 LOCAL_SCHEMA = pa.schema([("node", pa.binary()), ("local", pa.binary()), ("local_points", pa.binary())])
+
+VECTOR_COLUMNS = ("key", "sha256", "status", "pixels", "embedding")
+VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
 
 
 def print_candidates(pictures: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -51,6 +55,19 @@ def local_candidates(spark: SparkSession, sets: Sequence[tables.Parts], config: 
     trained = cells.train_on(pictures, "local", per_cell=config.pictures_per_cell, probes=config.probes)
     search = _CellSearch(LocalSearch(neighbours=config.neighbours, min_points=config.min_points))
     return cells.place(pictures, "local", trained).mapInArrow(search, tables.ddl(PAIRS_SCHEMA)).select("a", "b")
+
+
+def embedding_candidates(spark: SparkSession, sets: Sequence[tables.Parts], config: DedupeConfig) -> DataFrame:
+    """Return pairs (`a`, `b`) of pictures in `sets` whose embeddings are alike."""
+    frames = [tables.read(spark, parts, VECTOR_COLUMNS, VECTOR_SCHEMA, _with_embeddings) for parts in sets]
+    vectors = functools.reduce(DataFrame.unionByName, frames).dropDuplicates(["node"]).localCheckpoint()
+    return semantic_pairs(vectors, config).select("a", "b")
+
+
+def _with_embeddings(table: pa.Table) -> pa.Table:
+    """Return the node and the embedding of the rows that have one, as VECTOR_SCHEMA."""
+    table = table.filter(pc.and_(pc.is_valid(table.column("embedding")), is_comparable(table)))
+    return pa.table([node_of(table), table.column("embedding")], VECTOR_SCHEMA.names).cast(VECTOR_SCHEMA)
 
 
 def _with_local_features(table: pa.Table) -> pa.Table:

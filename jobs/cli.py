@@ -211,15 +211,21 @@ def scan(inputs: tuple[str, ...], tars_per_unit: int | None, max_broken_tars: in
     epilog=_examples(
         "curate dedupe scan/ -o deduped/",
         "curate dedupe scan/ -o deduped/ --max-distance 24",
-        "curate dedupe scan/ -o deduped/ --set dedupe.near=false",
+        "curate dedupe scan/ -o deduped/ --fingerprint embedding --min-cosine 0.9",
+        "curate dedupe scan/ -o deduped/ --copies exact,mild",
     )
 )
 @click.argument("manifest")
-@click.option("--max-distance", type=int, help="Largest PDQ distance of near copies, in bits of 256.")
+@click.option("--max-distance", type=int, help="Largest PDQ distance of mild copies, in bits of 256.")
+@click.option("--fingerprint", type=click.Choice(["pdq", "embedding"]), help="What copies are told by.")
+@click.option("--min-cosine", type=float, help="Least cosine of two copies' embeddings.")
 @_stage_options
-def dedupe(manifest: str, max_distance: int | None, **flags: Any) -> None:
+def dedupe(
+    manifest: str, max_distance: int | None, fingerprint: str | None, min_cosine: float | None, **flags: Any
+) -> None:
     """Find exact and near copies over a whole scan, and one representative of each cluster."""
-    _run_stage(Stage.DEDUPE, manifest, (), {"max_distance": max_distance}, flags)
+    settings = {"max_distance": max_distance, "fingerprint": fingerprint, "min_cosine": min_cosine}
+    _run_stage(Stage.DEDUPE, manifest, (), settings, flags)
 
 
 @main.command(

@@ -15,13 +15,13 @@ import faiss
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation import local_features, verification
+from curation import local_features, semantic, verification
 from curation.config import DedupeConfig, PipelineConfig
 from curation.copies import Strictness
 from curation.images import DECODER_VERSION, DecodeLimits
 from jobs import tables
-from jobs.candidates import local_candidates, print_candidates
-from jobs.judges import Judge, PixelJudge, PrintJudge, judge_pairs
+from jobs.candidates import embedding_candidates, local_candidates, print_candidates
+from jobs.judges import CosineJudge, Judge, PixelJudge, PrintJudge, judge_pairs
 from jobs.parts import plan_parts, write_slices
 from jobs.pictures import EXISTING, OWN, REFERENCE, PictureSet, pictures_of, read_rows, with_places
 from jobs.stage import Context, read_parent, run_stage
@@ -44,6 +44,8 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     sets = picture_sets(config.dedupe, lineage.manifest)
     settings = _settings(config.dedupe)
     software = {"dedupe": "2", "faiss": faiss.__version__}
+    if config.dedupe.fingerprint == "embedding":
+        software["semantic"] = semantic.VERSION
     if config.dedupe.needs_local_features:
         software["local_features"] = local_features.version()
     if _verifies(config.dedupe):
@@ -67,6 +69,10 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
     settings["copies"] = sorted(config.copies)
     if settings["copies"] == list(ONLY_EXACT):
         return {"copies": settings["copies"]}
+    if config.fingerprint == "embedding":
+        of_embedding = ("copies", "fingerprint", "min_cosine", "fingerprints_per_cell", "probes")
+        return {name: settings[name] for name in of_embedding}
+    del settings["fingerprint"], settings["min_cosine"]
     unused = [kind for kind in settings["strictness"] if kind not in config.copies]
     for name in unused:
         del settings["strictness"][name]
@@ -77,7 +83,7 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
 
 
 def _verifies(config: DedupeConfig) -> bool:
-    return config.verify and tuple(config.copies) != ONLY_EXACT
+    return config.verify and config.fingerprint == "pdq" and tuple(config.copies) != ONLY_EXACT
 
 
 def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
@@ -94,6 +100,13 @@ def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
         if manifest.stage is Stage.SCAN:
             raise InputError(f"{uri}: not deduplicated yet; name the output of `curate dedupe`")
         sets.append(PictureSet(manifest=manifest, origin=EXISTING, name=manifest.digest[:16]))
+    if config.fingerprint == "embedding":
+        for each in sets:
+            if each.manifest.stage is Stage.SCAN and not each.manifest.config.get("embedding"):
+                raise InputError(
+                    f"{each.manifest.uri}: holds no embeddings to compare; scan again with scan.embedding.model set, "
+                    "into another output, or leave dedupe.fingerprint at pdq"
+                )
     needed = {"local", "pixels"} if config.needs_local_features else {"pixels"}
     for each in sets:
         lacking = sorted(needed - set(each.manifest.schema.names))
@@ -135,17 +148,23 @@ def assignments(
     pictures = pictures_of(rows).localCheckpoint()
     if tuple(config.copies) == ONLY_EXACT:
         return _answer(rows, pictures, None)
-    pairs = print_candidates(pictures, config)
+    parts = [each.parts(options) for each in sets]
+    by_embedding = config.fingerprint == "embedding"
+    pairs = embedding_candidates(spark, parts, config) if by_embedding else print_candidates(pictures, config)
     if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(spark, [each.parts(options) for each in sets], config))
+        pairs = pairs.unionByName(local_candidates(spark, parts, config))
     pairs = _worth_judging(pairs, pictures).localCheckpoint()
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
-    known = with_places(spark, pictures.join(involved, "node", "left_semi"), sets, options).localCheckpoint()
+    known = with_places(
+        spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
+    ).localCheckpoint()
     judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits, options))
     return _answer(rows, pictures, stars(judge(pairs), known, judge))
 
 
 def _judge(config: DedupeConfig, limits: DecodeLimits, options: Mapping[str, Mapping[str, Any]]) -> Judge:
+    if config.fingerprint == "embedding":
+        return CosineJudge(min_cosine=config.min_cosine)
     if not _verifies(config):
         return PrintJudge(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     return PixelJudge(

@@ -10,20 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.copies import Strictness, kind_of
+from curation.embeddings import unpack
 from curation.fingerprints import hamming
 from curation.images import DecodeLimits
+from curation.semantic import rounded
 from curation.stored import image_range, read_ranges, require_unchanged
 from curation.verification import Look, compare, looks
 from jobs.units import prepare_worker
 from manifests.schema import DuplicateKind
 
 JUDGED = "member binary, representative binary, kind string, evidence string"
-KNOWN = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text")
+KNOWN = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
 PAIRS_AT_ONCE = 64
 LOOKS_KEPT = 96  # of some 3 MB each
 PAIRS_PER_TASK = 256
@@ -86,6 +89,29 @@ class PixelJudge:
         return a["node"], b["node"], str(kind), json.dumps(told)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CosineJudge:
+    """Calls a pair semantic copies when the cosine of their embeddings is at least `min_cosine`."""
+
+    min_cosine: float
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the copies among pairs of known pictures; the mapInArrow side."""
+        for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            first, second = (rounded(unpack(batch.column(side).field("embedding"))) for side in ("a", "b"))
+            cosines = np.einsum("ij,ij->i", first, second)
+            names = [batch.column(side).field("node").to_pylist() for side in ("a", "b")]
+            yield _judged(
+                [
+                    (a, b, str(DuplicateKind.SEMANTIC), json.dumps({"cosine": round(float(cosine), 4)}))
+                    for a, b, cosine in zip(*names, cosines, strict=True)
+                    if cosine >= self.min_cosine
+                ]
+            )
+
+
 class _Album:
     """The looks of pictures seen last: pairs come sorted, so most need one picture more."""
 
@@ -108,7 +134,7 @@ class _Album:
         return seen
 
 
-Judge = PrintJudge | PixelJudge
+Judge = PrintJudge | PixelJudge | CosineJudge
 
 
 def _judged(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:

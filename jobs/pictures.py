@@ -38,6 +38,7 @@ PLACES_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("member", pa.string()),
         ("offset", pa.int64()),
+        ("embedding", pa.binary()),
     ]
 )
 RANK = ("origin", "damage", "-area AS area", "-size AS size", "key", "sha256", "set")
@@ -140,10 +141,15 @@ def pictures_of(rows: DataFrame) -> DataFrame:
 
 
 def with_places(
-    spark: SparkSession, pictures: DataFrame, sets: Sequence[PictureSet], options: Mapping[str, Mapping[str, Any]]
+    spark: SparkSession,
+    pictures: DataFrame,
+    sets: Sequence[PictureSet],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    with_embedding: bool,
 ) -> DataFrame:
-    """Return `pictures` with `source`, `member`, `offset` and `size` of the stored image of each one's best row."""
-    columns = ("key", "sha256", "status", "pixels", "source", "member", "offset")
+    """Return `pictures` with `source`, `member`, `offset`, `size` and, if asked, `embedding` of each one's best row."""
+    columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
     joined = None
     for each in sets:
         places = tables.read(spark, each.parts(options), columns, PLACES_SCHEMA, _places)
@@ -151,11 +157,11 @@ def with_places(
         joined = found if joined is None else joined.unionByName(found)
     assert joined is not None  # noqa: S101 - a run has its own set at least
     by = ["node", "key", "origin", "set"]
-    # Two rows may share a key only where two sets do; the same set may be listed twice.
-    joined = joined.dropDuplicates(by)
     return pictures.join(joined, by).withColumn("size", -F.col("rank.size"))
 
 
 def _places(table: pa.Table) -> pa.Table:
     columns = {name: table.column(name) for name in ("key", "source", "member", "offset")}
+    has_embedding = "embedding" in table.column_names
+    columns["embedding"] = table.column("embedding") if has_embedding else pa.nulls(len(table), pa.binary())
     return pa.table({**columns, "node": node_of(table)}).select(PLACES_SCHEMA.names).cast(PLACES_SCHEMA)

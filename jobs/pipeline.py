@@ -71,13 +71,17 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
 
 def check_ahead(config: PipelineConfig) -> None:
-    """Refuse, before any stage runs, what a stage would refuse: own filters, the engine, the rules."""
-    from curation.own_filters import load_own  # noqa: PLC0415 - only a run needs filters, DuckDB and an engine
+    """Refuse, before any stage runs, what a stage would refuse: own filters, the models, the rules."""
+    from curation.embeddings import load as load_embedding  # noqa: PLC0415 - only a run needs what is imported here
+    from curation.own_filters import load_own  # noqa: PLC0415
     from curation.rules import check_expressions  # noqa: PLC0415
     from filters.protocol import load_engine  # noqa: PLC0415
     from jobs.choose import rules_of  # noqa: PLC0415
 
+    config.check_run()
     load_own(config.scan.filters)
+    if config.scan.embedding is not None:
+        load_embedding(config.scan.embedding)
     check_expressions(rules_of(config.choose))
     load_engine(config.score.engine, **config.score.engine_options)
 

@@ -15,6 +15,7 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation import embeddings
 from curation.config import PipelineConfig, ScanConfig
 from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
@@ -43,14 +44,18 @@ LOCATED = ("key", "source", "member", "offset")
 def plan_scan(config: PipelineConfig, output: str) -> Plan:
     """Return the plan of a scan of the configured input. Lists the storage, reads no image.
 
-    Loads own filters once, so that a missing module or a wrong option is refused before any work starts. Raises
-    InputError when an input is missing, compressed, or carries credentials, and filters.protocol.FilterError.
+    Loads own filters and the embedding's model once, so that what is missing or wrong is refused before any work
+    starts. Raises InputError when an input is missing, compressed, or carries credentials, and
+    filters.protocol.FilterError.
     """
     sources = expand(config.input)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
     settings["local_features"] = config.dedupe.needs_local_features
     settings["filters"] = settings_of(config.scan.filters)
+    settings |= embeddings.settings_of(config.scan.embedding)
     versions = software() | software_of(load_own(config.scan.filters))
+    if config.scan.embedding is not None:
+        versions["embedding"] = embeddings.load(config.scan.embedding).version
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     units = [
         maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
@@ -102,6 +107,7 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
         perform = functools.partial(
             perform_unit,
             config=config.scan,
+            embedding=plan.software.get("embedding"),
             with_local=config.dedupe.needs_local_features,
             output=plan.output,
             roots=tuple(plan.roots),
@@ -115,16 +121,31 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     return run_stage(plan, work, ctx)
 
 
-def perform_unit(unit: Unit, *, config: ScanConfig, with_local: bool, output: str, roots: Sequence[str]) -> Receipt:
-    """Scan one unit as configured, in a worker, which builds its own filters once in its life."""
+def perform_unit(
+    unit: Unit, *, config: ScanConfig, embedding: str | None, with_local: bool, output: str, roots: Sequence[str]
+) -> Receipt:
+    """Scan one unit as configured, in a worker, which builds own filters and the embedder once in its life.
+
+    `embedding` is the version of the embedder that the driver found.
+    """
     limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
     asked = Asked(density=config.text_density, local_features=with_local)
     on_image = functools.partial(measure, limits=limits, asked=asked)
-    own = own_filters(config.filters)
-    with_own = functools.partial(measure, limits=limits, asked=replace(asked, own=own)) if own else None
+    models = _models(config, embedding)
+    with_models = functools.partial(measure, limits=limits, asked=replace(asked, **models)) if models else None
     return scan_unit(
-        unit, output=output, max_image_bytes=limits.max_bytes, on_image=on_image, roots=roots, with_own=with_own
+        unit, output=output, max_image_bytes=limits.max_bytes, on_image=on_image, roots=roots, with_models=with_models
     )
+
+
+def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
+    """Return what of `Asked` may hold models."""
+    models: dict[str, Any] = {}
+    if config.filters:
+        models["own"] = own_filters(config.filters)
+    if config.embedding is not None and embedding is not None:
+        models["embedder"] = embeddings.embedder(config.embedding, embedding)
+    return models
 
 
 def scan_unit(
@@ -134,17 +155,17 @@ def scan_unit(
     max_image_bytes: int,
     on_image: Callable[[bytes], Measures],
     roots: Sequence[str],
-    with_own: Callable[[bytes], Measures] | None = None,
+    with_models: Callable[[bytes], Measures] | None = None,
 ) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
-    A second attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
-    `with_own` measures as `on_image` does, own filters besides, where there are any.
+    `with_models` measures what `on_image` does, and what may not survive a fork besides, where there is any. A second
+    attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
     """
     task = TaskContext.get()
-    measure_one = with_own or on_image
+    measure_one = with_models or on_image
     if task is not None and task.attemptNumber() > 0:
-        measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_own)
+        measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
     broken: dict[str, str] = {}
     facts: dict[str, int] = {}
     batches = _unit_rows(unit, max_image_bytes, measure_one, broken, facts)

@@ -49,6 +49,8 @@ class DuplicateKind(StrEnum):
     """Turned, by any angle."""
     MIRROR = "mirror"
     """Mirrored, and maybe turned."""
+    SEMANTIC = "semantic"
+    """Embeddings at least as alike as configured."""
     REFERENCE = "reference"
     """Any of these, of a picture of a reference set."""
 
@@ -85,6 +87,11 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("pixels", pa.binary(32), "sha256 of the decoded pixels, where PDQ is not to be trusted"),
         _field("local", pa.binary(32), "local features of the whole picture, 256 bits; null when not asked for"),
         _field("local_points", pa.binary(), "its strongest keypoints, 12 bytes each"),
+        _field(
+            "embedding",
+            pa.binary(),
+            "what scan.embedding's model sees: a vector of length 1, float16 little-endian; null without one",
+        ),
         _field("text_presence", pa.float64(), "how likely any text to read, by a first look, 0 to 1"),
         _field("text_density", pa.float64(), "how likely rich in text, by a first look, 0 to 1"),
         _field("measures", pa.string(), "what own filters measured, as JSON; null without own filters"),

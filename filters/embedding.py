@@ -1,0 +1,250 @@
+"""A picture as one vector of length 1, by a network of the user's: pictures that look alike point the same way.
+
+The network is a TorchScript file, such as SSCD's, or a Hugging Face vision model, such as Web-SSL's. The model is
+trusted (TorchScript is code), the pictures are not: how much of one a network is given is bounded here.
+"""
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from filters.protocol import FilterFailed, FilterUnavailable, Rgb
+
+Vector = NDArray[np.float32]
+"""(dimensions,), of length 1."""
+
+INSTALL_ADVICE = "pip install 'curate[embed]' on every machine"
+TORCHSCRIPT_ADVICE = (
+    "name a file that torch.jit.save wrote; of SSCD's files, that is the one that ends in .torchscript.pt"
+)
+HUGGING_FACE_ADVICE = (
+    "name a folder with config.json, preprocessor_config.json and *.safetensors of a vision model, as "
+    "save_pretrained or `hf download` write it"
+)
+TORCHSCRIPT_ENDINGS = (".pt", ".pts", ".ts", ".torchscript")
+_LOADED = ("*.json", "*.safetensors")
+
+MAX_ASPECT = 4
+"""Longer pictures are squeezed to this: a line of pixels would be enlarged to gigabytes."""
+
+_PROBE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What a picture becomes before a TorchScript network sees it; by default what SSCD's authors recommend.
+
+    The short side is made `size` pixels long, or with `square` both are. Channels run from 0 to 1, less `mean`, by
+    `std`.
+    """
+
+    size: int = 288
+    square: bool = False
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def apply(self, rgb: Rgb) -> NDArray[np.float32]:
+        """Return `rgb` as (1, 3, height, width)."""
+        height, width = rgb.shape[:2]
+        short = min(height, width)
+        sides = (self.size, self.size) if self.square else (self.size * width // short, self.size * height // short)
+        resized = Image.fromarray(rgb).resize(sides, Image.Resampling.BILINEAR)
+        scaled = np.asarray(resized, np.float32) / np.float32(255)
+        normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(normal.transpose(2, 0, 1)[np.newaxis])
+
+    def __str__(self) -> str:
+        shape = "square" if self.square else "short"
+        mean, std = (",".join(f"{each:g}" for each in values) for values in (self.mean, self.std))
+        return f"{shape}-{self.size}+mean-{mean}+std-{std}"
+
+
+class Embedder:
+    """A loaded network. The same picture gives the same vector, whatever was embedded before it."""
+
+    def __init__(self, forward: Callable[[Rgb], Any], version: str) -> None:
+        """Try `forward` on a picture. Raises FilterUnavailable when it gives no vector, or another each time."""
+        self.version = version
+        self._forward = forward
+        try:
+            first, second = self._raw(_PROBE), self._raw(_PROBE)
+        except Exception as error:
+            raise FilterUnavailable(
+                f"the model gives no vector for a picture: {_told(error)}; name one that takes pictures alone"
+            ) from error
+        if not np.array_equal(first, second):
+            raise FilterUnavailable(
+                "the model gives another vector each time it sees the same picture (a masked autoencoder does); "
+                "name one that does not draw lots"
+            )
+        self.dimensions = len(first)
+
+    def embed(self, rgb: Rgb) -> Vector | None:
+        """Return the vector of one picture, (height, width, 3); None where the network's answer has no direction.
+
+        Raises FilterFailed when the network fails on the picture, or answers with another shape than before.
+        """
+        try:
+            raw = self._raw(rgb)
+        except Exception as error:
+            raise FilterFailed(f"the embedding's model failed on a picture: {_told(error)}; name another") from error
+        if len(raw) != self.dimensions:
+            raise FilterFailed(
+                f"the embedding's model gave {len(raw)} numbers, {self.dimensions} before; name one whose answer "
+                "does not depend on the size of the picture, or make pictures `square`"
+            )
+        length = np.linalg.norm(raw)
+        return (raw / length).astype(np.float32) if np.isfinite(length) and length > 0 else None
+
+    def _raw(self, rgb: Rgb) -> NDArray[np.float64]:
+        answer = self._forward(_squeezed(rgb))
+        shape = tuple(getattr(answer, "shape", ()))
+        if len(shape) < 2 or shape[0] != 1 or max(shape[1:], default=0) != np.prod(shape[1:]):
+            raise ValueError(f"a {type(answer).__name__} of shape {shape}, where (1, dimensions) was expected")
+        vector: NDArray[np.float64] = answer.reshape(-1).double().numpy()
+        return vector
+
+
+def load_embedder(model: str, *, preprocessing: Preprocessing | None = None, download: bool = False) -> Embedder:
+    """Return the network that `model` names: a TorchScript file, or a folder or name of a Hugging Face model.
+
+    `preprocessing` is for TorchScript; a Hugging Face model brings its own. Its name is looked up in the local cache,
+    and on the network only with `download`. Raises FilterUnavailable that says what to do when a package or the model
+    is missing, or when it gives no vector.
+    """
+    torch = _import("torch")
+    torch.set_num_threads(1)  # a worker has one core
+    path = Path(model).expanduser()
+    if path.is_file() or path.suffix in TORCHSCRIPT_ENDINGS:
+        return _torchscript(torch, path, preprocessing or Preprocessing())
+    return _hugging_face(torch, path if path.is_dir() else _fetched(model, download=download))
+
+
+def _torchscript(torch: Any, path: Path, preprocessing: Preprocessing) -> Embedder:
+    if not path.is_file():
+        raise FilterUnavailable(f"model file {path} is missing; copy it to every worker, under this name")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch prefers torch.export; SSCD is in TorchScript
+            network = torch.jit.load(str(path), map_location="cpu").eval()
+    except Exception as error:
+        raise FilterUnavailable(f"{path} is no TorchScript ({_told(error)}); {TORCHSCRIPT_ADVICE}") from error
+
+    def forward(rgb: Rgb) -> Any:
+        # The optimizing executor rewrites a network after it has seen some pictures: other rounding from then on.
+        with torch.inference_mode(), torch.jit.optimized_execution(False):
+            return network(torch.from_numpy(preprocessing.apply(rgb)))
+
+    version = f"{path.stem}@{_mark([path])}+torch-{_release(torch)}+{preprocessing}+squeeze-{MAX_ASPECT}"
+    return Embedder(forward, version)
+
+
+def _hugging_face(torch: Any, folder: Path) -> Embedder:
+    transformers = _import("transformers")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    safely: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        network, loaded = transformers.AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safely
+        )
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **safely)
+    except Exception as error:
+        raise FilterUnavailable(f"{folder} holds no model of use ({_told(error)}); {HUGGING_FACE_ADVICE}") from error
+    missing = sorted(loaded["missing_keys"])
+    if not all(_is_of_pooler(name) for name in missing):
+        raise FilterUnavailable(f"{folder} lacks weights of its network: {', '.join(missing[:3])} …; copy it anew")
+    network.eval()
+    read = _reader(torch, network, with_pooler=not missing)
+
+    def forward(rgb: Rgb) -> Any:
+        pixels = processor(images=Image.fromarray(rgb), return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            return read(pixels)
+
+    files = [file for pattern in _LOADED for file in folder.glob(pattern)]
+    version = (
+        f"{type(network).__name__}@{_mark(files)}+torch-{_release(torch)}+transformers-{transformers.__version__}"
+        f"+{type(processor).__name__}+squeeze-{MAX_ASPECT}"
+    )
+    return Embedder(forward, version)
+
+
+def _is_of_pooler(weight: str) -> bool:
+    return "pooler" in weight.split(".")
+
+
+def _reader(torch: Any, network: Any, *, with_pooler: bool) -> Callable[[Any], Any]:
+    """Return what takes pixels to the network's one vector for the whole picture.
+
+    That is what it gives for images beside texts (CLIP), else its pooled output, else its class token, else the mean
+    of its tokens. A pooler that the files hold no weights of is filled with chance, and is left out.
+    """
+    ask = getattr(network, "get_image_features", network)
+    has_class = any(name.endswith(("cls_token", "class_embedding")) for name, _ in network.named_parameters())
+
+    def read(pixels: Any) -> Any:
+        answer = ask(pixel_values=pixels)
+        if torch.is_tensor(answer):
+            return answer
+        pooled = getattr(answer, "pooler_output", None) if with_pooler else None
+        if pooled is not None:
+            return pooled
+        tokens = answer.last_hidden_state
+        return tokens[:, 0] if has_class else tokens.mean(dim=1)
+
+    return read
+
+
+def _fetched(model: str, *, download: bool) -> Path:
+    """Return the folder of a model of the Hugging Face hub, in the local cache."""
+    hub = _import("huggingface_hub")
+    try:
+        return Path(hub.snapshot_download(model, local_files_only=not download, allow_patterns=list(_LOADED)))
+    except Exception as error:
+        raise FilterUnavailable(
+            f"model {model!r} is no file or folder here, nor in the local cache of the Hugging Face hub "
+            f"({_told(error)}); {HUGGING_FACE_ADVICE}, or allow the network with `download`"
+        ) from error
+
+
+def _squeezed(rgb: Rgb) -> Rgb:
+    """Return `rgb` with its long side at most MAX_ASPECT times its short one."""
+    height, width = rgb.shape[:2]
+    most = MAX_ASPECT * min(height, width)
+    if max(height, width) <= most:
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((min(width, most), min(height, most)), Image.Resampling.BOX))
+
+
+def _mark(files: Sequence[Path]) -> str:
+    """Return a short sha256 of what the files hold."""
+    together = hashlib.sha256()
+    for path in sorted(files):
+        with path.open("rb") as stream:
+            together.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return together.hexdigest()[:16]
+
+
+def _release(package: Any) -> str:
+    return str(package.__version__).split("+")[0]
+
+
+def _import(package: str) -> Any:
+    if util.find_spec(package) is None:
+        raise FilterUnavailable(f"package {package} is missing; {INSTALL_ADVICE}")
+    return importlib.import_module(package)
+
+
+def _told(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200] if lines else ''}"
