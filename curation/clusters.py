@@ -1,8 +1,8 @@
-"""Near copies: which fingerprints lie within a distance, searched cell by cell with faiss.
+"""Near copies are searched cell by cell.
 
 A cell is a Voronoi region of the Hamming space around a centroid. Every fingerprint is indexed in its nearest cell
-and asked in its `probes` nearest, so a pair is missed only when each lies outside the other's nearest cells. With
-one cell the search is exhaustive.
+and asked in its `probes` nearest, so a pair is missed only when each lies outside the other's nearest cells. With as
+many probes as cells none is missed. What happens inside a cell: `curation.neighbours`.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,24 @@ import pyarrow as pa
 
 BITS = 256
 BYTES = BITS // 8
-QUERIES_AT_ONCE = 256
-TRAINING_PER_CELL = 64
+TRAINING_PER_CELL = 2_048
 MAX_TRAINING = 1 << 18
+OVERFULL = 2.0  # times its share of the sample, from where a cell is split
+LEANING = 32  # bits in which each part of a cell around one centre is told apart
+WORTHWHILE = 0.9  # the most that a half of a cell may hold of it
 
 Fingerprints = npt.NDArray[np.uint8]
 
 
 def as_matrix(column: pa.Array | pa.ChunkedArray) -> Fingerprints:
     """Return a binary column of 32-byte fingerprints as uint8, shape (rows, 32). No nulls allowed."""
-    joined = b"".join(column.to_pylist())
-    return np.frombuffer(joined, np.uint8).reshape(-1, BYTES).copy()
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    matrices = [np.zeros((0, BYTES), np.uint8)]
+    for chunk in chunks:
+        fixed = chunk.cast(pa.binary(BYTES))
+        data = np.frombuffer(fixed.buffers()[1] or b"", np.uint8)
+        matrices.append(data[fixed.offset * BYTES : (fixed.offset + len(fixed)) * BYTES].reshape(-1, BYTES))
+    return np.concatenate(matrices)
 
 
 def cell_count(fingerprints: int, per_cell: int) -> int:
@@ -38,11 +45,22 @@ def train_centroids(sample: Fingerprints, cells: int, *, seed: int = 0) -> Finge
 
     One thread and a fixed seed: the same sample gives the same centroids anywhere.
     """
+    return np.packbits(_means(sample, cells, seed=seed) >= 0.5, axis=1)
+
+
+def _means(sample: Fingerprints, cells: int, *, seed: int = 0) -> npt.NDArray[np.float32]:
     faiss.omp_set_num_threads(1)
-    points = np.unpackbits(sample, axis=1).astype(np.float32)
-    kmeans = faiss.Kmeans(BITS, cells, niter=10, seed=seed, verbose=False, min_points_per_centroid=1)
-    kmeans.train(points)
-    return np.packbits(np.asarray(kmeans.centroids) >= 0.5, axis=1)
+    kmeans = faiss.Kmeans(
+        BITS,
+        cells,
+        niter=10,
+        seed=seed,
+        verbose=False,
+        min_points_per_centroid=1,
+        max_points_per_centroid=max(len(sample), 1),
+    )
+    kmeans.train(np.unpackbits(sample, axis=1).astype(np.float32))
+    return np.asarray(kmeans.centroids, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,83 +70,62 @@ class Cells:
     centroids: bytes
     probes: int
 
+    def __len__(self) -> int:
+        return len(self.centroids) // BYTES
+
     def assign(self, fingerprints: Fingerprints) -> npt.NDArray[np.int64]:
         """Return the nearest cells of each fingerprint, nearest first, shape (rows, min(probes, cells))."""
-        centroids = np.frombuffer(self.centroids, np.uint8).reshape(-1, BYTES)
-        if len(centroids) <= 1:
+        if len(self) <= 1:
             return np.zeros((len(fingerprints), 1), np.int64)
         faiss.omp_set_num_threads(1)
         index = faiss.IndexBinaryFlat(BITS)
-        index.add(centroids)
-        _, cells = index.search(fingerprints, min(self.probes, len(centroids)))
+        index.add(np.frombuffer(self.centroids, np.uint8).reshape(-1, BYTES))
+        _, cells = index.search(fingerprints, min(self.probes, len(self)))
         return np.asarray(cells, np.int64)
 
 
-def near_pairs(
-    indexed: Fingerprints, asked: Fingerprints, max_distance: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Return (asked row, indexed row, distance) of every pair within `max_distance` bits, exhaustively."""
-    faiss.omp_set_num_threads(1)
-    index = faiss.IndexBinaryFlat(BITS)
-    index.add(indexed)
-    askers: list[npt.NDArray[np.int64]] = []
-    found: list[npt.NDArray[np.int64]] = []
-    distances: list[npt.NDArray[np.int32]] = []
-    for first in range(0, len(asked), QUERIES_AT_ONCE):
-        chunk = np.ascontiguousarray(asked[first : first + QUERIES_AT_ONCE])
-        limits, near, labels = index.range_search(chunk, max_distance + 1)  # faiss returns distances below the radius
-        askers.append(first + np.repeat(np.arange(len(chunk)), np.diff(limits.astype(np.int64))))
-        found.append(np.asarray(labels, np.int64))
-        distances.append(np.asarray(near, np.int32))
-    if not askers:
-        nothing = np.zeros(0, np.int64)
-        return nothing, nothing, nothing.astype(np.int32)
-    return np.concatenate(askers), np.concatenate(found), np.concatenate(distances)
+ONE_CELL = Cells(centroids=bytes(BYTES), probes=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Nearness:
-    """How many bits two fingerprints of copies may differ in: fewer between two pictures full of text.
+def train_cells(sample: Fingerprints, cells: int, probes: int) -> Cells:
+    """Return about `cells` cells that share `sample` out evenly.
 
-    Pages and charts share layouts: what tells them apart is finer than PDQ sees.
+    A cell that holds more than OVERFULL times its share is split in two, for as long as that makes it smaller.
     """
-
-    max_distance: int
-    max_text_distance: int
-
-
-def pairs_in_cell(
-    fingerprints: Fingerprints,
-    is_home: npt.NDArray[np.bool_],
-    is_text: npt.NDArray[np.bool_],
-    nearness: Nearness,
-) -> pa.Table:
-    """Return the pairs (`a`, `b`, `distance`; a < b as bytes) found in one cell, each once.
-
-    `is_home` marks the fingerprints indexed here; all are asked. `is_text` marks pictures full of text.
-    """
-    home = np.flatnonzero(is_home)
-    widest = max(nearness.max_distance, nearness.max_text_distance)
-    asker, label, distance = near_pairs(np.ascontiguousarray(fingerprints[home]), fingerprints, widest)
-    both_text = is_text[asker] & is_text[home[label]]
-    near = distance <= np.where(both_text, nearness.max_text_distance, nearness.max_distance)
-    asker, label, distance = asker[near], label[near], distance[near]
-    texts = [row.tobytes() for row in fingerprints]
-    first = [texts[i] for i in asker]
-    second = [texts[j] for j in home[label]]
-    pairs = {(min(a, b), max(a, b), int(d)) for a, b, d in zip(first, second, distance, strict=True) if a != b}
-    return _pairs_table(sorted(pairs))
+    centroids = [bytes(row) for row in train_centroids(sample, cells)]
+    share = len(sample) / cells
+    whole: set[bytes] = set()
+    while True:
+        centroids = list(dict.fromkeys(centroids))
+        homes = Cells(centroids=b"".join(centroids), probes=1).assign(sample)[:, 0]
+        held = np.bincount(homes, minlength=len(centroids))
+        overfull = [n for n in np.flatnonzero(held > OVERFULL * share) if centroids[n] not in whole]
+        if not overfull:
+            return Cells(centroids=b"".join(centroids), probes=probes) if len(centroids) > 1 else ONE_CELL
+        for n in overfull:
+            halves = _halves(sample[homes == n])
+            if halves:
+                centroids[n], *_ = halves
+                centroids.append(halves[1])
+            else:
+                whole.add(centroids[n])
 
 
-def _pairs_table(pairs: Sequence[tuple[bytes, bytes, int]]) -> pa.Table:
-    columns = list(zip(*pairs, strict=True)) if pairs else [(), (), ()]
-    return pa.table(
-        {
-            "a": pa.array(columns[0], pa.binary()),
-            "b": pa.array(columns[1], pa.binary()),
-            "distance": pa.array(columns[2], pa.int32()),
-        }
-    )
+def _halves(members: Fingerprints) -> Sequence[bytes]:
+    """Return the centroids of two parts of a cell, or nothing when one of them is about as large as the whole."""
+    means = _means(members, 2)
+    # Around one centre both means round to that centre. What tells them apart is where they lean away from it.
+    centre = np.unpackbits(members, axis=1).mean(axis=0) >= 0.5
+    leaning = np.argsort((means[0] - means[1]) * np.where(centre, -1, 1), kind="stable")
+    apart = np.repeat(centre[None], 2, axis=0)
+    apart[0, leaning[-LEANING:]] ^= True
+    apart[1, leaning[:LEANING]] ^= True
+    for bits in (means >= 0.5, apart):
+        halves = [bytes(row) for row in np.packbits(bits, axis=1)]
+        homes = Cells(centroids=b"".join(halves), probes=1).assign(members)[:, 0]
+        if np.bincount(homes).max() <= WORTHWHILE * len(members):
+            return halves
+    return ()
 
 
 def distances_between(a: Fingerprints, b: Fingerprints) -> npt.NDArray[np.int64]:

@@ -87,8 +87,12 @@ class DedupeConfig(_Section):
         24, ge=0, le=64, description="the same between two pictures full of text, which share layouts"
     )
     min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted for near copies")
-    fingerprints_per_cell: PositiveInt = Field(50_000, description="distinct fingerprints searched together")
-    probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
+    fingerprints_per_cell: PositiveInt = Field(
+        2_500_000, description="distinct fingerprints searched together; a worker holds about `probes` times as many"
+    )
+    probes: PositiveInt = Field(
+        3, description="cells each fingerprint is compared in, when there are several; more find more"
+    )
 
 
 _NEVER = Bounds()

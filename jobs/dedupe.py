@@ -6,8 +6,7 @@ of the answer to write beside its rows.
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faiss
@@ -16,13 +15,13 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation import clusters
 from curation.config import DedupeConfig, PipelineConfig
 from jobs import tables
 from jobs.components import connected_components
+from jobs.near import near_pairs
 from jobs.parts import plan_parts, write_slices
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Unit, prepare_worker
+from jobs.units import Plan, Unit
 from manifests.schema import COLUMNS, DuplicateKind, Stage, Status
 from manifests.store import Manifest
 
@@ -76,7 +75,8 @@ def assignments(
     rows = tables.read(spark, tables.parts_of(parent, options), NARROW, NODE_SCHEMA, to_nodes)
     rows = rows.localCheckpoint()
     if config.near:
-        pairs = near_pairs(spark, rows, config)
+        prints = rows.where("is_near").groupBy("node").agg(F.min("is_text").alias("is_text"))
+        pairs = near_pairs(prints, config)
         components = connected_components(pairs)
         rows = rows.join(components, rows["node"] == components["member"], "left").withColumn(
             "group", F.coalesce("component", "node")
@@ -113,64 +113,6 @@ def nodes(table: pa.Table, *, near: bool, min_quality: int) -> pa.Table:
         tables.PART: table.column(tables.PART),
     }
     return pa.table(found).cast(NODE_SCHEMA)
-
-
-def near_pairs(spark: SparkSession, rows: DataFrame, config: DedupeConfig) -> DataFrame:
-    """Return (`a`, `b`, `distance`) of the distinct trusted fingerprints within `max_distance` bits of each other."""
-    prints = rows.where("is_near").groupBy("node").agg(F.min("is_text").alias("is_text"))
-    cells = _cells(prints, config)
-    placed = prints.mapInArrow(_Placer(cells), "node binary, is_text boolean, cell int, is_home boolean")
-    search = _CellSearch(
-        clusters.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
-    )
-    return (
-        placed.groupBy("cell")
-        .applyInArrow(tables.grouped(search.pairs), "a binary, b binary, distance int")
-        .dropDuplicates(["a", "b"])
-    )
-
-
-def _cells(prints: DataFrame, config: DedupeConfig) -> clusters.Cells:
-    total = prints.count()
-    wanted = clusters.cell_count(total, config.fingerprints_per_cell)
-    if wanted == 1:
-        return clusters.Cells(centroids=bytes(clusters.BYTES), probes=1)
-    sample_rows = min(wanted * clusters.TRAINING_PER_CELL, clusters.MAX_TRAINING)
-    # Bounded by MAX_TRAINING, and the same whatever the partitions: the smallest hashes.
-    sample = prints.orderBy(F.xxhash64("node"), "node").limit(sample_rows).toArrow()
-    centroids = clusters.train_centroids(clusters.as_matrix(sample.column("node")), wanted)
-    return clusters.Cells(centroids=centroids.tobytes(), probes=config.probes)
-
-
-@dataclass(frozen=True)
-class _Placer:
-    cells: clusters.Cells
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            nearest = self.cells.assign(clusters.as_matrix(batch.column("node")))
-            for place in range(nearest.shape[1]):
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "node": batch.column("node"),
-                        "is_text": batch.column("is_text"),
-                        "cell": pa.array(nearest[:, place], pa.int32()),
-                        "is_home": pa.array([place == 0] * batch.num_rows, pa.bool_()),
-                    }
-                )
-
-
-@dataclass(frozen=True)
-class _CellSearch:
-    nearness: clusters.Nearness
-
-    def pairs(self, table: pa.Table) -> pa.Table:
-        """Return the near pairs among the fingerprints of one cell."""
-        prepare_worker({})
-        is_home, is_text = table.column("is_home").to_numpy(), table.column("is_text").to_numpy()
-        return clusters.pairs_in_cell(clusters.as_matrix(table.column("node")), is_home, is_text, self.nearness)
 
 
 def _representatives(rows: DataFrame) -> DataFrame:
