@@ -4,6 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmarks.dedupe_scale import Maker, measure
+from curation.clusters import as_matrix, distances_between
 from curation.config import DedupeConfig
 from jobs.near import near_pairs
 from tests.test_clusters import dense, flipped, listed, parts, random_prints, search
@@ -63,3 +65,37 @@ def test_as_many_probes_as_cells_find_all(spark, prints) -> None:
 def test_nothing_and_one(spark, prints) -> None:
     for count in (0, 1):
         assert pairs_of(spark, prints[:count], DedupeConfig(fingerprints_per_cell=1)) == []
+
+
+# --- the benchmark's records ---------------------------------------------------------------------
+
+
+def test_records_depend_on_their_number_alone() -> None:
+    maker = Maker(equal=30, near=100)
+
+    def make(*batches):
+        found = maker(pa.RecordBatch.from_pydict({"id": pa.array(numbers, pa.int64())}) for numbers in batches)
+        return pa.Table.from_batches(found)
+
+    rows = make(range(2_000))
+    assert rows.equals(make(range(700), range(700, 2_000)).combine_chunks())
+    prints = as_matrix(rows["node"])
+    assert len(np.unique(prints[:30], axis=0)) == 1
+    centred = distances_between(prints[30:130], np.repeat(prints[30:31], 100, axis=0))
+    assert 10 < centred.max() <= 20
+    copies = rows.filter(rows["origin"].is_valid())
+    assert len(copies) == 186
+    origins = as_matrix(copies["origin"])
+    assert distances_between(as_matrix(copies["node"]), origins).tolist() == copies["distance"].to_pylist()
+    assert {bytes(o) for o in origins} <= {bytes(p) for p in prints[130:]}
+    assert len({bytes(p) for p in prints}) > 1_900
+
+
+def test_the_benchmark_measures(spark, tmp_path) -> None:
+    found = measure(spark, 5_000, str(tmp_path))
+    assert found["recall"]["all"] == 1.0
+    assert found["audit"]["fingerprints"] == 2_000
+    assert found["audit"]["neighbours"] > 0
+    assert found["audit"]["in_another_component"] == 0
+    assert found["components"] < found["fingerprints"] < 5_000
+    assert min(found["shuffled_bytes_per_record"], found["peak_heap_megabytes"]) > 0
