@@ -18,7 +18,6 @@ from jobs.units import prepare_worker
 _HASHES = 1 << 30
 _PLACED = "node binary, is_text boolean, cell int, is_home boolean"
 _PAIRS = "a binary, b binary, distance int"
-_ROWS_PER_BATCH = 10_000
 
 
 def near_pairs(prints: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -89,4 +88,4 @@ class _CellSearch:
         prints.clear()
         cell = neighbours.make_cell(*columns, self.nearness)
         del columns
-        yield from neighbours.pairs_in_cell(cell).to_batches(max_chunksize=_ROWS_PER_BATCH)
+        yield from neighbours.pairs_in_cell(cell)
