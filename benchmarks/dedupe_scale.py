@@ -183,10 +183,11 @@ def audit(parts: DataFrame) -> dict[str, int]:
 
 
 class Memory:
-    """The peak of this process and all below it, in bytes, sampled until the block ends."""
+    """The peaks of this process and all below it, and of the JVM's heap, in bytes, sampled until the block ends."""
 
-    def __init__(self) -> None:
-        self.peak = 0
+    def __init__(self, spark: SparkSession) -> None:
+        self.peak = self.peak_heap = 0
+        self._heap = spark._jvm.java.lang.management.ManagementFactory.getMemoryMXBean()
         self.peaks: dict[str, int] = {}
         self._ended = threading.Event()
 
@@ -207,6 +208,7 @@ class Memory:
                 with contextlib.suppress(psutil.Error):
                     held["jvm" if "java" in child.name() else "workers"] += _resident(child)
             self.peak = max(self.peak, sum(held.values()))
+            self.peak_heap = max(self.peak_heap, int(self._heap.getHeapMemoryUsage().getUsed()))
             self.peaks = {name: max(self.peaks.get(name, 0), size) for name, size in held.items()}
 
 
@@ -225,17 +227,6 @@ def shuffled_bytes(spark: SparkSession) -> int:
     return sum(int(stages.apply(n).shuffleWriteBytes()) for n in range(stages.size()))
 
 
-def peak_heap(spark: SparkSession) -> int:
-    """Return the sum of the peaks of the JVM's heap pools, and forget them."""
-    pools = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
-    peak = 0
-    for pool in pools:
-        if str(pool.getType()) == "Heap memory":
-            peak += int(pool.getPeakUsage().getUsed())
-        pool.resetPeakUsage()
-    return peak
-
-
 # --- a run ---------------------------------------------------------------------------------------
 
 
@@ -247,9 +238,8 @@ def measure(spark: SparkSession, records: int, folder: str) -> dict[str, Any]:
     spark.range(0, records, 1, 16).mapInArrow(maker, RECORDS).write.parquet(path)
     made = spark.read.parquet(path)
     before = shuffled_bytes(spark)
-    peak_heap(spark)
     seconds: dict[str, float] = {}
-    with Memory() as memory:
+    with Memory(spark) as memory:
         started = lap = time.perf_counter()
 
         def done(step: str) -> None:
@@ -279,7 +269,7 @@ def measure(spark: SparkSession, records: int, folder: str) -> dict[str, Any]:
         "seconds": seconds,
         "shuffled_bytes_per_record": round((shuffled_bytes(spark) - before) / records),
         "peak_memory_megabytes": {"all": memory.peak >> 20, **{n: s >> 20 for n, s in memory.peaks.items()}},
-        "peak_heap_megabytes": peak_heap(spark) >> 20,
+        "peak_heap_megabytes": memory.peak_heap >> 20,
         "recall": recall(made, parts),
         "audit": audit(parts),
     }
