@@ -18,6 +18,7 @@ BYTES = BITS // 8
 TRAINING_PER_CELL = 2_048
 MAX_TRAINING = 1 << 18
 OVERFULL = 2.0  # times its share of the sample, from where a cell is split
+MAX_SPLITS = 32  # how often in a row
 LEANING = 32  # bits in which each part of a cell around one centre is told apart
 WORTHWHILE = 0.9  # the most that a half of a cell may hold of it
 
@@ -93,22 +94,23 @@ def train_cells(sample: Fingerprints, cells: int, probes: int) -> Cells:
     A cell that holds more than OVERFULL times its share is split in two, for as long as that makes it smaller.
     """
     centroids = [bytes(row) for row in train_centroids(sample, cells)]
-    share = len(sample) / cells
     whole: set[bytes] = set()
-    while True:
+    for _ in range(MAX_SPLITS):
         centroids = list(dict.fromkeys(centroids))
         homes = Cells(centroids=b"".join(centroids), probes=1).assign(sample)[:, 0]
         held = np.bincount(homes, minlength=len(centroids))
-        overfull = [n for n in np.flatnonzero(held > OVERFULL * share) if centroids[n] not in whole]
+        overfull = [n for n in np.flatnonzero(held > OVERFULL * len(sample) / cells) if centroids[n] not in whole]
         if not overfull:
-            return Cells(centroids=b"".join(centroids), probes=probes) if len(centroids) > 1 else ONE_CELL
+            break
         for n in overfull:
             halves = _halves(sample[homes == n])
             if halves:
-                centroids[n], *_ = halves
+                centroids[n] = halves[0]
                 centroids.append(halves[1])
             else:
                 whole.add(centroids[n])
+    centroids = list(dict.fromkeys(centroids))
+    return Cells(centroids=b"".join(centroids), probes=probes) if len(centroids) > 1 else ONE_CELL
 
 
 def _halves(members: Fingerprints) -> Sequence[bytes]:

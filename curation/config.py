@@ -138,9 +138,13 @@ class DedupeConfig(_Section):
     min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted")
     neighbours: PositiveInt = Field(32, description="pictures with the nearest local features that are looked at")
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must agree on how they lie")
-    fingerprints_per_cell: PositiveInt = Field(50_000, description="distinct fingerprints searched together")
+    fingerprints_per_cell: PositiveInt = Field(
+        2_500_000, description="distinct fingerprints searched together; a worker holds about `probes` times as many"
+    )
+    probes: PositiveInt = Field(
+        3, description="cells each fingerprint is compared in, when there are several; more find more"
+    )
     pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
-    probes: PositiveInt = Field(4, description="cells each fingerprint is compared in, when there are several")
     references: dict[str, str] = Field(
         default_factory=dict, description="sets to keep out, name: manifest of their scan"
     )

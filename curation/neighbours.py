@@ -26,7 +26,9 @@ from curation.clusters import BITS, BYTES, Fingerprints
 
 NEAREST = 16
 EXHAUSTIVE = 50_000
+MOST_ASKED = 8  # times EXHAUSTIVE, so that a small cell with many visitors is sorted too
 QUERIES_AT_ONCE = 64  # times EXHAUSTIVE pairs are held at once when all are near each other
+PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary()), ("distance", pa.int32())])
 TABLES = 48
 WINDOW = 8
 ROWS_AT_ONCE = 1 << 16
@@ -34,6 +36,7 @@ PENDING = 2_000_000  # pairs found and not cut down yet
 _ROW_BITS = 28
 _KEY_BITS = 64 - _ROW_BITS
 _ROW = np.uint64((1 << _ROW_BITS) - 1)
+_ASKER = _ROW << np.uint64(64 - _ROW_BITS)
 _UNKNOWN = 255  # a distance above all limits
 
 Rows = npt.NDArray[np.int64]
@@ -90,28 +93,27 @@ def make_cell(
     return Cell(fingerprints=fingerprints[order], is_home=is_home[order], is_text=is_text[order], nearness=nearness)
 
 
-def pairs_in_cell(cell: Cell, *, exhaustive: int = EXHAUSTIVE) -> pa.Table:
-    """Return the pairs (`a`, `b`, `distance`; a < b as bytes) kept of those found in a cell, each once and in order.
+def pairs_in_cell(cell: Cell, *, exhaustive: int = EXHAUSTIVE) -> Iterator[pa.RecordBatch]:
+    """Yield the pairs (`a`, `b`, `distance`; a < b as bytes) kept of those found in a cell, each once.
 
     One of the two is at home here. With at most `exhaustive` fingerprints at home no pair is overlooked.
     """
     kept = _Kept(len(cell))
     home = int(np.count_nonzero(cell.is_home))
     if home and len(cell) > 1:
-        if home <= exhaustive:
+        if home <= exhaustive and len(cell) <= MOST_ASKED * exhaustive:
             _search_all(cell, kept)
         else:
             _search_sorted(cell, kept)
-    asker, label, distance = _unpack(kept.pairs())
-    first, second = np.minimum(asker, label), np.maximum(asker, label)
-    _, once = np.unique(first << _ROW_BITS | second, return_index=True)
-    return pa.table(
-        {
-            "a": _binary(cell.fingerprints[first[once]]),
-            "b": _binary(cell.fingerprints[second[once]]),
-            "distance": pa.array(distance[once], pa.int32()),
-        }
-    )
+    found = kept.pairs()
+    for start in range(0, len(found), ROWS_AT_ONCE):
+        asker, label, distance = _unpack(found[start : start + ROWS_AT_ONCE])
+        found[start : start + ROWS_AT_ONCE] = _pack(np.minimum(asker, label), np.maximum(asker, label), distance)
+    found = _distinct(found)
+    for start in range(0, len(found), ROWS_AT_ONCE):
+        first, second, distance = _unpack(found[start : start + ROWS_AT_ONCE])
+        a, b = _binary(cell.fingerprints[first]), _binary(cell.fingerprints[second])
+        yield pa.record_batch([a, b, pa.array(distance, pa.int32())], schema=PAIRS)
 
 
 def _search_all(cell: Cell, kept: "_Kept") -> None:
@@ -228,12 +230,20 @@ class _Kept:
         return self._kept
 
     def _cut(self) -> None:
-        found = np.concatenate([self._kept, *self._added])
+        found = _distinct(np.concatenate([self._kept, *self._added]))
         self._added, self._pending = [], 0
-        found.sort()
-        found = found[np.append(True, found[1:] != found[:-1])] if len(found) else found
-        if not len(found):
-            return
+        keep = np.zeros(len(found), np.bool_)
+        start = 0
+        while start < len(found):
+            last = found[min(start + PENDING, len(found)) - 1] | ~_ASKER  # the rest of its asker goes with it
+            end = int(np.searchsorted(found, last, side="right"))
+            keep[start:end] = self._nearest_and_smallest(found[start:end])
+            start = end
+        if not keep.all():
+            self._keep_bridges(found, keep)
+        self._kept = found[keep]
+
+    def _nearest_and_smallest(self, found: Packed) -> npt.NDArray[np.bool_]:
         asker, label, distance = _unpack(found)
         starts = _starts(asker)
         sizes = np.diff(np.append(starts, len(found)))
@@ -242,16 +252,21 @@ class _Kept:
         self._smallest[asker[starts]] = smallest
         last = rank == NEAREST - 1
         self._farthest[asker[last]] = distance[last]
-        keep = (rank < NEAREST) | (label == np.repeat(smallest, sizes))
-        self._part = _parts(asker[keep], label[keep], len(self._part))
-        torn = np.flatnonzero(~keep & (self._part[asker] != self._part[label]))
+        return np.asarray((rank < NEAREST) | (label == np.repeat(smallest, sizes)), np.bool_)
+
+    def _keep_bridges(self, found: Packed, keep: npt.NDArray[np.bool_]) -> None:
+        """Mark what must stay besides, so that what hangs together by `found` hangs together by what is kept."""
+        asker, label, _ = _unpack(found[keep])
+        part = _parts(asker, label, len(self._part))
+        dropped = np.flatnonzero(~keep)
+        asker, label, distance = _unpack(found[dropped])
+        first, second = part[asker].astype(np.int64), part[label].astype(np.int64)
+        torn = np.flatnonzero(first != second)
         if len(torn):
-            first = self._part[asker[torn]].astype(np.int64)
-            second = self._part[label[torn]].astype(np.int64)
-            bridges = _bridges(first, second, distance[torn])
-            keep[torn[bridges]] = True
-            self._part = _parts(first[bridges], second[bridges], len(self._part))[self._part]
-        self._kept = found[keep]
+            bridges = torn[_bridges(first[torn], second[torn], distance[torn])]
+            keep[dropped[bridges]] = True
+            part = _parts(first[bridges], second[bridges], len(part))[part]
+        self._part = part
 
 
 def _bridges(first: Rows, second: Rows, distance: Distances) -> Rows:
@@ -277,6 +292,12 @@ def _parts(first: Rows, second: Rows, rows: int) -> npt.NDArray[np.int32]:
 def _starts(ordered: Rows) -> Rows:
     """Return where each run of equal values begins."""
     return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+
+
+def _distinct(found: Packed) -> Packed:
+    """Return each once, in order. `found` is sorted in its place."""
+    found.sort()
+    return found[np.append(True, found[1:] != found[:-1])] if len(found) else found
 
 
 def _pack(asker: Rows, label: Rows, distance: Distances) -> Packed:

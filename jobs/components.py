@@ -4,7 +4,7 @@ Alternating large-star and small-star (Kiveris, Lattanzi, Mirrokni, Rastogi, Vas
 MapReduce and Beyond", SoCC 2014). Every step depends on the edges as a set, so partitions and retries do not matter.
 """
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 MAX_ROUNDS = 64
@@ -33,17 +33,24 @@ def connected_components(pairs: DataFrame) -> DataFrame:
 
 
 def _large_star(edges: DataFrame) -> DataFrame:
-    """Connect each node's larger neighbours to its smallest neighbour, or to itself if it is smaller still."""
+    """Connect each node's larger neighbours to its smallest neighbour, or to itself if it is smaller still.
+
+    The same edge may come several times; the small star makes them distinct.
+    """
     both = edges.unionByName(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
-    smallest = both.groupBy("u").agg(F.min("v").alias("m")).select("u", F.least("u", "m").alias("m"))
-    return both.join(smallest, "u").where("v > u").select(F.col("v").alias("u"), F.col("m").alias("v")).distinct()
+    centred = both.select("u", "v", F.least("u", _smallest_neighbour()).alias("m"))
+    return centred.where("v > u").select(F.col("v").alias("u"), F.col("m").alias("v"))
 
 
 def _small_star(edges: DataFrame) -> DataFrame:
     """Connect each node and its smaller neighbours to the smallest of them; edges run from larger to smaller."""
-    smallest = edges.groupBy("u").agg(F.min("v").alias("m"))
-    neighbours = edges.join(smallest, "u").where("v != m").select(F.col("v").alias("u"), F.col("m").alias("v"))
-    return neighbours.unionByName(smallest.select("u", F.col("m").alias("v"))).distinct()
+    centred = edges.select("u", "v", _smallest_neighbour().alias("m"))
+    return centred.select(F.explode(F.array("u", "v")).alias("u"), F.col("m").alias("v")).where("u != v").distinct()
+
+
+def _smallest_neighbour() -> Column:
+    # A window shuffles the edges once, where an aggregate and a join with it shuffle them twice.
+    return F.min("v").over(Window.partitionBy("u"))
 
 
 def _fingerprint(edges: DataFrame) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
     if settings["copies"] == list(ONLY_EXACT):
         return {"copies": settings["copies"]}
     if config.fingerprint == "embedding":
-        of_embedding = ("copies", "fingerprint", "min_cosine", "fingerprints_per_cell", "probes")
+        of_embedding = ("copies", "fingerprint", "min_cosine", "pictures_per_cell", "probes")
         return {name: settings[name] for name in of_embedding}
     del settings["fingerprint"], settings["min_cosine"]
     unused = [kind for kind in settings["strictness"] if kind not in config.copies]

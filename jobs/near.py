@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation import clusters, neighbours
 from curation.config import DedupeConfig
+from jobs import cells
 from jobs.units import prepare_worker
 
-_HASHES = 1 << 30
-_PLACED = "node binary, is_text boolean, cell int, is_home boolean"
 _PAIRS = "a binary, b binary, distance int"
-_ROWS_PER_BATCH = 10_000
 
 
 def near_pairs(prints: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -28,47 +25,12 @@ def near_pairs(prints: DataFrame, config: DedupeConfig) -> DataFrame:
     which ones depends on the fingerprints as a set. Searching is costly: keep what is read twice.
     """
     prints = prints.select("node", "is_text").localCheckpoint()
-    cells = _cells(prints, config)
+    trained = cells.train_on(prints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
     search = _CellSearch(
         neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     )
-    placed = prints.mapInArrow(_Placer(cells), _PLACED).repartitionById(len(cells), "cell")
-    pairs = placed.select("node", "is_text", "is_home").mapInArrow(search, _PAIRS)
-    return pairs if len(cells) == 1 else pairs.distinct()
-
-
-def _cells(prints: DataFrame, config: DedupeConfig) -> clusters.Cells:
-    total = prints.count()
-    wanted = clusters.cell_count(total, config.fingerprints_per_cell)
-    if wanted == 1:
-        return clusters.ONE_CELL
-    wanted_rows = min(wanted * clusters.TRAINING_PER_CELL, clusters.MAX_TRAINING)
-    # Bounded, give or take chance, and the same whatever the partitions: chosen by hash, then put in order.
-    chosen = F.pmod(F.xxhash64("node"), F.lit(_HASHES)) < min(_HASHES, round(_HASHES * wanted_rows / total))
-    sample = clusters.as_matrix(prints.where(chosen).select("node").toArrow().column("node"))
-    if len(sample) == 0:
-        return clusters.ONE_CELL
-    return clusters.train_cells(sample[np.lexsort(sample.T[::-1])], min(wanted, len(sample)), config.probes)
-
-
-@dataclass(frozen=True)
-class _Placer:
-    cells: clusters.Cells
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            nearest = self.cells.assign(clusters.as_matrix(batch.column("node")))
-            for place in range(nearest.shape[1]):
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "node": batch.column("node"),
-                        "is_text": batch.column("is_text"),
-                        "cell": pa.array(nearest[:, place], pa.int32()),
-                        "is_home": pa.array(np.full(batch.num_rows, place == 0)),
-                    }
-                )
+    pairs = cells.place(prints, "node", trained).mapInArrow(search, _PAIRS)
+    return pairs if len(trained) == 1 else pairs.distinct()
 
 
 @dataclass(frozen=True)
@@ -89,4 +51,4 @@ class _CellSearch:
         prints.clear()
         cell = neighbours.make_cell(*columns, self.nearness)
         del columns
-        yield from neighbours.pairs_in_cell(cell).to_batches(max_chunksize=_ROWS_PER_BATCH)
+        yield from neighbours.pairs_in_cell(cell)

@@ -33,7 +33,7 @@ def semantic_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
 
 def _cells(vectors: DataFrame, config: DedupeConfig) -> semantic.Cells:
     total = vectors.count()
-    wanted = cell_count(total, config.fingerprints_per_cell)
+    wanted = cell_count(total, config.pictures_per_cell)
     one = vectors.select("embedding").first()
     if wanted == 1 or one is None:
         return semantic.Cells(centroids=b"", count=1, probes=1)

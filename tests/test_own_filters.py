@@ -237,9 +237,7 @@ def test_every_picture_that_was_decoded_is_measured():
 
 
 def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
-    on_image = functools.partial(
-        measure, limits=DEFAULT_LIMITS, asked=Asked(own=[("mine", Paints(how="pixels"))])
-    )
+    on_image = functools.partial(measure, limits=DEFAULT_LIMITS, asked=Asked(own=[("mine", Paints(how="pixels"))]))
     told = r"'{}': filter 'mine' raised ValueError: .*; mend it and run the same command again"
     tar = tar_of(tmp_path / "a.tar", {"x/1.txt": b"a caption", "x/1.png": png(40)})
     with tar.open("rb") as stream, pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + told.format(r"x/1\.png")):
