@@ -1,7 +1,7 @@
 """Local features: what still tells two pictures to be copies when one was cropped, mirrored, turned or written on.
 
-SIFT keypoints (Lowe, IJCV 60:2, 2004) with square-rooted descriptors (RootSIFT: Arandjelović and Zisserman, CVPR 2012)
-are measured on a small grey version. Two things are kept of them:
+SIFT keypoints (Lowe, IJCV 60:2, 2004) with square-rooted descriptors (RootSIFT: Arandjelović and Zisserman, CVPR
+2012) are measured on a small grey version. Two things are kept of them:
 
 - 256 bits of the whole picture: descriptors summed into a VLAD (Jégou et al., CVPR 2010), projected by PCA, turned at
   random and cut to signs. Near pictures have near bits, so the machinery of PDQ searches them.
@@ -9,8 +9,8 @@ are measured on a small grey version. Two things are kept of them:
   show the same agree in many of them on one shift, turn and scale (weak geometric consistency: Jégou, Douze and
   Schmid, ECCV 2008), which takes a fifth of a millisecond to see, without their pixels.
 
-Mirroring a picture permutes the numbers of a SIFT descriptor. The VLAD sums descriptors and their mirror images, so that
-its bits do not change; half of a keypoint's code does not change either, and the other half is inverted.
+Mirroring a picture permutes the numbers of a SIFT descriptor. The VLAD sums descriptors and their mirror images, so
+that its bits do not change; half of a keypoint's code does not change either, and the other half is inverted.
 
 What the codes are made with, local_codebook.npz, is made by scripts/local_features.py, which says from what.
 """
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,8 +95,8 @@ def version() -> str:
 
 def local_features(rgb: Rgb) -> LocalFeatures | None:
     """Return the local features of `rgb`, or None of a picture too plain to have any."""
-    grey = cv2.cvtColor(shrink_to_area(rgb, AREA_PIXELS), cv2.COLOR_RGB2GRAY)
-    keypoints, descriptors = cv2.SIFT_create(MAX_KEYPOINTS).detectAndCompute(grey, None)
+    grey = shrink_to_area(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)), AREA_PIXELS)
+    keypoints, descriptors = cv2.SIFT.create(MAX_KEYPOINTS).detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) < MIN_KEYPOINTS:
         return None
     roots = root_sift(descriptors)
@@ -118,10 +119,10 @@ def _packed(keypoints: Sequence[cv2.KeyPoint], their_codes: NDArray[np.uint64], 
     return points
 
 
-def root_sift(descriptors: NDArray[np.float32]) -> Roots:
+def root_sift(descriptors: NDArray[Any]) -> Roots:
     """Return RootSIFT, (N, 128), of SIFT descriptors of that shape: unit vectors."""
     shares = descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1)
-    return np.sqrt(shares, dtype=np.float32)
+    return np.asarray(np.sqrt(shares), np.float32)
 
 
 def vlad(roots: Roots, centroids: Roots) -> Roots:

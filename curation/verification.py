@@ -11,6 +11,7 @@ is taken, first at 320 × 320 pixels in all, then, unless the pictures are photo
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,8 +46,8 @@ _TO_UNIT = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixels are counted
 _PROBES = (np.arange(64) + 0.5) / 64
 VERSION = "1"
 
-Matrix = NDArray[np.float64]
-Grey = NDArray[np.float32]
+Matrix = NDArray[Any]  # float64, (2, 3) or (3, 3)
+Grey = NDArray[Any]  # float32, (height, width)
 
 
 class Look:
@@ -68,7 +69,7 @@ class Look:
     @functools.cached_property
     def keypoints(self) -> tuple[NDArray[np.float32], Roots]:
         """Places (N, 2) in pixels of `coarse`, and RootSIFT descriptors (N, 128)."""
-        found, descriptors = cv2.SIFT_create(MAX_KEYPOINTS).detectAndCompute(self.coarse, None)
+        found, descriptors = cv2.SIFT.create(MAX_KEYPOINTS).detectAndCompute(self.coarse, None)
         if descriptors is None:
             return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
         return np.array([each.pt for each in found], np.float32).reshape(-1, 2), root_sift(descriptors)
@@ -92,7 +93,7 @@ def looks(data: bytes, limits: DecodeLimits) -> list[Look]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Map:
-    """`matrix` (2, 3): pixels of the first picture's coarse grey, mirrored first if `is_mirrored`, to the second's."""
+    """`matrix` (2, 3): pixels of the first picture's coarse grey, mirrored if `is_mirrored`, to the second's."""
 
     is_mirrored: bool
     matrix: Matrix
@@ -201,8 +202,9 @@ def _keypoint_maps(first: Look, second: Look) -> list[_Map]:
             continue
         if ratio < 0:  # it mirrors again
             flip = np.array([[-1, 0, first.coarse.shape[1] - 1], [0, 1, 0], [0, 0, 1]])
-            matrix = _square(matrix)[:2] @ flip
-        found.append(_Map(is_mirrored=is_mirrored ^ (ratio < 0), matrix=matrix, inliers=int(inliers.sum())))
+            matrix = matrix @ flip
+        is_flipped = is_mirrored ^ (ratio < 0)
+        found.append(_Map(is_mirrored=is_flipped, matrix=np.asarray(matrix, float), inliers=int(inliers.sum())))
     return sorted(found, key=lambda each: -(each.inliers or 0))
 
 
@@ -225,8 +227,7 @@ def _matches(roots: Roots, others: Roots) -> tuple[NDArray[np.int64], NDArray[np
 @dataclass(frozen=True, kw_only=True)
 class _Patches:
     """Patches of the overlap, one value for each: `rows`, `columns` of their grid, whether they are `textured` in
-    either picture and, if so, whether they differ; their `correlation` and `colour` difference. `share`: of the
-    picture they were cut from that the other covers; `other_share`: of the other.
+    either picture and, if so, whether they differ; their `correlation` and `colour` difference.
     """
 
     rows: NDArray[np.int64]
@@ -254,8 +255,8 @@ class _Overlay:
 
     over: Grey
     under: Grey
-    over_rgb: Rgb | None
-    under_rgb: Rgb | None
+    over_rgb: NDArray[Any] | None
+    under_rgb: NDArray[Any] | None
     mask: NDArray[np.bool_]
 
 
@@ -281,7 +282,7 @@ def _overlay(first: Grey, second: Grey, found: Matrix, *, rgbs: tuple[Rgb, Rgb] 
     )
 
 
-def _mirrored(picture: NDArray, is_mirrored: bool) -> NDArray:  # type: ignore[type-arg]
+def _mirrored(picture: NDArray[Any], is_mirrored: bool) -> NDArray[Any]:
     return np.ascontiguousarray(picture[:, ::-1]) if is_mirrored else picture
 
 
@@ -369,7 +370,7 @@ def _toned(grey: Grey, like: Grey, mask: NDArray[np.bool_]) -> Grey:
     """Return `grey` with the histogram of `like` under `mask`, as any change of brightness and contrast is undone."""
     shares = np.linspace(0, 100, 257)
     tones, places = np.unique(np.percentile(grey[mask], shares), return_index=True)
-    return np.interp(grey, tones, np.percentile(like[mask], shares)[places]).astype(np.float32)
+    return np.asarray(np.interp(grey, tones, np.percentile(like[mask], shares)[places]), np.float32)
 
 
 def _colour_differences(laid: _Overlay, tops: NDArray[np.int64], lefts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -386,7 +387,7 @@ def _square(matrix: Matrix) -> Matrix:
 
 def _scale(to: tuple[int, ...], of: tuple[int, ...]) -> Matrix:
     """Return the map from pixels of a picture of shape `of` to those of its enlargement of shape `to`."""
-    return np.linalg.inv(_TO_UNIT) @ np.diag([to[1] / of[1], to[0] / of[0], 1]) @ _TO_UNIT
+    return np.asarray(np.linalg.inv(_TO_UNIT) @ np.diag([to[1] / of[1], to[0] / of[0], 1]) @ _TO_UNIT)
 
 
 # --- what that says

@@ -1,9 +1,9 @@
 """Dedupe: which pictures are copies, over everything; clusters of them; one representative each.
 
-A wide net catches pairs that may be copies: near PDQ fingerprints, and local features that agree. Each pair is judged,
-by reading both pictures where so configured; what is proven hangs together in components, and a component becomes
-clusters in which every member is a copy of its representative. Only narrow columns are shuffled, and each part gets its
-own slice of the answer to write beside its rows.
+A wide net catches pairs that may be copies: near PDQ fingerprints, and local features that agree. Each pair is
+judged, by reading both pictures where so configured; what is proven hangs together in components, and a component
+becomes clusters in which every member is a copy of its representative. Only narrow columns are shuffled, and each
+part gets its own slice of the answer to write beside its rows.
 """
 
 import functools
@@ -89,8 +89,8 @@ def _verifies(config: DedupeConfig) -> bool:
 def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
     """Return the parent, the reference sets and the manifests it is checked against, each with what it needs.
 
-    Raises ManifestError when one is missing or unfinished, and InputError when its scan did not measure local features
-    that the configured kinds need.
+    Raises ManifestError when one is missing or unfinished, and InputError when its scan did not measure what the
+    configured kinds need.
     """
     sets = [PictureSet(manifest=parent, origin=OWN)]
     for name, uri in sorted(config.references.items()):

@@ -1,6 +1,6 @@
 """Judges: each says of pairs of pictures which are copies, of what kind, and on what evidence.
 
-All take pairs (`member`, `representative`) of pictures joined with what is known of them and return those that are copies.
+All take pairs of pictures, each joined with what is known of it, and return those that are copies.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ class PixelJudge:
     options: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises BrokenSource as `stored` does."""
+        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises BrokenSource as `_Album` does."""
         prepare_worker(self.options)
         album = _Album(self.limits)
         for batch in batches:

@@ -34,8 +34,8 @@ def descriptors_of(pool: Path, kinds: tuple[str, ...]) -> Iterator[Floats]:
     for path in sorted(path for kind in kinds for path in pool.glob(f"{kind}-*.npz")):
         with np.load(path, allow_pickle=False) as stored:
             bgr = cv2.imdecode(stored["jpeg"], cv2.IMREAD_COLOR)
-        grey = cv2.cvtColor(shrink_to_area(bgr[:, :, ::-1], AREA_PIXELS), cv2.COLOR_RGB2GRAY)
-        _, found = cv2.SIFT_create(MAX_KEYPOINTS).detectAndCompute(grey, None)
+        grey = shrink_to_area(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), AREA_PIXELS)
+        _, found = cv2.SIFT.create(MAX_KEYPOINTS).detectAndCompute(grey, None)
         if found is not None and len(found) >= LEAST_KEYPOINTS:
             yield root_sift(found)
 
