@@ -29,8 +29,8 @@ class Evidence:
     `matrix` (2, 3) takes the first picture, mirrored first if `is_mirrored`, to the second, both in units of their
     own width and height. `turn_degrees`: clockwise, from -180 to 180. `share_first`, `share_second`: how much of each
     the other covers. `inliers`: keypoints that agree on the map, None if it is one of the eight. `patches` were
-    compared; of them, `differing` differ, in [0, 1]; `texture` is how many of all patches of the overlap are not flat. Where
-    patches differ, `region_share` of them lie together in a rectangle that takes `region_area` of the overlap.
+    compared; of them, `differing` differ, in [0, 1]; `texture`: how many of all patches of the overlap are not flat.
+    Where patches differ, `region_share` of them lie together in a rectangle that takes `region_area` of the overlap.
     `sameness`: the correlation that nine in ten of the patches exceed that agree. `colour`: grey levels, the colour
     difference that nine in ten of the patches that agree stay below.
     """

@@ -29,7 +29,7 @@ from jobs.stars import stars
 from jobs.units import Plan, Unit
 from manifests.errors import InputError
 from manifests.schema import COLUMNS, DuplicateKind, Stage
-from manifests.store import Manifest, Parent, open_manifest
+from manifests.store import Manifest, open_manifest
 
 ONLY_EXACT = ("exact",)
 FROM_CONFIG_ALONE = {"references", "against"}  # what they hold is in the plan's inputs, by digest
@@ -50,17 +50,11 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
         software["local_features"] = local_features.version()
     if _verifies(config.dedupe):
         software |= {"verification": verification.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
-    others = [each for each in sets if each.origin != OWN]
-    inputs = {f"{_ROLES[each.origin]}:{each.name}": each.manifest.digest for each in others}
-    lineage = lineage.joined_by(_parent(each.manifest) for each in others)
-    return plan_parts(Stage.DEDUPE, lineage, output, settings, software, config.storage, others=inputs)
+    others = {f"{_ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != OWN}
+    return plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
 
 
 _ROLES = {REFERENCE: "reference", EXISTING: "against"}
-
-
-def _parent(manifest: Manifest) -> Parent:
-    return Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class PixelJudge:
     options: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises BrokenSource as `_Album` does."""
+        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises as `_Album` does."""
         prepare_worker(self.options)
         album = _Album(self.limits)
         for batch in batches:

@@ -27,15 +27,10 @@ def plan_parts(
     config: Mapping[str, Any],
     software: Mapping[str, str],
     options: Mapping[str, Mapping[str, Any]],
-    *,
-    others: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Return the plan of a stage that writes one part for each part of its parent.
-
-    `others`: digests of what the rows depend on besides the parent, by name.
-    """
+    """Return the plan of a stage that writes one part for each part of its parent."""
     parent = lineage.manifest
-    maker = part_units(stage, parent, config, software, others)
+    maker = part_units(stage, parent, config, software, lineage.others)
     units = [
         maker.unit(_unit_name(p.name), {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes) for p in parent.parts
     ]
@@ -44,7 +39,7 @@ def plan_parts(
         output=storage.absolute(output),
         config=config,
         software=software,
-        inputs={"parent": parent.digest, **(others or {})},
+        inputs={"parent": parent.digest, **lineage.others},
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,

@@ -63,7 +63,7 @@ def read_rows(
     options: Mapping[str, Mapping[str, Any]],
     min_quality: int,
 ) -> DataFrame:
-    """Return ROW_SCHEMA and `origin`, `set` of all rows of `sets`; of an existing manifest, of its representatives."""
+    """Return ROW_SCHEMA and `origin`, `set` of the rows of `sets`; of existing manifests, of representatives."""
     frames = []
     for each in sets:
         is_deduped = each.manifest.stage is not Stage.SCAN
@@ -87,8 +87,8 @@ class _Rows:
 def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
     """Return the narrow rows of `table` as ROW_SCHEMA.
 
-    `pdq` is null where it is not to be trusted; `damage` is 0 for a whole picture and 1 for a truncated one; `area` is
-    in pixels. Duplicates of an already deduplicated table are left out.
+    `pdq` is null where it is not to be trusted; `damage` is 0 for a whole picture and 1 for a truncated one; `area`
+    is in pixels. Duplicates of an already deduplicated table are left out.
     """
     if "duplicate_of" in table.column_names:
         table = table.filter(pc.is_null(table.column("duplicate_of")))
@@ -132,7 +132,7 @@ def node_of(table: pa.Table) -> pa.Array:
 
 
 def pictures_of(rows: DataFrame) -> DataFrame:
-    """Return `node`, `pdq`, `is_text`, `key` of its best row, `origin`, `set` and `rank` of each picture in `rows`."""
+    """Return each picture in `rows`: `node`, `pdq`, `is_text`, `rank`, and `key`, `origin`, `set` of its best row."""
     ranked = rows.select("node", "pdq", "is_text", F.expr(f"struct({', '.join(RANK)})").alias("rank"))
     best = ranked.groupBy("node").agg(
         F.min("rank").alias("rank"), F.min("pdq").alias("pdq"), F.min("is_text").alias("is_text")
@@ -148,7 +148,7 @@ def with_places(
     *,
     with_embedding: bool,
 ) -> DataFrame:
-    """Return `pictures` with `source`, `member`, `offset`, `size` and, if asked, `embedding` of each one's best row."""
+    """Return `pictures` with `source`, `member`, `offset`, `size` and, if asked, `embedding` of their best rows."""
     columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
     joined = None
     for each in sets:

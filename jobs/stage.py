@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,9 +137,13 @@ class Lineage:
     roots: Sequence[str]
     funnel: Sequence[Mapping[str, Any]]
 
-    def joined_by(self, parents: Iterable[Parent]) -> "Lineage":
-        """Return this lineage with more parents, which the rows depend on but do not come from."""
-        return replace(self, parents=[*self.parents, *parents])
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def joined_by(self, others: Mapping[str, Manifest]) -> "Lineage":
+        """Return this lineage with manifests that the rows depend on but do not come from, by their part in it."""
+        parents = [Parent(uri=each.uri, stage=each.stage, digest=each.digest) for each in others.values()]
+        digests = {name: each.digest for name, each in others.items()}
+        return replace(self, parents=[*self.parents, *parents], others=digests)
 
 
 def read_parent(uri: str, wanted: Stage) -> Lineage:

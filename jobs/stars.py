@@ -1,8 +1,8 @@
 """From pairs of copies to clusters in which every member is a copy of its representative.
 
-Connected components chain: if A resembles B and B resembles C, all three hang together, though A and C may show nothing
-in common. So each component's best picture becomes its representative, every other member is judged against it, and
-those that fail leave and start over among themselves.
+Connected components chain: if A resembles B and B resembles C, all three hang together, though A and C may show
+nothing in common. So each component's best picture becomes its representative, every other member is judged against
+it, and those that fail leave and start over among themselves.
 """
 
 from collections.abc import Callable
