@@ -12,7 +12,7 @@ from manifests.schema import DuplicateKind, Stage, Status
 counts = st.integers(0, 1_000)
 by_status = st.fixed_dictionaries({"ok": st.integers(1, 1_000)}, optional={str(s): counts for s in list(Status)[1:]})
 verdicts = st.sampled_from(
-    ["status:empty", "status:truncated", "duplicate:exact", "duplicate:near", "too_small", "aspect", "where:mine",
+    ["status:empty", "status:truncated", "duplicate:exact", "duplicate:mild", "too_small", "aspect", "where:mine",
      "not_scored", "not_light", "below_target"]
 )  # fmt: skip
 
@@ -72,14 +72,14 @@ def test_once_chosen_every_verdict_is_shown_once(stages):
 STATUS = {"ok": 80, "truncated": 5, "empty": 10, "undecodable": 5}
 BEFORE = [
     stage(Stage.SCAN, 100, 2.0, status=STATUS),
-    stage(Stage.DEDUPE, 100, 0.5, status=STATUS, duplicate_kind={"exact": 12, "near": 8}),
+    stage(Stage.DEDUPE, 100, 0.5, status=STATUS, duplicate_kind={"exact": 12, "mild": 8}),
     stage(Stage.SCORE, 100, 30.0, status=STATUS, text_step={"density": 50, "detect": 5, "read": 10}),
 ]
 CHOOSE = stage(
     Stage.CHOOSE, 100, 0.1,
     keep={"true": 30, "false": 70}, text_class={"heavy": 31},
     drop_reason={"status:empty": 10, "status:undecodable": 5, "status:truncated": 5, "duplicate:exact": 12,
-                 "duplicate:near": 7, "too_small": 1, "not_heavy": 30},
+                 "duplicate:mild": 7, "too_small": 1, "not_heavy": 30},
 )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_before_choose_what_has_no_pixels_or_is_a_copy_has_left():
         core_milliseconds=20.0,
     )
     assert (dedupe.came_in, dedupe.left, dedupe.went_on) == (85, 20, 65)
-    assert dedupe.reasons == {"duplicate:exact": 12, "duplicate:near": 8}
+    assert dedupe.reasons == {"duplicate:exact": 12, "duplicate:mild": 8}
     assert (score.came_in, score.left, score.went_on, score.reasons) == (65, 0, 65, {})
     assert score.notes == {"density": 50, "detect": 5, "read": 10}
 

@@ -44,7 +44,7 @@ def reasons(rules, *changes):
         ({"status": "truncated"}, "status:truncated"),
         ({"status": "too_large"}, "status:too_large"),
         ({"duplicate_of": "a", "duplicate_kind": "exact"}, "duplicate:exact"),
-        ({"duplicate_of": "a", "duplicate_kind": "near"}, "duplicate:near"),
+        ({"duplicate_of": "a", "duplicate_kind": "mild"}, "duplicate:mild"),
         ({"duplicate_of": "a"}, "duplicate:?"),
         ({"width": 99}, "too_small"),
         ({"height": 99}, "too_small"),
@@ -65,7 +65,7 @@ def test_each_rule_gives_its_reason(change, reason):
 def test_the_first_rule_that_fails_gives_the_reason():
     wrongs = [
         ({"status": "empty"}, "status:empty"),
-        ({"duplicate_of": "a", "duplicate_kind": "near"}, "duplicate:near"),
+        ({"duplicate_of": "a", "duplicate_kind": "mild"}, "duplicate:mild"),
         ({"width": 50}, "too_small"),
         ({"height": 5000}, "aspect"),
         ({"caption": None}, "where:has_caption"),
