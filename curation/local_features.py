@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from filters.lines import shrink_to_area
 from filters.protocol import Rgb
 
-AREA_PIXELS = 192 * 192
-MAX_KEYPOINTS = 200
+AREA_PIXELS = 160 * 160
+MAX_KEYPOINTS = 160
 MIN_KEYPOINTS = 6  # with fewer, nothing could be proven
 MAX_POINTS = 64
 BYTES = 32
@@ -132,8 +132,8 @@ def vlad(roots: Roots, centroids: Roots) -> Roots:
 
 def _one_vlad(roots: Roots, centroids: Roots) -> Roots:
     nearest = (2 * roots @ centroids.T - (centroids**2).sum(axis=1)).argmax(axis=1)
-    summed = np.zeros_like(centroids)
-    np.add.at(summed, nearest, roots - centroids[nearest])
+    belongs = (nearest[:, None] == np.arange(len(centroids))).astype(np.float32)
+    summed = belongs.T @ (roots - centroids[nearest])
     summed /= np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-6)
     flat = summed.ravel()
     return np.asarray(flat / max(float(np.linalg.norm(flat)), 1e-6), np.float32)

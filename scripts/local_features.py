@@ -3,7 +3,7 @@
     python -m scripts.text_net.pictures POOL [--web labelled/]
     python -m scripts.local_features POOL
 
-The pictures are those the text network learned from (docs/concepts/text-network.md); of the 5,000, the 867 real ones
+The pictures are those the text network learned from (docs/concepts/text-network.md); of those, the 859 real ones
 alone made the codebook that ships: with drawn ones, the bits of real pictures spread less. From their RootSIFT
 descriptors come the centroids of the VLAD (k-means), its projection (PCA, damped by the root of each axis's spread,
 then a random rotation, so that signs split pictures evenly) and the axes of a keypoint's code (PCA of the sum and of
