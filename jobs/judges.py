@@ -147,8 +147,9 @@ def _judged(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
 def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge) -> DataFrame:
     """Return JUDGED of those of `pairs` (`a`, `b`) that are copies: the better of the two is the representative.
 
-    `known`: KNOWN of each picture and its `rank`, a struct that orders pictures, the best first. Pairs go to tasks by
-    their representative, sorted, so that a picture is read and looked at about once in a task.
+    `known`: KNOWN of each picture and its `rank`, a struct that orders pictures, the best first. Pairs are sorted by
+    their representative and cut into tasks of about one size: so a picture is read and looked at about once in a
+    task, and one with a hundred thousand copies keeps many tasks busy, not one.
     """
     about = F.struct("rank", *KNOWN)
     left = known.select(F.col("node").alias("a"), about.alias("left"))
@@ -161,5 +162,5 @@ def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge) -> DataFrame:
     )
     partitions = int(pairs.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
     tasks = max(partitions * TASKS_PER_PARTITION, -(-pairs.count() // PAIRS_PER_TASK))
-    spread = oriented.repartition(tasks, F.col("b.node")).sortWithinPartitions("b.node", "a.node")
+    spread = oriented.repartitionByRange(tasks, "b.node", "a.node").sortWithinPartitions("b.node", "a.node")
     return spread.mapInArrow(judge, JUDGED).localCheckpoint()
