@@ -1,19 +1,19 @@
 """Candidates: pairs of pictures that may be copies, a wide net cast over all of them that compares no pixels."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import DedupeConfig
 from curation.local_search import PAIRS_SCHEMA, LocalSearch
 from jobs import cells, tables
 from jobs.near import near_pairs
-from jobs.pictures import is_comparable, node_of
+from jobs.pictures import PictureSet, is_comparable, node_of
 from jobs.semantic import semantic_pairs
 from jobs.units import prepare_worker
 
@@ -22,6 +22,8 @@ LOCAL_SCHEMA = pa.schema([("node", pa.binary()), ("local", pa.binary()), ("local
 
 VECTOR_COLUMNS = ("key", "sha256", "status", "pixels", "embedding")
 VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
+
+ReadSet = Callable[[PictureSet, Sequence[str], pa.Schema, tables.Transform], DataFrame]
 
 
 def print_candidates(pictures: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -45,21 +47,21 @@ def print_candidates(pictures: DataFrame, config: DedupeConfig) -> DataFrame:
     )
 
 
-def local_candidates(spark: SparkSession, sets: Sequence[tables.Parts], config: DedupeConfig) -> DataFrame:
-    """Return pairs (`a`, `b`) of pictures in `sets` whose local features agree.
+def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet) -> DataFrame:
+    """Return pairs (`a`, `b`) of pictures in `sets`, as `read` gives them, whose local features agree.
 
     Read from the parts, and placed in cells as they come: the only shuffle of local features.
     """
-    frames = [tables.read(spark, parts, LOCAL_COLUMNS, LOCAL_SCHEMA, _with_local_features) for parts in sets]
+    frames = [read(each, LOCAL_COLUMNS, LOCAL_SCHEMA, _with_local_features) for each in sets]
     pictures = functools.reduce(DataFrame.unionByName, frames)
     trained = cells.train_on(pictures, "local", per_cell=config.pictures_per_cell, probes=config.probes)
     search = _CellSearch(LocalSearch(neighbours=config.neighbours, min_points=config.min_points))
     return cells.place(pictures, "local", trained).mapInArrow(search, tables.ddl(PAIRS_SCHEMA)).select("a", "b")
 
 
-def embedding_candidates(spark: SparkSession, sets: Sequence[tables.Parts], config: DedupeConfig) -> DataFrame:
-    """Return pairs (`a`, `b`) of pictures in `sets` whose embeddings are alike."""
-    frames = [tables.read(spark, parts, VECTOR_COLUMNS, VECTOR_SCHEMA, _with_embeddings) for parts in sets]
+def embedding_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet) -> DataFrame:
+    """Return pairs (`a`, `b`) of pictures in `sets`, as `read` gives them, whose embeddings are alike."""
+    frames = [read(each, VECTOR_COLUMNS, VECTOR_SCHEMA, _with_embeddings) for each in sets]
     vectors = functools.reduce(DataFrame.unionByName, frames).dropDuplicates(["node"]).localCheckpoint()
     return semantic_pairs(vectors, config).select("a", "b")
 

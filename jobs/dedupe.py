@@ -20,16 +20,17 @@ from curation.config import DedupeConfig, PipelineConfig
 from curation.copies import Strictness
 from curation.images import DECODER_VERSION, DecodeLimits
 from jobs import tables
+from jobs.anchors import anchored
 from jobs.candidates import embedding_candidates, local_candidates, print_candidates
 from jobs.judges import CosineJudge, Judge, PixelJudge, PrintJudge, judge_pairs
 from jobs.parts import plan_parts, write_slices
-from jobs.pictures import EXISTING, OWN, REFERENCE, PictureSet, pictures_of, read_rows, with_places
+from jobs.picture_sets import ROLES, picture_sets
+from jobs.pictures import OWN, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
 from jobs.stage import Context, read_parent, run_stage
 from jobs.stars import stars
 from jobs.units import Plan, Unit
-from manifests.errors import InputError
 from manifests.schema import COLUMNS, DuplicateKind, Stage
-from manifests.store import Manifest, open_manifest
+from manifests.store import Manifest
 
 ONLY_EXACT = ("exact",)
 FROM_CONFIG_ALONE = {"references", "against"}  # what they hold is in the plan's inputs, by digest
@@ -50,11 +51,8 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
         software["local_features"] = local_features.version()
     if _verifies(config.dedupe):
         software |= {"verification": verification.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
-    others = {f"{_ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != OWN}
+    others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != OWN}
     return plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
-
-
-_ROLES = {REFERENCE: "reference", EXISTING: "against"}
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
@@ -78,41 +76,6 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
 
 def _verifies(config: DedupeConfig) -> bool:
     return config.verify and config.fingerprint == "pdq" and tuple(config.copies) != ONLY_EXACT
-
-
-def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
-    """Return the parent, the reference sets and the manifests it is checked against, each with what it needs.
-
-    Raises ManifestError when one is missing or unfinished, and InputError when its scan did not measure what the
-    configured kinds need.
-    """
-    sets = [PictureSet(manifest=parent, origin=OWN)]
-    for name, uri in sorted(config.references.items()):
-        sets.append(PictureSet(manifest=open_manifest(uri), origin=REFERENCE, name=name))
-    for uri in config.against:
-        manifest = open_manifest(uri)
-        if manifest.stage is Stage.SCAN:
-            raise InputError(f"{uri}: not deduplicated yet; name the output of `curate dedupe`")
-        sets.append(PictureSet(manifest=manifest, origin=EXISTING, name=manifest.digest[:16]))
-    if config.fingerprint == "embedding":
-        for each in sets:
-            if each.manifest.stage is Stage.SCAN and not each.manifest.config.get("embedding"):
-                raise InputError(
-                    f"{each.manifest.uri}: holds no embeddings to compare; scan again with scan.embedding.model set, "
-                    "into another output, or leave dedupe.fingerprint at pdq"
-                )
-    needed = {"local", "pixels"} if config.needs_local_features else {"pixels"}
-    for each in sets:
-        lacking = sorted(needed - set(each.manifest.schema.names))
-        if lacking:
-            raise InputError(f"{each.manifest.uri}: no column {', '.join(lacking)}; scan it again with this version")
-    if config.needs_local_features and parent.config.get("local_features") is False:
-        kinds = ", ".join(sorted(set(config.copies) - {"exact", "mild"}))
-        raise InputError(
-            f"{parent.uri}: scanned without local features, which {kinds} need; scan it again with the same "
-            "dedupe.copies, or set dedupe.copies=[exact,mild]"
-        )
-    return sets
 
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
@@ -142,18 +105,22 @@ def assignments(
     pictures = pictures_of(rows).localCheckpoint()
     if tuple(config.copies) == ONLY_EXACT:
         return _answer(rows, pictures, None)
-    parts = [each.parts(options) for each in sets]
     by_embedding = config.fingerprint == "embedding"
-    pairs = embedding_candidates(spark, parts, config) if by_embedding else print_candidates(pictures, config)
+    read = functools.partial(read_set, spark, options=options)
+    pairs = embedding_candidates(sets, config, read) if by_embedding else print_candidates(pictures, config)
     if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(spark, parts, config))
+        pairs = pairs.unionByName(local_candidates(sets, config, read))
     pairs = _worth_judging(pairs, pictures).localCheckpoint()
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
     known = with_places(
         spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
     ).localCheckpoint()
     judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits, options))
-    return _answer(rows, pictures, stars(judge(pairs), known, judge))
+    copies = judge(pairs)
+    if all(each.origin == OWN for each in sets):
+        return _answer(rows, pictures, stars(copies, known, judge))
+    settled, left = anchored(copies, known, judge)
+    return _answer(rows, pictures, settled.unionByName(stars(left, known, judge)))
 
 
 def _judge(config: DedupeConfig, limits: DecodeLimits, options: Mapping[str, Mapping[str, Any]]) -> Judge:

@@ -1,5 +1,6 @@
 """Rows of the scan as pictures: what cannot be told apart is one, whoever holds it."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from jobs import tables
-from manifests.schema import Stage, Status
+from manifests.schema import Status
 from manifests.store import Manifest
 
 TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
@@ -66,22 +67,45 @@ def read_rows(
     """Return ROW_SCHEMA and `origin`, `set` of the rows of `sets`; of existing manifests, of representatives."""
     frames = []
     for each in sets:
-        is_deduped = each.manifest.stage is not Stage.SCAN
-        columns = [*NARROW, *(("cluster_id", "duplicate_of") if each.origin == EXISTING and is_deduped else ())]
-        rows = tables.read(spark, each.parts(options), columns, ROW_SCHEMA, _Rows(min_quality))
+        columns = [*NARROW, *(["cluster_id"] * (each.origin == EXISTING))]
+        transform = functools.partial(rows_of, min_quality=min_quality)
+        rows = read_set(spark, each, columns, ROW_SCHEMA, transform, options=options)
         frames.append(rows.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)}))
-    joined = frames[0]
-    for more in frames[1:]:
-        joined = joined.unionByName(more)
-    return joined
+    return functools.reduce(DataFrame.unionByName, frames)
+
+
+def read_set(
+    spark: SparkSession,
+    pictures: PictureSet,
+    columns: Sequence[str],
+    schema: pa.Schema,
+    transform: tables.Transform,
+    *,
+    options: Mapping[str, Mapping[str, Any]],
+) -> DataFrame:
+    """Return what `transform` makes, as `schema`, of the rows of `pictures` that take part.
+
+    All of the parent's own do. Of other sets a row without a picture would be taken for the own row of the same key;
+    and a duplicate in an existing manifest is stood for by its representative, which it would crowd out.
+    """
+    narrow = list(dict.fromkeys([*columns, "status", *(["duplicate_of"] * (pictures.origin == EXISTING))]))
+    transforms = (transform,) if pictures.origin == OWN else (_taking_part, transform)
+    return tables.read(spark, pictures.parts(options), narrow, schema, _InTurn(transforms))
 
 
 @dataclass(frozen=True)
-class _Rows:
-    min_quality: int
+class _InTurn:
+    transforms: Sequence[tables.Transform]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return rows_of(table, min_quality=self.min_quality)
+        for each in self.transforms:
+            table = each(table)
+        return table
+
+
+def _taking_part(table: pa.Table) -> pa.Table:
+    table = table.filter(is_comparable(table))
+    return table.filter(pc.is_null(table.column("duplicate_of"))) if "duplicate_of" in table.column_names else table
 
 
 def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
@@ -152,7 +176,7 @@ def with_places(
     columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
     joined = None
     for each in sets:
-        places = tables.read(spark, each.parts(options), columns, PLACES_SCHEMA, _places)
+        places = read_set(spark, each, columns, PLACES_SCHEMA, _places, options=options)
         found = places.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)})
         joined = found if joined is None else joined.unionByName(found)
     assert joined is not None  # noqa: S101 - a run has its own set at least
