@@ -13,6 +13,7 @@ from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
+from jobs.cli_options import named_sets
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.schema import Stage
@@ -213,18 +214,43 @@ def scan(inputs: tuple[str, ...], tars_per_unit: int | None, max_broken_tars: in
         "curate dedupe scan/ -o deduped/ --max-distance 24",
         "curate dedupe scan/ -o deduped/ --fingerprint embedding --min-cosine 0.9",
         "curate dedupe scan/ -o deduped/ --copies exact,mild",
+        "curate dedupe scan/ -o deduped/ --reference imagenet-val/scan --reference charts=evaluation/scan",
+        "curate dedupe june/scan/ -o june/deduped/ --against may/deduped/",
     )
 )
 @click.argument("manifest")
+@click.option(
+    "--copies",
+    metavar="KIND,...",
+    help="Kinds that count: exact, mild, overlay, crop, mirror, turn, joined by commas; by default all.",
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    metavar="[NAME=]MANIFEST",
+    help="Scan of a set to keep out, whose copies are named after it; may be repeated.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="MANIFEST",
+    help="Deduplicated manifest that samples may be copies of; it is not rewritten; may be repeated.",
+)
+@click.option("--no-verify", is_flag=True, help="Let PDQ alone decide, reading no picture; for exact and mild.")
 @click.option("--max-distance", type=int, help="Largest PDQ distance of mild copies, in bits of 256.")
 @click.option("--fingerprint", type=click.Choice(["pdq", "embedding"]), help="What copies are told by.")
 @click.option("--min-cosine", type=float, help="Least cosine of two copies' embeddings.")
 @_stage_options
-def dedupe(
-    manifest: str, max_distance: int | None, fingerprint: str | None, min_cosine: float | None, **flags: Any
-) -> None:
-    """Find exact and near copies over a whole scan, and one representative of each cluster."""
-    settings = {"max_distance": max_distance, "fingerprint": fingerprint, "min_cosine": min_cosine}
+def dedupe(manifest: str, copies: str | None, references: tuple[str, ...], no_verify: bool, **flags: Any) -> None:
+    """Find copies over a whole scan, and one representative of each cluster.
+
+    A set is named by its last folder, or the one above if that is scan, unless a NAME is given.
+    """
+    settings: dict[str, Any] = {n: flags.pop(n) for n in ("against", "max_distance", "fingerprint", "min_cosine")}
+    settings["copies"] = None if copies is None else [kind.strip() for kind in copies.split(",")]
+    settings["references"] = named_sets(references) or None
+    settings["verify"] = False if no_verify else None
     _run_stage(Stage.DEDUPE, manifest, (), settings, flags)
 
 

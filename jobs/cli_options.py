@@ -1,6 +1,41 @@
 """What the modules of the command line share."""
 
+import re
+from collections.abc import Sequence
+
+from manifests import storage
+from manifests.errors import InputError
+
+_NAMED = re.compile(r"([\w.-]+)=(.+)")
+
 
 def examples(*lines: str) -> str:
     """Return the examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def named_sets(texts: Sequence[str]) -> dict[str, str]:
+    """Return name → URI of manifests given as [NAME=]MANIFEST.
+
+    Without a name, the set is called as the last folder of its path, or the one above if that is `scan`. Raises
+    InputError when a name cannot be told, or two sets have the same.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        named = _NAMED.fullmatch(text)
+        name, uri = named.groups() if named else (_name_of(text), text)
+        if not name:
+            raise InputError(f"--reference {text}: its path gives no name; write NAME={text}")
+        if name in found:
+            raise InputError(
+                f"--reference {text}: {found[name]} is called {name}, too; name one of them, as in other={uri}"
+            )
+        found[name] = uri
+    return found
+
+
+def _name_of(uri: str) -> str:
+    folders = [each for each in storage.absolute(uri).partition("://")[2].split("/") if each]
+    if folders and folders[-1] == "scan":
+        folders.pop()
+    return folders[-1] if folders else ""
