@@ -170,6 +170,7 @@ class SliceWriter:
             for batch in read_batches(storage.join(self.parent, unit.inputs["part"])):
                 at = pa.array([places[k] for k in batch.column("key").to_pylist()], pa.int64())
                 table = pa.Table.from_batches([batch])
+                table = table.drop_columns([name for name in self.columns if name in table.column_names])
                 for name in self.columns:
                     field = wide.field(name)
                     table = table.append_column(field, rows.column(name).combine_chunks().take(at).cast(field.type))

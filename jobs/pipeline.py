@@ -7,6 +7,7 @@ from curation.config import PipelineConfig
 from jobs.choose import choose, plan_choose
 from jobs.dedupe import dedupe, plan_dedupe
 from jobs.facts import Outlook
+from jobs.redecide import decide_again, plan_redecide
 from jobs.scan import plan_scan, scan
 from jobs.score import plan_score, score
 from jobs.shard import plan_shard, shard
@@ -14,7 +15,7 @@ from jobs.stage import Context
 from jobs.units import Plan, inspect
 from manifests import storage
 from manifests.schema import Stage
-from manifests.store import Manifest, is_committed
+from manifests.store import Manifest, is_committed, open_manifest
 
 FOLDERS: Mapping[Stage, str] = {
     Stage.SCAN: "scan",
@@ -29,14 +30,29 @@ READS: Mapping[Stage, Stage] = {
     Stage.CHOOSE: Stage.SCORE,
     Stage.SHARD: Stage.CHOOSE,
 }
+
+
+def _dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Deduplicate a scan, or decide a deduplicated manifest again."""
+    return (decide_again if _is_deduped(source) else dedupe)(config, source, output, ctx)
+
+
+def _plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
+    return (plan_redecide if _is_deduped(source) else plan_dedupe)(config, source, output)
+
+
+def _is_deduped(source: str) -> bool:
+    return is_committed(source) and open_manifest(source).stage is Stage.DEDUPE
+
+
 _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] = {
-    Stage.DEDUPE: dedupe,
+    Stage.DEDUPE: _dedupe,
     Stage.SCORE: score,
     Stage.CHOOSE: choose,
     Stage.SHARD: shard,
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
-    Stage.DEDUPE: plan_dedupe,
+    Stage.DEDUPE: _plan_dedupe,
     Stage.SCORE: plan_score,
     Stage.CHOOSE: plan_choose,
     Stage.SHARD: plan_shard,
