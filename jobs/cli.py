@@ -11,6 +11,7 @@ from filters.protocol import FilterError
 from jobs import output
 from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
+from jobs.cli_explain import explain
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from jobs.cli_options import named_sets
@@ -355,6 +356,7 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
     output.print_manifest(open_manifest(manifest), rows=row_count, as_json=as_json)
 
 
+main.add_command(explain)
 main.add_command(audit)
 
 

@@ -155,6 +155,32 @@ def _cell(value: Any) -> str:
     return escape(printable if len(printable) <= MAX_CELL_CHARS else printable[: MAX_CELL_CHARS - 1] + "…")
 
 
+def print_cluster(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a row, its cluster, its representative and why it is that."""
+    if as_json:
+        _print_json(found)
+        return
+    row, representative, members = found["row"], found["representative"], found["members"]
+    if row["duplicate_of"] is None:
+        print(f"{row['key']} represents its cluster of {found['count']:,}: {found['why']}")
+    else:
+        print(f"{row['key']} is a copy of {row['duplicate_of']} ({row['duplicate_kind']}): {row['found']}")
+        print(f"{representative['key']} represents: {found['why']}")
+    if "manifest" in representative:
+        print(f"it lies in {representative['manifest']}")
+    table = Table(title=f"Cluster {escape(row['cluster_id'])}", title_justify="left")
+    for name in ("key", "kind", "found", "size", "source", "member"):
+        table.add_column(name, overflow="fold")
+    for each in [representative] * ("manifest" in representative) + list(members):
+        kind = each.get("duplicate_kind") or "–"
+        size = f"{each['width']} × {each['height']}" if each["width"] else "–"
+        told = (each["key"], kind, each.get("found", ""), size, each["source"].rpartition("://")[2], each["member"])
+        table.add_row(*map(escape, told), style="bold" if each["key"] == row["key"] else None)
+    _console().print(table)
+    if found["count"] > len(members):
+        print(f"{len(members):,} of {found['count']:,} members; --limit shows more")
+
+
 def print_checks(found: Sequence[Check], *, as_json: bool) -> None:
     """Print what `curate doctor` found, and how to mend what is missing."""
     if as_json:
