@@ -12,8 +12,9 @@ quality   `curate scan` and `curate dedupe` through Spark: as configured by defa
           components joined, once for every picture and once for those of quality 50 and more, as its authors advise;
           imagededup's PHash at its default distance of 10, run by `--imagededup-python`, left out without it. Equal
           pixels count as copies in all. Every answer is written as a manifest and scored by `--score-tool`: recall by
-          difficulty, precision, false merges. A half holds the pictures of its tars; a copy counts in it when its
-          original lies there, too, though another copy of that original may lie in the other half.
+          difficulty, precision, false merges. In a cluster a copy may be found by way of another one of its original,
+          of which such a corpus has several; `growth` asks for each alone. A half holds the pictures of its tars; a
+          copy counts in it when its original lies there, too, though another copy of it may lie in the other half.
 cost      one process, one thread. Core-milliseconds an image of decode, PDQ, text density and local features over the
           pictures that decode; pairs that go to the judge first (`candidates`; when clusters are formed some more
           may), and core-milliseconds a pair of `looks` (decode, at most 96 kept as in a worker) and `compare`,
@@ -238,7 +239,10 @@ def distractors(count: int, cache: Path, workers: int) -> Features:
     book = resources.files("curation").joinpath(local.CODEBOOK).read_bytes()
     what = f"{RECIPE} {local.version()} {DRAWN} {cv2.__version__}".encode() + book
     name = hashlib.sha256(what).hexdigest()[:12]
-    drawn = [(cache / f"drawn-{RECIPE}-{first:05d}.npz", first) for first in range(0, DRAWN, DRAWN_A_FILE)]
+    drawn = [
+        (cache / f"drawn-{RECIPE}-{DRAWN_AREA_PIXELS}-{first:05d}.npz", first)
+        for first in range(0, DRAWN, DRAWN_A_FILE)
+    ]
     files = range(-(-count // DISTRACTORS_A_FILE))
     measured = [(cache / f"features-{name}-{chunk:05d}.npz", chunk) for chunk in files]
     if not all(path.exists() for path, _ in measured):
@@ -356,12 +360,12 @@ def draw_growth(growth: Mapping[str, Any], path: Path) -> None:
     across = [growth["labelled"] + each["distractors"] for each in sizes]
     figure = Figure(figsize=(11, 9), layout="constrained")
     above, below = figure.subplots(2, 2)
-    told = {"nearest": "among the nearest by the bits", "agree": "and keypoints agree"}
+    told = {"nearest": "copies nearest by their bits", "agree": "copies nearest whose keypoints agree"}
     for axes, (stage, title) in zip(above, told.items(), strict=True):
-        for kind in sizes[0][stage]:
-            style = "k--" if kind == "all" else "o-"
-            axes.plot(across, [each[stage][kind] for each in sizes], style, label=kind)
-        axes.set(title=f"copies found with their original: {title}", ylabel="recall", ylim=(0, 1.02))
+        for kind, marker in zip(sizes[0][stage], "osD^vP*", strict=False):
+            style = {"color": "black", "linestyle": "--"} if kind == "all" else {}
+            axes.plot(across, [each[stage][kind] for each in sizes], marker=marker, alpha=0.8, label=kind, **style)
+        axes.set(title=title, ylabel="recall", ylim=(0.5, 1.02))
         axes.legend(loc="lower left")
     for name, label in (("candidates_an_image", "candidates"), ("strangers_an_image", "of them no copies")):
         below[0].plot(across, [each[name] for each in sizes], "o-", label=label)
@@ -373,7 +377,7 @@ def draw_growth(growth: Mapping[str, Any], path: Path) -> None:
         axes.set(xscale="log", xlabel="pictures searched")
         axes.grid(alpha=0.3)
     for axes in below:
-        axes.legend(loc="upper left")
+        axes.legend(loc="center left")
     figure.suptitle(f"{growth['labelled']:,} labelled pictures among distractors")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
