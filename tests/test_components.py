@@ -88,7 +88,7 @@ def test_what_cannot_be_told_apart_is_one_picture() -> None:
         {"key": "e", **plain},  # other bytes, the same pixels
         {"key": "f", "pdq_quality": 10, "pixels": b"q" * 32},
         {"key": "g", "status": "undecodable", "width": None, "height": None, **nothing},
-        {"key": "h", "status": "empty", "sha256": None, "size": None, **nothing},
+        {"key": "h", "status": "empty", "sha256": None, "size": None, "width": None, "height": None, **nothing},
     )
     found = rows_of(table, min_quality=50)
     node = dict(zip("abcdefgh", found.column("node").to_pylist(), strict=True))
