@@ -15,7 +15,7 @@ from curation import embeddings
 from curation.config import DedupeConfig, EmbeddingConfig, ScanConfig, check_config
 from curation.embeddings import pack, unpack
 from curation.images import DEFAULT_LIMITS
-from curation.records import measure
+from curation.records import Asked, measure
 from curation.semantic import (
     GRID,
     NEIGHBOURS,
@@ -243,10 +243,10 @@ def test_vectors_of_two_models_do_not_mix():
 def test_a_measured_picture_has_its_vector(torchscript: Path):
     loaded = load_embedder(str(torchscript))
     data = encoded(PICTURES[0], "png")
-    measured = measure(data, DEFAULT_LIMITS, embedder=loaded)
+    measured = measure(data, DEFAULT_LIMITS, Asked(embedder=loaded))
     assert measured.embedding == pack(loaded.embed(PICTURES[0]))
     assert measure(data, DEFAULT_LIMITS).embedding is None
-    assert measure(b"no picture", DEFAULT_LIMITS, embedder=loaded).embedding is None
+    assert measure(b"no picture", DEFAULT_LIMITS, Asked(embedder=loaded)).embedding is None
 
 
 # --- pairs ------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ def test_pairs_over_spark_are_those_of_brute_force(spark):
 def test_pairs_over_spark_do_not_depend_on_partitions(spark):
     rng = np.random.default_rng(6)
     stored, nodes = families(rng, 200), named(rng, 200)
-    config = DedupeConfig(fingerprint="embedding", min_cosine=0.9, fingerprints_per_cell=30, probes=2)
+    config = DedupeConfig(fingerprint="embedding", min_cosine=0.9, pictures_per_cell=30, probes=2)
     one, many = (listed(semantic_pairs(frame(spark, nodes, stored, n), config).toArrow()) for n in (1, 5))
     assert one == many
     assert one.items() <= brute_force(nodes, stored, np.ones(200, np.bool_), 0.9).items()
@@ -454,8 +454,7 @@ def test_a_scan_without_vectors_cannot_be_deduplicated_by_them(reference: Refere
     by_vector = config_of(dedupe={"fingerprint": "embedding"})
     with pytest.raises(InputError, match=r"scan again with scan\.embedding\.model"):
         plan_dedupe(by_vector, scan, str(tmp_path / "deduped"))
-    for section in ({}, {"fingerprint": "embedding", "near": False}):
-        assert "fingerprint" not in plan_dedupe(config_of(dedupe=section), scan, str(tmp_path / "deduped")).config
+    assert "fingerprint" not in plan_dedupe(config_of(), scan, str(tmp_path / "deduped")).config
 
 
 # --- the configuration ------------------------------------------------------------------------------------
@@ -468,7 +467,6 @@ def config_of(**sections: object):
 def test_the_stages_of_a_run_must_fit_together():
     with pytest.raises(InputError, match=r"set scan\.embedding\.model"):
         check_ahead(config_of(dedupe={"fingerprint": "embedding"}))
-    config_of(dedupe={"fingerprint": "embedding", "near": False}).check_run()
     config_of(dedupe={"fingerprint": "embedding"}, scan={"embedding": {"model": "m.pt"}}).check_run()
 
 
