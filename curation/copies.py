@@ -8,6 +8,7 @@ from manifests.schema import DuplicateKind
 MIN_PATCHES = 6  # compared, below which a pair proves nothing
 TURN_DEGREES = 2.5  # less is the fit's own error
 WHOLE_SHARE = 0.9  # of a picture, covered by the other
+OBLIQUE_WHOLE_SHARE = 0.75  # the same when it was turned by other than a right angle, and lost or gained its corners
 NEARLY_WHOLE_SHARE = 0.7  # where less of a page or a chart is shared, what differs makes it another one
 MIN_INNER_SHARE, MIN_OUTER_SHARE = 0.8, 0.15  # of the picture that lies in the other, and of that one: else a detail
 NOISE = 0.02  # of the patches that may differ before something was put over a picture
@@ -75,6 +76,8 @@ def kind_of(
     if inner < MIN_INNER_SHARE or outer < MIN_OUTER_SHARE:
         return None
     kinds = _by_map(evidence)
+    if _is_relabelled(evidence):
+        return None
     if _is_overlaid(evidence):
         kinds.append(DuplicateKind.OVERLAY)
         agrees = evidence.region_area <= 1 - strictness.overlay
@@ -96,11 +99,24 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
         turn = min(turn, 180 - turn)  # mirrored top to bottom is mirrored, too
     if turn > TURN_DEGREES:
         kinds.append(DuplicateKind.TURN)
-    if evidence.share_second < WHOLE_SHARE:
+    is_oblique = abs(turn - 90 * round(turn / 90)) > TURN_DEGREES
+    whole = OBLIQUE_WHOLE_SHARE if is_oblique else WHOLE_SHARE
+    if evidence.share_second < whole:
         kinds.append(DuplicateKind.CROP)
-    if evidence.share_first < WHOLE_SHARE:
+    if evidence.share_first < whole:
         kinds.append(DuplicateKind.OVERLAY)  # a border, or a frame around it
     return kinds
+
+
+def _is_relabelled(evidence: Evidence) -> bool:
+    """Whether a page, a chart or a drawing differs in one small place and nowhere else: it says something else."""
+    return (
+        evidence.texture < FULL_TEXTURE
+        and 0 < evidence.differing <= NOISE
+        and evidence.region_share >= TOGETHER
+        and evidence.sameness >= UNTOUCHED
+        and evidence.colour <= UNTOUCHED_COLOUR
+    )
 
 
 def _is_overlaid(evidence: Evidence) -> bool:

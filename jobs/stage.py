@@ -93,7 +93,8 @@ def explain_failure(plan: Plan, error: Exception) -> str:
         lines.append(f"  … and {len(failures) - len(lines)} more")
     if not lines:
         told = str(error).strip().splitlines()
-        python = [line for line in told if re.match(r"^[\w.]*(Error|Exception|Exit)\b", line)]
+        raised = re.compile(r"^(manifests\.errors\.\w+|[\w.]*(Error|Exception|Exit)\b)")
+        python = [line for line in told if raised.match(line)]
         lines = ["  " + line for line in python[-1:] or told[:3]]
     return (
         f"{plan.stage}: {len(plan.units) - len(done)} of {len(plan.units)} units are not done\n"

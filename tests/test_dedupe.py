@@ -182,7 +182,6 @@ def test_a_scan_without_local_features_is_refused_where_they_are_needed(scanned:
     assert "verification" not in open_manifest(str(tmp_path / "unproven")).software
 
 
-@pytest.mark.xfail(strict=True, reason="explain_failure tells errors that no unit noted only by names like …Error")
 def test_pictures_that_changed_since_the_scan_are_named(scanned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
