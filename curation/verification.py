@@ -44,7 +44,7 @@ PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph: nearly no flat patc
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 _TO_UNIT = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixels are counted at their centres
 _PROBES = (np.arange(64) + 0.5) / 64
-VERSION = "1"
+VERSION = "2"
 
 Matrix = NDArray[Any]  # float64, (2, 3) or (3, 3)
 Grey = NDArray[Any]  # float32, (height, width)
