@@ -375,6 +375,8 @@ def draw_growth(growth: Mapping[str, Any], path: Path) -> None:
     below[1].set(title="cost of the search", ylabel="core-milliseconds an image", yscale="log")
     for axes in (*above, *below):
         axes.set(xscale="log", xlabel="pictures searched")
+        axes.set_xticks(across, [f"{count:,}" for count in across])
+        axes.set_xticks([], minor=True)
         axes.grid(alpha=0.3)
     for axes in below:
         axes.legend(loc="center left")
