@@ -15,6 +15,7 @@ that its bits do not change; half of a keypoint's code does not change either, a
 What the codes are made with, local_codebook.npz, is made by scripts/local_features.py, which says from what.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,7 +91,8 @@ def codebook() -> Codebook:
 
 def version() -> str:
     """Return what decided the bits, given the pixels: besides OpenCV, which the scan names itself."""
-    return f"rules={_RULES} area={AREA_PIXELS} keypoints={MAX_KEYPOINTS} points={MAX_POINTS}"
+    mark = hashlib.sha256(resources.files("curation").joinpath(CODEBOOK).read_bytes()).hexdigest()[:8]
+    return f"rules={_RULES} area={AREA_PIXELS} keypoints={MAX_KEYPOINTS} points={MAX_POINTS} codebook={mark}"
 
 
 def local_features(rgb: Rgb) -> LocalFeatures | None:
