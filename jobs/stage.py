@@ -17,7 +17,7 @@ from jobs.units import Plan, Unit, begin, is_ours, read_failures
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.parts import Receipt, read_receipts
-from manifests.schema import Stage
+from manifests.schema import Stage, schema
 from manifests.store import Manifest, Parent, commit, open_manifest
 
 
@@ -155,6 +155,8 @@ def read_parent(uri: str, wanted: Stage) -> Lineage:
     manifest = open_manifest(uri)
     if manifest.stage is not wanted:
         raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
+    if lacking := set(schema(wanted).names) - set(manifest.schema.names):
+        raise InputError(f"{uri}: made by an earlier curate, without {', '.join(sorted(lacking))}; make it again")
     return Lineage(
         manifest=manifest,
         parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],

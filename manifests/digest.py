@@ -57,7 +57,8 @@ def _encode(column: pa.Array, name: str) -> tuple[npt.NDArray[np.int64], pa.Arra
         return pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(zero_copy_only=False), None
     if pa.types.is_floating(kind):
         values = pc.fill_null(pc.cast(column, pa.float64()), 0.0).to_numpy(zero_copy_only=False)
-        return np.ascontiguousarray(values + 0.0).view(np.int64), None  # + 0.0 makes -0.0 and 0.0 one value
+        same = np.where(np.isnan(values), np.nan, values + 0.0)  # one value for all that are no number, and for zeros
+        return np.ascontiguousarray(same).view(np.int64), None
     if (
         pa.types.is_string(kind)
         or pa.types.is_binary(kind)

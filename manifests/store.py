@@ -50,7 +50,9 @@ class Manifest:
 
     `digest` is of the rows alone (see manifests.digest); `fingerprint` binds the manifest to the configuration,
     software and inputs of the run that made it. No digest depends on `cost`: `core_seconds` of the Python work in all
-    units, `wall_seconds` of the run that committed, shuffles included.
+    units, `wall_seconds` of the run that committed, shuffles included. `derivation` is of a manifest that no stage
+    made: `operation` (sample, select, merge, patch) and its settings; `stage` and `config` are then those of the
+    manifest that the rows were taken from.
     """
 
     uri: str
@@ -70,11 +72,23 @@ class Manifest:
     facts: Mapping[str, int]
     cost: Mapping[str, float]
     created: str
+    schema: pa.Schema
+    derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def schema(self) -> pa.Schema:
-        """The schema of the rows."""
-        return schema(self.stage)
+    def made_by(self) -> str:
+        """The stage or the operation that made it."""
+        return str(self.derivation.get("operation", self.stage))
+
+    @property
+    def shards_uri(self) -> str:
+        """Where the tars lie that the column `shard` names."""
+        return str(self.derivation.get("shards_at", self.uri))
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all parts."""
+        return sum(part.size_bytes for part in self.parts)
 
     def part_uri(self, part: Part) -> str:
         """Return where `part` lies."""
@@ -87,8 +101,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the content of `_manifest.json`."""
-        fields = dataclasses.asdict(self)
-        del fields["uri"]
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("uri", "schema")}
+        for name in ("parts", "parents"):
+            fields[name] = [dataclasses.asdict(each) for each in fields[name]]
         described = [
             {"name": f.name, "type": str(f.type), "description": (f.metadata or {})[b"description"].decode()}
             for f in self.schema
@@ -151,17 +166,33 @@ def open_manifest(uri: str) -> Manifest:
         )
     try:
         return _from_fields(uri, fields)
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise ManifestError(f"{uri}/{MANIFEST_FILE}: damaged ({e!r}); make the manifest again") from e
 
 
 def _from_fields(uri: str, fields: dict[str, Any]) -> Manifest:
-    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri"}
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "derivation"}
     values = {name: fields[name] for name in known}
     values["stage"] = Stage(values["stage"])
-    values["parts"] = [Part(**{**p, "lanes": tuple(p["lanes"])}) for p in values["parts"]]
+    values["parts"] = [Part(**{**p, "lanes": lanes_of(p["lanes"])}) for p in values["parts"]]
     values["parents"] = [Parent(**p) for p in values["parents"]]
-    return Manifest(uri=uri, **values)
+    values["schema"] = _recorded_schema(uri, values["stage"], fields["schema"])
+    return Manifest(uri=uri, derivation=fields.get("derivation", {}), **values)
+
+
+def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """Return the schema that `_manifest.json` tells of: this curate's columns, or fewer of an earlier one's."""
+    known = schema(stage)
+    unknown = [c["name"] for c in columns if known.get_field_index(c["name"]) < 0]
+    unknown += [
+        c["name"] for c in columns if c["name"] not in unknown and str(known.field(c["name"]).type) != c["type"]
+    ]
+    if unknown:
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: its schema is of a later curate, this one does not know its "
+            f"{', '.join(unknown[:5])}; upgrade curate"
+        )
+    return pa.schema([known.field(c["name"]) for c in columns])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,11 +206,15 @@ class Provenance:
     parents: Sequence[Parent]
     roots: Sequence[str]
     funnel: Sequence[Mapping[str, Any]]
+    derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    schema: pa.Schema | None = None
+    """Of a derived manifest that an earlier curate's was taken from; else the stage's."""
 
     @property
     def fingerprint(self) -> str:
         """Binds a manifest to everything that decided its rows: configuration, software and inputs."""
-        return fingerprint(self.stage, self.config, self.software, self.inputs)
+        derivation = [self.derivation] if self.derivation else []
+        return fingerprint(self.stage, self.config, self.software, self.inputs, *derivation)
 
 
 def commit(
@@ -196,11 +231,13 @@ def commit(
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
     seconds = round(sum(r.seconds for r in ordered), 3)
+    columns = schema(about.stage) if about.schema is None else about.schema
+    made_by = about.derivation.get("operation", about.stage)
     manifest = Manifest(
         uri=uri,
         stage=about.stage,
         rows=rows,
-        digest=digest(combine(r.row_lanes for r in ordered), rows, schema(about.stage)),
+        digest=digest(combine(r.row_lanes for r in ordered), rows, columns),
         fingerprint=about.fingerprint,
         config=about.config,
         software=about.software,
@@ -208,7 +245,7 @@ def commit(
         parents=about.parents,
         roots=about.roots,
         counts=counts,
-        funnel=[*about.funnel, {"stage": str(about.stage), "rows": rows, "core_seconds": seconds, **counts}],
+        funnel=[*about.funnel, {"stage": str(made_by), "rows": rows, "core_seconds": seconds, **counts}],
         parts=[
             Part(name=r.part, rows=r.rows, size_bytes=r.size_bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
             for r in ordered
@@ -222,6 +259,8 @@ def commit(
             "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
         },
         created=created,
+        schema=columns,
+        derivation=about.derivation,
     )
     storage.write_bytes(storage.join(uri, MANIFEST_FILE), manifest.to_json())
     storage.remove(storage.join(uri, WORK))
