@@ -3,10 +3,8 @@
 Own rules are SQL expressions over the columns, evaluated by DuckDB with no access to files or network.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -14,13 +12,10 @@ import pyarrow.compute as pc
 
 from curation.text_rules import TextRules
 from manifests.errors import InputError
+from manifests.expressions import check_expression, sealed
 from manifests.schema import Stage, Status, schema
 
 DROP_TARGET = "below_target"
-_VOLATILE = (
-    "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
-)
-_TIMES = frozenset(("current_time", "current_timestamp", "localtime", "localtimestamp", "age"))  # written without ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,57 +30,10 @@ class Rules:
     own: tuple[tuple[str, str], ...] = ()
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1, "enable_external_access": False, "lock_configuration": True})
-
-
 def check_expressions(rules: Rules) -> None:
     """Raise InputError, naming the rule, when an own expression is not a repeatable truth value of one row."""
-    with _connect() as db:
-        db.register("rows", schema(Stage.SCORE).empty_table())
-        for name, expression in rules.own:
-            try:
-                wrong = _what_is_wrong(db, expression)
-            except duckdb.Error as e:
-                raise InputError(f"choose.where.{name}: {expression!r} is refused: {e}") from e
-            if wrong:
-                raise InputError(f"choose.where.{name}: {expression!r} {wrong}")
-
-
-def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
-    """Return why the verdict of `expression` on a row would depend on more than that row, or None."""
-    bare = f"SELECT {expression} FROM rows"  # noqa: S608 - the user's own SQL is the point
-    parsed = json.loads(db.execute("SELECT json_serialize_sql(?)", [bare]).fetchall()[0][0])
-    if len(parsed.get("statements", [None])) != 1:
-        return "is more than one statement; write one expression"
-    unrepeatable = _TIMES | {name for (name,) in db.execute(_VOLATILE).fetchall()}
-    columns = set(schema(Stage.SCORE).names)
-    for node in _nodes(parsed):
-        if node.get("class") in ("SUBQUERY", "STAR"):
-            return "looks beyond its row; a rule is an expression over the columns"
-        names = [node.get("function_name"), *set(node.get("column_names") or ()) - columns]
-        if called := sorted(unrepeatable.intersection(n.lower() for n in names if n)):
-            return f"gives another answer each time ({called[0]}); a rule must depend on the row alone"
-    # A WHERE clause refuses what looks at several rows: aggregates, windows, unnest.
-    kind = db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression})").description[0][1]  # noqa: S608
-    if str(kind).upper() not in ("BOOL", "BOOLEAN"):
-        return f"is a {kind}, not a truth value; compare it with something"
-    return None
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of a parsed expression."""
-    if isinstance(tree, dict):
-        yield tree
-    for below in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from _nodes(below)
-
-
-def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
-    db.register("rows", rows)
-    sql = f"SELECT ({expression})::BOOLEAN AS passes FROM rows"  # noqa: S608 - the user's own SQL is the point
-    found: pa.Table = db.sql(sql).to_arrow_table()
-    return pc.fill_null(found.column("passes").combine_chunks(), False)
+    for name, expression in rules.own:
+        check_expression(expression, schema(Stage.SCORE), f"choose.where.{name}")
 
 
 def _evaluate_rule(db: duckdb.DuckDBPyConnection, rows: pa.Table, name: str, expression: str) -> pa.Array:
@@ -95,6 +43,13 @@ def _evaluate_rule(db: duckdb.DuckDBPyConnection, rows: pa.Table, name: str, exp
         raise InputError(
             f"choose.where.{name}: {expression!r} fails on a row: {e}; guard it, for example with TRY_CAST"
         ) from e
+
+
+def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
+    db.register("rows", rows)
+    sql = f"SELECT ({expression})::BOOLEAN AS passes FROM rows"  # noqa: S608 - the user's own SQL is the point
+    found: pa.Table = db.sql(sql).to_arrow_table()
+    return pc.fill_null(found.column("passes").combine_chunks(), False)
 
 
 def text_classes(scores: pa.Array, rules: TextRules) -> pa.Array:
@@ -149,7 +104,7 @@ def _shape_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Arra
 def _own_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
     if not rules.own:
         return []
-    with _connect() as db:
+    with sealed() as db:
         return [(pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
 
 

@@ -1,0 +1,79 @@
+"""Other people's SQL expressions over one row: checked before anything starts, evaluated with no access to files."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from manifests.errors import InputError
+
+_VOLATILE = (
+    "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+)
+_TIMES = frozenset(("current_time", "current_timestamp", "localtime", "localtimestamp", "age"))  # written without ()
+
+
+def sealed() -> duckdb.DuckDBPyConnection:
+    """Return a connection that reaches no file and no network."""
+    return duckdb.connect(config={"threads": 1, "enable_external_access": False, "lock_configuration": True})
+
+
+def check_expression(expression: str, schema: pa.Schema, what: str) -> None:
+    """Raise InputError, beginning with `what`, when `expression` is no repeatable truth value of a row of `schema`."""
+    with sealed() as db:
+        db.register("rows", schema.empty_table())
+        try:
+            wrong = _what_is_wrong(db, expression, set(schema.names)) or _what_it_is(db, expression)
+        except duckdb.Error as e:
+            raise InputError(f"{what}: {expression!r} is refused: {e}") from e
+    if wrong:
+        raise InputError(f"{what}: {expression!r} {wrong}")
+
+
+def check_value(expression: str, schema: pa.Schema, what: str) -> None:
+    """Raise InputError, beginning with `what`, when `expression` is no repeatable number of one row of `schema`."""
+    with sealed() as db:
+        db.register("rows", schema.empty_table())
+        try:
+            wrong = _what_is_wrong(db, expression, set(schema.names))
+            db.execute(f"SELECT ({expression})::DOUBLE FROM rows WHERE ({expression}) IS NULL")
+        except duckdb.Error as e:
+            raise InputError(f"{what}: {expression!r} is refused: {e}") from e
+    if wrong:
+        raise InputError(f"{what}: {expression!r} {wrong}")
+
+
+def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str, columns: set[str]) -> str | None:
+    """Return why the value of `expression` on a row would depend on more than that row, or None."""
+    parsed = json.loads(
+        db.execute("SELECT json_serialize_sql(?)", [f"SELECT {expression} FROM rows"]).fetchall()[0][0]
+    )
+    if len(parsed.get("statements", [None])) != 1:
+        return "is more than one statement; write one expression"
+    unrepeatable = _TIMES | {name for (name,) in db.execute(_VOLATILE).fetchall()}
+    for node in _nodes(parsed):
+        if node.get("class") in ("SUBQUERY", "STAR"):
+            return "looks beyond its row; a rule is an expression over the columns"
+        names = [node.get("function_name"), *set(node.get("column_names") or ()) - columns]
+        if called := sorted(unrepeatable.intersection(n.lower() for n in names if n)):
+            return f"gives another answer each time ({called[0]}); a rule must depend on the row alone"
+    return None
+
+
+def _what_it_is(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
+    """Return what `expression` is instead of a truth value, or None."""
+    # A WHERE clause refuses what looks at several rows: aggregates, windows, unnest.
+    kind = db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression})").description[0][1]
+    if str(kind).upper() not in ("BOOL", "BOOLEAN"):
+        return f"is a {kind}, not a truth value; compare it with something"
+    return None
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a parsed expression."""
+    if isinstance(tree, dict):
+        yield tree
+    for below in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(below)
