@@ -21,7 +21,7 @@ def sealed() -> duckdb.DuckDBPyConnection:
 
 
 def check_expression(expression: str, schema: pa.Schema, what: str) -> None:
-    """Raise InputError, beginning with `what`, when `expression` is no repeatable truth value of a row of `schema`."""
+    """Raise InputError, which begins with `what`, when `expression` is no repeatable truth value of a row."""
     with sealed() as db:
         db.register("rows", schema.empty_table())
         try:
@@ -33,7 +33,7 @@ def check_expression(expression: str, schema: pa.Schema, what: str) -> None:
 
 
 def check_value(expression: str, schema: pa.Schema, what: str) -> None:
-    """Raise InputError, beginning with `what`, when `expression` is no repeatable number of one row of `schema`."""
+    """Raise InputError, which begins with `what`, when `expression` is no repeatable number of a row."""
     with sealed() as db:
         db.register("rows", schema.empty_table())
         try:
