@@ -1,0 +1,349 @@
+"""Lists of samples that other tools leave: keys, uids, urls or hashes, in text, tables, JSON, NumPy and manifests."""
+
+import contextlib
+import csv
+import dataclasses
+import gzip
+import itertools
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.engine import DEFAULT_MEMORY_BYTES, connect, told_plainly
+from manifests.errors import CurateError, InputError
+from manifests.store import MANIFEST_FILE, is_committed, open_manifest, read_batches
+
+UID_PAIR = np.dtype("u8,u8")
+"""How DataComp writes a uid of 128 bits: its first 16 hexadecimal digits, and its last 16."""
+UID_DIGITS = 32
+COLUMNS = ("key", "uid", "url", "sha256")
+"""The columns that are looked for, the first of them that is there; `uid` is what a scan takes for the key."""
+BATCH_ROWS = 65_536
+BLOCK_BYTES = 8 << 20
+MAX_HEADER_BYTES = 1 << 20
+MAX_JSON_BYTES = 256 << 20
+_IMG2DATASET = {"key", "status", "error_message"}  # whose `key` counts the rows of a shard
+
+Values = Iterator[pa.Array]
+Found = tuple[str | None, Values]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyList:
+    """Values that name samples, each once, in the order of their first appearance.
+
+    `column` is the column of a manifest that they are values of: key, sha256 or url; None when the list does not say,
+    which means key. `values` has one column, `value`, of strings without nulls; it is not in one chunk.
+    """
+
+    column: str | None
+    values: pa.Table
+
+
+def read_keys(uri: str) -> KeyList:
+    """Return the list at `uri`, a file or a manifest.
+
+    Text has one value a line; empty lines and those that begin with # are passed over. Tables (csv, tsv, json, jsonl,
+    parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's. A file's
+    content decides, else the end of its name; `.gz` after it is known, too. Memory is bounded by the distinct values
+    and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    """
+    place = storage.absolute(uri)
+    with _told(place):
+        column, arrays = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
+        values = _distinct(arrays)
+    if column is None and len(values) and pc.all(pc.match_substring(values.column(0), "://")).as_py():
+        column = "url"  # no key has a colon
+    return KeyList(column=column, values=values)
+
+
+@contextlib.contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Turn what readers raise into one sentence."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except FileNotFoundError as e:
+        raise InputError(f"{place}: no such file") from e
+    except IsADirectoryError as e:
+        raise InputError(f"{place}: a folder without {MANIFEST_FILE}; name a file, or a manifest") from e
+    except (pa.ArrowException, ValueError, EOFError, zlib.error, gzip.BadGzipFile) as e:
+        why = str(e).split("\n", 1)[0][:200]
+        raise InputError(
+            f"{place}: not readable as a list of keys ({why}); one is text, csv, tsv, json, jsonl, npy or parquet"
+        ) from e
+
+
+def _reader_of(place: str) -> Callable[[str], Found]:
+    with _opened(place) as f:
+        head = f.read(4096).lstrip()
+    if head.startswith(b"PAR1"):
+        return _from_parquet
+    if head.startswith(b"\x93NUMPY"):
+        return _from_npy
+    name = place.rpartition("/")[2].removesuffix(".gz")
+    by_name = _READERS.get(name.rpartition(".")[2].lower() if "." in name else "")
+    if by_name:
+        return by_name
+    return {b"{": _from_json_lines, b"[": _from_json}.get(head[:1], _from_text)
+
+
+@contextlib.contextmanager
+def _opened(place: str) -> Iterator[BinaryIO]:
+    with storage.open_input(place) as f:
+        if place.endswith(".gz"):
+            with gzip.open(f) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield f
+
+
+def _distinct(arrays: Values) -> pa.Table:
+    """Return the values that are not empty, each where it first appeared; what does not fit in memory is spilled."""
+    threads = len(os.sched_getaffinity(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="curate-") as spill,
+        told_plainly("list of keys"),
+        connect(memory_bytes=DEFAULT_MEMORY_BYTES, threads=threads, spill=spill) as db,
+    ):
+        db.execute("CREATE TABLE found (value VARCHAR)")
+        for array in arrays:
+            db.register("batch", pa.table({"value": array}))
+            db.execute("INSERT INTO found SELECT value FROM batch WHERE value <> ''")
+            db.unregister("batch")
+        ordered = db.sql("SELECT value FROM found GROUP BY value ORDER BY min(rowid)")
+        batches = list(ordered.to_arrow_reader(1 << 20))
+    return pa.Table.from_batches(batches, pa.schema([("value", pa.string())]))
+
+
+def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return which of `names` holds the values, and what column of a manifest they are values of."""
+    known = {name.lower(): name for name in reversed(names)}
+    order = ("uid", "url", "sha256") if known.keys() >= _IMG2DATASET else COLUMNS
+    for each in order:
+        if each in known:
+            return known[each], "key" if each == "uid" else each
+    shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+    raise InputError(f"{place}: no column {', '.join(order[:-1])} or {order[-1]}, only {shown or 'none'}; rename one")
+
+
+# --- manifests and tables
+
+
+def _keys_of_manifest(place: str) -> Found:
+    manifest = open_manifest(place)
+    return "key", (
+        batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"])
+    )
+
+
+def _from_parquet(place: str) -> Found:
+    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
+        name, column = _named(place, table.schema_arrow.names)
+    return column, _parquet_values(place, name)
+
+
+def _parquet_values(place: str, name: str) -> Values:
+    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[name]):
+            yield pc.cast(batch.column(0), pa.string())
+
+
+def _from_csv(place: str) -> Found:
+    return _delimited(place, ",")
+
+
+def _from_tsv(place: str) -> Found:
+    return _delimited(place, "\t")
+
+
+def _delimited(place: str, delimiter: str) -> Found:
+    with _opened(place) as f:
+        header = f.read(MAX_HEADER_BYTES).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+    name, column = _named(place, next(csv.reader([header], delimiter=delimiter), []))
+    return column, _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
+
+
+def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Values:
+    import pyarrow.csv as pa_csv  # noqa: PLC0415
+
+    convert = pa_csv.ConvertOptions(
+        column_types={name: pa.string()}, include_columns=[name], null_values=[], strings_can_be_null=False
+    )
+    options = (pa_csv.ReadOptions(block_size=BLOCK_BYTES, **reading), pa_csv.ParseOptions(**parsing), convert)
+    with _opened(place) as f, pa_csv.open_csv(f, *options) as reader:
+        for batch in reader:
+            yield batch.column(0)
+
+
+# --- text
+
+
+def _from_text(place: str) -> Found:
+    return None, _lines(place)
+
+
+def _lines(place: str) -> Values:
+    with _opened(place) as f:
+        if not f.read(1):
+            return  # no rows; the reader of tables insists on one
+    # Lines are a table of one column, whose delimiter is no character of a text.
+    parsing = {"delimiter": "\x01", "quote_char": False, "escape_char": False}
+    for array in _csv_values(place, parsing, {"column_names": ["value"]}, "value"):
+        trimmed = pc.utf8_trim_whitespace(array)
+        yield trimmed.filter(pc.invert(pc.starts_with(trimmed, "#")))
+
+
+# --- JSON
+
+
+def _from_json(place: str) -> Found:
+    """Read a list of values or of objects, or an object of lists: a table by columns."""
+    with _opened(place) as f:
+        raw = f.read(MAX_JSON_BYTES + 1)
+    if len(raw) > MAX_JSON_BYTES:
+        raise InputError(f"{place}: over {MAX_JSON_BYTES >> 20} MiB of JSON; write it as .jsonl, .txt or .parquet")
+    try:
+        read = json.loads(raw)
+    except json.JSONDecodeError as e:
+        if e.msg == "Extra data":
+            return _from_json_lines(place)
+        raise
+    if isinstance(read, dict) and any(isinstance(each, list) for each in read.values()):
+        name, column = _named(place, [name for name, each in read.items() if isinstance(each, list)])
+        return column, _arrays(_text_of(place, f"entry {i}", each) for i, each in enumerate(read[name], 1))
+    return _entries(place, "entry", read if isinstance(read, list) else [read])
+
+
+def _from_json_lines(place: str) -> Found:
+    return _entries(place, "line", _json_lines(place))
+
+
+def _json_lines(place: str) -> Iterator[Any]:
+    with _opened(place) as f:
+        for number, line in enumerate(f, 1):
+            try:
+                yield json.loads(line) if line.strip() else None
+            except ValueError as e:
+                raise InputError(f"{place}: line {number} is not JSON ({e})") from e
+
+
+def _entries(place: str, what: str, entries: Iterable[Any]) -> Found:
+    """Return the values of texts, or of objects; the first entry tells which they are."""
+    numbered = ((i, entry) for i, entry in enumerate(entries, 1) if entry is not None)
+    first = next(numbered, None)
+    if first is None:
+        return None, iter(())
+    name, column = _named(place, list(first[1])) if isinstance(first[1], dict) else (None, None)
+
+    def values() -> Iterator[str | None]:
+        for i, entry in itertools.chain([first], numbered):
+            yield _value_of(place, f"{what} {i}", entry, name)
+
+    return column, _arrays(values())
+
+
+def _value_of(place: str, where: str, entry: Any, name: str | None) -> str | None:
+    if isinstance(entry, dict) != (name is not None):
+        raise InputError(f"{place}: {where}: objects and other values are mixed; write one or the other")
+    return _text_of(place, where, entry if name is None else entry.get(name))
+
+
+def _text_of(place: str, where: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # as a scan writes a uid that is a number
+    raise InputError(f"{place}: {where} is {json.dumps(value)[:80]}, not a text")
+
+
+def _arrays(values: Iterator[str | None]) -> Values:
+    batch: list[str | None] = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == BATCH_ROWS:
+            yield pa.array(batch, pa.string())
+            batch = []
+    yield pa.array(batch, pa.string())
+
+
+# --- NumPy
+
+
+def _from_npy(place: str) -> Found:
+    with _opened(place) as f:
+        shape, kind = _npy_header(f)
+    if len(shape) != 1 or not (_is_uid_pair(kind) or kind.kind in "US"):
+        raise InputError(
+            f"{place}: an array of {kind} and shape {shape}; a list has one dimension, and is of u8,u8, as "
+            "DataComp's, or of texts"
+        )
+    return ("key" if _is_uid_pair(kind) else None), _npy_values(place)
+
+
+def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and type of a .npy file, and leave `f` at its data. Nothing in it is unpickled."""
+    version = np.lib.format.read_magic(f)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(f)
+    return shape, kind
+
+
+def _is_uid_pair(kind: np.dtype[Any]) -> bool:
+    return kind.names is not None and [kind[n].newbyteorder("=").str for n in kind.names] == ["<u8"] * 2
+
+
+def _npy_values(place: str) -> Values:
+    with _opened(place) as f:
+        (rows,), kind = _npy_header(f)
+        for first in range(0, rows, BATCH_ROWS):
+            count = min(BATCH_ROWS, rows - first)
+            data = f.read(count * kind.itemsize)
+            if len(data) < count * kind.itemsize:
+                raise InputError(f"{place}: ends before its {rows:,} entries do; copy it again")
+            entries = np.frombuffer(data, kind)
+            if _is_uid_pair(kind):
+                yield uids_of(entries)
+            else:
+                yield pa.array(entries.astype(str), pa.string())
+
+
+def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:
+    """Return 32 hexadecimal digits for each pair of 64-bit numbers."""
+    first, second = pairs.dtype.names or ()
+    halves = np.empty((len(pairs), 2), ">u8")
+    halves[:, 0], halves[:, 1] = pairs[first], pairs[second]
+    offsets = np.arange(len(pairs) + 1, dtype=np.int32) * UID_DIGITS
+    digits = pa.py_buffer(halves.tobytes().hex().encode())
+    return pa.StringArray.from_buffers(len(pairs), pa.py_buffer(offsets), digits)
+
+
+def pairs_of(uids: pa.Array) -> npt.NDArray[Any]:
+    """Return two 64-bit numbers for each 32 hexadecimal digits; the inverse of `uids_of`."""
+    halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
+    pairs = np.empty(len(halves), UID_PAIR)
+    pairs["f0"], pairs["f1"] = halves[:, 0], halves[:, 1]
+    return pairs
+
+
+_READERS: dict[str, Callable[[str], Found]] = {
+    "txt": _from_text,
+    "csv": _from_csv,
+    "tsv": _from_tsv,
+    "json": _from_json,
+    "jsonl": _from_json_lines,
+    "ndjson": _from_json_lines,
+    "npy": _from_npy,
+    "parquet": _from_parquet,
+}
