@@ -15,6 +15,7 @@ from jobs.cli_explain import explain
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from jobs.cli_options import named_sets
+from jobs.cli_sample import sample
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.schema import Stage
@@ -358,6 +359,7 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
 
 main.add_command(explain)
 main.add_command(audit)
+main.add_command(sample)
 
 
 @main.command(

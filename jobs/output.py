@@ -111,7 +111,15 @@ def print_done(manifest: Manifest, *, as_json: bool) -> None:
     console.print(funnel_table(funnel(manifest.funnel)))
     for uri, why in manifest.broken_sources.items():
         console.print(f"left out: {uri}: {why}", markup=False, soft_wrap=True)
-    print(f"{manifest.stage}: {manifest.rows:,} rows at {manifest.uri}\ndigest: {manifest.digest}")
+    print(f"{manifest.made_by}: {manifest.rows:,} rows at {manifest.uri}\ndigest: {manifest.digest}")
+
+
+def print_would_be(operation: str, rows: int, uri: str, *, as_json: bool) -> None:
+    """Print what an operation would make."""
+    if as_json:
+        _print_json({"operation": operation, "rows": rows, "uri": uri})
+        return
+    print(f"{operation}: would have {rows:,} rows at {uri}; nothing was written")
 
 
 def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:

@@ -12,12 +12,12 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from jobs import tables
 from jobs.stage import Lineage
-from jobs.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker
+from jobs.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker, receipt_of
 from manifests import storage
 from manifests.digest import fingerprint
-from manifests.parts import Receipt, WrittenPart, write_part
+from manifests.parts import Receipt, write_part
 from manifests.schema import Stage, schema
-from manifests.store import Manifest, lanes_of, read_batches
+from manifests.store import Manifest, read_batches
 
 
 def plan_parts(
@@ -66,21 +66,6 @@ def part_units(
 
 def _unit_name(part: str) -> str:
     return part.removesuffix(".parquet")
-
-
-def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
-    """Return the receipt of a written part."""
-    return Receipt(
-        unit=unit.name,
-        fingerprint=unit.fingerprint,
-        part=unit.part,
-        rows=part.rows,
-        size_bytes=part.size_bytes,
-        sha256=part.sha256,
-        lanes=lanes_of(part.lanes.tolist()),
-        counts=part.counts,
-        **more,
-    )
 
 
 AddColumns = Callable[[pa.Table], pa.Table]

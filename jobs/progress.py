@@ -118,7 +118,7 @@ class _Bar:
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task(str(plan.stage), total=len(plan.units), facts="starting")
+        self._task = self._progress.add_task(plan.made_by, total=len(plan.units), facts="starting")
         self._progress.start()
 
     def show(self, tally: _Tally) -> None:
@@ -132,7 +132,7 @@ class _Bar:
 
 class _Lines:
     def __init__(self, plan: Plan, reporter: Reporter) -> None:
-        self._stage, self._reporter = plan.stage, reporter
+        self._stage, self._reporter = plan.made_by, reporter
         self._next = time.monotonic() + LINE_EVERY_SECONDS
 
     def show(self, tally: _Tally) -> None:

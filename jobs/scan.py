@@ -26,9 +26,8 @@ from curation.sidecars import read_folder, sibling_states, sibling_table
 from curation.sources import Source, expand, list_folder
 from curation.tars import read_tar
 from jobs import tables
-from jobs.parts import receipt_of
 from jobs.stage import Context, run_stage
-from jobs.units import DONE_DDL, Plan, Recorder, Task, Unit, UnitMaker, note_failure, prepare_worker
+from jobs.units import DONE_DDL, Plan, Recorder, Task, Unit, UnitMaker, note_failure, prepare_worker, receipt_of
 from manifests import storage
 from manifests.digest import relative_sources
 from manifests.errors import BrokenSource, StageFailed

@@ -17,9 +17,9 @@ from curation.choosing import KEPT_BYTES
 from curation.config import PipelineConfig, ShardConfig
 from curation.shards import ShardPlan, plan_shards, shuffle_place, write_shard
 from jobs import tables
-from jobs.parts import part_units, receipt_of, write_groups
+from jobs.parts import part_units, write_groups
 from jobs.stage import Context, read_parent, run_stage
-from jobs.units import Plan, Recorder, Unit, UnitMaker
+from jobs.units import Plan, Recorder, Unit, UnitMaker, receipt_of
 from manifests import storage
 from manifests.parts import Receipt, write_part
 from manifests.schema import Stage, schema

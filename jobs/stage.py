@@ -1,7 +1,6 @@
 """How every stage runs: look at what is there, do the units that are left, commit when all are done."""
 
 import contextlib
-import datetime
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
 from jobs import session
+from jobs.finish import finish
 from jobs.progress import Reporter
-from jobs.units import Plan, Unit, begin, is_ours, read_failures
+from jobs.units import Plan, Unit, begin, read_failures
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
-from manifests.parts import Receipt, read_receipts
+from manifests.parts import read_receipts
 from manifests.schema import Stage, schema
-from manifests.store import Manifest, Parent, commit, open_manifest
+from manifests.store import Manifest, Parent, open_manifest
 
 
 @dataclass(kw_only=True)
@@ -81,7 +81,7 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
             raise
         except Exception as e:
             raise StageFailed(explain_failure(plan, e)) from e
-    return _finish(plan, started)
+    return finish(plan, started)
 
 
 def explain_failure(plan: Plan, error: Exception) -> str:
@@ -102,31 +102,6 @@ def explain_failure(plan: Plan, error: Exception) -> str:
         + "\nWhat was finished is kept; mend the cause and run the same command to go on. "
         "Spark's own log is shown with --set spark.conf.spark.log.level=WARN"
     )
-
-
-def _finish(plan: Plan, started: float) -> Manifest:
-    wanted = {u.name: u for u in plan.units}
-    receipts: dict[str, Receipt] = {
-        n: r for n, r in read_receipts(plan.output).items() if n in wanted and r.fingerprint == wanted[n].fingerprint
-    }
-    missing = sorted(set(wanted) - set(receipts))
-    if missing:
-        raise StageFailed(
-            f"{plan.stage}: {len(missing)} of {len(wanted)} units left no receipt ({', '.join(missing[:5])} …); "
-            "run the same command to go on"
-        )
-    _sweep(plan, receipts)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    wall_seconds = time.monotonic() - started
-    return commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
-
-
-def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
-    """Remove what killed attempts and earlier unit plans left beside the parts: no receipt names it."""
-    named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
-    for name in storage.list_names(plan.output):
-        if name not in named and is_ours(name) and not name.startswith("_"):
-            storage.remove(storage.join(plan.output, name))
 
 
 @dataclass(frozen=True, kw_only=True)

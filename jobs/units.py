@@ -18,13 +18,14 @@ import pyarrow as pa
 from manifests import storage
 from manifests.digest import fingerprint
 from manifests.errors import InputError, ManifestError, RunChanged
-from manifests.parts import WORK, Receipt, read_receipts, write_receipt
+from manifests.parts import WORK, Receipt, WrittenPart, read_receipts, write_receipt
 from manifests.schema import Stage
-from manifests.store import MANIFEST_FILE, Manifest, Provenance, is_committed, open_manifest
+from manifests.store import MANIFEST_FILE, Manifest, Provenance, is_committed, lanes_of, open_manifest
 
 PLAN_FILE = "plan.json"
 FAILURES = "failures"
 DONE_DDL = "unit string"
+_OWN = ("stage", "config", "software", "derivation")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,21 @@ class Unit:
     def part(self) -> str:
         """The name of the part this unit writes."""
         return f"{self.name}.parquet"
+
+
+def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
+    """Return the receipt of a written part."""
+    return Receipt(
+        unit=unit.name,
+        fingerprint=unit.fingerprint,
+        part=unit.part,
+        rows=part.rows,
+        size_bytes=part.size_bytes,
+        sha256=part.sha256,
+        lanes=lanes_of(part.lanes.tolist()),
+        counts=part.counts,
+        **more,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +77,7 @@ class Plan(Provenance):
             "config": self.config,
             "software": self.software,
             "inputs": self.inputs,
+            **({"derivation": self.derivation} if self.derivation else {}),
         }
         return json.dumps(fields, indent=1, sort_keys=True).encode()
 
@@ -116,7 +133,7 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
             f"{plan.output}: not empty and not curate's ({', '.join(strangers[:3])} …); name another output"
         )
     if before is not None:
-        differs = _differences({k: before.get(k) for k in ("stage", "config", "software")}, _own(plan))
+        differs = _differences({k: before.get(k) for k in _OWN if k in before}, _own(plan))
         if differs and not restart:
             raise RunChanged(_changed(plan, before, "holds unfinished work"))
         if differs:
@@ -139,7 +156,7 @@ def _holds(receipt: Receipt, unit: Unit) -> bool:
 
 def _own(plan: Plan) -> dict[str, Any]:
     fields = json.loads(plan.to_json())
-    return {k: fields[k] for k in ("stage", "config", "software")}
+    return {k: fields[k] for k in _OWN if k in fields}
 
 
 def _read_plan(output: str) -> dict[str, Any] | None:
@@ -169,8 +186,8 @@ def _short(value: Any) -> str:
 
 
 def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
-    old = {k: before.get(k) for k in ("config", "software", "inputs")}
-    new = {k: v for k, v in json.loads(plan.to_json()).items() if k != "stage"}
+    old = {k: before.get(k) for k in ("config", "software", "inputs", "derivation") if before.get(k)}
+    new = {k: v for k, v in json.loads(plan.to_json()).items() if k != "stage" and v}
     lines = _differences(json.loads(json.dumps(old, default=str)), new) or ["stage"]
     shown = "\n".join(f"  {line}" for line in lines[:10]) + (f"\n  … and {len(lines) - 10} more" * (len(lines) > 10))
     return (
@@ -215,17 +232,18 @@ class Recorder:
 
     output: str
     options: Mapping[str, Mapping[str, Any]]
+    clock: Callable[[], float] = time.process_time
 
     def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
         """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
-        started = time.process_time()
+        started = self.clock()
         try:
             receipt = do()
         except Exception as e:
             note_failure(self.output, unit.name, e)
             raise
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        seconds = round(time.process_time() - started, 6)
+        seconds = round(self.clock() - started, 6)
         receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
         write_receipt(self.output, receipt)
         return receipt

@@ -117,8 +117,8 @@ def local_condition(draw: Draw) -> str:
     return " AND ".join(conditions) or "true"
 
 
-def decide(engine: Engine, manifest: Manifest, draw: Draw) -> int:
-    """Leave the rows to draw in the table PICKS (`part`, `row`), and return of how many rows they are drawn."""
+def decide(engine: Engine, manifest: Manifest, draw: Draw) -> None:
+    """Leave the rows to draw in the table PICKS (`source` 0, `part`, `row`)."""
     place, digits = _order(draw)
     strata = ", ".join(f"{quoted(c)}::VARCHAR" for c in draw.stratify_by)
     columns = {"key": "key", "place": place, "stratum": f"to_json([{strata}])::VARCHAR" if strata else "''"}
@@ -141,9 +141,9 @@ def decide(engine: Engine, manifest: Manifest, draw: Draw) -> int:
     rows = "eligible" if draw.per_cluster is None else "few"
     wanted = draw.count if draw.top is None else draw.top
     if wanted is None and draw.fraction is None:
-        engine.keep(PICKS, f"SELECT part, row FROM {rows}")
-        return 0
-    return _cut(engine, rows, digits, lambda counts: _seats(draw, counts, wanted))
+        engine.keep(PICKS, f"SELECT 0 AS source, part, row FROM {rows}")
+        return
+    _cut(engine, rows, digits, lambda counts: _seats(draw, counts, wanted))
 
 
 def _order(draw: Draw) -> tuple[str, tuple[int, ...]]:
@@ -170,11 +170,10 @@ def _seats(draw: Draw, counts: Mapping[str, int], wanted: int | None) -> dict[st
 
 def _cut(
     engine: Engine, rows: str, digits: tuple[int, ...], seats: Callable[[Mapping[str, int]], Mapping[str, int]]
-) -> int:
+) -> None:
     """Leave in PICKS the first rows of each stratum by `place`, as many as `seats` says of the rows there are.
 
-    Rows are counted by their first digit; the digit in which the last one lies narrows the search. Returns how many
-    rows there are in all.
+    Rows are counted by their first digit; the digit in which the last one lies narrows the search.
     """
     counted = _count(engine, f"SELECT stratum, substr(place, 1, {digits[0]}) AS digit FROM {rows}")
     totals = {stratum: sum(by_digit.values()) for stratum, by_digit in counted.items()}
@@ -200,14 +199,13 @@ def _cut(
     engine.table("cuts", _cut_table(cuts))
     engine.keep(
         PICKS,
-        f"SELECT r.part AS part, r.row AS row FROM {rows} r JOIN cuts c ON r.stratum = c.stratum "
+        f"SELECT 0 AS source, r.part AS part, r.row AS row FROM {rows} r JOIN cuts c ON r.stratum = c.stratum "
         f"WHERE substr(r.place, 1, {length}) < c.prefix "
-        "UNION ALL SELECT part, row FROM (SELECT r.part AS part, r.row AS row, c.rest AS rest, "
+        "UNION ALL SELECT 0 AS source, part, row FROM (SELECT r.part AS part, r.row AS row, c.rest AS rest, "
         "row_number() OVER (PARTITION BY r.stratum ORDER BY r.place, r.key) AS nth "
         f"FROM {rows} r JOIN cuts c ON r.stratum = c.stratum AND substr(r.place, 1, {length}) = c.prefix) AS last "
         "WHERE nth <= rest",
     )
-    return sum(totals.values())
 
 
 def _count(engine: Engine, sql: str) -> dict[str, dict[str, int]]:

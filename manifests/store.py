@@ -216,6 +216,11 @@ class Provenance:
         derivation = [self.derivation] if self.derivation else []
         return fingerprint(self.stage, self.config, self.software, self.inputs, *derivation)
 
+    @property
+    def made_by(self) -> str:
+        """The stage or the operation that makes it."""
+        return str(self.derivation.get("operation", self.stage))
+
 
 def commit(
     uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float = 0.0
@@ -232,7 +237,6 @@ def commit(
     counts = add_counts(r.counts for r in ordered)
     seconds = round(sum(r.seconds for r in ordered), 3)
     columns = schema(about.stage) if about.schema is None else about.schema
-    made_by = about.derivation.get("operation", about.stage)
     manifest = Manifest(
         uri=uri,
         stage=about.stage,
@@ -245,7 +249,7 @@ def commit(
         parents=about.parents,
         roots=about.roots,
         counts=counts,
-        funnel=[*about.funnel, {"stage": str(made_by), "rows": rows, "core_seconds": seconds, **counts}],
+        funnel=[*about.funnel, {"stage": about.made_by, "rows": rows, "core_seconds": seconds, **counts}],
         parts=[
             Part(name=r.part, rows=r.rows, size_bytes=r.size_bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
             for r in ordered

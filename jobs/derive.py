@@ -1,0 +1,239 @@
+"""Manifests made from the rows of others: which rows, an engine decides; each unit copies some of them."""
+
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from curation.choosing import kept_bytes
+from jobs.finish import finish
+from jobs.progress import Reporter
+from jobs.units import Plan, Recorder, State, Unit, begin, inspect, receipt_of
+from manifests import storage
+from manifests.digest import fingerprint
+from manifests.engine import Engine
+from manifests.parts import Receipt, write_part
+from manifests.rows import read_rows
+from manifests.sampling import PICKS
+from manifests.schema import schema
+from manifests.store import Manifest, Parent, Provenance
+
+ROWS_PER_PART = 250_000
+MAX_UNIT_BYTES = 8 << 30  # what one unit reads at most, unless a single part is larger
+Extra = Callable[[], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Consecutive parts of one source, whose rows make one part of the output."""
+
+    source: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to make: `about` it, from which sources, and where.
+
+    `where` is a condition on each row, in DuckDB's SQL; with `decide` an engine is asked first, which leaves the rows
+    that go on in the table PICKS (`source`, position in `sources`, `part`, `row`). `share` is about how many of the
+    rows that is, for the size of parts. `extra` are parts of rows that lie elsewhere.
+    """
+
+    about: Provenance
+    sources: Sequence[Manifest]
+    output: str
+    where: str = "true"
+    share: float = 1.0
+    decide: Callable[[Engine], None] | None = None
+    extra: Mapping[str, Extra] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[str, Any]) -> Provenance:
+    """Return what a manifest says of itself that `operation` makes from `sources`, the first of which it is like."""
+    first = sources[0]
+    derivation: dict[str, Any] = {"operation": operation, **settings}
+    if first.shards_uri != first.uri or "shard" in first.schema.names:
+        derivation["shards_at"] = first.shards_uri
+    return Provenance(
+        stage=first.stage,
+        config=first.config,
+        software=first.software,
+        inputs={f"parent{i or ''}": each.digest for i, each in enumerate(sources)},
+        parents=[Parent(uri=each.uri, stage=each.stage, digest=each.digest) for each in sources],
+        roots=list(dict.fromkeys(itertools.chain.from_iterable(each.roots for each in sources))),
+        funnel=first.funnel if len(sources) == 1 else [],
+        derivation=derivation,
+        schema=None if first.schema.names == schema(first.stage).names else first.schema,
+    )
+
+
+def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *, restart: bool = False) -> Manifest:
+    """Make the manifest of `request` and return it; an interrupted run resumes, a finished one is left as it is.
+
+    `engine` gives the engine when one is needed. Raises RunChanged when other work lies at the output.
+    """
+    started = time.monotonic()
+    settled = inspect(_plan(request, []), restart=restart)
+    if settled.manifest is not None:
+        reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
+        return settled.manifest
+    pieces = cut(request.sources, _rows_by_part(request, engine()))
+    plan = _plan(request, pieces)
+    state = begin(plan, restart=restart)
+    for notice in state.notices:
+        reporter.say(f"{plan.made_by}: {notice}")
+    with reporter.watch(plan, state):
+        _write(request, plan, state, pieces, engine())
+    return finish(plan, started)
+
+
+def count_rows(request: Request, engine: Engine) -> int:
+    """Return how many rows the manifest of `request` would have, those of `extra` left out. Writes nothing."""
+    if request.decide is not None:
+        request.decide(engine)
+        counted = engine.fetch(f"SELECT count(*) AS n FROM {PICKS}")
+        return int(counted.column("n")[0].as_py())
+    total = 0
+    for source in request.sources:
+        engine.view("counted", source, {}, where=request.where)
+        total += engine.fetch("SELECT count(*) AS n FROM counted").column("n")[0].as_py()
+    return total
+
+
+def _plan(request: Request, pieces: Sequence[Piece]) -> Plan:
+    about = request.about
+    mark = functools.partial(fingerprint, about.fingerprint)
+    units = [_unit(f"part-{i:05d}", {"piece": [p.source, *p.places]}, mark) for i, p in enumerate(pieces)]
+    units += [
+        _unit(f"part-{i:05d}", {"extra": name}, mark) for i, name in enumerate(request.extra, start=len(pieces))
+    ]
+    known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
+    return Plan(**known, output=request.output, units=units, options=request.options)
+
+
+def _unit(name: str, inputs: Mapping[str, Any], mark: Callable[..., str]) -> Unit:
+    return Unit(name=name, inputs=inputs, fingerprint=mark(name, inputs))
+
+
+def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
+    """Return how many rows are expected of each part of each source, those without any left out."""
+    if request.decide is None:
+        return [{i: p.rows * request.share for i, p in enumerate(s.parts) if p.rows} for s in request.sources]
+    request.decide(engine)
+    counted = engine.fetch(f"SELECT source, part, count(*) AS n FROM {PICKS} GROUP BY source, part")
+    by_part: list[dict[int, float]] = [{} for _ in request.sources]
+    for source, part, rows in zip(*(counted.column(c).to_pylist() for c in ("source", "part", "n")), strict=True):
+        by_part[source][part] = rows
+    return by_part
+
+
+def cut(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
+    """Return the pieces of the output: parts in order, joined until they give ROWS_PER_PART rows."""
+    pieces: list[Piece] = []
+    for number, (source, by_part) in enumerate(zip(sources, rows_by_part, strict=True)):
+        held: list[int] = []
+        rows, size_bytes = 0.0, 0
+        for place in sorted(by_part):
+            more = source.parts[place].size_bytes
+            if held and (rows + by_part[place] > ROWS_PER_PART or size_bytes + more > MAX_UNIT_BYTES):
+                pieces.append(Piece(source=number, places=tuple(held)))
+                held, rows, size_bytes = [], 0.0, 0
+            held.append(place)
+            rows += by_part[place]
+            size_bytes += more
+        if held:
+            pieces.append(Piece(source=number, places=tuple(held)))
+    return pieces
+
+
+def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], engine: Engine) -> None:
+    """Do the units that are left."""
+    todo = {unit.name: unit for unit in state.todo}
+    wanted = [(i, p) for i, p in enumerate(pieces) if f"part-{i:05d}" in todo]
+    recorder = Recorder(output=plan.output, options=request.options, clock=time.thread_time)
+    writer = PieceWriter(
+        sources=request.sources,
+        pieces=pieces,
+        units=plan.units,
+        where=None if request.decide else request.where,
+        schema=schema(plan.stage) if plan.schema is None else plan.schema,
+        roots=plan.roots,
+        recorder=recorder,
+        threads=max(1, getattr(engine, "threads", 1) // max(1, len(wanted))),
+    )
+    if wanted:
+        groups = _groups(engine, wanted, is_picked=request.decide is not None)
+        list(engine.map_groups(groups, "unit", "part, row", writer))
+    for unit in plan.units:
+        name = unit.inputs.get("extra")
+        if name is not None and unit.name in todo:
+            recorder.once(unit, functools.partial(writer.write, unit, request.extra[name]()))
+
+
+def _groups(engine: Engine, wanted: Sequence[tuple[int, Piece]], *, is_picked: bool) -> str:
+    """Return SQL for the rows that tell each unit what to do: those of PICKS, or one without meaning."""
+    table = [(unit, piece.source, place) for unit, piece in wanted for place in piece.places]
+    units, sources, places = zip(*table, strict=True)
+    engine.table(
+        "pieces",
+        pa.table(
+            {
+                "unit": pa.array(units, pa.int32()),
+                "source": pa.array(sources, pa.int32()),
+                "part": pa.array(places, pa.int32()),
+            }
+        ),
+    )
+    if not is_picked:
+        return "SELECT unit, min(part) AS part, min(part) AS row FROM pieces GROUP BY unit"
+    return (
+        f"SELECT u.unit AS unit, p.part AS part, p.row AS row FROM {PICKS} p "
+        "JOIN pieces u ON p.source = u.source AND p.part = u.part"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceWriter:
+    """Writes one unit, wherever it runs: the rows of its parts that are picked, or that meet a condition."""
+
+    sources: Sequence[Manifest]
+    pieces: Sequence[Piece]
+    units: Sequence[Unit]
+    where: str | None
+    schema: pa.Schema
+    roots: Sequence[str]
+    recorder: Recorder
+    threads: int = 1
+
+    def __call__(self, group: pa.Table) -> str:
+        """Write the unit of this group (`unit`, `part`, `row`) and its receipt; return its name."""
+        number: int = group.column("unit")[0].as_py()
+        unit, piece = self.units[number], self.pieces[number]
+        source = self.sources[piece.source]
+        if self.where is None:
+            rows = read_rows(source, piece.places, picks=group, threads=self.threads)
+        else:
+            rows = read_rows(source, piece.places, where=self.where, threads=self.threads)
+        self.recorder.once(unit, functools.partial(self.write, unit, rows))
+        return str(unit.name)
+
+    def write(self, unit: Unit, rows: Iterator[pa.RecordBatch]) -> Receipt:
+        """Write `rows` as the part of `unit`, and return its receipt."""
+        facts: dict[str, int] = {}
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                if "keep" in batch.schema.names:
+                    for name, value in kept_bytes(pa.Table.from_batches([batch])).items():
+                        facts[name] = facts.get(name, 0) + value
+                yield batch
+
+        target = storage.join(self.recorder.output, unit.part)
+        part = write_part(target, counted(), self.schema, roots=self.roots)
+        return receipt_of(unit, part, facts=facts)
