@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.units import DONE_DDL, Task, Unit, prepare_worker
 from manifests import storage
+from manifests.errors import InputError
 from manifests.store import Manifest, read_batches
 
 PART = "part"
@@ -17,8 +18,11 @@ _DDL = {
     pa.string(): "string",
     pa.int64(): "long",
     pa.int32(): "int",
+    pa.int16(): "smallint",
     pa.int8(): "tinyint",
+    pa.uint64(): "long",
     pa.float64(): "double",
+    pa.float32(): "float",
     pa.bool_(): "boolean",
     pa.binary(): "binary",
     pa.binary(32): "binary",
@@ -28,14 +32,31 @@ Transform = Callable[[pa.Table], pa.Table]
 
 
 def ddl(schema: pa.Schema) -> str:
-    """Return the Spark schema of Arrow `schema`."""
-    return ", ".join(f"`{f.name}` {_DDL[f.type]}" for f in schema)
+    """Return the Spark schema of Arrow `schema`. Raises InputError for a type that Spark does not hold."""
+    return ", ".join(f"`{f.name.replace('`', '``')}` {_spark_type(f)}" for f in schema)
+
+
+def _spark_type(field: pa.Field) -> str:
+    if pa.types.is_decimal128(field.type):
+        return f"decimal({field.type.precision}, {field.type.scale})"
+    if field.type not in _DDL:
+        raise InputError(f"column {field.name}: Spark holds no {field.type}; cast it, to VARCHAR for example")
+    return _DDL[field.type]
 
 
 def for_spark(table: pa.Table) -> pa.Table:
-    """Return `table` with fixed-size binary columns as plain binary, which is what Spark knows."""
+    """Return `table` in types that Spark knows: fixed-size binary as binary, uint64 as the int64 of the same bits."""
+    for place, field in enumerate(table.schema):
+        if field.type == pa.uint64():
+            column = same_bits(table.column(place), pa.int64())
+            table = table.set_column(place, field.with_type(pa.int64()), column)
     fields = [f.with_type(pa.binary()) if pa.types.is_fixed_size_binary(f.type) else f for f in table.schema]
     return table.cast(pa.schema(fields))
+
+
+def same_bits(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return `column` with its bits read as `kind`, which is as wide."""
+    return pa.chunked_array([chunk.view(kind) for chunk in column.chunks], kind)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ ALLOWED = {
     ("jobs/semantic.py", "_cells", "first"): "one row: how long vectors are",
     ("jobs/semantic.py", "_cells", "toArrow"): "a sample of at most training_rows vectors",
     ("jobs/shard.py", "place", "toArrow"): "a count for each bucket",
+    ("jobs/spark_engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
+    ("jobs/spark_engine.py", "map_groups", "toArrow"): "a small answer for each group",
     ("jobs/tables.py", "map_units", "collect"): "a name for each unit",
 }
 
