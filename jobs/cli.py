@@ -11,7 +11,9 @@ from filters.protocol import FilterError
 from jobs import output
 from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
+from jobs.cli_completion import completion
 from jobs.cli_explain import explain
+from jobs.cli_export import export
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from jobs.cli_options import named_sets
@@ -359,6 +361,7 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
 
 main.add_command(explain)
 main.add_command(audit)
+main.add_command(export)
 main.add_command(sample)
 
 
@@ -410,6 +413,7 @@ def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str,
 
 
 main.add_command(models)
+main.add_command(completion)
 
 
 @main.command(epilog=_examples("curate init > pipeline.yaml"))
