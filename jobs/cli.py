@@ -12,12 +12,14 @@ from jobs import output
 from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
 from jobs.cli_completion import completion
+from jobs.cli_diff import diff
 from jobs.cli_explain import explain
 from jobs.cli_export import export
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from jobs.cli_options import named_sets
 from jobs.cli_sample import sample
+from jobs.cli_verify import verify
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed
 from manifests.schema import Stage
@@ -362,7 +364,9 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
 main.add_command(explain)
 main.add_command(audit)
 main.add_command(export)
+main.add_command(diff)
 main.add_command(sample)
+main.add_command(verify)
 
 
 @main.command(

@@ -165,12 +165,17 @@ def open_manifest(uri: str) -> Manifest:
             f"{uri}/{MANIFEST_FILE}: format version {found!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
         )
     try:
-        return _from_fields(uri, fields)
+        return from_document(uri, fields)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise ManifestError(f"{uri}/{MANIFEST_FILE}: damaged ({e!r}); make the manifest again") from e
 
 
-def _from_fields(uri: str, fields: dict[str, Any]) -> Manifest:
+def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
+    """Return the manifest that the content of a `_manifest.json` tells of.
+
+    Raises ManifestError when its schema is of a later curate; KeyError, TypeError, ValueError or AttributeError when
+    it is damaged.
+    """
     known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "derivation"}
     values = {name: fields[name] for name in known}
     values["stage"] = Stage(values["stage"])
