@@ -1,25 +1,30 @@
 """The funnel: how many samples came in at each stage, how many left and why, and what it cost."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from manifests.schema import Stage, Status
 
 PIXELS = (str(Status.OK), str(Status.TRUNCATED))
+STAGES = frozenset(map(str, Stage))
+OPERATIONS = {"sample": "not drawn", "select": "not selected", "merge": "merged away", "patch": "patched"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelRow:
-    """One stage of the funnel. `reasons` add up to `left`, and `came_in` minus `left` is what went on.
+    """One stage, or operation on manifests, of the funnel.
 
-    `core_milliseconds` is the mean processor time an image of the stage took in its units, over all rows.
+    `reasons` add up to `left`; `came_in` and `added` minus `left` is what went on. Only operations add: a patch may
+    keep what was dropped. `core_milliseconds` is the mean processor time an image took in the units, over all rows.
     """
 
     stage: str
     came_in: int
     left: int
     went_on: int
+    added: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     core_milliseconds: float | None = None
@@ -29,27 +34,91 @@ def funnel(stages: Sequence[Mapping[str, Any]]) -> list[FunnelRow]:
     """Return the funnel of a manifest from the per-stage counts it carries.
 
     Once `choose` has run, its verdicts say where each sample left: for its status in the scan, as a duplicate in
-    dedupe, by a rule in choose. Before that, samples without pixels and duplicates count as left.
+    dedupe, by a rule in choose. Before that, samples without pixels and duplicates count as left. After an operation
+    (sample, select, merge, patch) go on the rows that are neither; what stages before it decided stays as it was.
     """
-    verdicts = next((s.get("drop_reason", {}) for s in stages if s["stage"] == Stage.CHOOSE), None)
     rows: list[FunnelRow] = []
-    here = int(stages[0]["rows"]) if stages else 0
-    for stage in stages:
-        reasons = _reasons(stage, verdicts)
-        left = sum(reasons.values())
-        rows.append(
-            FunnelRow(
-                stage=stage["stage"],
-                came_in=here,
-                left=left,
-                went_on=here - left,
-                reasons=reasons,
-                notes=dict(stage.get("text_step", {})) if stage["stage"] == Stage.SCORE else {},
-                core_milliseconds=round(1000 * stage["core_seconds"] / max(1, stage["rows"]), 3),
-            )
-        )
-        here -= left
+    for run in _runs(stages):
+        verdicts = next((s.get("drop_reason", {}) for s in run if s["stage"] == Stage.CHOOSE), None)
+        for stage in run:
+            here = rows[-1].went_on if rows else None
+            if stage["stage"] not in STAGES:
+                rows.append(_operation(stage, here))
+                continue
+            came_in = int(stage["rows"]) if here is None else here
+            is_drawn = any(row.stage not in STAGES for row in rows)
+            reasons = _reasons(stage, verdicts)
+            if is_drawn and stage["stage"] == Stage.CHOOSE:
+                reasons = _verdicts_after_operation(stage, reasons, came_in)
+            rows.append(_row(stage, came_in, reasons))
     return rows
+
+
+def _runs(stages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the stages between operations, and each operation by itself."""
+    for is_stage, run in itertools.groupby(stages, key=lambda s: s["stage"] in STAGES):
+        if is_stage:
+            yield list(run)
+        else:
+            yield from ([each] for each in run)
+
+
+def _row(stage: Mapping[str, Any], came_in: int, reasons: Mapping[str, int], added: int = 0) -> FunnelRow:
+    left = sum(reasons.values())
+    return FunnelRow(
+        stage=stage["stage"],
+        came_in=came_in,
+        left=left,
+        went_on=came_in + added - left,
+        added=added,
+        reasons=reasons,
+        notes=dict(stage.get("text_step", {})) if stage["stage"] == Stage.SCORE else {},
+        core_milliseconds=round(1000 * stage["core_seconds"] / max(1, stage["rows"]), 3),
+    )
+
+
+def _operation(stage: Mapping[str, Any], came_in: int | None) -> FunnelRow:
+    """Return the row of an operation, from what went on before it; None when it is the first that is known."""
+    went_on = _alive(stage)
+    if came_in is None:
+        return _row(stage, int(stage["rows"]), _dead(stage, went_on))
+    left = max(0, came_in - went_on)
+    reason = OPERATIONS.get(stage["stage"], f"not in the {stage['stage']}")
+    return _row(stage, came_in, {reason: left} if left else {}, added=max(0, went_on - came_in))
+
+
+def _alive(stage: Mapping[str, Any]) -> int:
+    """Return how many rows go on: those that are kept, or that have pixels and are no duplicates."""
+    kept: Mapping[str, int] | None = stage.get("keep")
+    if kept is not None:
+        return int(kept.get("true", 0))
+    gone = sum(n for status, n in stage.get("status", {}).items() if status not in PIXELS)
+    copies = sum(stage.get("duplicate_kind", {}).values())
+    return max(0, int(stage["rows"]) - int(gone) - int(copies))
+
+
+def _dead(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
+    """Return why rows do not go on that no stage before is known of."""
+    left = int(stage["rows"]) - went_on
+    if "keep" in stage:
+        reasons = dict(stage.get("drop_reason", {}))
+    else:
+        reasons = {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in PIXELS}
+        reasons |= {f"duplicate:{k}": n for k, n in stage.get("duplicate_kind", {}).items()}
+    return reasons if sum(reasons.values()) == left else ({"dropped before": left} if left else {})
+
+
+def _verdicts_after_operation(stage: Mapping[str, Any], reasons: Mapping[str, int], came_in: int) -> dict[str, int]:
+    """Return why rows left in `choose` when an operation came after the scan.
+
+    Rows whose status was refused, though they have pixels, were alive after the operation, and leave here.
+    """
+    left = max(0, came_in - int(stage.get("keep", {}).get("true", 0)))
+    refused = left - sum(reasons.values())
+    if refused <= 0:
+        return dict(reasons)
+    name = next((f"status:{s}" for s in reversed(PIXELS) if stage.get("drop_reason", {}).get(f"status:{s}")), "other")
+    return {**reasons, name: refused}
 
 
 def _reasons(stage: Mapping[str, Any], verdicts: Mapping[str, int] | None) -> dict[str, int]:

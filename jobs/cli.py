@@ -15,6 +15,7 @@ from jobs.cli_completion import completion
 from jobs.cli_diff import diff
 from jobs.cli_explain import explain
 from jobs.cli_export import export
+from jobs.cli_look import cat, log, query, show, stats
 from jobs.cli_models import models
 from jobs.cli_options import examples as _examples
 from jobs.cli_options import named_sets
@@ -346,21 +347,8 @@ def shard(
 main.add_command(calibrate)
 
 
-@main.command(
-    epilog=_examples(
-        "curate show out/chosen", "curate show s3://bucket/scan --rows 20", "curate show out/shards --json"
-    )
-)
-@click.argument("manifest")
-@click.option("--rows", "row_count", default=5, show_default=True, help="Rows to print.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest's facts as JSON.")
-def show(manifest: str, row_count: int, as_json: bool) -> None:
-    """Print what a manifest holds: where it comes from, its funnel, its columns and a few rows."""
-    from manifests.store import open_manifest  # noqa: PLC0415
-
-    output.print_manifest(open_manifest(manifest), rows=row_count, as_json=as_json)
-
-
+for _command in (show, stats, log, query, cat):
+    main.add_command(_command)
 main.add_command(explain)
 main.add_command(audit)
 main.add_command(export)
