@@ -313,6 +313,10 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
     """Return SQL for FLAGS, and the rows of both sides, of all that may differ, in buckets."""
     for view, each in (("a", a), ("b", b)):
         engine.view(f"{view}_whole", each, {f"{view}_{name}": quoted(name) for name in each.schema.names})
+        engine.keep(
+            f"{view}_found",
+            f"SELECT w.* FROM {view}_whole w JOIN changes c ON w.part = c.{view}_part AND w.row = c.{view}_row",
+        )
     has_why = comparison.by == "key"
     original = "b.b_duplicate_of" if "duplicate_of" in b.schema.names else "r.original"
     why = (
@@ -330,8 +334,8 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
         f"{view}.{view}_{name} AS {view}_{name}" for view, each in (("a", a), ("b", b)) for name in each.schema.names
     ]
     joins = (
-        "LEFT JOIN a_whole a ON a.part = c.a_part AND a.row = c.a_row "
-        "LEFT JOIN b_whole b ON b.part = c.b_part AND b.row = c.b_row "
+        "LEFT JOIN a_found a ON a.part = c.a_part AND a.row = c.a_row "
+        "LEFT JOIN b_found b ON b.part = c.b_part AND b.row = c.b_row "
     )
     if has_why:
         joins += (
