@@ -33,6 +33,7 @@ _PIECE = re.compile(r"""concat\s*\(|'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|.""", 
 _AFTER_ELEMENT = (",", ")", "")
 _AFTER_ORDER = frozenset(("LIMIT", "OFFSET", "UNION", "EXCEPT", "INTERSECT"))
 _OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
+_LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
 
 
@@ -60,8 +61,9 @@ class SparkEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._empty.close()
-        for name in self._named:
-            self._spark.catalog.dropTempView(name)
+        with contextlib.suppress(Exception):  # where Spark has ended, its views have, and why was told
+            for name in self._named:
+                self._spark.catalog.dropTempView(name)
 
     def view(
         self,
@@ -278,6 +280,6 @@ def _told_by_spark() -> Iterator[None]:
 def _explained(told: str) -> CurateError:
     for kind, text in reversed(_OURS.findall(told)):
         return cast(CurateError, getattr(errors, kind)(text))
-    raised = _RAISED.findall(told)
-    reason = raised[-1] if raised else told.strip().split("\n", 1)[0]
+    reasons = [*_LOST.findall(told)[:1], *_RAISED.findall(told)] or told.strip().split("\n")[:1]
+    reason = reasons[-1] if reasons else "it gave no reason"
     return StageFailed(f"Spark could not finish: {reason}; mend the cause and run the same command again")

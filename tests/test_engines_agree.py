@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pyspark import cloudpickle
 from jobs.spark_engine import SparkEngine, spark_sql
 from manifests import storage
 from manifests.engine import DuckEngine, columns_of, sql_text
-from manifests.errors import CurateError, InputError, ManifestError
+from manifests.errors import CurateError, InputError, ManifestError, StageFailed
 from manifests.schema import Stage, schema
 from manifests.store import Manifest, commit, open_manifest
 from tests.test_store import ABOUT, CREATED, write_unit
@@ -168,6 +169,7 @@ COMMON_SQL = [
     "SELECT t.id, o.n FROM t FULL OUTER JOIN other AS o ON t.key = o.key",
     "SELECT t.id, o.n FROM t JOIN other o ON t.key IS NOT DISTINCT FROM o.key",
     "SELECT a.id, b.id AS other FROM t a JOIN t b ON a.hashed = b.hashed",
+    "SELECT a.id, b.id AS other FROM t a JOIN t b ON a.x = b.x AND a.pdq < b.pdq",
     "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM other WHERE other.key = t.key)",
     "SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM other WHERE other.key = t.key)",
     "SELECT id FROM t WHERE key IN (SELECT key FROM other)",
@@ -271,6 +273,18 @@ class Refuse:
         return None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Break:
+    """Fails on every group, as what is wrong with the machine or with the code does."""
+
+    is_killed: bool
+
+    def __call__(self, rows: pa.Table) -> Any:
+        if self.is_killed:
+            os._exit(3)
+        raise KeyError("a\nb")
+
+
 def test_groups(engines: Engines, manifest: Manifest) -> None:
     given_tables(engines)
 
@@ -354,6 +368,15 @@ def test_a_part_that_goes_missing_after_it_was_looked_at(engines: Engines, tmp_p
     for error in errors_of(engines, lambda e: e.fetch("SELECT * FROM seen")):
         assert type(error) is ManifestError
         assert "part-00001.parquet" in str(error)
+
+
+@pytest.mark.parametrize(("is_killed", "why"), [(True, "Python worker exited"), (False, r"KeyError: 'a\nb'")])
+def test_what_spark_cannot_finish(engines: Engines, is_killed: bool, why: str) -> None:
+    engines[1].table("t", pa.table({"a": [1, 2], "b": [1, 2]}))
+    with pytest.raises(StageFailed) as caught:
+        list(engines[1].map_groups("SELECT * FROM t", "a", "b", Break(is_killed=is_killed)))
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_views_of_an_engine_end_with_it(spark) -> None:
