@@ -42,11 +42,12 @@ FORMATS = ("datacomp", "keys", "urls", "sha256", "csv", "jsonl", "img2dataset")
 @click.option("--columns", metavar="COLUMN,...", help="Columns of csv and jsonl; by default all that are not binary.")
 @click.option("--where", metavar="SQL", help="Only rows for which this expression over the columns is true.")
 @click.option(
-    "--kept/--all",
-    "is_kept",
-    default=None,
-    help="Only rows that are kept, or all.  [default: --kept where the manifest has a column keep]",
+    "--kept",
+    "which",
+    flag_value="kept",
+    help="Only rows that are kept.  [default where the manifest has a column keep]",
 )
+@click.option("--all", "which", flag_value="all", help="All rows, kept or not.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--temp-dir", metavar="FOLDER", help="Where sorting spills to.  [default: the system's]")
 @click.option(
@@ -68,7 +69,7 @@ def export(manifest: str, output: str, kind: str | None, columns: str | None, **
     if output == STDOUT and flags["as_json"]:
         raise InputError("-o -: stdout is taken; leave --json out, or name a file")
     opened = open_manifest(manifest)
-    is_kept = "keep" in opened.schema.names if flags["is_kept"] is None else flags["is_kept"]
+    is_kept = flags["which"] == "kept" or (flags["which"] is None and "keep" in opened.schema.names)
     names = tuple(name.strip() for name in columns.split(",")) if columns else ()
     wanted = Export(format=chosen, columns=names, where=flags["where"], is_kept=is_kept)
     wanted.check(opened)
