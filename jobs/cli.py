@@ -12,6 +12,7 @@ from jobs import output
 from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
 from jobs.cli_completion import completion
+from jobs.cli_combine import merge, patch, select
 from jobs.cli_diff import diff
 from jobs.cli_explain import explain
 from jobs.cli_export import export
@@ -353,7 +354,10 @@ main.add_command(explain)
 main.add_command(audit)
 main.add_command(export)
 main.add_command(diff)
+main.add_command(patch)
 main.add_command(sample)
+main.add_command(select)
+main.add_command(merge)
 main.add_command(verify)
 
 

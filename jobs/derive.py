@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.choosing import kept_bytes
 from jobs.finish import finish
@@ -41,7 +42,8 @@ class Request:
 
     `where` is a condition on each row, in DuckDB's SQL; with `decide` an engine is asked first, which leaves the rows
     that go on in the table PICKS (`source`, position in `sources`, `part`, `row`). `share` is about how many of the
-    rows that is, for the size of parts. `extra` are parts of rows that lie elsewhere.
+    rows that is, for the size of parts. `extra` are parts of rows that lie elsewhere. Sources below the first of
+    `rebased` move below the second. `digest` is what must come out.
     """
 
     about: Provenance
@@ -51,15 +53,16 @@ class Request:
     share: float = 1.0
     decide: Callable[[Engine], None] | None = None
     extra: Mapping[str, Extra] = field(default_factory=dict)
+    rebased: tuple[str, str] | None = None
+    digest: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[str, Any]) -> Provenance:
     """Return what a manifest says of itself that `operation` makes from `sources`, the first of which it is like."""
     first = sources[0]
-    derivation: dict[str, Any] = {"operation": operation, **settings}
-    if first.shards_uri != first.uri or "shard" in first.schema.names:
-        derivation["shards_at"] = first.shards_uri
+    shards = {"shards_at": first.shards_uri} if "shard" in first.schema.names else {}
+    derivation: dict[str, Any] = {"operation": operation, **shards, **settings}
     return Provenance(
         stage=first.stage,
         config=first.config,
@@ -90,7 +93,7 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
         reporter.say(f"{plan.made_by}: {notice}")
     with reporter.watch(plan, state):
         _write(request, plan, state, pieces, engine())
-    return finish(plan, started)
+    return finish(plan, started, digest=request.digest)
 
 
 def count_rows(request: Request, engine: Engine) -> int:
@@ -165,6 +168,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
         schema=schema(plan.stage) if plan.schema is None else plan.schema,
         roots=plan.roots,
         recorder=recorder,
+        rebased=request.rebased,
         threads=max(1, getattr(engine, "threads", 1) // max(1, len(wanted))),
     )
     if wanted:
@@ -209,6 +213,7 @@ class PieceWriter:
     schema: pa.Schema
     roots: Sequence[str]
     recorder: Recorder
+    rebased: tuple[str, str] | None = None
     threads: int = 1
 
     def __call__(self, group: pa.Table) -> str:
@@ -229,11 +234,26 @@ class PieceWriter:
 
         def counted() -> Iterator[pa.RecordBatch]:
             for batch in rows:
-                if "keep" in batch.schema.names:
-                    for name, value in kept_bytes(pa.Table.from_batches([batch])).items():
+                table = _conform(pa.Table.from_batches([batch]), self.schema, self.rebased)
+                if "keep" in table.schema.names:
+                    for name, value in kept_bytes(table).items():
                         facts[name] = facts.get(name, 0) + value
-                yield batch
+                yield from table.to_batches()
 
         target = storage.join(self.recorder.output, unit.part)
         part = write_part(target, counted(), self.schema, roots=self.roots)
         return receipt_of(unit, part, facts=facts)
+
+
+def _conform(rows: pa.Table, wanted: pa.Schema, rebased: tuple[str, str] | None) -> pa.Table:
+    """Return `rows` with the columns of `wanted`, null where there are none, and sources moved to another root."""
+    if rebased is not None:
+        old, new = rebased
+        sources = rows.column("source")
+        moved = pc.replace_substring(sources, old, new, max_replacements=1)
+        sources = pc.if_else(pc.starts_with(sources, old), moved, sources)
+        rows = rows.set_column(rows.schema.get_field_index("source"), "source", sources)
+    for each in wanted:
+        if each.name not in rows.schema.names:
+            rows = rows.append_column(each.name, pa.nulls(rows.num_rows, each.type))
+    return rows.select(wanted.names).cast(wanted)

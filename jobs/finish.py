@@ -6,15 +6,18 @@ from collections.abc import Mapping
 
 from jobs.units import Plan, is_ours
 from manifests import storage
+from manifests.digest import combine
+from manifests.digest import digest as digest_of
 from manifests.errors import StageFailed
 from manifests.parts import Receipt, read_receipts
+from manifests.schema import schema
 from manifests.store import Manifest, commit
 
 
-def finish(plan: Plan, started: float) -> Manifest:
+def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest:
     """Commit the manifest of `plan` from its receipts; `started` is when the run began, by `time.monotonic`.
 
-    Raises StageFailed when units left no receipt.
+    Raises StageFailed when units left no receipt, or when the rows are not those of `digest`.
     """
     wanted = {u.name: u for u in plan.units}
     receipts: dict[str, Receipt] = {
@@ -26,10 +29,20 @@ def finish(plan: Plan, started: float) -> Manifest:
             f"{plan.made_by}: {len(missing)} of {len(wanted)} units left no receipt ({', '.join(missing[:5])} …); "
             "run the same command to go on"
         )
+    if digest is not None and (found := _digest(plan, receipts)) != digest:
+        raise StageFailed(
+            f"{plan.made_by}: the rows have digest {found[:16]}…, not {digest[:16]}…; nothing was committed"
+        )
     _sweep(plan, receipts)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     wall_seconds = time.monotonic() - started
     return commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
+
+
+def _digest(plan: Plan, receipts: Mapping[str, Receipt]) -> str:
+    rows = sum(receipt.rows for receipt in receipts.values())
+    columns = schema(plan.stage) if plan.schema is None else plan.schema
+    return digest_of(combine(receipt.row_lanes for receipt in receipts.values()), rows, columns)
 
 
 def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
