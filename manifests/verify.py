@@ -273,7 +273,7 @@ def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, means:
         means.on_progress("rows", done, total)
     found.checked.update(rows=total)
     if len(whole) < len(manifest.parts):
-        found.note(f"{len(manifest.parts) - len(whole):,} damaged parts were not read for their rows")
+        found.note(f"damaged parts, whose rows were not read: {len(manifest.parts) - len(whole):,}")
         return
     _compare_counts(manifest, add_counts(counts), found)
     check_duplicates(manifest, found, means)
@@ -299,7 +299,7 @@ def _compare(manifest: Manifest, part: Part, reread: _Reread, found: Findings) -
         found.fault(uri, "its rows are not those whose digest was committed", RESTORE)
     for status, rows in reread.counts.get("status", {}).items():
         if status not in set(Status):
-            found.fault(uri, f"{rows:,} rows have the status {status!r}, which is not known", AGAIN)
+            found.fault(uri, f"the status {status!r} is not known; rows that have it: {rows:,}", AGAIN)
 
 
 def _compare_counts(manifest: Manifest, counted: dict[str, dict[str, int]], found: Findings) -> None:

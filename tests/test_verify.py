@@ -140,7 +140,7 @@ def test_every_fault_of_every_part_is_told(scanned, tmp_path):
         "part-00000.parquet: missing",
         "part-00001.parquet: altered: its sha256 is not the committed one",
     ]
-    assert found.notes == ["2 damaged parts were not read for their rows"]
+    assert found.notes == ["damaged parts, whose rows were not read: 2"]
     assert not found.is_whole
 
 
@@ -232,7 +232,7 @@ def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
 
 def test_counts_and_statuses(tmp_path):
     manifest = commit_rows(tmp_path / "m", [[{"key": "a"}, {"key": "b", "status": "eaten"}]])
-    assert told(found_in(manifest)) == ["part-00000.parquet: 1 rows have the status 'eaten', which is not known"]
+    assert told(found_in(manifest)) == ["part-00000.parquet: the status 'eaten' is not known; rows that have it: 1"]
     assert told(found_in(rewrite(manifest, counts={"status": {"ok": 2}})))[1:] == [
         "_manifest.json: counts 0 rows with status eaten, but there are 1",
         "_manifest.json: counts 2 rows with status ok, but there are 1",
@@ -427,6 +427,14 @@ def test_a_fraction_is_the_same_tomorrow_and_inside_a_larger_one(scanned, tars):
     assert third == faulted(0.3, "s")
     assert half != faulted(0.6, "t")
     assert faulted(0, "s") == set()
+
+
+def test_a_fraction_is_of_keys_whose_hash_is_below_it(scanned):
+    keys = [key for part in scanned.parts for key in scanned.read_part(part, ["key"]).column("key").to_pylist()]
+    hashes = [hashlib.md5(f"a's:{key}".encode(), usedforsecurity=False).hexdigest() for key in keys]
+    expected = sum(each < f"{int(0.4 * 2**128):032x}" for each in hashes)
+    checked = found_in(scanned, depth="deep", fraction=0.4, salt="a's").checked
+    assert checked["images"] + checked["images_skipped"] == expected > 0
 
 
 # --- shards
