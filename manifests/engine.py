@@ -119,6 +119,10 @@ def told_plainly(what: str) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as e:
         raise InputError(f"{what}: needs more memory or more disk to spill to: {_first_line(e)}") from e
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as e:
+        raise InputError(
+            f"{what}: an expression fails on a row: {_first_line(e)}; guard it, for example with TRY_CAST"
+        ) from e
     except duckdb.IOException as e:
         raise ManifestError(f"{what}: a part cannot be read: {_first_line(e)}; `curate verify` names it") from e
     except duckdb.Error as e:

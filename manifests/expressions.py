@@ -12,6 +12,7 @@ from manifests.errors import InputError
 _VOLATILE = (
     "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
 )
+_NUMBERS = frozenset(["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "BOOLEAN"])
 _TIMES = frozenset(("current_time", "current_timestamp", "localtime", "localtimestamp", "age"))  # written without ()
 
 
@@ -37,8 +38,7 @@ def check_value(expression: str, schema: pa.Schema, what: str) -> None:
     with sealed() as db:
         db.register("rows", schema.empty_table())
         try:
-            wrong = _what_is_wrong(db, expression, set(schema.names))
-            db.execute(f"SELECT ({expression})::DOUBLE FROM rows WHERE ({expression}) IS NULL")
+            wrong = _what_is_wrong(db, expression, set(schema.names)) or _why_no_number(db, expression)
         except duckdb.Error as e:
             raise InputError(f"{what}: {expression!r} is refused: {e}") from e
     if wrong:
@@ -69,6 +69,13 @@ def _what_it_is(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
     if str(kind).upper() not in ("BOOL", "BOOLEAN"):
         return f"is a {kind}, not a truth value; compare it with something"
     return None
+
+
+def _why_no_number(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
+    """Return what `expression` is instead of a number, or None."""
+    kind = str(db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression}) IS NULL").description[0][1]).upper()
+    is_number = kind.removeprefix("U") in _NUMBERS or kind.startswith("DECIMAL(")
+    return None if is_number else f"is a {kind}, not a number"
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
