@@ -116,6 +116,8 @@ class _Found:
     """Where the narrow join left its answer."""
 
     rows: int
+    places: Sequence[Sequence[int]]
+    """The parts of each manifest that were read."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -146,7 +148,7 @@ def diff(
     total, first, parts = Tally(), [], []
     if found.rows:
         report.say(f"{found.rows:,} rows differ; reading them")
-        for answer in started.map_groups(_whole_rows(started, a, b, comparison, found.rows), "bucket", "m", writer):
+        for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
             total.add(Tally.from_json(answer["tally"]))
             first += answer["first"]
             parts.append(answer["part"])
@@ -225,7 +227,7 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     if comparison.by == "key":
         _why_gone(engine, "removed", b, notes)
         _why_gone(engine, "added", a, notes)
-    return _Found(rows=rows, notes=notes)
+    return _Found(rows=rows, places=places, notes=notes)
 
 
 def shared_parts(a: Manifest, b: Manifest) -> tuple[set[int], set[int]]:
@@ -309,10 +311,11 @@ def _verdict(ancestor: Ancestor, change: str) -> dict[str, str]:
 # --- whole
 
 
-def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, rows: int) -> str:
+def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, found: _Found) -> str:
     """Return SQL for FLAGS, and the rows of both sides, of all that may differ, in buckets."""
-    for view, each in (("a", a), ("b", b)):
-        engine.view(f"{view}_whole", each, {f"{view}_{name}": quoted(name) for name in each.schema.names})
+    for view, each, places in zip(("a", "b"), (a, b), found.places, strict=True):
+        columns = {f"{view}_{name}": quoted(name) for name in each.schema.names}
+        engine.view(f"{view}_whole", each, columns, parts=places)
         engine.keep(
             f"{view}_found",
             f"SELECT w.* FROM {view}_whole w JOIN changes c ON w.part = c.{view}_part AND w.row = c.{view}_row",
@@ -343,7 +346,7 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
             "LEFT JOIN (SELECT key FROM changes WHERE a_part IS NULL) f "
             f"ON f.key = coalesce({original}, r.original) "
         )
-    bucket = engine.bucket("c.m", max(1, -(-rows // ROWS_PER_PART)))
+    bucket = engine.bucket("c.m", max(1, -(-found.rows // ROWS_PER_PART)))
     return f"SELECT {bucket} AS bucket, {', '.join([*columns, *sides])} FROM changes c {joins}"
 
 
