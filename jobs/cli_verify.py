@@ -50,11 +50,12 @@ def verify(manifest: str, fraction: float | None, limit: int, as_json: bool, **f
     Without --quick or --deep, all files are hashed and every row is read again. Exits with 0 when nothing is wrong,
     1 when faults were found, 2 when there is no manifest to check.
     """
-    from manifests.verify import Depth, Findings, Means, check_files, check_rows, open_well_formed  # noqa: PLC0415
+    from manifests.store import open_manifest  # noqa: PLC0415
+    from manifests.verify import Depth, Findings, Means, check_files, check_rows  # noqa: PLC0415
 
     _require_that_options_fit(flags["is_quick"], flags["is_deep"], fraction)
     depth = Depth.QUICK if flags["is_quick"] else Depth.DEEP if flags["is_deep"] else Depth.ROWS
-    opened = open_well_formed(manifest)
+    opened = open_manifest(manifest)
     found = Findings(limit or None)
     given = {"threads": flags["threads"]} if flags["threads"] else {}
     with _progress(is_quiet=flags["quiet"] or (as_json and not sys.stderr.isatty())) as tell:

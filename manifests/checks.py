@@ -42,7 +42,7 @@ def part_faults(manifest: Manifest, part: Part, *, is_hashed: bool) -> Iterator[
         with storage.open_input(uri) as f, pq.ParquetFile(f) as parquet:
             rows, found = parquet.metadata.num_rows, parquet.schema_arrow
     except (pa.ArrowException, ValueError, OSError) as e:
-        yield f"{uri}: not readable Parquet ({e})"
+        yield f"{uri}: not readable Parquet ({(str(e) or type(e).__name__).strip().splitlines()[0]})"
         return
     if rows != part.rows:
         yield f"{uri}: {rows:,} rows, {part.rows:,} when it was committed"

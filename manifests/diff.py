@@ -326,7 +326,7 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
         "CASE WHEN c.b_part IS NULL THEN coalesce(r.why, 'not in its input') "
         "WHEN c.a_part IS NULL THEN coalesce(n.why, 'new') END"
     )
-    columns = [
+    flags = [
         "c.m AS m",
         "c.a_part IS NOT NULL AS has_before",
         "c.b_part IS NOT NULL AS has_after",
@@ -347,7 +347,7 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
             f"ON f.key = coalesce({original}, r.original) "
         )
     bucket = engine.bucket("c.m", max(1, -(-found.rows // ROWS_PER_PART)))
-    return f"SELECT {bucket} AS bucket, {', '.join([*columns, *sides])} FROM changes c {joins}"
+    return f"SELECT {bucket} AS bucket, {', '.join([*flags, *sides])} FROM changes c {joins}"
 
 
 # --- proof

@@ -19,6 +19,7 @@ from manifests.digest import combine, digest, fingerprint
 from manifests.errors import ManifestError
 from manifests.parts import WORK, Receipt, add_counts
 from manifests.schema import FORMAT_VERSION, Stage, schema
+from manifests.wellformed import wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
 
@@ -130,7 +131,8 @@ def read_batches(
     except FileNotFoundError as e:
         raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
     except (pa.ArrowException, ValueError, OSError) as e:
-        raise ManifestError(f"{uri}: not readable Parquet ({e}); restore it, or make the manifest again") from e
+        why = str(e).strip().split("\n", 1)[0]
+        raise ManifestError(f"{uri}: not readable Parquet ({why}); restore it, or make the manifest again") from e
 
 
 def manifest_uri(uri: str) -> str:
@@ -163,6 +165,10 @@ def open_manifest(uri: str) -> Manifest:
         found = fields.get("format_version") if isinstance(fields, dict) else None
         raise ManifestError(
             f"{uri}/{MANIFEST_FILE}: format version {found!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
+        )
+    if wrong := wrong_fields(fields):
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: damaged (the type of {', '.join(wrong)}); make the manifest again"
         )
     try:
         return from_document(uri, fields)

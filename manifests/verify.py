@@ -24,7 +24,6 @@ from manifests.errors import CurateError, ManifestError
 from manifests.parts import COUNTED, add_counts, count_rows
 from manifests.schema import Stage, Status
 from manifests.store import MANIFEST_FILE, Manifest, Part, open_manifest, read_batches
-from manifests.wellformed import wrong_fields
 
 AGAIN = "make the manifest again"
 HASH_BYTES = 8
@@ -86,17 +85,6 @@ class Findings:
     def note(self, text: str) -> None:
         """Record what is worth knowing and no fault."""
         self.notes.append(text)
-
-
-def open_well_formed(uri: str) -> Manifest:
-    """Return the manifest at `uri`. Raises ManifestError as open_manifest does, and for fields of wrong types."""
-    manifest = open_manifest(uri)
-    fields = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest)}
-    fields["parts"] = [vars(part) for part in manifest.parts]
-    fields["parents"] = [vars(parent) for parent in manifest.parents]
-    if wrong := wrong_fields(fields):
-        raise ManifestError(f"{_document(manifest)}: damaged (the type of {', '.join(wrong)}); {AGAIN}")
-    return manifest
 
 
 def _document(manifest: Manifest) -> str:

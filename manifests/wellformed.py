@@ -10,6 +10,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_file_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and "/" not in value and value not in (".", "..")
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -38,7 +42,7 @@ def _record(**shapes: Shape) -> Shape:
 
 
 _PART = {
-    "name": _is_text,
+    "name": _is_file_name,
     "rows": _is_count,
     "size_bytes": _is_count,
     "sha256": _is_text,
