@@ -4,7 +4,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +87,8 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
         reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
         return settled.manifest
     pieces = cut(request.sources, _rows_by_part(request, engine()))
+    if not (pieces or request.extra):
+        request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
     plan = _plan(request, pieces)
     state = begin(plan, restart=restart)
     for notice in state.notices:

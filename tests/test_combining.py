@@ -1,0 +1,214 @@
+"""Selections, merges and patches: manifests made of the rows of others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs.cli import main
+from jobs.derive import Piece, cut
+from manifests.schema import Stage
+from manifests.store import Manifest, open_manifest
+from tests.conftest import rows_of
+from tests.making import commit_rows
+
+SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+COUNTER = iter(range(10**9))
+KEYS = st.sampled_from([f"k{n}" for n in range(7)])
+ROW = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(["ok", "truncated"]),
+        "width": st.none() | st.integers(1, 3),
+        "height": st.none() | st.integers(1, 3),
+        "size": st.none() | st.integers(1, 3),
+        "caption": st.none() | st.text(max_size=2),
+    }
+)
+TABLE = st.dictionaries(KEYS, ROW, max_size=7)
+
+
+def run(*args: object, code: int = 0):
+    done = CliRunner().invoke(main, [str(a) for a in args])
+    assert "Traceback" not in done.output
+    assert done.exit_code == code, done.output
+    return done
+
+
+def committed(folder: Path, rows: dict[str, dict], **about) -> Manifest:
+    listed = [{"key": k, **v} for k, v in rows.items()]
+    return commit_rows(folder / f"m{next(COUNTER)}", [listed[:2], listed[2:]], **about)
+
+
+def made(folder: Path, *command: object) -> Manifest:
+    output = folder / f"out{next(COUNTER)}"
+    run(*command, "-o", output, "--quiet")
+    return open_manifest(str(output))
+
+
+# --- merge
+
+
+@SETTINGS
+@given(a=TABLE, b=TABLE, c=TABLE)
+def test_a_merge_by_the_best_does_not_depend_on_order(tmp_path: Path, a, b, c) -> None:
+    x, y, z = (committed(tmp_path, rows) for rows in (a, b, c))
+    forward = made(tmp_path, "merge", x.uri, y.uri, z.uri, "--on-conflict", "best")
+    backward = made(tmp_path, "merge", z.uri, y.uri, x.uri, "--on-conflict", "best")
+    assert forward.digest == backward.digest
+    assert rows_of(forward).column("key").to_pylist() == sorted({*a, *b, *c})
+
+
+@SETTINGS
+@given(a=TABLE, b=TABLE)
+def test_a_merge_of_agreeing_manifests_is_commutative(tmp_path: Path, a, b) -> None:
+    agreeing = {key: a.get(key, row) for key, row in b.items()}
+    x, y = committed(tmp_path, a), committed(tmp_path, agreeing)
+    assert made(tmp_path, "merge", x.uri, y.uri).digest == made(tmp_path, "merge", y.uri, x.uri).digest
+
+
+@settings(SETTINGS, max_examples=10)
+@given(a=TABLE, b=TABLE)
+def test_a_merge_with_itself_changes_nothing_and_the_first_wins(tmp_path: Path, a, b) -> None:
+    x, y = committed(tmp_path, a), committed(tmp_path, b)
+    assert made(tmp_path, "merge", x.uri, x.uri).digest == x.digest
+    both = rows_of(made(tmp_path, "merge", x.uri, y.uri, "--on-conflict", "first")).to_pylist()
+    assert {r["key"]: r["caption"] for r in both} == {k: r["caption"] for k, r in {**b, **a}.items()}
+
+
+def test_the_best_is_whole_then_large(tmp_path: Path) -> None:
+    rows = [
+        {"status": "truncated", "width": 9, "height": 9, "caption": "cut"},
+        {"status": "ok", "width": 2, "height": 2, "size": 1, "caption": "small"},
+        {"status": "ok", "width": 2, "height": 2, "size": 2, "caption": "more bytes"},
+    ]
+    for best, count in (("cut", 1), ("small", 2), ("more bytes", 3)):
+        manifests = [committed(tmp_path, {"k": row}).uri for row in rows[:count]]
+        merged = made(tmp_path, "merge", *manifests, *manifests[:1], "--on-conflict", "best")
+        assert rows_of(merged).column("caption").to_pylist() == [best]
+
+
+def test_conflicts_are_refused_by_name(tmp_path: Path) -> None:
+    a, b = committed(tmp_path, {"k": {"width": 1}, "l": {}}), committed(tmp_path, {"k": {"width": 2}, "l": {}})
+    done = run("merge", a.uri, b.uri, "-o", tmp_path / "out", code=2)
+    assert "1 keys have different rows (k)" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    scan = committed(tmp_path, {"k": {}})
+    chosen = commit_rows(tmp_path / "chosen", [[{"key": "k"}]], Stage.CHOOSE)
+    assert "of stage choose" in run("merge", scan.uri, chosen.uri, "-o", tmp_path / "o", code=2).output
+    shards = commit_rows(
+        tmp_path / "shards",
+        [[{"key": "k", "shard": "0.tar", "shard_offset": 0, "shard_size": 1, "shard_index": 0}]],
+        Stage.SHARD,
+    )
+    assert "shard again" in run("merge", shards.uri, shards.uri, "-o", tmp_path / "o", code=2).output
+    outer = committed(tmp_path, {"a": {"source": "file:///x/y/1.tar"}}, roots=["file:///x"])
+    inner = committed(tmp_path, {"b": {"source": "file:///x/y/1.tar"}}, roots=["file:///x/y"])
+    assert "cannot be told apart" in run("merge", outer.uri, inner.uri, "-o", tmp_path / "o", code=2).output
+    assert "at least two" in run("merge", scan.uri, "-o", tmp_path / "o", code=2).output
+
+
+def test_a_merged_manifest_tells_where_it_came_from(tmp_path: Path) -> None:
+    a, b = committed(tmp_path, {"a": {}}, roots=["file:///x"]), committed(tmp_path, {"b": {}}, roots=["file:///y"])
+    merged = made(tmp_path, "merge", a.uri, b.uri)
+    assert [p.digest for p in merged.parents] == [a.digest, b.digest]
+    assert (merged.made_by, list(merged.roots)) == ("merge", ["file:///x", "file:///y"])
+
+
+# --- select
+
+
+@SETTINGS
+@given(a=TABLE, wanted=st.sets(KEYS, max_size=4))
+def test_what_is_selected_and_the_rest_are_the_whole(tmp_path: Path, a, wanted) -> None:
+    manifest = committed(tmp_path, a)
+    (tmp_path / "keys.txt").write_text("".join(f"{key}\n" for key in sorted(wanted)) or "# none\nnothing\n")
+    inside = made(tmp_path, "select", manifest.uri, "--keys", tmp_path / "keys.txt")
+    outside = made(tmp_path, "select", manifest.uri, "--keys", tmp_path / "keys.txt", "--invert")
+    assert set(rows_of(inside).column("key").to_pylist()) == wanted & set(a)
+    assert made(tmp_path, "merge", inside.uri, outside.uri).digest == manifest.digest
+
+
+def test_uids_urls_and_hashes_select(tmp_path: Path) -> None:
+    uid = "0123456789abcdef" * 2
+    rows = {uid: {"url": "http://a/1", "sha256": "aa"}, "k": {"url": "http://b/2", "sha256": "bb"}}
+    manifest = committed(tmp_path, rows)
+    uids = np.array([(int(uid[:16], 16), int(uid[16:], 16))], np.dtype("u8,u8"))
+    np.save(tmp_path / "subset.npy", uids)
+    (tmp_path / "urls.txt").write_text("http://a/1\nhttp://nowhere/\n")
+    (tmp_path / "hashes.csv").write_text("sha256\naa\n")
+    for name in ("subset.npy", "urls.txt", "hashes.csv"):
+        assert rows_of(made(tmp_path, "select", manifest.uri, "--keys", tmp_path / name))["key"].to_pylist() == [uid]
+    done = run("select", manifest.uri, "--keys", tmp_path / "urls.txt", "-o", tmp_path / "u")
+    assert "1 of 2 listed are in no row, by url (http://nowhere/)" in done.output
+    refused = run("select", manifest.uri, "--keys", tmp_path / "urls.txt", "-o", tmp_path / "v", "--strict", code=2)
+    assert "mend the list" in refused.output
+    assert not (tmp_path / "v").exists()
+    assert (
+        "no such file" in run("select", manifest.uri, "--keys", tmp_path / "no", "-o", tmp_path / "w", code=2).output
+    )
+
+
+def test_the_order_of_a_list_does_not_matter(tmp_path: Path) -> None:
+    manifest = committed(tmp_path, {"a": {}, "b": {}, "c": {}})
+    for text in ("a\nb\n", "b\n\na\nb\n"):
+        (tmp_path / "keys.txt").write_text(text)
+        done = run("select", manifest.uri, "--keys", tmp_path / "keys.txt", "-o", tmp_path / "out")
+    assert "up to date" in done.output
+
+
+# --- what is made
+
+
+def test_a_derived_manifest_goes_on_through_the_flow(tmp_path: Path) -> None:
+    chosen = commit_rows(
+        tmp_path / "chosen",
+        [[{"key": "a", "size": 5, "keep": True}, {"key": "b", "size": 7, "keep": False}]],
+        Stage.CHOOSE,
+    )
+    made_one = made(tmp_path, "sample", chosen.uri, "--fraction", "1")
+    assert made_one.digest == chosen.digest
+    assert made_one.facts == {"kept_image_bytes": 5}
+    assert (made_one.stage, made_one.config) == (chosen.stage, chosen.config)
+    twice = made(tmp_path, "sample", made_one.uri, "--count", "1")
+    funnel = json.loads(run("show", twice.uri, "--json").stdout)["funnel"]
+    assert [row["stage"] for row in funnel][-2:] == ["sample", "sample"]
+
+
+def test_a_derived_shard_manifest_knows_its_tars(tmp_path: Path) -> None:
+    row = {"key": "k", "shard": "0.tar", "shard_offset": 0, "shard_size": 1, "shard_index": 0}
+    shards = commit_rows(tmp_path / "shards", [[row]], Stage.SHARD)
+    small = made(tmp_path, "sample", made(tmp_path, "sample", shards.uri, "--fraction", "1").uri, "--fraction", "1")
+    assert small.shards_uri == shards.uri
+    assert small.digest == shards.digest
+
+
+def test_parts_are_cut_in_order_and_to_size(tmp_path: Path, monkeypatch) -> None:
+    from jobs import derive
+
+    monkeypatch.setattr(derive, "ROWS_PER_PART", 10)
+    source = commit_rows(tmp_path / "m", [[{"key": f"{p}-{n}"} for n in range(4)] for p in range(6)])
+    assert cut([source], [{0: 4, 1: 4, 2: 4, 4: 20, 5: 1}]) == [
+        Piece(source=0, places=(0, 1)),
+        Piece(source=0, places=(2,)),
+        Piece(source=0, places=(4,)),
+        Piece(source=0, places=(5,)),
+    ]
+
+
+@pytest.mark.parametrize("command", ["sample {} --fraction 0.5", "select {} --keys {}", "merge {} {}"])
+def test_an_altered_part_is_not_copied(tmp_path: Path, command: str) -> None:
+    manifest = committed(tmp_path, {f"k{n}": {"caption": "x" * n} for n in range(7)})
+    part = Path(manifest.uri.removeprefix("file://")) / "part-00001.parquet"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2 + 60] ^= 1
+    part.write_bytes(bytes(data))
+    done = run(*command.replace("{}", manifest.uri).split(), "-o", tmp_path / "out", code=2)
+    assert "part" in done.output
+    assert not (tmp_path / "out" / "_manifest.json").exists()
