@@ -72,6 +72,7 @@ def funnel_table(rows: Sequence[FunnelRow]) -> Table:
     for row in rows:
         why = [f"{name} {n:,}" for name, n in sorted(row.reasons.items(), key=lambda r: (-r[1], r[0]))]
         why += [f"({name} {n:,})" for name, n in sorted(row.notes.items())]
+        why += [f"{row.added:,} added"] if row.added else []
         cost = "" if row.core_milliseconds is None else f"{row.core_milliseconds:,.2f}"
         table.add_row(
             row.stage, f"{row.came_in:,}", f"{row.left:,}", f"{row.went_on:,}", escape(", ".join(why)), cost
@@ -84,6 +85,8 @@ def facts_of(manifest: Manifest) -> dict[str, Any]:
     return {
         "uri": manifest.uri,
         "stage": manifest.stage,
+        "made_by": manifest.made_by,
+        "derivation": manifest.derivation,
         "rows": manifest.rows,
         "parts": len(manifest.parts),
         "bytes": sum(p.size_bytes for p in manifest.parts),
@@ -120,39 +123,6 @@ def print_would_be(operation: str, rows: int, uri: str, *, as_json: bool) -> Non
         _print_json({"operation": operation, "rows": rows, "uri": uri})
         return
     print(f"{operation}: would have {rows:,} rows at {uri}; nothing was written")
-
-
-def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
-    """Print a manifest: its facts, funnel, columns and first rows."""
-    if as_json:
-        _print_json(facts_of(manifest))
-        return
-    console = _console()
-    size = human_bytes(sum(p.size_bytes for p in manifest.parts))
-    print(f"{manifest.uri}\nstage {manifest.stage} · {manifest.rows:,} rows · {len(manifest.parts)} parts · {size}")
-    print(f"digest {manifest.digest}\ncreated {manifest.created}")
-    for parent in manifest.parents:
-        print(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)")
-    console.print(funnel_table(funnel(manifest.funnel)))
-    if rows > 0:
-        console.print(_rows_table(manifest, min(rows, max(1, (console.width - 40) // 30))))
-
-
-def _rows_table(manifest: Manifest, count: int) -> Table:
-    """Return the first rows, a column each, the manifest's columns downwards."""
-    first: list[Mapping[str, Any]] = []
-    for part in manifest.parts:
-        if len(first) >= count:
-            break
-        first += manifest.read_part(part).slice(0, count - len(first)).to_pylist()
-    table = Table(title=f"Columns and the first {len(first)} rows", title_justify="left")
-    table.add_column("column", no_wrap=True, min_width=max(len(n) for n in manifest.schema.names))
-    table.add_column("type", no_wrap=True)
-    for _ in first:
-        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
-    for column in manifest.schema:
-        table.add_row(column.name, str(column.type), *(_cell(row[column.name]) for row in first))
-    return table
 
 
 def _cell(value: Any) -> str:

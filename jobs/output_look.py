@@ -70,9 +70,7 @@ def first_rows(manifest: Manifest, count: int) -> list[dict[str, Any]]:
 def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
     """Print a manifest: its facts, funnel, counts, columns and first rows."""
     if as_json:
-        first = [plain(row) for row in first_rows(manifest, rows)]
-        settings = {"made_by": manifest.made_by, "derivation": manifest.derivation}
-        _print_json({**facts_of(manifest), **settings, "first_rows": first})
+        _print_json({**facts_of(manifest), "first_rows": [plain(row) for row in first_rows(manifest, rows)]})
         return
     console = _console()
     size = human_bytes(manifest.size_bytes)
@@ -194,7 +192,7 @@ def _numbers_table(title: str, kind: str, found: Stats, *, is_wide: bool) -> Tab
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("column", no_wrap=True)
     if found.by:
-        widest = max(len(_plain_label(group)) for group in found.groups)
+        widest = max(map(len, [*found.by, *map(_plain_label, found.groups)]))
         table.add_column(escape(", ".join(found.by)), overflow="fold", min_width=min(24, widest))
     for name in ("nulls", "min", *shown, "max", "mean"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -213,7 +211,9 @@ def number(value: float) -> str:
     """Return a number in about six characters: whole below 100,000, else three digits of it."""
     size = abs(value)
     if size < 100_000:
-        return f"{value:,.0f}" if value == int(value) else f"{value:.3g}" if size < 1000 else f"{value:,.0f}"
+        if value == int(value) or size >= 1000:
+            return f"{value:,.0f}"
+        return f"{value:.3g}" if size >= 0.001 else f"{value:.1e}"
     for unit in ("k", "M", "G", "T", "P"):
         size /= 1000
         if size < 999.5:
@@ -250,6 +250,8 @@ def _values_table(found: Stats) -> Table:
 def _frequent(column: ColumnStats, values: Values) -> str:
     if values.is_exact and values.distinct == column.rows - column.nulls and values.distinct > len(values.top):
         return "[dim]each once[/dim]"
+    if not values.is_exact and not values.top:
+        return "[dim]none comes often[/dim]"
     is_all = len(values.top) == values.distinct
     told = [f"{_cell(each.value)} {share(each.share)}" for each in values.top if is_all or each.rows > 1]
     return ", ".join([*told, *["…"] * (not is_all)]) or NOTHING
@@ -356,7 +358,9 @@ def _sources_line(each: Mapping[str, Any]) -> str:
     roots = ", ".join(map(visible, each["roots"])) or "unknown places"
     if each["tars"] is None:
         return f"sources: under {roots}; how many is told by the scan alone, which is not there"
-    counts = [f"{each[kind]:,} {kind}" for kind in ("tars", "folders") if each[kind]]
+    counts = [
+        f"{each[kind]:,} {kind[: -1 if each[kind] == 1 else None]}" for kind in ("tars", "folders") if each[kind]
+    ]
     return f"sources: {' and '.join(counts) or 'none'} under {roots}"
 
 
@@ -373,7 +377,7 @@ def print_rows(
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([plain(value) for value in row.values()] for row in _rows(tables))
+        writer.writerows(map(_csv_cell, row.values()) for row in _rows(tables))
         return
     if form in ("json", "jsonl"):
         _print_objects(_rows(tables), is_array=form == "json")
@@ -388,6 +392,10 @@ def print_rows(
 def _rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     for table in tables:
         yield from table.to_pylist()
+
+
+def _csv_cell(value: Any) -> str:
+    return "" if value is None else _setting(plain(value))
 
 
 def _print_objects(rows: Iterator[dict[str, Any]], *, is_array: bool) -> None:

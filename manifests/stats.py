@@ -26,7 +26,7 @@ MAX_EXACT_ROWS = 5_000_000
 SAMPLED_ROWS = 1_000_000
 MAX_EXACT_VALUES = 100_000
 MAX_GROUPS = 50
-BINS = 24
+BINS = 20
 QUANTILES = ("0.01", "0.05", "0.25", "0.50", "0.75", "0.95", "0.99")
 QUANTILE_NAMES = tuple(f"p{round(100 * float(q))}" for q in QUANTILES)
 SALT = "curate stats"
@@ -282,17 +282,17 @@ class _Seen:
 
     def _means(self, values: str, ends: Mapping[int, Mapping[str, Any]], *, is_float: bool) -> dict[int, float]:
         """Return the mean of each group: an exact sum of numbers on a grid finer than the mean's last bit."""
-        largest = max((max(abs(e["low"]), abs(e["high"])) for e in ends.values() if e["finite"]), default=0)
-        bits = 0
-        if is_float and largest:
-            bits = min(1000, SUM_BITS - math.frexp(largest)[1] - sum(self.rows).bit_length())
-        scaled = f"(x * '{math.ldexp(1.0, bits)!r}'::DOUBLE)::HUGEINT" if is_float else "x"
+        counted = {g: end["finite"] for g, end in ends.items() if end["finite"]}
+        bits = dict.fromkeys(counted, 0)
+        if is_float:
+            for g, rows in counted.items():
+                largest = max(abs(ends[g]["low"]), abs(ends[g]["high"]))
+                bits[g] = SUM_BITS - math.frexp(largest)[1] - rows.bit_length()
+        scaled = f"({scaling(bits)})::HUGEINT" if is_float and counted else "x"
         sums = self._by_group(
             f"SELECT g, sum({scaled})::VARCHAR AS total FROM {values} WHERE x IS NOT NULL GROUP BY g"
         )
-        return {
-            g: float(Fraction(int(row["total"]), ends[g]["finite"]) / Fraction(2) ** bits) for g, row in sums.items()
-        }
+        return {g: float(Fraction(int(row["total"]), counted[g]) / Fraction(2) ** bits[g]) for g, row in sums.items()}
 
     def _histograms(self, values: str, cuts: Sequence[float], *, is_float: bool) -> dict[int, Histogram]:
         """Return a histogram of each group that has numbers, all with the same bins."""
@@ -336,7 +336,7 @@ class _Seen:
             each = counted.get(g, {"present": 0, "about": 0})
             looked_at = rows if is_exact or self.sample_rows is None else self.sample_rows[g]
             values = Values(
-                distinct=distinct.get(g, {"rows": 0})["rows"] if is_exact else each["about"],
+                distinct=distinct.get(g, {"rows": 0})["rows"] if is_exact else min(each["about"], each["present"]),
                 is_exact=is_exact,
                 top=[
                     TopValue(value=t["value"], rows=round(t["rows"] * rows / looked_at), share=t["rows"] / looked_at)
@@ -345,6 +345,15 @@ class _Seen:
             )
             found.append((rows - each["present"], values))
         return found
+
+
+def scaling(bits: Mapping[int, int]) -> str:
+    """Return SQL for `x` times two to the power `bits` of the group `g`, in two steps that do not overflow."""
+    steps = [{g: power // 2 for g, power in bits.items()}, {g: power - power // 2 for g, power in bits.items()}]
+    cases = [
+        " ".join(f"WHEN {g} THEN '{math.ldexp(1.0, power)!r}'::DOUBLE" for g, power in step.items()) for step in steps
+    ]
+    return "x" + "".join(f" * CASE g {case} END" for case in cases)
 
 
 def bin_edges(low: float, high: float, *, is_float: bool) -> tuple[float, float, int]:

@@ -1,6 +1,7 @@
 """The funnel adds up: what came in, what left and why, what went on."""
 
 import itertools
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -121,3 +122,90 @@ def test_all_kept_and_none_kept(kept):
     reasons = {"drop_reason": {"not_heavy": 100 - kept}} if kept < 100 else {}
     found = funnel([stage(Stage.SCAN, 100, status={"ok": 100}), stage(Stage.CHOOSE, 100, **reasons)])
     assert [row.went_on for row in found] == [100, kept]
+
+
+# --- operations on manifests
+
+sample_rows = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(["ok", "ok", "ok", "truncated", "empty", "undecodable"]),
+        "is_copy": st.booleans(),
+        "passes": st.booleans(),
+        "is_drawn": st.booleans(),
+    }
+)
+
+
+def counted(name, rows, is_deduped, is_chosen):
+    """What a manifest of these rows counts, as manifests.parts.count_rows does."""
+    verdicts = [verdict(row) for row in rows]
+    counts = {"status": Counter(row["status"] for row in rows)}
+    if is_deduped:
+        counts["duplicate_kind"] = Counter("mild" for row in rows if is_copy(row))
+    if is_chosen:
+        counts["keep"] = Counter("false" if each else "true" for each in verdicts)
+        counts["drop_reason"] = Counter(each for each in verdicts if each)
+    return stage(name, len(rows), **{column: dict(values) for column, values in counts.items()})
+
+
+def is_copy(row):
+    return row["is_copy"] and row["status"] in ("ok", "truncated")
+
+
+def verdict(row):
+    if row["status"] != "ok":
+        return f"status:{row['status']}"
+    return "duplicate:mild" if is_copy(row) else None if row["passes"] else "not_heavy"
+
+
+def alive(rows, is_deduped, is_chosen):
+    if is_chosen:
+        return sum(verdict(row) is None for row in rows)
+    return sum(row["status"] in ("ok", "truncated") and not (is_deduped and is_copy(row)) for row in rows)
+
+
+@given(st.lists(sample_rows, max_size=30), st.integers(1, 5), st.sampled_from(["sample", "select"]))
+def test_a_subset_taken_anywhere_keeps_the_chain(rows, place, operation):
+    """Stages, with an operation that takes some rows after the first `place` of them."""
+    stages, went_on = [], []
+    for number, name in enumerate([*Stage][:4], start=1):
+        is_deduped, is_chosen = number >= 2, number >= 4
+        stages.append(counted(name, rows, is_deduped, is_chosen))
+        if number == place:
+            went_on.append(None)  # what went on here depends on whether `choose` has told
+            rows = [row for row in rows if row["is_drawn"]]
+            stages.append(counted(operation, rows, is_deduped, is_chosen))
+        went_on.append(alive(rows, is_deduped, is_chosen))
+    found = funnel(stages)
+    assert [row.stage for row in found] == [each["stage"] for each in stages]
+    for row in found:
+        assert row.came_in + row.added - row.left == row.went_on >= 0
+        assert sum(row.reasons.values()) == row.left
+        assert row.added == 0
+    for before, after in itertools.pairwise(found):
+        assert after.came_in == before.went_on
+    if place < 5:
+        taken = next(row for row in found if row.stage == operation)
+        assert taken.went_on == went_on[place]
+        assert set(taken.reasons) <= {"not drawn" if operation == "sample" else "not selected"}
+    assert found[-1].went_on == went_on[-1]
+
+
+def test_a_merge_begins_anew_and_a_patch_may_bring_rows_back():
+    merged = stage("merge", 100, status=STATUS, keep={"true": 30, "false": 70}, drop_reason={"not_heavy": 70})
+    patched = stage("patch", 100, status=STATUS, keep={"true": 45, "false": 55}, drop_reason={"not_heavy": 55})
+    first, second, shard = funnel([merged, patched, stage(Stage.SHARD, 45)])
+    assert (first.came_in, first.left, first.went_on, first.reasons) == (100, 70, 30, {"not_heavy": 70})
+    assert (second.came_in, second.added, second.left, second.went_on) == (30, 15, 0, 45)
+    assert (shard.came_in, shard.went_on) == (45, 45)
+
+
+def test_a_merge_of_scans_tells_what_has_no_pixels():
+    (row,) = funnel([stage("merge", 100, status=STATUS)])
+    assert (row.came_in, row.went_on) == (100, 85)
+    assert row.reasons == {"status:empty": 10, "status:undecodable": 5}
+
+
+def test_an_operation_of_a_later_curate_is_shown_by_its_name():
+    _, row = funnel([stage(Stage.SCAN, 10, status={"ok": 10}), stage("shrink", 4, status={"ok": 4})])
+    assert (row.stage, row.left, row.reasons) == ("shrink", 6, {"not in the shrink": 6})
