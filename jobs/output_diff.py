@@ -21,6 +21,8 @@ def print_diff(found: Diff, *, out: str | None, style: str) -> None:
         return
     show = _markdown_table if style == "markdown" else _rich_table(_console())
     print(summary(found))
+    if (kept := _kept(found)) is not None:
+        print(f"kept: {kept[0]:,} in the first, {kept[1]:,} in the second")
     for line in _about_columns(found):
         print(line)
     if told := reasons(found.tally):
@@ -46,6 +48,14 @@ def summary(found: Diff) -> str:
     same = "" if found.same is None else f", {found.same:,} the same"
     proven = "; proven by the digests" if found.is_proven else ""
     return f"{told}{same}{proven}"
+
+
+def _kept(found: Diff) -> tuple[int, int] | None:
+    """Return how many rows each keeps; None unless both have verdicts, and all rows were compared."""
+    if found.comparison.where is not None or not all("keep" in m.schema.names for m in (found.a, found.b)):
+        return None
+    a, b = (m.counts.get("keep", {}).get("true", 0) for m in (found.a, found.b))
+    return a, b
 
 
 def _about_columns(found: Diff) -> list[str]:
@@ -100,6 +110,7 @@ def _as_json(found: Diff, out: str | None) -> dict[str, Any]:
         "by": found.comparison.by,
         **{str(change): tally.of(change) for change in Change},
         "same": found.same,
+        "kept": _kept(found),
         "reasons": [{"change": c, "reason": reason, "rows": rows} for c, reason, rows in reasons(tally)],
         "columns": dict(sorted(tally.columns.items())),
         "columns_added": found.new_columns,

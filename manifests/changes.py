@@ -157,6 +157,8 @@ def _why_changed(
     keep, drop, original, kind = verdict
     if _ABSENT not in keep and keep[0] != keep[1]:
         return f"kept, was {drop[0]}" if keep[1] else f"dropped: {_of_new(drop[1], is_fresh)}"
+    if _ABSENT not in drop and drop[0] != drop[1]:
+        return f"dropped: {_of_new(drop[1], is_fresh)}, was {drop[0]}"
     if _ABSENT not in original and (original[0] is None) != (original[1] is None):
         if original[1] is None:
             return f"no longer duplicate:{kind[0]}"
