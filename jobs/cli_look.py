@@ -79,10 +79,10 @@ def log(manifest: str, oneline: bool, as_json: bool) -> None:
 
     A parent that was moved together with MANIFEST is found; one that is gone, or is not what it was, is told of.
     """
-    from jobs import output_look  # noqa: PLC0415
     from jobs.history import history  # noqa: PLC0415
+    from jobs.output_log import print_history  # noqa: PLC0415
 
-    output_look.print_history(history(open_manifest(manifest)), oneline=oneline, as_json=as_json)
+    print_history(history(open_manifest(manifest)), oneline=oneline, as_json=as_json)
 
 
 @click.command(

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from manifests.errors import InputError, ManifestError
 from manifests.query import select
 from manifests.schema import Stage
 from manifests.store import open_manifest
+from tests.conftest import TOP
 from tests.making import commit_rows
 from tests.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 
@@ -223,3 +226,11 @@ def test_on_object_storage(s3, place: Path):  # noqa: F811
     assert len(json.loads(done.stdout)) == 2
     assert run(uri + "/m", "select key from m", "--out", uri + "/answer.parquet").exit_code == 0
     assert pa.parquet.read_table(io.BytesIO(storage.read_bytes(uri + "/answer.parquet"))).num_rows == 6
+
+
+def test_a_reader_that_stops_reading_is_no_error(place: Path):
+    commit_rows(place / "big", [[{"key": f"k{n}"} for n in range(50_000)]])
+    sql = "select key from m"
+    command = f"{sys.executable} -m jobs query {place / 'big'} '{sql}' --csv | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=TOP)
+    assert (done.stdout.split(), done.stderr) == (["key", "0"], "")
