@@ -1,0 +1,427 @@
+"""Both engines give samples, diffs, selections, merges and patches the same rows in the same bytes."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from jobs import cli_combine, derive
+from jobs.derive import Request, derived_from
+from jobs.progress import Reporter
+from jobs.spark_engine import SparkEngine
+from manifests import diff as diffs
+from manifests import sampling, storage
+from manifests.checks import require_whole
+from manifests.combining import OnConflict, not_found, pick_listed, pick_merged
+from manifests.diff import Comparison, Diff, Report, diff
+from manifests.diff_set import open_diff
+from manifests.engine import DuckEngine, Engine, GroupWork
+from manifests.errors import InputError
+from manifests.sampling import Draw, decide, local_condition
+from manifests.schema import Stage
+from manifests.store import Manifest, Parent
+from tests.making import commit_rows
+
+Engines = tuple[Engine, Engine]
+TEXTS = [None, "", "plain", "é", "e\u0301", "\U0001f600 b", "\uffee a", 'it\'s \\n ${user.name} "b" `c`', "a\0b"]
+FLOATS = [None, 0.0, -0.0, math.nan, 0.1, math.inf, -1.5, -math.inf, 5e-324]
+ROOT = "file:///data"
+QUIET = Reporter(quiet=True)
+
+
+class PicklingDuck(DuckEngine):
+    """DuckDB, but work goes through pickle as it does on its way to workers: no lambdas, and not much of it."""
+
+    def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
+        """See Engine."""
+        sent = pickle.dumps(work)
+        assert len(sent) < 40_000
+        yield from super().map_groups(sql, group, order, pickle.loads(sent))  # noqa: S301 - our own
+
+
+@pytest.fixture
+def engines(spark) -> Iterator[Engines]:
+    """DuckDB, and Spark with few partitions, for small groups."""
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "2")
+    with PicklingDuck(threads=2) as duck, SparkEngine(spark, {}) as sparkling:
+        yield duck, sparkling
+    spark.conf.set("spark.sql.shuffle.partitions", before)
+
+
+def awkward_row(n: int, **more: Any) -> dict[str, Any]:
+    """Return a row of a chosen manifest whose values follow from its number."""
+    return {
+        "key": f"k{n:03d}{(TEXTS[n % 7] or '')}",
+        "source": f"{ROOT}/{n // 10}.tar",
+        "member": f"{n}.jpg",
+        "offset": 512 * n,
+        "size": n % 5 * 100,
+        "sha256": None if n % 9 == 5 else f"{n // 2:064x}",
+        "status": ("ok", "truncated", "ok", "undecodable")[n % 4],
+        "format": (None, "JPEG", "PNG")[n * n % 3],
+        "width": None if n % 4 == 3 else 100 + n * 37 % 50,
+        "height": 100 + n % 3,
+        "orientation": n % 9,
+        "url": None if n % 6 == 1 else f"https://example.org/{n // 3}?{TEXTS[n % len(TEXTS)]}",
+        "caption": TEXTS[n % len(TEXTS)],
+        "pdq": None if n % 5 == 2 else bytes([n, 255 - n]) * 16,
+        "local_points": None if n % 7 == 1 else bytes([n % 256]) * (n % 4),
+        "text_density": FLOATS[n % len(FLOATS)],
+        "text_score": FLOATS[n * 7 % len(FLOATS)],
+        "cluster_id": f"k{n - n % 3:03d}",
+        "text_chars": None if n % 8 == 0 else n * 31 % 200,
+        "text_class": ("none", None, "light", "heavy")[n % 4],
+        "keep": n % 3 != 1,
+        "drop_reason": "not_heavy" if n % 3 == 1 else None,
+        **more,
+    }
+
+
+def in_parts(rows: Sequence[Mapping[str, Any]], *cuts: int) -> list[list[Mapping[str, Any]]]:
+    """Return the rows in parts that begin at the cuts."""
+    return [list(rows[first:end]) for first, end in itertools.pairwise([0, *cuts, len(rows)])]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Sixty rows in five parts, one of them empty, out of order."""
+    rows = [awkward_row(n * 7 % 61) for n in range(60)]
+    return commit_rows(tmp_path_factory.mktemp("m") / "m", in_parts(rows, 25, 25, 26, 41), Stage.CHOOSE, roots=[ROOT])
+
+
+def told_of(made: Manifest) -> dict[str, Any]:
+    """Return all that a manifest says and that does not depend on the day."""
+    said = json.loads(made.to_json())
+    for name in ("created", "cost"):
+        del said[name]
+    for step in said["funnel"]:
+        step.pop("core_seconds", None)
+    return said
+
+
+def make(engine: Engine, request: Request, output: Path) -> Manifest:
+    """Make what is asked for with this engine at an output of its own, and check that the parts are what it says."""
+    at = dataclasses.replace(request, output=storage.absolute(str(output / engine.name)))
+    made = derive.derive(at, lambda: engine, QUIET)
+    require_whole(made, is_hashed=True)
+    return made
+
+
+def same(engines: Engines, request: Request, output: Path) -> Manifest:
+    """Return what DuckDB makes of a request, after Spark made the same: digest, hashes of parts, and what is said."""
+    duck, sparkling = (make(engine, request, output) for engine in engines)
+    assert sparkling.digest == duck.digest
+    assert [(p.name, p.rows, p.sha256) for p in sparkling.parts] == [(p.name, p.rows, p.sha256) for p in duck.parts]
+    assert told_of(sparkling) == told_of(duck)
+    return duck
+
+
+# --- sample
+
+DRAWS = {
+    "fraction": Draw(fraction=0.7, where="text_density > 0 or caption is null"),
+    "none": Draw(count=0),
+    "all": Draw(count=1000, salt="it's ${x} \\ é"),
+    "count": Draw(count=23, stratify_by=("text_density", "keep")),
+    "per cluster": Draw(per_cluster=1),
+    "top": Draw(top=12, by="text_score", stratify_by=("text_class",), per_cluster=2, where="status <> 'x'", salt="b"),
+    "weight": Draw(fraction=0.4, weight="text_chars + 0.5"),
+    "equal": Draw(fraction=0.5, stratify_by=("caption", "format"), shares="equal"),
+}
+
+
+def drawing(source: Manifest, draw: Draw) -> Request:
+    """Return the request of a sample."""
+    draw.check(source)
+    how: dict[str, Any] = (
+        {"where": local_condition(draw), "share": draw.fraction or 1.0}
+        if draw.is_local
+        else {"decide": functools.partial(decide, manifest=source, draw=draw)}
+    )
+    return Request(about=derived_from([source], "sample", draw.settings), sources=[source], output="", **how)
+
+
+@pytest.mark.parametrize("name", sorted(DRAWS))
+def test_samples(engines: Engines, manifest: Manifest, tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.setattr(derive, "ROWS_PER_PART", 9)
+    request = drawing(manifest, DRAWS[name])
+    made = same(engines, request, tmp_path)
+    if name in ("fraction", "per cluster"):
+        assert [derive.count_rows(request, engine) for engine in engines] == [made.rows] * 2
+    assert made.rows == {"none": 0, "all": 60, "count": 23, "top": 12}.get(name, made.rows)
+    assert name == "none" or 0 < made.rows <= 60
+
+
+def test_samples_whose_last_row_is_found_digit_by_digit(
+    engines: Engines, manifest: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    draw = Draw(count=14, weight="size", stratify_by=("status",))
+    by_rank = make(engines[0], drawing(manifest, draw), tmp_path / "ranked")
+    monkeypatch.setattr(sampling, "MAX_RANKED", 0)
+    monkeypatch.setattr(sampling, "_VALUE_DIGITS", (64,))
+    monkeypatch.setattr(sampling, "_HASH_DIGITS", (32,))
+    assert same(engines, drawing(manifest, draw), tmp_path).digest == by_rank.digest
+
+
+class Stopping(DuckEngine):
+    """DuckDB, interrupted after the first unit."""
+
+    def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
+        """See Engine."""
+        yield next(super().map_groups(sql, group, order, work))
+        raise KeyboardInterrupt
+
+
+def test_what_one_engine_began_the_other_ends(
+    engines: Engines, manifest: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(derive, "ROWS_PER_PART", 4)
+    request = drawing(manifest, Draw(count=31))
+    whole = make(engines[0], request, tmp_path / "whole")
+    assert len(whole.parts) == 3
+    with Stopping(threads=1) as stopping, pytest.raises(KeyboardInterrupt):
+        derive.derive(
+            dataclasses.replace(request, output=storage.absolute(str(tmp_path / "spark"))), lambda: stopping, QUIET
+        )
+    done = [name for name in storage.list_names(str(tmp_path / "spark")) if name.endswith(".parquet")]
+    assert 0 < len(done) < 3
+    ended = make(engines[1], request, tmp_path)
+    assert [(p.name, p.sha256) for p in ended.parts] == [(p.name, p.sha256) for p in whole.parts]
+
+
+# --- diff
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Editions:
+    """Two editions of one collection, as chosen manifests and the shards of each; their sources have other roots."""
+
+    may: Manifest
+    june: Manifest
+    may_shards: Manifest
+    june_shards: Manifest
+
+
+OTHER_ROOT = "s3://two/data"
+
+
+def june_row(n: int) -> dict[str, Any]:
+    """Return what became of a row: most are the same but for zeros, others changed, moved, or were dropped."""
+    row = awkward_row(n)
+    row |= {"source": row["source"].replace(ROOT, OTHER_ROOT)}
+    if row["text_density"] == 0:
+        row["text_density"] = -row["text_density"]  # no difference
+    if n % 8 == 1:
+        row |= {"offset": n, "member": f"é/{n}.jpg"}
+    if n % 8 == 2:
+        row |= {"caption": TEXTS[(n + 1) % len(TEXTS)], "local_points": b"", "text_score": FLOATS[n % len(FLOATS)]}
+    if n % 8 == 3:
+        row |= {"keep": False, "drop_reason": "duplicate:exact", "duplicate_of": awkward_row(n + 36)["key"]}
+    if n % 8 == 4:
+        row |= {
+            "keep": True,
+            "drop_reason": None,
+            "duplicate_of": awkward_row(n // 2)["key"],
+            "duplicate_kind": "crop",
+        }
+    return row
+
+
+def shard_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of shards: those that are kept."""
+    kept = [row for row in rows if row["keep"]]
+    return [
+        {**row, "shard": f"{i // 20:05d}.tar", "shard_offset": 512 * i, "shard_size": 9, "shard_index": i % 20}
+        for i, row in enumerate(kept)
+    ]
+
+
+@pytest.fixture(scope="module")
+def editions(tmp_path_factory: pytest.TempPathFactory) -> Editions:
+    """Rows 0 to 59, and rows 12 to 71 of which 40 to 51 are the same part."""
+    folder = tmp_path_factory.mktemp("editions")
+    made = {}
+    for name, root, rows in (
+        ("may", ROOT, [awkward_row(n) for n in range(60)]),
+        ("june", OTHER_ROOT, [*map(june_row, range(12, 72))]),
+    ):
+        if name == "june":
+            rows[28:40] = [{**awkward_row(n), "source": f"{OTHER_ROOT}/{n // 10}.tar"} for n in range(40, 52)]
+        cuts = (40, 52, 52) if name == "may" else (28, 40)
+        chosen = commit_rows(folder / name, in_parts(rows, *cuts), Stage.CHOOSE, roots=[root])
+        above = Parent(uri=chosen.uri, stage="choose", digest=chosen.digest)
+        made[name] = chosen
+        made[f"{name}_shards"] = commit_rows(
+            folder / f"{name}_shards",
+            in_parts(shard_rows(rows), 20),
+            Stage.SHARD,
+            roots=[root],
+            parents=[above],
+            inputs={"parent": chosen.digest},
+        )
+    return Editions(**made)
+
+
+def same_diff(engines: Engines, a: Manifest, b: Manifest, comparison: Comparison, folder: Path) -> Diff:
+    """Return the diff that DuckDB finds, after Spark found the same and wrote the same files."""
+    told, files = [], []
+    for engine in engines:
+        out = storage.absolute(str(folder / engine.name))
+        found = diff(lambda engine=engine: engine, a, b, comparison, Report(limit=9, out=out))
+        told.append(
+            json.dumps([found.tally.to_json(), list(found.first), found.is_proven, list(found.notes)], sort_keys=True)
+        )
+        files.append(storage.read_many(out, storage.list_names(out)))
+    assert told[1] == told[0]
+    assert sorted(files[1]) == sorted(files[0])
+    assert files[1] == files[0]
+    return found
+
+
+def reasons(found: Diff) -> set[tuple[str, str]]:
+    return {(change, reason) for change, counts in found.tally.reasons.items() for reason in counts}
+
+
+def test_a_diff_by_key_with_reasons_from_ancestors(
+    engines: Engines, editions: Editions, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(diffs, "ROWS_PER_PART", 7)
+    found = same_diff(engines, editions.may_shards, editions.june_shards, Comparison(), tmp_path)
+    assert found.is_proven
+    assert len(open_diff(str(tmp_path / "duckdb")).parts) > 3
+    assert len(found.first) == 9
+    assert {
+        ("removed", "not in its input"),
+        ("removed", "duplicate:exact"),
+        ("removed", "duplicate:exact of an added image"),
+        ("added", "new"),
+        ("added", "was not_heavy"),
+    } <= reasons(found)
+
+
+def test_a_diff_with_parts_in_common(engines: Engines, editions: Editions, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(diffs, "ROWS_PER_PART", 20)
+    assert diffs.shared_parts(editions.may, editions.june) == ({1}, {1})
+    found = same_diff(engines, editions.may, editions.june, Comparison(), tmp_path)
+    assert found.is_proven
+    assert {"added", "removed", "changed", "moved"} == set(found.tally.reasons)
+    assert "text_density" not in found.tally.columns
+
+
+@pytest.mark.parametrize("by", ["sha256", "url"])
+def test_a_diff_by_what_several_rows_have(
+    engines: Engines, editions: Editions, tmp_path: Path, monkeypatch, by: str
+) -> None:
+    monkeypatch.setattr(diffs, "ROWS_PER_PART", 20)
+    found = same_diff(engines, editions.june, editions.may, Comparison(by=by), tmp_path)
+    assert found.is_proven
+    assert found.tally.columns["key"] >= 0
+
+
+def test_diffs_across_stages_and_of_some_columns(engines: Engines, editions: Editions, tmp_path: Path) -> None:
+    later = same_diff(engines, editions.may, editions.june_shards, Comparison(), tmp_path / "later")
+    assert set(later.new_columns) == {"shard", "shard_offset", "shard_size", "shard_index"}
+    narrow = Comparison(columns=("caption", "text_score", "local_points"), where="text_class IS NOT NULL OR keep")
+    some = same_diff(engines, editions.may, editions.june, narrow, tmp_path / "some")
+    assert set(some.tally.columns) <= set(narrow.columns)
+    assert not some.is_proven
+
+
+# --- select, merge, patch
+
+LISTED = {
+    "key": [awkward_row(n)["key"] for n in (1, 2, 3, 30, 59)],
+    "url": [awkward_row(8)["url"], "https://example.org/1?"],
+}
+
+
+@pytest.mark.parametrize(("column", "is_inverted"), [("key", False), ("url", False), ("url", True)])
+def test_selections(engines: Engines, manifest: Manifest, tmp_path: Path, column: str, is_inverted: bool) -> None:
+    values = pa.table({"value": pa.array([*LISTED[column], "nowhere", "", "\U0001f600", "\uffee"], pa.string())})
+    missing = []
+
+    def choose(engine: Engine) -> None:
+        pick_listed(engine, manifest, column, values, is_inverted=is_inverted)
+        missing.append(not_found(engine))
+
+    about = derived_from([manifest], "select", {"by": column})
+    made = same(engines, Request(about=about, sources=[manifest], output="", decide=choose), tmp_path)
+    assert missing[0] == missing[1]
+    assert missing[0][1][0] == ""
+    assert made.rows == {"key": 5, "url": made.rows}[column]
+    assert made.rows > (40 if is_inverted else 0)
+
+
+@pytest.mark.parametrize("rule", [OnConflict.BEST, OnConflict.FIRST, OnConflict.REFUSE])
+def test_merges(engines: Engines, tmp_path: Path, monkeypatch, rule: OnConflict) -> None:
+    monkeypatch.setattr(derive, "ROWS_PER_PART", 25)
+    rows = [june_row(n) for n in range(60)]
+    for n in (20, 21, 30):  # of other bytes, or worse, or the same size
+        rows[n] |= {"size": n, "status": "truncated", "width": 5}
+    rows[25] |= {"width": None}
+    given = {ROOT: [awkward_row(n) for n in range(30)], OTHER_ROOT: rows[15:45], "file:///three": rows[29:31]}
+    sources = [
+        commit_rows(tmp_path / f"m{i}", in_parts(each, 3), Stage.CHOOSE, roots=[root], config={"i": i})
+        for i, (root, each) in enumerate(given.items())
+    ]
+    counts: list[tuple[int, int]] = []
+    about = derived_from(sources, "merge", {"on_conflict": str(rule)})
+
+    def request(of: Sequence[Manifest]) -> Request:
+        return Request(
+            about=about,
+            sources=of,
+            output="",
+            decide=lambda engine: counts.append(pick_merged(engine, of, rule)),
+        )
+
+    if rule is not OnConflict.REFUSE:
+        made = same(engines, request(sources), tmp_path / "out")
+        assert made.rows == 45
+    else:
+        said = []
+        for engine in engines:
+            with pytest.raises(InputError) as caught:
+                make(engine, request(sources), tmp_path / "refused")
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+        assert "keys have different rows" in said[0]
+        counts.clear()
+        alike = [
+            commit_rows(
+                tmp_path / f"n{i}",
+                [[{**r, "source": f"{root}/0.tar"} for r in rows[first : first + 9]]],
+                Stage.CHOOSE,
+                roots=[root],
+            )
+            for i, (root, first) in enumerate([(ROOT, 0), (OTHER_ROOT, 5)])
+        ]
+        assert same(engines, request(alike), tmp_path / "out").rows == 14
+        assert counts[0] == (4, 0)
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 0
+
+
+@pytest.mark.parametrize("stages", ["chosen", "shards", "both"])
+def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypatch, stages: str) -> None:
+    """Rows that stay move below the other root; those of the diff lie in parts of their own."""
+    monkeypatch.setattr(diffs, "ROWS_PER_PART", 20)
+    a, b = {
+        "chosen": (editions.may, editions.june),
+        "shards": (editions.may_shards, editions.june_shards),
+        "both": (editions.june_shards, editions.may),
+    }[stages]
+    out = str(tmp_path / "diff")
+    diff(lambda: engines[0], a, b, Comparison(), Report(out=storage.absolute(out)))
+    made = same(engines, cli_combine._patching(a, open_diff(out), "", {}), tmp_path)
+    assert made.digest == b.digest
+    assert len(made.parts) > 2
