@@ -1,8 +1,9 @@
 """Manifests of any size with the columns of a real one, for measurements: made from row numbers, twice the same.
 
-Rows are those that `choose` leaves: URLs, captions and hashes that do not compress better than real ones; the local
-features and embeddings that only some settings measure are null. An edited manifest lacks 2 % of the rows, has 2 %
-others instead, and another score and verdict in 1 %, spread over all parts.
+Rows are those that `choose` leaves: URLs, captions and hashes that do not compress better than real ones. Embeddings
+are null. So are local features, as with `copies: [exact, mild]`; `has_local` adds them, as default settings measure
+them: some 550 bytes that do not compress. An edited manifest lacks 2 % of the rows, has 2 % others instead, and another
+score and verdict in 1 %, spread over all parts.
 """
 
 import multiprocessing
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from manifests import storage
@@ -62,26 +64,35 @@ _EXPRESSIONS = {
 }
 
 
-def make(folder: Path, rows: int, *, edited: bool = False, processes: int = 2) -> Manifest:
+def make(folder: Path, rows: int, *, edited: bool = False, has_local: bool = False, processes: int = 2) -> Manifest:
     """Return the manifest of `rows` rows below `folder`, made now unless an earlier run left it there."""
-    uri = str(folder / f"{'edited' if edited else 'plain'}-{rows}")
+    uri = str(folder / f"{'edited' if edited else 'plain'}{'-local' if has_local else ''}-{rows}")
     if is_committed(uri):
         return open_manifest(uri)
     jobs = [
-        (uri, place, first, min(rows, first + ROWS_PER_PART), rows, edited)
+        (uri, place, first, min(rows, first + ROWS_PER_PART), rows, edited, has_local)
         for place, first in enumerate(range(0, rows, ROWS_PER_PART))
     ]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         receipts = pool.starmap(_write, jobs)
     about = Provenance(
-        stage=Stage.CHOOSE, config={"edited": edited}, software={}, inputs={}, parents=[], roots=ROOTS, funnel=[]
+        stage=Stage.CHOOSE,
+        config={"edited": edited, "has_local": has_local},
+        software={},
+        inputs={},
+        parents=[],
+        roots=ROOTS,
+        funnel=[],
     )
     return commit(uri, receipts, about, created="2026-01-01T00:00:00+00:00")
 
 
-def _write(uri: str, place: int, first: int, end: int, rows: int, edited: bool) -> Receipt:
+def _write(uri: str, place: int, first: int, end: int, rows: int, *how: bool) -> Receipt:
     name = f"part-{place:05d}"
+    edited, has_local = how
     table = _rows(first, end, rows, edited)
+    if has_local:
+        table = _with_local(table, place)
     made = write_part(
         storage.join(storage.absolute(uri), f"{name}.parquet"), table.to_batches(), table.schema, roots=ROOTS
     )
@@ -115,3 +126,22 @@ def _rows(first: int, end: int, rows: int, edited: bool) -> pa.Table:
         if field.name not in made.schema.names:
             made = made.append_column(field.name, pa.nulls(made.num_rows, field.type))
     return made.select(wanted.names).cast(wanted)
+
+
+def _with_local(table: pa.Table, place: int) -> pa.Table:
+    """Return the table with local features of 20 to 64 keypoints, random ones."""
+    rows = table.num_rows
+    random = np.random.default_rng(place)
+    points = 12 * random.integers(20, 65, rows)
+    ends = np.concatenate([[0], np.cumsum(points)]).astype(np.int32)
+    columns = {
+        "local": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(32), rows, [None, pa.py_buffer(random.bytes(32 * rows))]
+        ),
+        "local_points": pa.BinaryArray.from_buffers(
+            pa.binary(), rows, [None, pa.py_buffer(ends), pa.py_buffer(random.bytes(int(ends[-1])))]
+        ),
+    }
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    return table

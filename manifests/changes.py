@@ -118,22 +118,24 @@ class Telling:
     ) -> pa.Array:
         """Return why each row differs; for rows of both sides the verdict that changed, else the columns."""
         only_new = set(self.after.schema.names) - set(self.before.schema.names)
-        told = [*zip(*(self._told(rows, name) for name in _VERDICT), strict=True)]
+        of_both = np.flatnonzero(both)
+        told = zip(*(self._told(rows, name, of_both) for name in _VERDICT), strict=True)
+        verdicts = dict(zip(of_both.tolist(), told, strict=True))
         why = rows.column("why").to_pylist()
-        fresh = _truth(pc.fill_null(rows.column("is_new_original"), False))
+        fresh = _truth(pc.fill_null(rows.column("is_new_original"), False)).tolist()
         reasons: list[str | None] = []
         for i, row_names in enumerate(names):
-            if not both[i]:
-                reasons.append(_of_new(why[i], bool(fresh[i])))
+            if row_names is None:
+                reasons.append(_of_new(why[i], fresh[i]))
             else:
-                reasons.append(_why_changed(told[i], row_names or (), only_new, is_fresh=bool(fresh[i])))
+                reasons.append(_why_changed(verdicts[i], row_names, only_new, is_fresh=fresh[i]))
         return pa.array(reasons, pa.string())
 
-    def _told(self, rows: pa.Table, name: str) -> list[tuple[Any, Any]]:
+    def _told(self, rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> list[tuple[Any, Any]]:
         pairs = []
         for prefix, side in (("a_", self.before), ("b_", self.after)):
             has = name in side.schema.names
-            pairs.append(rows.column(prefix + name).to_pylist() if has else [_ABSENT] * rows.num_rows)
+            pairs.append(rows.column(prefix + name).take(places).to_pylist() if has else [_ABSENT] * len(places))
         return list(zip(*pairs, strict=True))
 
 
