@@ -145,9 +145,16 @@ def make_both(folder: str, rows: int) -> Work:
     return work
 
 
+def make_local(folder: str, rows: int) -> Work:
+    """Return the work of making a manifest with local features."""
+    from benchmarks.synthetic_manifests import make  # noqa: PLC0415
+
+    return lambda: {"uris": [make(Path(folder), rows, has_local=True, processes=threads()).uri]}
+
+
 KERNELS: Mapping[str, Callable[..., Work]] = {
     each.__name__: each
-    for each in (diff_ours, diff_bare, sample_ours, sample_bare, verify_ours, verify_bare, make_both)
+    for each in (diff_ours, diff_bare, sample_ours, sample_bare, verify_ours, verify_bare, make_both, make_local)
 }
 
 

@@ -2,8 +2,8 @@
 
 Rows are those that `choose` leaves: URLs, captions and hashes that do not compress better than real ones. Embeddings
 are null. So are local features, as with `copies: [exact, mild]`; `has_local` adds them, as default settings measure
-them: some 550 bytes that do not compress. An edited manifest lacks 2 % of the rows, has 2 % others instead, and another
-score and verdict in 1 %, spread over all parts.
+them: some 550 bytes that do not compress. An edited manifest lacks 2 % of the rows, has 2 % others instead, and
+another score and verdict in 1 %, spread over all parts.
 """
 
 import multiprocessing

@@ -1,5 +1,6 @@
 """The command line. stdout is the answer, stderr the talk; 0 done, 1 the job failed, 2 refused, 130 interrupted."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ class _Group(click.Group):
             _complain(str(e))
             ctx.exit(EXIT_REFUSED)
         except OSError as e:
+            if e.errno == errno.EPIPE:  # `curate … | head`: click ends quietly
+                raise
             _complain(f"{_STORAGE_ADVICE}: {type(e).__name__}: {e}")
             ctx.exit(EXIT_REFUSED)
         except Exception as e:

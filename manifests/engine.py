@@ -125,7 +125,7 @@ def told_plainly(what: str) -> Iterator[None]:
         ) from e
     except duckdb.IOException as e:
         raise ManifestError(f"{what}: a part cannot be read: {_first_line(e)}; `curate verify` names it") from e
-    except duckdb.Error as e:
+    except (duckdb.Error, pa.ArrowException, OSError) as e:  # the last two while an answer is read, batch by batch
         raise ManifestError(f"{what}: {_first_line(e)}; `curate verify` tells whether a part is damaged") from e
 
 
