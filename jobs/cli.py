@@ -12,8 +12,8 @@ from filters.protocol import FilterError
 from jobs import output
 from jobs.cli_audit import audit
 from jobs.cli_calibrate import calibrate
-from jobs.cli_completion import completion
 from jobs.cli_combine import merge, patch, select
+from jobs.cli_completion import completion
 from jobs.cli_diff import diff
 from jobs.cli_explain import explain
 from jobs.cli_export import export

@@ -117,16 +117,15 @@ def told_plainly(what: str) -> Iterator[None]:
     """Turn DuckDB's errors into ours, one sentence each."""
     try:
         yield
-    except duckdb.OutOfMemoryException as e:
-        raise InputError(f"{what}: needs more memory or more disk to spill to: {_first_line(e)}") from e
-    except (duckdb.ConversionException, duckdb.OutOfRangeException) as e:
-        raise InputError(
-            f"{what}: an expression fails on a row: {_first_line(e)}; guard it, for example with TRY_CAST"
-        ) from e
-    except duckdb.IOException as e:
-        raise ManifestError(f"{what}: a part cannot be read: {_first_line(e)}; `curate verify` names it") from e
     except (duckdb.Error, pa.ArrowException, OSError) as e:  # the last two while an answer is read, batch by batch
-        raise ManifestError(f"{what}: {_first_line(e)}; `curate verify` tells whether a part is damaged") from e
+        told = _first_line(e)  # begins with the kind of error, whichever class it comes in
+        if told.startswith("Out of Memory Error"):
+            raise InputError(f"{what}: needs more memory or more disk to spill to: {told}") from e
+        if told.startswith(("Conversion Error", "Out of Range Error")):
+            raise InputError(
+                f"{what}: an expression fails on a row: {told}; guard it, for example with TRY_CAST"
+            ) from e
+        raise ManifestError(f"{what}: {told}; `curate verify` tells whether a part is damaged") from e
 
 
 def _first_line(error: Exception) -> str:
