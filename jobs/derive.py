@@ -2,9 +2,10 @@
 
 import functools
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from manifests.parts import Receipt, write_part
 from manifests.rows import read_rows
 from manifests.sampling import PICKS
 from manifests.schema import schema
-from manifests.store import Manifest, Parent, Provenance
+from manifests.store import Manifest, Parent, Part, Provenance, lanes_of
 
 ROWS_PER_PART = 250_000
 MAX_UNIT_BYTES = 8 << 30  # what one unit reads at most, unless a single part is larger
@@ -160,12 +161,10 @@ def cut(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]
 def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], engine: Engine) -> None:
     """Do the units that are left."""
     todo = {unit.name: unit for unit in state.todo}
-    wanted = [(i, p) for i, p in enumerate(pieces) if f"part-{i:05d}" in todo]
+    wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
     recorder = Recorder(output=plan.output, options=request.options, clock=time.thread_time)
     writer = PieceWriter(
-        sources=request.sources,
-        pieces=pieces,
-        units=plan.units,
+        sources=[replace(source, parts=[]) for source in request.sources],
         where=None if request.decide else request.where,
         schema=schema(plan.stage) if plan.schema is None else plan.schema,
         roots=plan.roots,
@@ -174,7 +173,8 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
         threads=max(1, getattr(engine, "threads", 1) // max(1, len(wanted))),
     )
     if wanted:
-        groups = _groups(engine, wanted, is_picked=request.decide is not None)
+        _tell(engine, request.sources, wanted)
+        groups = _TASKS if request.decide is None else _TASKS_AND_PICKS
         list(engine.map_groups(groups, "unit", "part, row", writer))
     for unit in plan.units:
         name = unit.inputs.get("extra")
@@ -182,35 +182,49 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
             recorder.once(unit, functools.partial(writer.write, unit, request.extra[name]()))
 
 
-def _groups(engine: Engine, wanted: Sequence[tuple[int, Piece]], *, is_picked: bool) -> str:
-    """Return SQL for the rows that tell each unit what to do: those of PICKS, or one without meaning."""
-    table = [(unit, piece.source, place) for unit, piece in wanted for place in piece.places]
-    units, sources, places = zip(*table, strict=True)
+def _tell(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[int, Unit, Piece]]) -> None:
+    """Name the tables `tasks` (`unit`, `part`, `row`, `task`), what each unit is told, and `pieces`, its parts."""
+    told = [
+        {
+            "unit": asdict(unit),
+            "source": piece.source,
+            "parts": {place: asdict(replace(sources[piece.source].parts[place], files={})) for place in piece.places},
+        }
+        for _, unit, piece in wanted
+    ]
+    before_all = [-1] * len(wanted)
     engine.table(
-        "pieces",
+        "tasks",
         pa.table(
             {
-                "unit": pa.array(units, pa.int32()),
-                "source": pa.array(sources, pa.int32()),
-                "part": pa.array(places, pa.int32()),
+                "unit": pa.array([number for number, _, _ in wanted], pa.int32()),
+                "part": pa.array(before_all, pa.int32()),
+                "row": pa.array(before_all, pa.int64()),
+                "task": pa.array([json.dumps(each) for each in told], pa.string()),
             }
         ),
     )
-    if not is_picked:
-        return "SELECT unit, min(part) AS part, min(part) AS row FROM pieces GROUP BY unit"
-    return (
-        f"SELECT u.unit AS unit, p.part AS part, p.row AS row FROM {PICKS} p "
-        "JOIN pieces u ON p.source = u.source AND p.part = u.part"
-    )
+    of_parts = [(number, piece.source, place) for number, _, piece in wanted for place in piece.places]
+    names = ("unit", "source", "part")
+    columns = zip(*of_parts, strict=True)
+    engine.table("pieces", pa.table({n: pa.array(c, pa.int32()) for n, c in zip(names, columns, strict=True)}))
+
+
+_TASKS = "SELECT unit, part, row, task FROM tasks"
+_TASKS_AND_PICKS = (
+    f"{_TASKS} UNION ALL SELECT u.unit AS unit, p.part AS part, p.row AS row, NULL AS task FROM {PICKS} p "
+    "JOIN pieces u ON p.source = u.source AND p.part = u.part"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PieceWriter:
-    """Writes one unit, wherever it runs: the rows of its parts that are picked, or that meet a condition."""
+    """Writes one unit, wherever it runs: the rows of its parts that are picked, or that meet a condition.
+
+    `sources` have no parts: each unit is told of its own, for there may be many thousands.
+    """
 
     sources: Sequence[Manifest]
-    pieces: Sequence[Piece]
-    units: Sequence[Unit]
     where: str | None
     schema: pa.Schema
     roots: Sequence[str]
@@ -219,14 +233,20 @@ class PieceWriter:
     threads: int = 1
 
     def __call__(self, group: pa.Table) -> str:
-        """Write the unit of this group (`unit`, `part`, `row`) and its receipt; return its name."""
-        number: int = group.column("unit")[0].as_py()
-        unit, piece = self.units[number], self.pieces[number]
-        source = self.sources[piece.source]
+        """Write the unit of this group and its receipt; return its name.
+
+        The first row holds `task`, the others the `part` and `row` of what is picked.
+        """
+        task = json.loads(group.column("task")[0].as_py())
+        unit = Unit(**task["unit"])
+        parts = [Part(**{**part, "lanes": lanes_of(part["lanes"])}) for part in task["parts"].values()]
+        source = replace(self.sources[task["source"]], parts=parts)
         if self.where is None:
-            rows = read_rows(source, piece.places, picks=group, threads=self.threads)
+            places = pc.index_in(group.column("part"), pa.array([int(place) for place in task["parts"]], pa.int32()))
+            picks = pa.table({"part": places, "row": group.column("row")}).slice(1)
+            rows = read_rows(source, range(len(parts)), picks=picks, threads=self.threads)
         else:
-            rows = read_rows(source, piece.places, where=self.where, threads=self.threads)
+            rows = read_rows(source, range(len(parts)), where=self.where, threads=self.threads)
         self.recorder.once(unit, functools.partial(self.write, unit, rows))
         return str(unit.name)
 

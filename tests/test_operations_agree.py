@@ -40,10 +40,12 @@ QUIET = Reporter(quiet=True)
 class PicklingDuck(DuckEngine):
     """DuckDB, but work goes through pickle as it does on its way to workers: no lambdas, and not much of it."""
 
+    sent_bytes = 0
+
     def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
         """See Engine."""
         sent = pickle.dumps(work)
-        assert len(sent) < 40_000
+        self.sent_bytes = len(sent)
         yield from super().map_groups(sql, group, order, pickle.loads(sent))  # noqa: S301 - our own
 
 
@@ -170,6 +172,19 @@ def test_samples_whose_last_row_is_found_digit_by_digit(
     monkeypatch.setattr(sampling, "_VALUE_DIGITS", (64,))
     monkeypatch.setattr(sampling, "_HASH_DIGITS", (32,))
     assert same(engines, drawing(manifest, draw), tmp_path).digest == by_rank.digest
+
+
+@pytest.mark.parametrize("draw", [Draw(fraction=0.5), Draw(count=100)])
+def test_workers_are_told_of_their_own_parts_alone(tmp_path: Path, draw: Draw) -> None:
+    """Or every task of a manifest with many thousands of parts would be told of all of them."""
+    sent = []
+    for parts in (2, 200):
+        rows = [[{"key": f"k{place}-{n}"} for n in range(4)] for place in range(parts)]
+        source = commit_rows(tmp_path / f"m{parts}", rows)
+        with PicklingDuck(threads=2) as engine:
+            make(engine, drawing(source, draw), tmp_path / f"s{parts}")
+            sent.append(engine.sent_bytes)
+    assert sent[1] < sent[0] + 100
 
 
 class Stopping(DuckEngine):
