@@ -37,11 +37,25 @@ EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
 
+SECTIONS = {
+    "Pipeline": ("run", "scan", "dedupe", "score", "choose", "shard"),
+    "Look into manifests": ("show", "stats", "log", "query", "cat", "explain"),
+    "Compare and make manifests": ("diff", "patch", "sample", "select", "merge", "export"),
+    "Trust": ("verify", "audit", "calibrate"),
+    "Set up": ("doctor", "models", "init", "package", "completion"),
+}
+
+
 class _Group(click.Group):
-    """Turns errors raised on purpose into a message and an exit code; lists commands in the order of the flow."""
+    """Turns errors raised on purpose into a message and an exit code; lists commands by what they are for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return [name for names in SECTIONS.values() for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(70)) for name in names])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -45,6 +45,13 @@ def test_a_bad_pipeline_is_refused_before_anything_starts(tmp_path: Path, monkey
     assert not Path("out").exists()
 
 
+def test_help_lists_every_command_once() -> None:
+    listed = main.list_commands(None)
+    assert sorted(listed) == sorted(main.commands)
+    text = run("--help").output
+    assert all(f"\n  {name} " in text for name in listed)
+
+
 def test_show_of_nothing_is_one_sentence(tmp_path: Path) -> None:
     done = run("show", str(tmp_path))
     assert done.exit_code == 2
