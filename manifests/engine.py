@@ -5,7 +5,7 @@ is SQL that both understand, with the same meaning: no float arithmetic, texts c
 """
 
 import contextlib
-import itertools
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests import storage
 from manifests.checks import require_whole
@@ -86,7 +87,9 @@ def connect(*, memory_bytes: int, threads: int, spill: str) -> duckdb.DuckDBPyCo
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
-    return duckdb.connect(config=settings)
+    db = duckdb.connect(config=settings)
+    db.execute("SET enable_progress_bar = false")  # it would go to stdout, among the answer
+    return db
 
 
 def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequence[int]) -> str:
@@ -213,14 +216,20 @@ class DuckEngine:
         with told_plainly("query"):
             reader = self._db.sql(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}").to_arrow_reader(65_536)
             pending: list[pa.Table] = []
+            last: Any = None
             for batch in reader:
-                table = pa.Table.from_batches([batch])
-                values = table.column(group).to_numpy()
-                starts = [0, *((values[1:] != values[:-1]).nonzero()[0] + 1).tolist(), len(values)]
-                for first, end in itertools.pairwise(starts):
-                    if pending and pending[-1].column(group)[0] != table.column(group)[first]:
+                table, first = pa.Table.from_batches([batch]), 0
+                runs = pc.run_end_encode(table.column(group).combine_chunks())
+                for end, value in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+                    if pending and not _is_same(value, last):
                         yield pa.concat_tables(pending)
                         pending = []
                     pending.append(table.slice(first, end - first))
+                    first, last = end, value
             if pending:
                 yield pa.concat_tables(pending)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether SQL groups the two together: nulls, and what is no number, too."""
+    return bool(a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b)))

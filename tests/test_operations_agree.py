@@ -6,12 +6,14 @@ import itertools
 import json
 import math
 import pickle
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark import cloudpickle
 
 from jobs import cli_combine, derive
 from jobs.derive import Request, derived_from
@@ -30,6 +32,7 @@ from manifests.schema import Stage
 from manifests.store import Manifest, Parent
 from tests.making import commit_rows
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
 Engines = tuple[Engine, Engine]
 TEXTS = [None, "", "plain", "é", "e\u0301", "\U0001f600 b", "\uffee a", 'it\'s \\n ${user.name} "b" `c`', "a\0b"]
 FLOATS = [None, 0.0, -0.0, math.nan, 0.1, math.inf, -1.5, -math.inf, 5e-324]
@@ -125,6 +128,43 @@ def same(engines: Engines, request: Request, output: Path) -> Manifest:
     assert [(p.name, p.rows, p.sha256) for p in sparkling.parts] == [(p.name, p.rows, p.sha256) for p in duck.parts]
     assert told_of(sparkling) == told_of(duck)
     return duck
+
+
+# --- groups
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ids:
+    """Returns the value of a group's first row, and the ids of all."""
+
+    group: str
+
+    def __call__(self, rows: pa.Table) -> Any:
+        return [repr(rows.column(self.group)[0].as_py()), rows.column("id").to_pylist()]
+
+
+@pytest.mark.parametrize("length", [1, 9000])
+def test_groups_by_nulls_and_numbers(engines: Engines, length: int) -> None:
+    """A group without a value is one, whatever the type; with the longer one, groups are cut by batches."""
+    largest = (1 << 62) + 1  # no float is like it
+    values = {
+        "n": pa.array([None, 3, largest, 3, None, largest - 1], pa.int64()),
+        "small": pa.array([None, None, 0, 0, 1, 1], pa.int8()),
+        "x": [math.nan, None, 0.5, math.nan, None, 0.5],
+        "t": ["", None, "é", None, "", "e\u0301"],
+        "yes": [None, True, False, None, False, True],
+        "b": [b"", None, b"\0", b"", b"\0", None],
+    }
+    rows = pa.concat_tables([pa.table(values)] * length)
+    rows = rows.append_column("id", pa.array(range(rows.num_rows), pa.int64()))
+    for engine in engines:
+        engine.table("t", rows)
+    for group in values if length == 1 else ("n", "x"):
+        work = Ids(group=group)
+        sql = "SELECT * FROM t" if length == 1 else f"SELECT id, {group} FROM t"
+        duck, sparkling = (sorted(engine.map_groups(sql, group, "id", work)) for engine in engines)
+        assert sparkling == duck
+        assert len(duck) == len(set(map(repr, rows.column(group).to_pylist())))
 
 
 # --- sample
