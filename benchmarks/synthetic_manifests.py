@@ -119,7 +119,7 @@ def _rows(first: int, end: int, rows: int, edited: bool) -> pa.Table:
     columns = ", ".join(f"{sql} AS {name}" for name, sql in _EXPRESSIONS.items())
     query = f"SELECT {columns} FROM (SELECT i, edited, (hash(i) // 4)::BIGINT AS h FROM ({numbers}) ORDER BY i)"
     with tempfile.TemporaryDirectory() as spill, duckdb.connect(config={"threads": 1}) as db:
-        db.execute(f"SET temp_directory = '{spill}'")
+        db.execute(f"SET temp_directory = '{spill}'; SET enable_progress_bar = false")
         made = db.sql(query, params={"words": _WORDS}).to_arrow_table()
     wanted = schema(Stage.CHOOSE)
     for field in wanted:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jobs.cli_options import examples
+from jobs.cli_options import examples, storage_option
 from manifests import storage
 from manifests.errors import CurateError, InputError
 from manifests.schema import Stage
@@ -26,6 +26,7 @@ MAX_CHOICES = 5
 @click.argument("manifest")
 @click.argument("key")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Members to print.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the row, its representative and its cluster as JSON.")
 def explain(manifest: str, key: str, limit: int, as_json: bool) -> None:
     """Print the cluster of KEY, its representative and why, and what was found of each copy.

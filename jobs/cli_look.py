@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs.cli_options import examples
+from jobs.cli_options import examples, storage_option
 from manifests import storage
 from manifests.errors import InputError
 from manifests.store import Manifest, open_manifest
@@ -26,6 +26,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 )
 @click.argument("manifest")
 @click.option("--rows", "row_count", type=click.IntRange(min=0), default=5, show_default=True, help="Rows to print.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest's facts and rows as JSON.")
 def show(manifest: str, row_count: int, as_json: bool) -> None:
     """Print what a manifest holds: where it comes from, its funnel, its counts, its columns and a few rows."""
@@ -46,6 +47,7 @@ def show(manifest: str, row_count: int, as_json: bool) -> None:
 @click.option("--by", metavar="COLUMN,...", help="Tell of each group of rows with the same values in these columns.")
 @click.option("--where", metavar="SQL", help="Only rows for which this expression over the columns is true.")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Frequent values to list.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def stats(manifest: str, columns: str | None, by: str | None, where: str | None, top: int, as_json: bool) -> None:
     """Print what the columns of MANIFEST hold: quantiles, histograms, frequent values.
@@ -73,6 +75,7 @@ def stats(manifest: str, columns: str | None, by: str | None, where: str | None,
 )
 @click.argument("manifest")
 @click.option("--oneline", is_flag=True, help="A line for each manifest.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests and sources as JSON.")
 def log(manifest: str, oneline: bool, as_json: bool) -> None:
     """Print what MANIFEST was made from, step by step, back to the tars: when, how, and what left at each step.
@@ -96,6 +99,7 @@ def log(manifest: str, oneline: bool, as_json: bool) -> None:
 @click.argument("sql")
 @click.option("--with", "others", multiple=True, metavar="NAME=URI", help="Another manifest as a view; repeatable.")
 @click.option("--limit", type=click.IntRange(min=0), help=f"Rows at most; of a table {MAX_TABLE_ROWS} by default.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the rows.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--out", metavar="FILE.parquet", help="Write the rows to this file, which must not be there.")
@@ -169,6 +173,7 @@ def _views(others: Sequence[str]) -> dict[str, Manifest]:
 )  # fmt: skip
 @click.option("--columns", metavar="COLUMN,...", help="Columns to print; by default all.")
 @click.option("--images", metavar="DIR", help="Write the pictures to this folder, each named by its key.")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: an object for each row.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str | None, **flags: Any) -> None:

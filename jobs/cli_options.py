@@ -1,17 +1,41 @@
 """What the modules of the command line share."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
 
 from manifests import storage
 from manifests.errors import InputError
 
+F = TypeVar("F", bound=Callable[..., Any])
 _NAMED = re.compile(r"([\w.-]+)=(.+)")
 
 
 def examples(*lines: str) -> str:
     """Return the examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def storage_option(command: F) -> F:
+    """Add `-c`, whose files say how to reach storage; the command itself does not see it."""
+    return click.option(
+        "-c",
+        "--config",
+        multiple=True,
+        metavar="FILE",
+        expose_value=False,
+        callback=_configure,
+        help="Pipeline file to take storage: from; may be repeated.",
+    )(command)
+
+
+def _configure(_context: click.Context, _option: click.Parameter, files: Sequence[str]) -> None:
+    if files:
+        from curation.config import load_config  # noqa: PLC0415 - takes a while to import
+
+        storage.configure(load_config(files).storage)
 
 
 def named_sets(texts: Sequence[str]) -> dict[str, str]:

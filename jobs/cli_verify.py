@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli_options import examples
+from jobs.cli_options import examples, storage_option
 
 if TYPE_CHECKING:  # duckdb takes a while to import
     from manifests.store import Manifest
@@ -42,6 +42,7 @@ Tell = Callable[[str, int, int], None]
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Files to read at a time.  [default: one a core]")
 @click.option("--temp-dir", metavar="FOLDER", help="Where DuckDB spills to.  [default: the system's]")
+@storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 def verify(manifest: str, fraction: float | None, limit: int, as_json: bool, **flags: Any) -> None:
