@@ -24,7 +24,8 @@ def read_rows(
     require_whole(manifest, places, is_hashed=True)
     names = ", ".join(f"p.{quoted(name)}" for name in manifest.schema.names)
     with (
-        tempfile.TemporaryDirectory(prefix="curate-") as spill, told_plainly(manifest.uri),
+        tempfile.TemporaryDirectory(prefix="curate-") as spill,
+        told_plainly(manifest.uri),
         connect(memory_bytes=MEMORY_BYTES, threads=threads, spill=spill) as db,
     ):
         query = f"SELECT {names} FROM {from_parts(db, manifest, places)} AS p"
@@ -33,8 +34,6 @@ def read_rows(
             index = pa.array([position[part] for part in picks.column("part").to_pylist()], pa.int32())
             db.register("picks", pa.table({"i": index, "r": picks.column("row")}))
             query += " JOIN picks ON p.file_index = picks.i AND p.file_row_number = picks.r"
-        reader = db.sql(f"{query} WHERE {where} ORDER BY p.file_index, p.file_row_number").to_arrow_reader(
-            BATCH_ROWS
-        )
+        reader = db.sql(f"{query} WHERE {where} ORDER BY p.file_index, p.file_row_number").to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             yield from pa.Table.from_batches([batch]).cast(manifest.schema).to_batches()
