@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from manifests.schema import Stage
 from manifests.store import Manifest, open_manifest
 from tests.conftest import rows_of
 from tests.making import commit_rows
+from tests.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 
 SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COUNTER = iter(range(10**9))
@@ -212,3 +215,33 @@ def test_an_altered_part_is_not_copied(tmp_path: Path, command: str) -> None:
     done = run(*command.replace("{}", manifest.uri).split(), "-o", tmp_path / "out", code=2)
     assert "part" in done.output
     assert not (tmp_path / "out" / "_manifest.json").exists()
+
+
+def test_everything_on_object_storage(s3, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    endpoint = s3["AWS_ENDPOINT_URL"]
+    monkeypatch.delenv("AWS_ENDPOINT_URL")  # the pipeline file tells it instead
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    (tmp_path / "p.yaml").write_text(
+        yaml.safe_dump({"input": "a.tar", "output": "out", "storage": {"s3": {"endpoint_url": endpoint}}})
+    )
+    top, settings = f"s3://{BUCKET}/combined", ("-c", tmp_path / "p.yaml", "--quiet")
+    monkeypatch.setattr("fsspec.config.conf", {"s3": {"endpoint_url": endpoint}})
+    a = commit_rows(f"{top}/a", [[{"key": "k1", "width": 1}, {"key": "k2"}], [{"key": "k3", "caption": "é'\n"}]])
+    b = commit_rows(f"{top}/b", [[{"key": "k1", "width": 2}], [{"key": "k3", "caption": "é'\n"}, {"key": "k4"}]])
+    monkeypatch.setattr("fsspec.config.conf", {})
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    done = run("diff", a.uri, b.uri, "--out", f"{top}/diff", *settings)
+    assert done.stdout.startswith("1 added, 1 removed, 1 changed, 0 moved, 1 the same; proven")
+    run("patch", a.uri, f"{top}/diff", "-o", f"{top}/patched", *settings)
+    assert open_manifest(f"{top}/patched").digest == b.digest
+    run("merge", a.uri, b.uri, "--on-conflict", "first", "-o", f"{top}/merged", *settings)
+    run("sample", f"{top}/merged", "--count", 3, "-o", f"{top}/sample", *settings)
+    run("select", f"{top}/merged", "--keys", f"{top}/sample", "-o", f"{top}/selected", *settings)
+    assert open_manifest(f"{top}/merged").rows == 4
+    assert open_manifest(f"{top}/sample").digest == open_manifest(f"{top}/selected").digest
+    local = commit_rows(
+        tmp_path / "a", [[{"key": "k1", "width": 1}, {"key": "k2"}], [{"key": "k3", "caption": "é'\n"}]]
+    )
+    assert made(tmp_path, "sample", local.uri, "--count", 2).digest != a.digest
+    run("sample", a.uri, "--count", 2, "-o", f"{top}/two", *settings)
+    assert open_manifest(f"{top}/two").digest == made(tmp_path, "sample", local.uri, "--count", 2).digest
