@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyspark import cloudpickle
 
 from jobs import cli_combine, derive
+from jobs.cli import main
 from jobs.derive import Request, derived_from
 from jobs.progress import Reporter
 from jobs.spark_engine import SparkEngine
@@ -29,7 +32,8 @@ from manifests.engine import DuckEngine, Engine, GroupWork
 from manifests.errors import InputError
 from manifests.sampling import Draw, decide, local_condition
 from manifests.schema import Stage
-from manifests.store import Manifest, Parent
+from manifests.store import Manifest, Parent, open_manifest
+from tests.conftest import TOP, curate
 from tests.making import commit_rows
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
@@ -480,3 +484,101 @@ def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypat
     made = same(engines, cli_combine._patching(a, open_diff(out), "", {}), tmp_path)
     assert made.digest == b.digest
     assert len(made.parts) > 2
+
+
+def test_expressions_that_fail_on_a_row(engines: Engines, manifest: Manifest, tmp_path: Path) -> None:
+    for draw in (Draw(where="caption::INT > 3"), Draw(count=3, where="caption::INT > 3")):
+        said = []
+        for engine in engines:
+            with pytest.raises(InputError, match="Could not convert string") as caught:
+                make(engine, drawing(manifest, draw), tmp_path / ("local" if draw.is_local else "counted"))
+            said.append(str(caught.value))
+        assert "\n" not in "".join(said)
+        assert said[0] == said[1] or not draw.is_local
+
+
+# --- the command line
+
+
+def pipeline(path: Path, **sections: Any) -> Path:
+    """Write a pipeline file of which nothing but these sections matters."""
+    path.write_text(json.dumps({"input": ["nowhere"], "output": "nowhere", **sections}))
+    return path
+
+
+def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
+    """Spark's settings come from the pipeline file, and so does where storage lies, for workers too."""
+    events = tmp_path / "events"
+    events.mkdir()
+    commit_rows(tmp_path / "stored" / "m", [[awkward_row(n)] for n in range(9)], Stage.CHOOSE, roots=[ROOT])
+    config = pipeline(
+        tmp_path / "pipeline.yaml",
+        spark={
+            "master": "local[2]",
+            "conf": {
+                "spark.eventLog.enabled": "true",
+                "spark.eventLog.dir": events.as_uri(),
+                "spark.eventLog.compress": "false",
+            },
+        },
+        storage={"dir": {"path": str(tmp_path / "stored"), "target_protocol": "file"}},
+    )
+    spark = ("--engine", "spark", "--config", config)
+    for engine in (("--engine", "duckdb", "--config", config), spark):
+        arguments = ("--count", 5, "--where", "width > 0", "--quiet", "--json", *engine)
+        curate("sample", "dir://m", "-o", f"dir://{engine[1]}", *arguments)
+    made = [open_manifest(str(tmp_path / "stored" / name)) for name in ("duckdb", "spark")]
+    assert [p.sha256 for p in made[0].parts] == [p.sha256 for p in made[1].parts]
+    assert made[0].rows == 5
+    logged = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
+    assert '"spark.master":"local[2,4]"' in logged
+
+    told = {}
+    for engine in ("duckdb", "spark"):
+        out = tmp_path / f"{engine}.diff"
+        arguments = ("--out", out, "--engine", engine, "--master", "local[2]", "--json", "--quiet")
+        command = ("diff", editions.may_shards.uri, editions.june_shards.uri, *arguments)
+        # In a process of its own where its session would end that of the tests.
+        done = curate(*command) if engine == "spark" else CliRunner().invoke(main, [str(each) for each in command])
+        told[engine] = {**json.loads(done.stdout), "out": None}
+        assert (out / "_diff.json").read_bytes() == (tmp_path / "duckdb.diff" / "_diff.json").read_bytes()
+    assert told["spark"] == told["duckdb"]
+
+
+WITHOUT_SPARK = """
+import sys
+from click.testing import CliRunner
+from jobs.cli import main
+assert not any(name.split(".")[0] == "pyspark" for name in sys.modules), "the command line itself"
+for line in sys.stdin.read().splitlines():
+    done = CliRunner().invoke(main, line.split("|"))
+    assert done.exit_code == 0, (line, done.output, done.exception)
+    assert not any(name.split(".")[0] in ("pyspark", "py4j") for name in sys.modules), line
+"""
+
+
+def test_what_runs_on_duckdb_never_loads_spark(editions: Editions, tmp_path: Path) -> None:
+    a, b, duck = editions.may.uri, editions.june.uri, ("--engine", "duckdb")
+    keys = tmp_path / "keys.txt"
+    keys.write_text("\n".join(awkward_row(n)["key"] for n in range(2, 9, 6)))
+    commands: list[tuple[object, ...]] = [
+        ("show", a),
+        ("stats", a),
+        ("log", editions.june_shards.uri),
+        ("query", a, "select count(*) from manifest"),
+        ("cat", a, "--keys", "k002plain"),
+        ("verify", a),
+        ("export", a, "-o", tmp_path / "keys.csv"),
+        ("sample", a, "-o", tmp_path / "sample", "--count", 5, *duck),
+        ("sample", a, "-o", tmp_path / "fraction", "--fraction", 0.5),  # and of itself, for so few rows
+        ("select", a, "-o", tmp_path / "select", "--keys", keys, *duck),
+        ("merge", tmp_path / "sample", tmp_path / "select", "-o", tmp_path / "merge", *duck),
+        ("diff", a, b, "--out", tmp_path / "diff", *duck),
+        ("patch", a, tmp_path / "diff", "-o", tmp_path / "patch", *duck),
+        ("verify", tmp_path / "patch"),
+    ]
+    lines = "\n".join("|".join(map(str, command)) for command in commands)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SPARK], input=lines, cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
