@@ -6,6 +6,7 @@ combined from receipts without reading a row again. It detects differences; it i
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -33,7 +34,8 @@ def row_lanes(table: pa.Table | pa.RecordBatch, roots: Sequence[str] = ()) -> La
     if rows == 0:
         return no_rows()
     names = sorted(table.schema.names)
-    fixed = np.zeros((rows, 9 * len(names)), np.uint8)
+    fields = [field for i in range(len(names)) for field in ((f"is_valid_{i}", "u1"), (f"number_{i}", "<i8"))]
+    fixed = np.zeros(rows, np.dtype(fields))  # without gaps
     texts: list[pa.Array] = []
     for i, name in enumerate(names):
         column = table.column(name)
@@ -41,12 +43,15 @@ def row_lanes(table: pa.Table | pa.RecordBatch, roots: Sequence[str] = ()) -> La
         if name == "source":
             column = relative_sources(column, roots)
         numbers, text = _encode(column, name)
-        fixed[:, 9 * i] = pc.is_valid(column).to_numpy(zero_copy_only=False)
-        fixed[:, 9 * i + 1 : 9 * i + 9] = numbers.view(np.uint8).reshape(rows, 8)
+        fixed[f"is_valid_{i}"] = pc.is_valid(column).to_numpy(zero_copy_only=False)
+        fixed[f"number_{i}"] = numbers
         if text is not None:
             texts.append(text)
-    rest = _join(texts, rows)
-    hashes = b"".join(hashlib.sha256(head.tobytes() + tail).digest() for head, tail in zip(fixed, rest, strict=True))
+    whole = _join(fixed, texts)
+    ends = np.frombuffer(whole.buffers()[1], np.int64)[whole.offset : whole.offset + rows + 1].tolist()
+    data = memoryview(whole.buffers()[2])
+    sha256 = hashlib.sha256
+    hashes = b"".join([sha256(data[first:end]).digest() for first, end in itertools.pairwise(ends)])
     lanes: Lanes = np.frombuffer(hashes, "<u8").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
     return lanes
 
@@ -72,11 +77,13 @@ def _encode(column: pa.Array, name: str) -> tuple[npt.NDArray[np.int64], pa.Arra
     return pc.cast(pc.binary_length(text), pa.int64()).to_numpy(zero_copy_only=False), text
 
 
-def _join(texts: list[pa.Array], rows: int) -> Iterable[bytes]:
-    if not texts:
-        return [b""] * rows
+def _join(fixed: npt.NDArray[Any], texts: list[pa.Array]) -> pa.Array:
+    """Return the bytes of each row: its fixed ones, then its texts."""
+    heads = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(fixed.itemsize), len(fixed), [None, pa.py_buffer(fixed.view(np.uint8))]
+    )
     empty = pa.scalar(b"", pa.large_binary())
-    return [t.as_buffer().to_pybytes() for t in pc.binary_join_element_wise(*texts, empty)]
+    return pc.binary_join_element_wise(pc.cast(heads, pa.large_binary()), *texts, empty)
 
 
 def relative_sources(column: pa.Array, roots: Sequence[str]) -> pa.Array:
