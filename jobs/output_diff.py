@@ -21,7 +21,7 @@ def print_diff(found: Diff, *, out: str | None, style: str) -> None:
         return
     show = _markdown_table if style == "markdown" else _rich_table(_console())
     print(summary(found))
-    if (kept := _kept(found)) is not None:
+    if not found.is_empty and (kept := _kept(found)) is not None:
         print(f"kept: {kept[0]:,} in the first, {kept[1]:,} in the second")
     for line in _about_columns(found):
         print(line)
