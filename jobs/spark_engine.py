@@ -35,6 +35,13 @@ _AFTER_ORDER = frozenset(("LIMIT", "OFFSET", "UNION", "EXCEPT", "INTERSECT"))
 _OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
+_RAISED_BY_THE_JVM = re.compile(r"^: ([\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+# Spark takes rows that Python makes for a few, and would send all of a manifest to every worker: joins are shuffled,
+# unless a side turns out to be small when it is there.
+_PLANNING = {
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+}
 
 
 class SparkEngine:
@@ -51,6 +58,9 @@ class SparkEngine:
         self._options = options
         self._looked_at: set[tuple[str, int]] = set()
         self._named: set[str] = set()
+        self._planning_before = {name: spark.conf.get(name, None) for name in _PLANNING}
+        for name, value in _PLANNING.items():
+            spark.conf.set(name, value)
         self._empty = sealed()
         self._empty.execute("CREATE MACRO conv(text, base, other) AS text::VARCHAR")  # `bucket` has it; DuckDB not
 
@@ -64,6 +74,11 @@ class SparkEngine:
         with contextlib.suppress(Exception):  # where Spark has ended, its views have, and why was told
             for name in self._named:
                 self._spark.catalog.dropTempView(name)
+            for name, value in self._planning_before.items():
+                if value is None:
+                    self._spark.conf.unset(name)
+                else:
+                    self._spark.conf.set(name, value)
 
     def view(
         self,
@@ -280,6 +295,7 @@ def _told_by_spark() -> Iterator[None]:
 def _explained(told: str) -> CurateError:
     for kind, text in reversed(_OURS.findall(told)):
         return cast(CurateError, getattr(errors, kind)(text))
-    reasons = [*_LOST.findall(told)[:1], *_RAISED.findall(told)] or told.strip().split("\n")[:1]
+    reasons = [*_LOST.findall(told)[:1], *_RAISED.findall(told)] or _RAISED_BY_THE_JVM.findall(told)[:1]
+    reasons = reasons or told.strip().split("\n")[:1]
     reason = reasons[-1] if reasons else "it gave no reason"
     return StageFailed(f"Spark could not finish: {reason}; mend the cause and run the same command again")

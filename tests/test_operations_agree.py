@@ -21,7 +21,7 @@ from jobs import cli_combine, derive
 from jobs.cli import main
 from jobs.derive import Request, derived_from
 from jobs.progress import Reporter
-from jobs.spark_engine import SparkEngine
+from jobs.spark_engine import SparkEngine, _explained
 from manifests import diff as diffs
 from manifests import sampling, storage
 from manifests.checks import require_whole
@@ -169,6 +169,33 @@ def test_groups_by_nulls_and_numbers(engines: Engines, length: int) -> None:
         duck, sparkling = (sorted(engine.map_groups(sql, group, "id", work)) for engine in engines)
         assert sparkling == duck
         assert len(duck) == len(set(map(repr, rows.column(group).to_pylist())))
+
+
+# --- how Spark joins
+
+
+def test_no_manifest_is_sent_to_every_worker_on_a_guess(spark, manifest: Manifest) -> None:
+    """Spark takes what Python makes of a part for a row or two."""
+    before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
+    with SparkEngine(spark, {}) as engine:
+        engine.view("seen", manifest, {"key": "key"})
+        engine.keep("kept", "SELECT key FROM seen")
+        for sql in (
+            "SELECT a.key FROM seen a JOIN kept b ON a.key = b.key",
+            "SELECT a.key AS key, b.key AS other FROM seen a FULL OUTER JOIN seen b ON a.key = b.key",
+            "SELECT key FROM seen WHERE NOT EXISTS (SELECT 1 FROM kept WHERE kept.key = seen.key)",
+        ):
+            plan = spark.sql(sql)._jdf.queryExecution().executedPlan().toString()
+            assert "Join" in plan
+            assert "Broadcast" not in plan
+    assert spark.conf.get("spark.sql.autoBroadcastJoinThreshold") == before
+
+
+def test_what_the_jvm_raises_is_told() -> None:
+    told = (
+        "An error occurred while calling o1.f.\n: org.apache.spark.SparkException: Not enough memory.\n\tat x.y(z:1)"
+    )
+    assert "SparkException: Not enough memory.; mend" in str(_explained(told))
 
 
 # --- sample
