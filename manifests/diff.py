@@ -147,7 +147,7 @@ def diff(
     found = _find(started, a, b, comparison, report.say)
     total, first, parts = Tally(), [], []
     if found.rows:
-        report.say(f"{found.rows:,} rows differ; reading them")
+        report.say(f"reading the {found.rows:,} rows that differ")
         for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
             total.add(Tally.from_json(answer["tally"]))
             first += answer["first"]
@@ -203,6 +203,8 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     if any(shared):
         say(f"{len(shared[0]):,} of {len(a.parts):,} parts are the same in both and need not be read")
     names = comparison.compared(a, b)
+    counts = [sum(each.parts[i].rows for i in own) for each, own in zip((a, b), places, strict=True)]
+    say(f"joining {counts[0]:,} rows with {counts[1]:,} by {comparison.by}")
     for view, each, own in (("a", a, places[0]), ("b", b, places[1])):
         columns = {"m": _match(comparison.by), "key": "key", "h": _row_hash(each, names)}
         engine.view(f"{view}_rows", each, columns, where=comparison.where, parts=own)
@@ -224,7 +226,8 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     )
     rows = engine.fetch("SELECT count(*) AS n FROM changes").column("n")[0].as_py()
     notes: list[str] = []
-    if comparison.by == "key":
+    if comparison.by == "key" and rows:
+        say(f"{rows:,} rows differ; asking the manifests behind them why some left and some entered")
         _why_gone(engine, "removed", b, notes)
         _why_gone(engine, "added", a, notes)
     return _Found(rows=rows, places=places, notes=notes)
