@@ -139,6 +139,9 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.adaptive.enabled": "true",
         "spark.python.worker.reuse": "true",
+        # Spark takes the rows that Python makes of a part for a handful, and would broadcast a whole manifest.
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+        "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
     }
     for variable in ONE_THREAD:
         settings[f"spark.executorEnv.{variable}"] = "1"
