@@ -338,7 +338,7 @@ def test_errors(engines: Engines, tmp_path: Path) -> None:
         engine.fetch("SELECT * FROM seen")
 
     for error in errors_of(engines, number_of_a_text):
-    assert type(error) is InputError
+        assert type(error) is InputError
         assert "Could not convert string 'ok'" in str(error)
     for error in errors_of(engines, lambda e: e.view("seen", manifest, {"key": "nonsense"})):
         assert "nonsense" in str(error)
