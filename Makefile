@@ -80,8 +80,9 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
+# Two at a time, a file each: most of the time goes into starting Spark and planning.
 test: setup tesseract ## all tests; those of EasyOCR and of embeddings after make setup-easyocr
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -12,9 +12,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from examples.corpus import make_corpus
 from manifests.store import Manifest, open_manifest
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 TOP = Path(__file__).resolve().parent.parent
 STAGES = ("scan", "deduped", "scored", "chosen", "shards")
