@@ -263,6 +263,6 @@ def test_own_rules_are_tried_by_name_not_by_place_in_the_file():
 
 def test_rules_cannot_read_files_even_unchecked(tmp_path):
     (tmp_path / "secret.csv").write_text("a\n1\n")
-    reading = Rules(own=(("leak", f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0"),))  # noqa: S608
+    reading = Rules(own=(("leak", f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0"),))
     with pytest.raises(Exception, match=r"disabled|ermission"):
         judge(rows({}), reading)
