@@ -10,11 +10,13 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from manifests import storage
 from manifests.checks import CONCURRENT, MISSING, RESTORE, concurrently, file_faults, part_faults
@@ -97,10 +99,15 @@ def _document(manifest: Manifest) -> str:
 def check_files(manifest: Manifest, found: Findings, means: Means) -> list[int]:
     """Check all that does not need the rows, and return which parts are whole, as positions in `manifest.parts`."""
     _check_sums(manifest, found)
-    whole = _check_parts(manifest, found, means)
-    _check_beside(manifest, found, means)
-    _note_leftovers(manifest, found)
-    check_keys(manifest, whole, found, means)
+    with ThreadPoolExecutor(1) as pool:
+        keys = pool.submit(_are_keys_unique, manifest, means)  # sorts on one core what the others have time to hash
+        whole = _check_parts(manifest, found, means)
+        _check_beside(manifest, found, means)
+        _note_leftovers(manifest, found)
+        if keys.result() and len(whole) == len(manifest.parts):
+            found.checked.update(keys=manifest.rows)
+        else:
+            check_keys(manifest, whole, found, means)
     return whole
 
 
@@ -204,6 +211,16 @@ def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means
                 _fault_key(manifest, found, key, times, [manifest.parts[places[at]] for at in (first, last)])
     found.checked.update(keys=rows)
     means.on_progress("keys", rows, rows)
+
+
+def _are_keys_unique(manifest: Manifest, means: Means) -> bool:
+    """Whether no two keys of the manifest have the same hash; False also when a part cannot be read."""
+    places = range(len(manifest.parts))
+    try:
+        with database(means) as db:
+            return _are_hashes_unique(db, from_parts(db, manifest, places), manifest.rows, means.memory_bytes // 16)
+    except (duckdb.Error, pa.ArrowException, OSError):  # whatever it is, it is found again, and told, part by part
+        return False
 
 
 def _are_hashes_unique(db: duckdb.DuckDBPyConnection, table: str, rows: int, max_bytes: int) -> bool:
