@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import duckdb
 import numpy as np
 import pyarrow as pa
+import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import tables
@@ -29,9 +30,6 @@ from manifests.store import Manifest, read_batches
 
 _PLACE = "place_and_uri"
 _ANSWER = pa.schema([("answer", pa.string())])
-_PIECE = re.compile(r"""concat\s*\(|'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|.""", re.DOTALL | re.IGNORECASE)
-_AFTER_ELEMENT = (",", ")", "")
-_AFTER_ORDER = frozenset(("LIMIT", "OFFSET", "UNION", "EXCEPT", "INTERSECT"))
 _OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
@@ -41,6 +39,7 @@ _RAISED_BY_THE_JVM = re.compile(r"^: ([\w.]*(?:Error|Exception)\b.*)$", re.MULTI
 _PLANNING = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+    "spark.sql.variable.substitute": "false",  # or ${name} in a text would be one of Spark's settings
 }
 
 
@@ -235,40 +234,13 @@ def typed(table: pa.Table, kinds: pa.Schema) -> pa.Table:
 
 
 def spark_sql(sql: str) -> str:
-    """Return `sql`, which is DuckDB's, in words that have the same meaning for Spark.
+    """Return `sql`, which is DuckDB's, as Spark has it: names in backticks, texts with backslashes, nulls last.
 
-    Double quotes are of names, and nothing in a text stands for another character but '' for '. Nulls come last in
-    every order. `concat` takes nulls for empty texts. The rest is the same in both as long as `substr` counts from 1,
-    hashes are compared for equality alone, and `/` is not used.
+    It has the same meaning for both as long as `substr` counts from 1, hashes are compared for equality alone, and
+    `/` is not used.
     """
-    out: list[str] = []
-    is_ordering = [False]  # at each depth of parentheses
-    words = ("", "")
-    for piece in [*_PIECE.findall(sql), ""]:
-        word = piece.upper()
-        if is_ordering[-1] and (piece in _AFTER_ELEMENT or word in _AFTER_ORDER):
-            if words[0] != "NULLS":
-                out.append(" NULLS LAST ")
-            is_ordering[-1] = piece == ","
-        if (words[1], word) == ("ORDER", "BY"):
-            is_ordering[-1] = True
-        elif piece.endswith("("):
-            is_ordering.append(False)
-        elif piece == ")" and len(is_ordering) > 1:
-            is_ordering.pop()
-        out.append(_spark_piece(piece))
-        if not piece.isspace():
-            words = (words[1], word)
-    return "".join(out)
-
-
-def _spark_piece(piece: str) -> str:
-    if piece.startswith("'") and len(piece) > 1:
-        text = piece[1:-1].replace("\\", "\\\\").replace("''", "\\'")
-        return "'" + text.replace("$", "\\u0024") + "'"  # ${name} would be one of Spark's settings
-    if piece.startswith('"') and len(piece) > 1:
-        return _backticked(piece[1:-1].replace('""', '"'))
-    return "concat_ws('', " if piece.upper().startswith("CONCAT") and piece.endswith("(") else piece
+    (translated,) = sqlglot.transpile(sql, read="duckdb", write="spark")
+    return translated
 
 
 def _backticked(name: str) -> str:
@@ -277,8 +249,8 @@ def _backticked(name: str) -> str:
 
 def _names_in(order: str) -> list[str]:
     """Return the columns that a comma-separated list names, quoted or not."""
-    tokens = [piece for piece in _PIECE.findall(order) if not piece.isspace() and piece != ","]
-    return [piece[1:-1].replace('""', '"') if piece.startswith('"') else piece for piece in tokens]
+    select = sqlglot.parse_one(f"SELECT {order}", read="duckdb", into=sqlglot.exp.Select)
+    return [column.name for column in select.expressions]
 
 
 @contextlib.contextmanager
