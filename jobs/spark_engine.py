@@ -1,8 +1,7 @@
 """Operations on manifests on Spark: the engine of manifests.engine for manifests that one machine is too small for.
 
-Expressions over one row are evaluated by DuckDB in the workers. SQL that compares rows is run by Spark, in the words
-that both have: `spark_sql` says where meanings differ and what is done about it. The driver holds the same views
-without rows in a DuckDB of its own, which tells names and types of every answer.
+Expressions over one row are evaluated by DuckDB in the workers. SQL that compares rows is translated for Spark. The
+driver holds the same views without rows in a DuckDB of its own, which tells names and types of every answer.
 """
 
 import contextlib

@@ -390,7 +390,7 @@ def test_views_of_an_engine_end_with_it(spark) -> None:
     ("given", "wanted"),
     [
         ("SELECT 'order by x', a FROM t ORDER BY a", "SELECT 'order by x', a FROM t ORDER BY a NULLS LAST"),
-        ('SELECT "a,b" FROM t ORDER BY "a,b" DESC', "SELECT `a,b` FROM t ORDER BY `a,b` DESC NULLS LAST"),
+        ('SELECT "a,b" FROM t ORDER BY "a,b" DESC', "SELECT `a,b` FROM t ORDER BY `a,b` DESC"),
         ("SELECT '' || concat(a, b) FROM t", "SELECT '' || CONCAT(COALESCE(a, ''), COALESCE(b, '')) FROM t"),
         (r"SELECT 'a\b' || ''''", r"SELECT 'a\\b' || '\''"),
     ],
