@@ -23,7 +23,8 @@ MAX_STRATA = 10_000
 MAX_RANKED = 1_000_000  # rows that are put in order to find the last one drawn
 PICKS = "picks"
 _HASH_DIGITS = (4, 4, 4, 4, 4, 4, 4, 4)
-_VALUE_DIGITS = (16, 16, 16, 16)
+_VALUE_DIGITS = (4, 4, 4, 4)
+_HALF = 1 << 63
 _ALL, _NONE = "~", ""  # prefixes after and before everything
 Shares = Literal["proportional", "equal"]
 
@@ -154,10 +155,10 @@ def _order(draw: Draw) -> tuple[str, tuple[int, ...]]:
     value = f"({draw.by})::DOUBLE"
     if draw.weight is not None:
         value = f"(({draw.weight})::DOUBLE / ((('0x' || substr({hashed}, 1, 13))::BIGINT + 1) / {1 << 52}))"
-    # The bits of a float order as its size does, once the sign is seen to; larger values shall come first.
-    bits = f"(-{value})::BIT::VARCHAR"
-    ordered = f"CASE WHEN {value} > 0 THEN translate({bits}, '01', '10') ELSE '1' || substr({bits}, 2) END"
-    return f"{ordered} || {hashed}", (*_VALUE_DIGITS, *_HASH_DIGITS)
+    # The bits of a float order as its size does; larger values shall come first, and zero has one sign.
+    bits = f"(abs({value})::BIT)::BIGINT"
+    descending = f"CASE WHEN {value} > 0 THEN {_HALF - 1} - {bits} ELSE {_HALF}::UBIGINT + {bits} END"
+    return f"lpad(to_hex(({descending})::UBIGINT), 16, '0') || {hashed}", (*_VALUE_DIGITS, *_HASH_DIGITS)
 
 
 def _seats(draw: Draw, counts: Mapping[str, int], wanted: int | None) -> dict[str, int]:
