@@ -76,6 +76,8 @@ def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) 
     from curation.audit_page import page, pictures  # noqa: PLC0415
     from jobs import output  # noqa: PLC0415
 
+    if not manifest.config:
+        raise InputError(f"{manifest.uri}: merged from manifests of different rules; audit each, or choose again")
     rules = AuditRules(**{name: manifest.config[name] for name in ("keep", "min_light_score", "min_heavy_score")})
     drawn = draw(_batches(manifest, [p.name for p in manifest.parts], COLUMNS), rules, n=n, salt=salt)
     if not drawn.strata:

@@ -41,6 +41,8 @@ def plan_redecide(config: PipelineConfig, source: str, output: str) -> Plan:
 
 def _settings(config: DedupeConfig, parent: Manifest) -> dict[str, Any]:
     """Return the parent's settings, narrowed."""
+    if "copies" not in parent.config:
+        raise InputError(f"{parent.uri}: merged from manifests of different settings; dedupe merged scans instead")
     before = set(parent.config["copies"])
     asked = set(config.copies)
     if parent.config.get("fingerprint") == "embedding" or config.references or config.against:

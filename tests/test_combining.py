@@ -124,6 +124,22 @@ def test_a_merged_manifest_tells_where_it_came_from(tmp_path: Path) -> None:
     assert (merged.made_by, list(merged.roots)) == ("merge", ["file:///x", "file:///y"])
 
 
+def test_settings_that_differ_are_not_pretended(tmp_path: Path) -> None:
+    for stage, command in ((Stage.CHOOSE, "audit"), (Stage.DEDUPE, "dedupe")):
+        a, b = (
+            commit_rows(
+                tmp_path / f"{stage}-{name}", [[{"key": name}]], stage, config={"keep": name, "copies": [name]}
+            )
+            for name in ("one", "two")
+        )
+        merged = made(tmp_path, "merge", a.uri, b.uri)
+        assert merged.config == {}
+        refused = run(command, merged.uri, "-o", tmp_path / "out", *["--dry-run"] * (command == "dedupe"), code=2)
+        assert "merged from manifests of different" in refused.output
+        same = made(tmp_path, "merge", a.uri, a.uri)
+        assert same.config == a.config
+
+
 # --- select
 
 
