@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -63,7 +64,7 @@ def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[
     """Return what a manifest says of itself that `operation` makes from `sources`, the first of which it is like."""
     first = sources[0]
     shards = {"shards_at": first.shards_uri} if "shard" in first.schema.names else {}
-    derivation: dict[str, Any] = {"operation": operation, **shards, **settings}
+    derivation: dict[str, Any] = {"operation": operation, "duckdb": duckdb.__version__, **shards, **settings}
     return Provenance(
         stage=first.stage,
         config=first.config,

@@ -10,7 +10,6 @@ from manifests.lineage import Step, lineage
 from manifests.schema import Stage
 from manifests.store import Manifest
 
-_UNTOLD = ("operation", "shards_at")
 _SCAN_DEFAULTS = {"local_features": True, "filters": {}}  # what other sections' defaults make of the scan
 
 
@@ -48,7 +47,7 @@ def _is_oldest(step: Step) -> bool:
 
 def _told(step: Step, rows: Sequence[FunnelRow]) -> dict[str, Any]:
     here = step.manifest
-    settings = {k: v for k, v in here.derivation.items() if k not in _UNTOLD}
+    settings = here.operation_settings
     return {
         "uri": here.uri,
         "made_by": here.made_by,

@@ -78,7 +78,7 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
     made = f"stage {manifest.stage}" + (f", made by {manifest.made_by}" if manifest.derivation else "")
     print(f"{visible(manifest.uri)}\n{made} · {manifest.rows:,} rows · {len(manifest.parts):,} parts · {size}")
     print(f"digest {manifest.digest}\ncreated {manifest.created}")
-    if settings := {k: v for k, v in manifest.derivation.items() if k != "operation"}:
+    if settings := manifest.operation_settings:
         print(f"settings {settings_line(settings)}")
     for parent in manifest.parents:
         print(visible(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)"))

@@ -22,6 +22,7 @@ from manifests.schema import FORMAT_VERSION, Stage, schema
 from manifests.wellformed import wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
+_NOT_ASKED = ("operation", "duckdb", "shards_at")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,11 @@ class Manifest:
     def made_by(self) -> str:
         """The stage or the operation that made it."""
         return str(self.derivation.get("operation", self.stage))
+
+    @property
+    def operation_settings(self) -> dict[str, Any]:
+        """What was asked of the operation that made it; nothing of a stage's manifest."""
+        return {name: value for name, value in self.derivation.items() if name not in _NOT_ASKED}
 
     @property
     def shards_uri(self) -> str:
