@@ -116,11 +116,15 @@ def _type_name(kind: pa.DataType) -> str:
 
 
 @contextlib.contextmanager
-def told_plainly(what: str) -> Iterator[None]:
-    """Turn DuckDB's errors into ours, one sentence each."""
+def told_plainly(what: str, *, is_streamed: bool = False) -> Iterator[None]:
+    """Turn DuckDB's errors into ours, one sentence each.
+
+    While an answer is read batch by batch (`is_streamed`) they come as Arrow's or the system's.
+    """
+    kinds = (duckdb.Error, pa.ArrowException, OSError) if is_streamed else (duckdb.Error,)
     try:
         yield
-    except (duckdb.Error, pa.ArrowException, OSError) as e:  # the last two while an answer is read, batch by batch
+    except kinds as e:
         told = _first_line(e)  # begins with the kind of error, whichever class it comes in
         if told.startswith("Out of Memory Error"):
             raise InputError(f"{what}: needs more memory or more disk to spill to: {told}") from e
@@ -213,7 +217,7 @@ class DuckEngine:
 
     def _groups(self, sql: str, group: str, order: str) -> Iterator[pa.Table]:
         """Yield the rows of each group."""
-        with told_plainly("query"):
+        with told_plainly("query", is_streamed=True):
             reader = self._db.sql(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}").to_arrow_reader(65_536)
             pending: list[pa.Table] = []
             last: Any = None

@@ -25,7 +25,7 @@ def read_rows(
     names = ", ".join(f"p.{quoted(name)}" for name in manifest.schema.names)
     with (
         tempfile.TemporaryDirectory(prefix="curate-") as spill,
-        told_plainly(manifest.uri),
+        told_plainly(manifest.uri, is_streamed=True),
         connect(memory_bytes=MEMORY_BYTES, threads=threads, spill=spill) as db,
     ):
         query = f"SELECT {names} FROM {from_parts(db, manifest, places)} AS p"

@@ -204,7 +204,7 @@ def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means
     if rows == 0:
         return
     means.on_progress("keys", 0, rows)
-    with database(means) as db, told_plainly(manifest.uri):
+    with database(means) as db, told_plainly(manifest.uri, is_streamed=True):
         table = from_parts(db, manifest, places)
         if not _are_hashes_unique(db, table, rows, means.memory_bytes // 16):
             for key, times, first, last in _repeated(db, table):
@@ -331,7 +331,7 @@ def check_duplicates(manifest: Manifest, found: Findings, means: Means) -> None:
         found.note(f"what duplicate_of names is not looked for: a {manifest.made_by} need not have all rows")
         return
     reference = "reference IS NULL" if "reference" in manifest.schema.names else "true"
-    with database(means) as db, told_plainly(manifest.uri):
+    with database(means) as db, told_plainly(manifest.uri, is_streamed=True):
         table = from_parts(db, manifest, range(len(manifest.parts)))
         answer = db.sql(
             f"""
