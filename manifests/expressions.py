@@ -1,7 +1,7 @@
 """Other people's SQL expressions over one row: checked before anything starts, evaluated with no access to files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -23,22 +23,21 @@ def sealed() -> duckdb.DuckDBPyConnection:
 
 def check_expression(expression: str, schema: pa.Schema, what: str) -> None:
     """Raise InputError, which begins with `what`, when `expression` is no repeatable truth value of a row."""
-    with sealed() as db:
-        db.register("rows", schema.empty_table())
-        try:
-            wrong = _what_is_wrong(db, expression, set(schema.names)) or _what_it_is(db, expression)
-        except duckdb.Error as e:
-            raise InputError(f"{what}: {expression!r} is refused: {e}") from e
-    if wrong:
-        raise InputError(f"{what}: {expression!r} {wrong}")
+    _check(expression, schema, what, _why_no_truth)
 
 
 def check_value(expression: str, schema: pa.Schema, what: str) -> None:
     """Raise InputError, which begins with `what`, when `expression` is no repeatable number of a row."""
+    _check(expression, schema, what, _why_no_number)
+
+
+def _check(
+    expression: str, schema: pa.Schema, what: str, why_not: Callable[[duckdb.DuckDBPyConnection, str], str | None]
+) -> None:
     with sealed() as db:
         db.register("rows", schema.empty_table())
         try:
-            wrong = _what_is_wrong(db, expression, set(schema.names)) or _why_no_number(db, expression)
+            wrong = _what_is_wrong(db, expression, set(schema.names)) or why_not(db, expression)
         except duckdb.Error as e:
             raise InputError(f"{what}: {expression!r} is refused: {e}") from e
     if wrong:
@@ -62,7 +61,7 @@ def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str, columns: set[
     return None
 
 
-def _what_it_is(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
+def _why_no_truth(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
     """Return what `expression` is instead of a truth value, or None."""
     # A WHERE clause refuses what looks at several rows: aggregates, windows, unnest.
     kind = db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression})").description[0][1]
