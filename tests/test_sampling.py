@@ -83,6 +83,7 @@ DRAWS = {
     },
 }
 NAMES = sorted(DRAWS)
+COUNTER = iter(range(10**9))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -297,3 +298,20 @@ def test_thresholds_are_exact() -> None:
     assert below(1.0, "s") == "true"
     assert below(0.5, "s").endswith(f"'8{'0' * 31}'")
     assert "''" in below(0.5, "it's")
+
+
+@settings(SETTINGS, max_examples=6)
+@given(name=st.sampled_from(NAMES), n=st.integers(0, 400))
+def test_any_sample_then_diff_shows_only_removals(tmp_path: Path, manifest: Manifest, name: str, n: int) -> None:
+    from manifests.diff import Comparison, Report, diff
+
+    draw = Draw(**DRAWS[name](n))
+    kept = drawn(manifest, draw)
+    small = commit_rows(
+        tmp_path / f"m{next(COUNTER)}", [[r for r in some_rows(400) if r["key"] in kept]], Stage.CHOOSE
+    )
+    with DuckEngine(threads=2) as engine:
+        found = diff(lambda: engine, manifest, small, Comparison(), Report())
+    assert set(found.tally.reasons) <= {"removed"}
+    assert found.tally.rows == 400 - len(kept)
+    assert found.is_proven
