@@ -59,7 +59,7 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     from jobs.progress import Reporter  # noqa: PLC0415
     from manifests.diff import Comparison, Report  # noqa: PLC0415
     from manifests.diff import diff as find  # noqa: PLC0415
-    from manifests.diff_set import clear  # noqa: PLC0415
+    from manifests.diff_set import make_room  # noqa: PLC0415
 
     storage_options(choice)
     first, second = open_manifest(a), open_manifest(b)
@@ -69,7 +69,7 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     comparison.check(first, second)
     out = storage.absolute(flags["out"]) if flags["out"] else None
     if out is not None:
-        clear(out, may_replace=flags["force"])
+        make_room(out, may_replace=flags["force"])
     reporter = Reporter(quiet=flags["quiet"] or (flags["as_json"] and not sys.stderr.isatty()))
     report = Report(limit=0 if flags["stat"] else flags["limit"], out=out, say=reporter.say)
     with engines(choice, reporter) as engine:

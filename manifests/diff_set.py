@@ -4,6 +4,7 @@ Every row has `change`, `key`, `reason`, `columns` (those that differ), and the 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from manifests.errors import InputError, ManifestError
 from manifests.store import Manifest, from_document, read_batches
 
 DIFF_FILE = "_diff.json"
+BEGUN_FILE = "_begun"  # without it or `_diff.json`, parts in a folder are somebody else's
+_PART = re.compile(r"part-\d{5,}\.parquet|\..*\.[0-9a-f]{32}\.tmp")
 FORMAT_VERSION = 1
 _NOT_OF_ROWS = ("parts", "cost")
 
@@ -102,6 +105,7 @@ class PartWriter:
 def commit_diff(made: DiffSet) -> None:
     """Write `_diff.json`, after every part."""
     storage.write_bytes(storage.join(made.uri, DIFF_FILE), made.to_json())
+    storage.remove(storage.join(made.uri, BEGUN_FILE))
 
 
 def open_diff(uri: str) -> DiffSet:
@@ -134,16 +138,19 @@ def open_diff(uri: str) -> DiffSet:
         raise ManifestError(f"{place}: damaged ({e!r}); make the diff again") from e
 
 
-def clear(uri: str, *, may_replace: bool) -> None:
-    """Make room for a diff at `uri`.
+def make_room(uri: str, *, may_replace: bool) -> None:
+    """Make room for a diff at `uri`, and mark it as begun.
 
-    Raises InputError when one is there and may not be replaced, or anything else is.
+    A diff that is there, or what is left of one that was interrupted, is removed. Raises InputError when a whole one
+    may not be replaced, or when anything else is there.
     """
     names = storage.list_names(uri)
-    ours = [name for name in names if name == DIFF_FILE or (name.startswith("part-") and name.endswith(".parquet"))]
-    if strangers := sorted(set(names) - set(ours)):
+    is_diff = DIFF_FILE in names or BEGUN_FILE in names
+    strangers = [n for n in names if n not in (DIFF_FILE, BEGUN_FILE) and not (is_diff and _PART.fullmatch(n))]
+    if strangers:
         raise InputError(f"{uri}: not empty and no diff ({', '.join(strangers[:3])} …); name another output")
     if DIFF_FILE in names and not may_replace:
         raise InputError(f"{uri}: a diff is there already; name another output, or replace it with --force")
-    for name in sorted(ours):  # `_diff.json` before the parts, which it vouches for
+    storage.write_bytes(storage.join(uri, BEGUN_FILE), b"")
+    for name in [DIFF_FILE, *(n for n in names if _PART.fullmatch(n))]:  # what vouches for the parts goes first
         storage.remove(storage.join(uri, name))

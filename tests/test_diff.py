@@ -314,6 +314,18 @@ def test_a_diff_is_not_written_over_anything(tmp_path: Path) -> None:
     assert open_diff(str(tmp_path / "d")).a_digest == b.digest
 
 
+def test_parts_of_somebody_else_are_left_alone_and_ours_of_a_killed_run_are_not(tmp_path: Path) -> None:
+    a = commit_rows(tmp_path / "a", [[{"key": "a"}]])
+    b = commit_rows(tmp_path / "b", [[{"key": "b"}]])
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "part-00007.parquet").write_bytes(b"precious")
+    assert "not empty and no diff" in run("diff", a.uri, b.uri, "--out", tmp_path / "d", "--force", code=2).output
+    assert (tmp_path / "d" / "part-00007.parquet").read_bytes() == b"precious"
+    (tmp_path / "d" / "_begun").touch()
+    run("diff", a.uri, b.uri, "--out", tmp_path / "d")
+    assert sorted(p.name for p in (tmp_path / "d").iterdir()) == ["_diff.json", "part-00000.parquet"]
+
+
 def test_a_patch_of_another_manifest_is_refused(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a"}]])
     b = commit_rows(tmp_path / "b", [[{"key": "b"}]])
