@@ -127,7 +127,9 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
         return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
     notices = []
     before = _read_plan(plan.output)
-    strangers = [name for name in storage.list_names(plan.output) if not is_ours(name)]
+    there = storage.list_names(plan.output)
+    # Tars and tables of img2dataset are named as ours are: without work or a commit of ours they are somebody's.
+    strangers = [name for name in there if WORK not in there or not is_ours(name)]
     if before is None and strangers:
         raise InputError(
             f"{plan.output}: not empty and not curate's ({', '.join(strangers[:3])} …); name another output"
@@ -202,9 +204,10 @@ def begin(plan: Plan, *, restart: bool = False) -> State:
     if state.manifest is not None:
         storage.remove(storage.join(plan.output, WORK))
         return state
+    # Before anything is removed, so that a kill leaves nothing that would not be known for ours.
+    storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
     if restart and not state.receipts:
         discard(plan.output)
-    storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
     storage.remove(storage.join(plan.output, WORK, FAILURES))
     return state
 
@@ -218,11 +221,13 @@ def is_ours(name: str) -> bool:
 
 
 def discard(output: str) -> None:
-    """Remove a manifest, its commit first, so that a kill half-way leaves no commit without its parts."""
+    """Remove a manifest but for the plan of the next: the commit first, so that a kill leaves none without its parts."""
     storage.remove(storage.join(output, MANIFEST_FILE))
-    storage.remove(storage.join(output, WORK))
+    for name in storage.list_names(storage.join(output, WORK)):
+        if name != PLAN_FILE:
+            storage.remove(storage.join(output, WORK, name))
     for name in storage.list_names(output):
-        if is_ours(name):
+        if is_ours(name) and name != WORK:
             storage.remove(storage.join(output, name))
 
 

@@ -200,6 +200,38 @@ def test_a_derived_manifest_goes_on_through_the_flow(tmp_path: Path) -> None:
     assert [row["stage"] for row in funnel][-2:] == ["sample", "sample"]
 
 
+@pytest.mark.parametrize("options", [[], ["--restart"]])
+def test_a_corpus_named_by_mistake_as_the_output_is_left_alone(tmp_path: Path, options: list[str]) -> None:
+    manifest, corpus = committed(tmp_path, {"a": {}}), tmp_path / "corpus"
+    corpus.mkdir()
+    for name in ("00000.tar", "00000.parquet", "00000_stats.json", "part-00000.parquet"):
+        (corpus / name).write_bytes(b"precious")
+    done = run("sample", manifest.uri, "--fraction", "1", "-o", corpus, *options, code=2)
+    assert "not empty and not curate's" in done.output
+    assert sorted(p.read_bytes() for p in corpus.iterdir()) == [b"precious"] * 4
+
+
+def test_a_restart_that_is_killed_while_it_discards_goes_on(tmp_path: Path, monkeypatch) -> None:
+    from jobs import units
+
+    manifest, output = committed(tmp_path, {"a": {}, "b": {}, "c": {}}), tmp_path / "out"
+    run("sample", manifest.uri, "--count", 1, "-o", output)
+    remove = units.storage.remove
+
+    def killed(uri: str) -> None:
+        if uri.endswith(".parquet"):
+            raise KeyboardInterrupt
+        remove(uri)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(units.storage, "remove", killed)
+        run("sample", manifest.uri, "--count", 2, "-o", output, "--restart", code=130)
+    assert "unfinished" in run("show", output, code=2).output or "no manifest" in run("show", output, code=2).output
+    run("sample", manifest.uri, "--count", 2, "-o", output)
+    assert open_manifest(str(output)).rows == 2
+    assert sorted(p.name for p in output.iterdir()) == ["_manifest.json", "part-00000.parquet"]
+
+
 def test_a_derived_shard_manifest_knows_its_tars(tmp_path: Path) -> None:
     row = {"key": "k", "shard": "0.tar", "shard_offset": 0, "shard_size": 1, "shard_index": 0}
     shards = commit_rows(tmp_path / "shards", [[row]], Stage.SHARD)
