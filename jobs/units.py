@@ -221,7 +221,7 @@ def is_ours(name: str) -> bool:
 
 
 def discard(output: str) -> None:
-    """Remove a manifest but for the plan of the next: the commit first, so that a kill leaves none without its parts."""
+    """Remove a manifest, not the plan of the next: its commit first, so that a kill leaves none without its parts."""
     storage.remove(storage.join(output, MANIFEST_FILE))
     for name in storage.list_names(storage.join(output, WORK)):
         if name != PLAN_FILE:
