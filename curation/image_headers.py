@@ -6,6 +6,7 @@ import struct
 from PIL import ImageFile, features
 
 from manifests.schema import Status
+from manifests.stand_ins import name_absent, name_wrapped
 
 MAX_FRAMES_COUNTED = 10_000
 """Frames are counted no further than this, so a hostile file cannot make counting slow."""
@@ -33,8 +34,6 @@ _READ_BY_OTHERS = {
     "Matroska video": re.compile(rb"\x1a\x45\xdf\xa3"),
 }
 
-_HTML = re.compile(rb"\s*<(!doctype|html|head|body|script|\?xml)", re.IGNORECASE)
-
 
 # --- which format
 
@@ -59,8 +58,11 @@ def name_unidentified(data: bytes) -> tuple[Status, str]:
     foreign = _match(_READ_BY_OTHERS, data)
     if foreign:
         return Status.UNSUPPORTED, f"{foreign}: no decoder that is safe for strangers' files"
-    if _HTML.match(data[:2048]):
-        return Status.UNDECODABLE, "a web page or other markup, not an image"
+    absent, wrapped = name_absent(data), name_wrapped(data)
+    if absent:
+        return Status.UNDECODABLE, absent
+    if wrapped:
+        return Status.UNSUPPORTED, wrapped
     return Status.UNDECODABLE, "no known image format"
 
 
