@@ -87,18 +87,17 @@ def _row(manifest: Manifest, key: str) -> dict[str, Any]:
 
 def _read(manifest: Manifest, column: str, value: str, *, is_prefix: bool = False) -> list[dict[str, Any]]:
     """Return the rows whose `column` is `value`; or a few of those that start with it."""
-    import pyarrow.dataset as ds  # noqa: PLC0415 - takes a while to import
+    import pyarrow.parquet as pq  # noqa: PLC0415 - takes a while to import
 
-    fs, folder = storage.filesystem(manifest.uri)
-    files = [storage.join(folder, part.name) for part in manifest.parts]
-    rows = ds.dataset(files, schema=manifest.schema, filesystem=fs, format="parquet")
-    field = ds.field(column)
-    wanted = (field >= value) & (field < value + "\U0010ffff") if is_prefix else field == value
-    known = set(manifest.schema.names)
-    columns = [name for name in (*PLACE, *FOUND) if name in known]
-    if is_prefix:
-        return list(rows.head(MAX_CHOICES, columns=columns, filter=wanted).to_pylist())
-    return list(rows.to_table(columns=columns, filter=wanted).to_pylist())
+    names = [name for name in (*PLACE, *FOUND) if name in set(manifest.schema.names)]
+    within = [(column, ">=", value), (column, "<", value + "\U0010ffff")] if is_prefix else [(column, "==", value)]
+    found: list[dict[str, Any]] = []
+    for part in manifest.parts:
+        with storage.open_input(manifest.part_uri(part)) as f:
+            found += pq.read_table(f, columns=names, filters=within).to_pylist()
+        if is_prefix and len(found) >= MAX_CHOICES:
+            return found[:MAX_CHOICES]
+    return found
 
 
 def _outside(manifest: Manifest, row: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

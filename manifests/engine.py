@@ -97,14 +97,11 @@ def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequen
     if not places:
         none = ", ".join(f"NULL::{_type_name(f.type)} AS {quoted(f.name)}" for f in manifest.schema)
         return f"(SELECT {none}, 0 AS file_index, 0 AS file_row_number WHERE false)"
-    uris = [manifest.part_uri(manifest.parts[place]) for place in places]
-    if storage.is_local(manifest.uri):
-        uris = [storage.filesystem(uri)[1] for uri in uris]
-    else:
-        fs, _ = storage.filesystem(manifest.uri)
-        with contextlib.suppress(duckdb.InvalidInputException):  # registered before
-            db.register_filesystem(fs)
-    return f"read_parquet([{', '.join(map(sql_text, uris))}], union_by_name=false)"
+    names = [storage.duckdb_name(manifest.part_uri(manifest.parts[place])) for place in places]
+    with contextlib.suppress(duckdb.InvalidInputException):  # registered before
+        db.register_filesystem(storage.OpaqueFiles())
+    # Without hive_partitioning=false, a folder named source=x would replace the column `source` of the files in it.
+    return f"read_parquet([{', '.join(map(sql_text, names))}], union_by_name=false, hive_partitioning=false)"
 
 
 def _type_name(kind: pa.DataType) -> str:

@@ -76,13 +76,8 @@ def _require_select(sql: str) -> None:
 
 def _seal(db: duckdb.DuckDBPyConnection, views: Mapping[str, Manifest]) -> None:
     """Let the connection read the parts of `views` and nothing else, for good."""
-    allowed: list[str] = []
+    allowed = [storage.duckdb_name(each.part_uri(part)) for each in views.values() for part in each.parts]
     for manifest in views.values():
-        for part in manifest.parts:
-            uri = manifest.part_uri(part)
-            fs, path = storage.filesystem(uri)
-            # Of a registered file system DuckDB checks the address that was asked for and the one that it answered.
-            allowed += [path] if storage.is_local(uri) else [uri, fs.unstrip_protocol(path)]
         from_parts(db, manifest, range(len(manifest.parts)))  # registers the file system
     db.execute("SET python_enable_replacements = false")  # or a name is looked up among this program's variables
     db.execute(f"SET allowed_paths = [{', '.join(map(sql_text, dict.fromkeys(allowed)))}]")

@@ -1,9 +1,19 @@
-"""Access to local paths and any fsspec URI: list, read, and write so that a file is whole or absent."""
+"""Access to local paths and any fsspec URI: list, read, and write so that a file is whole or absent.
+
+A path is literal. Within curate every place is a URI, `file:///…` for a local path, made once by `absolute`. Nothing
+in it is a pattern, an escape, a partition or an option: `filesystem` gives a library the file system and the path in
+it, and `duckdb_name` a name that DuckDB cannot take for anything else. Local names that are no UTF-8 are escaped in
+URIs, see manifests.file_names.
+"""
 
 import contextlib
+import datetime
 import hashlib
 import io
 import os
+import posixpath
+import re
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +24,19 @@ import fsspec.config
 import fsspec.utils
 
 from manifests.errors import InputError
+from manifests.file_names import name_bytes, name_text
 
 # One put makes an object visible whole or not at all, so these need no temporary name.
 ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"})
 SECRET_WORDS = ("secret", "password", "passwd", "token", "credential", "key", "sas", "auth")
 REDACTED = "<redacted>"
+_PROTOCOL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]*)://")
+_LOCAL = re.compile(r"(?:file|local)://")
+_PLAIN_PATH = re.compile(r"/[\w ./=,+@%:#-]*")  # nothing that any DuckDB takes for a pattern or an escape
+
+Entry = Mapping[str, Any]
+"""What a storage says of a file: `name`, `size`, `type`, and an ETag or a time of change. `type` is `file`,
+`directory`, `other` (a device, a pipe), or `dangling`: a link whose target is not there."""
 
 
 def configure(options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -38,11 +56,46 @@ def redact(value: Any, name: str = "") -> Any:
     return value
 
 
-def absolute(uri: str) -> str:
-    """Return `uri` with its protocol: a local path becomes `file:///...`; a trailing slash is dropped."""
-    if "://" not in uri:
-        uri = Path(uri).expanduser().absolute().as_posix()
-        uri = "file://" + os.path.normpath(uri)
+def is_uri(text: str) -> bool:
+    """Whether `text` begins with a protocol (`s3://…`, `simplecache::s3://…`); everything else is a local path."""
+    return _PROTOCOL.match(text) is not None
+
+
+def absolute(text: str, base: str | None = None) -> str:
+    """Return what a person typed as a URI: a local path becomes `file:///...`; a trailing slash is dropped.
+
+    A relative path starts at the folder `base`, a URI, or at the working folder. `~` at its start is a home folder,
+    unless a file or folder of that name exists. Raises InputError when `text` is empty or names no user's home.
+    """
+    if not text:
+        raise InputError("an empty path; is a shell variable unset? Write . for the working folder")
+    if is_uri(text) and not _LOCAL.match(text):
+        return _without_slash(text)
+    if base is not None and not is_local(base):
+        return _without_slash(posixpath.normpath(text) if text.startswith("/") else join(base, text))
+    if _LOCAL.match(text):
+        raw = name_bytes(_LOCAL.sub("", text, count=1))
+    else:
+        raw = _with_home(text).encode("utf-8", "surrogateescape")
+    folder = os.getcwdb() if base is None else os.fsencode(_local_path(base))
+    return "file:///" + name_text(os.path.normpath(os.path.join(folder, raw))).lstrip("/")
+
+
+def _with_home(text: str) -> str:
+    """Return a local path with the home folder that it begins with, if any."""
+    first = text.split("/", 1)[0]
+    if not first.startswith("~") or os.path.lexists(os.fsencode(text)) or os.path.lexists(os.fsencode(first)):
+        return text
+    expanded = os.path.expanduser(text)
+    if expanded == text:
+        raise InputError(
+            f"{text}: there is no user {first[1:]!r} whose home folder this could be; "
+            f"write ./{text} for a name that begins with ~"
+        )
+    return expanded
+
+
+def _without_slash(uri: str) -> str:
     trimmed = uri.rstrip("/")
     return uri if trimmed.endswith(":") else trimmed
 
@@ -56,9 +109,12 @@ def join(base: str, *names: str) -> str:
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the file system that serves `uri`, and the path in it.
 
-    Raises InputError when the protocol is unknown or its package is not installed.
+    Give the path to operations on one file or folder only: fsspec's `glob`, `rm` and `expand_path` take it for a
+    pattern. Raises InputError when the protocol is unknown or its package is not installed.
     """
     try:
+        if is_local(uri):
+            return fsspec.filesystem("file"), _local_path(uri)
         if "::" in uri and "://" not in uri.split("::", 1)[1]:  # part of a name, not a chain of file systems
             chosen = fsspec.get_filesystem_class(_protocol(uri))
             return chosen(**chosen._get_kwargs_from_urls(uri)), cast(str, chosen._strip_protocol(uri))
@@ -74,7 +130,61 @@ def is_local(uri: str) -> bool:
 
 
 def _protocol(uri: str) -> str:
-    return cast(str, fsspec.utils.get_protocol(uri)) if "://" in uri else "file"
+    return cast(str, fsspec.utils.get_protocol(uri)) if is_uri(uri) else "file"
+
+
+def _local_path(uri: str) -> str:
+    """Return the path of a local URI as Python's own functions take it, whatever the locale's encoding."""
+    if not _LOCAL.match(uri):
+        return uri
+    return os.fsdecode(name_bytes("/" + _LOCAL.sub("", uri, count=1).strip("/")))
+
+
+class OpaqueFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """Files under names that say nothing: `curate-part://` and the hexadecimal digits of a URI. Read-only.
+
+    DuckDB expands patterns in paths and reads `name=value` folders as columns; such a name holds neither.
+    """
+
+    protocol = "curate-part"
+    cachable = False
+
+    def _open(self, path: str, mode: str = "rb", **_options: Any) -> BinaryIO:
+        if mode != "rb":
+            raise PermissionError(f"{_named(path)}: opened to be read only")
+        return open_input(_named(path))
+
+    def glob(self, path: str, **_options: Any) -> list[str]:
+        """Return `path`: it is no pattern."""
+        return [path]
+
+    def exists(self, path: str, **_options: Any) -> bool:
+        """Whether there is such a file."""
+        return exists(_named(path))
+
+    def info(self, path: str, **_options: Any) -> dict[str, Any]:
+        """Return name, size and type of a file. Raises FileNotFoundError."""
+        fs, place = filesystem(_named(path))
+        return {"name": path, "size": fs.info(place)["size"], "type": "file"}
+
+    def modified(self, path: str) -> datetime.datetime:
+        """Return when a file was last changed."""
+        fs, place = filesystem(_named(path))
+        return cast(datetime.datetime, fs.modified(place))
+
+
+def duckdb_name(uri: str) -> str:
+    """Return what DuckDB is to open for the file at `uri`: its local path where that is a plain one, which is fast,
+    else its name in OpaqueFiles, which the connection must have registered.
+    """
+    path = "/" + _LOCAL.sub("", uri, count=1).strip("/")
+    if is_local(uri) and _PLAIN_PATH.fullmatch(path):
+        return path
+    return f"{OpaqueFiles.protocol}://{uri.encode().hex()}"
+
+
+def _named(path: str) -> str:
+    return bytes.fromhex(path.removeprefix(f"{OpaqueFiles.protocol}://")).decode()
 
 
 def exists(uri: str) -> bool:
@@ -85,15 +195,93 @@ def exists(uri: str) -> bool:
     return bool(fs.exists(path))
 
 
+def describe(uri: str) -> Entry | None:
+    """Return what the storage says of one file or folder, or None when nothing is there."""
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        return _local_entry(path)
+    try:
+        return cast(Entry, fs.info(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def list_names(uri: str) -> list[str]:
     """Return the sorted names directly below folder `uri`; empty when there is no such folder."""
     fs, path = filesystem(uri)
-    fs.invalidate_cache(path)
     try:
+        if is_local(uri):
+            return sorted(name_text(name) for name in os.listdir(os.fsencode(path)))
+        fs.invalidate_cache(path)
         entries = fs.ls(path, detail=False)
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name for e in entries if (name := e.rstrip("/").rsplit("/", 1)[-1]))
+
+
+def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -> dict[str, Entry]:
+    """Return path below `folder` → what the storage says of each file, down to `depth` levels (None: all of them).
+
+    Empty when there is no such folder. Links to files are described by their targets; links to folders are listed
+    as folders are, and not followed.
+    """
+    fs, path = filesystem(folder)
+    if is_local(folder):
+        found = dict(_local_entries(path, depth))
+    else:
+        fs.invalidate_cache()
+        top = path.rstrip("/") + "/" if path else ""
+        try:
+            below = fs.find(path, maxdepth=depth, withdirs=True, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        found = {
+            name[len(top) :].rstrip("/"): entry
+            for name, entry in below.items()
+            if name.startswith(top) and len(name.rstrip("/")) > len(top)
+        }
+    return found if with_folders else {n: e for n, e in found.items() if e["type"] != "directory"}
+
+
+def _local_entry(path: str) -> Entry | None:
+    """Return what is known of a local path; of a link, what is known of its target."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    is_link = stat.S_ISLNK(found.st_mode)
+    kind = None
+    if is_link:
+        try:
+            found = os.stat(path)
+        except OSError:
+            kind = "dangling"
+    if kind is None:
+        kind = "directory" if stat.S_ISDIR(found.st_mode) else "file" if stat.S_ISREG(found.st_mode) else "other"
+    size = 0 if kind == "dangling" else found.st_size
+    entry: dict[str, Any] = {"name": path, "size": size, "type": kind, "mtime": found.st_mtime, "islink": is_link}
+    if is_link:
+        entry["destination"] = name_text(os.fsencode(os.readlink(path)))
+    return entry
+
+
+def _local_entries(top: str, depth: int | None) -> Iterator[tuple[str, Entry]]:
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        level = folder.count("/") + 1
+        try:
+            names = os.listdir(os.path.join(top, folder) if folder else top)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for name in names:
+            below = folder + name
+            entry = _local_entry(os.path.join(top, below))
+            if entry is None:
+                continue  # gone since it was listed
+            yield name_text(os.fsencode(below)), entry
+            if entry["type"] == "directory" and not entry["islink"] and (depth is None or level < depth):
+                waiting.append(below + "/")
 
 
 def read_bytes(uri: str) -> bytes:
@@ -106,8 +294,9 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     """Return name → content of files below `folder`, fetched together where the storage can."""
     if not names:
         return {}
-    fs, path = filesystem(folder)
-    contents = fs.cat_ranges([join(path, n) for n in names], None, None, on_error="raise")
+    fs, _ = filesystem(folder)
+    paths = [filesystem(join(folder, name))[1] for name in names]
+    contents = fs.cat_ranges(paths, None, None, on_error="raise")
     return dict(zip(names, contents, strict=True))
 
 
@@ -195,7 +384,7 @@ def write_whole(uri: str) -> Iterator[HashingWriter]:
         raw.close()
         return
     folder, name = path.rsplit("/", 1)
-    temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+    temporary = f"{folder}/.{name[:40]}.{uuid.uuid4().hex}.tmp"  # a name may have 255 bytes
     fs.makedirs(folder, exist_ok=True)
     try:
         with fs.open(temporary, "wb", **({"auto_mkdir": True} if is_local(uri) else {})) as raw:
@@ -209,7 +398,7 @@ def write_whole(uri: str) -> Iterator[HashingWriter]:
             fs.mv(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            fs.rm(temporary)
+            fs.rm_file(temporary)
         raise
 
 
