@@ -1,0 +1,199 @@
+"""Values of tables as the texts that they are compared by: integers in decimal, UUIDs with dashes, bytes decoded.
+
+Other tools store the same ids as integers, floats, decimals, bytes or UUIDs. Text matches text as it is written. An
+integer also matches digits of its value, and a UUID its digits in any case, with or without dashes: `value_in_text`
+says which value a text has, `value_sql` the same in SQL.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UUID_BYTES = 16
+SHA256_BYTES = 32
+_EXACT_DIGITS = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}  # bits of a float's significand
+_MAX_DECIMAL = 76  # digits of Arrow's widest decimal
+_DIGITS = "[0-9]+"
+_UUID = "([0-9A-Fa-f]{8})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{12})"
+_NO_TEXT = r"[\x00-\x08\x0E-\x1F\x7F]"  # bytes with such characters are valid UTF-8, and yet no text
+
+
+class Kind(IntEnum):
+    """What the texts of a column are."""
+
+    TEXT = 0
+    INTEGER = 1
+    UUID = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a column is read: `texts` returns the strings of an array of it, null for what names nothing.
+
+    A column of bytes of which some are no text is read so too, with `is_damaged`: those are null.
+    """
+
+    kind: Kind
+    texts: Callable[[pa.Array], pa.Array]
+    is_damaged: bool = False
+
+
+def reading_of(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> Reading | None:
+    """Return how a column of this type is read; None for types that name nothing, such as bool and lists.
+
+    `chunks` are all of the column, and looked at for bytes only: they are text where all of them are printable UTF-8,
+    else UUIDs where all have 16 bytes, else hexadecimal digits where all have 32, as a sha256. Floats are integers
+    where they are whole and small enough to be exact; NaN and infinity name nothing.
+    """
+    if isinstance(column_type, pa.UuidType):
+        return Reading(kind=Kind.UUID, texts=_uuids)
+    plain = _plain_type(column_type)
+    if _is_text(plain) or pa.types.is_null(plain):
+        return Reading(kind=Kind.TEXT, texts=_strings)
+    if pa.types.is_integer(plain):
+        return Reading(kind=Kind.INTEGER, texts=_strings)
+    if pa.types.is_floating(plain):
+        return Reading(kind=Kind.INTEGER, texts=_floats)
+    if pa.types.is_decimal(plain):
+        return Reading(kind=Kind.INTEGER, texts=_decimals)
+    return _reading_of_bytes(chunks) if _is_bytes(plain) else None
+
+
+def bytes_of(array: pa.Array) -> pa.Array | None:
+    """Return an array of texts or bytes as bytes; None for other types."""
+    plain = _plain_type(array.type)
+    return _plain(array).cast(pa.large_binary()) if _is_text(plain) or _is_bytes(plain) else None
+
+
+def value_in_text(text: str, kind: Kind) -> str | None:
+    """Return the value of this kind that a text has, as `Reading.texts` writes it; None when it has none."""
+    if kind is Kind.INTEGER and re.fullmatch(_DIGITS, text):
+        return text.lstrip("0") or "0"
+    if kind is Kind.UUID and (found := re.fullmatch(_UUID, text)):
+        return "-".join(found.groups()).lower()
+    return None
+
+
+def value_sql(column: str, kind: Kind) -> str:
+    """Return `value_in_text` of a text column as an expression of DuckDB."""
+    if kind is Kind.INTEGER:
+        digits = f"coalesce(nullif(ltrim({column}, '0'), ''), '0')"
+        return f"CASE WHEN regexp_full_match({column}, '{_DIGITS}') THEN {digits} END"
+    dashed = f"lower(regexp_replace({column}, '{_UUID}', '\\1-\\2-\\3-\\4-\\5'))"
+    return f"CASE WHEN regexp_full_match({column}, '{_UUID}') THEN {dashed} END"
+
+
+def shown(text: str) -> str:
+    """Return a text as messages show it: cut, and on one line."""
+    short = text if len(text) <= 80 else text[:80] + "…"
+    return short if short.isprintable() else ascii(short)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values, without a dictionary or a name of an extension around them."""
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    if isinstance(array, pa.ExtensionArray):
+        return _plain(array.storage)
+    if isinstance(array, pa.DictionaryArray):
+        return _plain(array.dictionary_decode())
+    # Arrow computes little with views.
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
+
+
+def _strings(array: pa.Array) -> pa.Array:
+    return _plain(array).cast(pa.string())
+
+
+def _floats(array: pa.Array) -> pa.Array:
+    """Return whole floats as integers, and others with a point or an exponent, as which they match no integer.
+
+    Larger ones stand for several integers: a float64 of 2**53 is also the nearest to 2**53 + 1.
+    """
+    plain = _plain(array)
+    limit = 2.0 ** _EXACT_DIGITS[plain.type]
+    wide = plain.cast(pa.float64())
+    finite = pc.if_else(pc.is_finite(wide), wide, None)
+    is_integer = pc.and_(pc.less(pc.abs(finite), limit), pc.equal(finite, pc.trunc(finite)))
+    integers = pc.if_else(is_integer, finite, None).cast(pa.int64()).cast(pa.string())
+    others = pc.replace_substring_regex(finite.cast(pa.string()), r"^(-?[0-9]+)$", r"\1.0")
+    return pc.coalesce(integers, others)
+
+
+def _decimals(array: pa.Array) -> pa.Array:
+    plain = _plain(array)
+    wide = plain.cast(pa.decimal256(_MAX_DECIMAL, plain.type.scale))
+    whole = pc.trunc(wide)
+    integers = whole.cast(pa.decimal256(_MAX_DECIMAL, 0)).cast(pa.string())
+    return pc.if_else(pc.equal(wide, whole), integers, wide.cast(pa.string()))
+
+
+# --- bytes
+
+
+def _reading_of_bytes(chunks: Iterable[pa.Array]) -> Reading:
+    is_text = True
+    lengths: set[int] = set()
+    for chunk in chunks:
+        plain = _plain(chunk)
+        is_text = is_text and _decoded(plain).null_count == plain.null_count
+        lengths.update(pc.unique(pc.binary_length(plain)).drop_null().to_pylist())
+    if is_text:
+        return Reading(kind=Kind.TEXT, texts=_decoded)
+    if lengths == {UUID_BYTES}:
+        return Reading(kind=Kind.UUID, texts=_uuids)
+    if lengths == {SHA256_BYTES}:
+        return Reading(kind=Kind.TEXT, texts=_hexadecimal)
+    return Reading(kind=Kind.TEXT, texts=_decoded, is_damaged=True)
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    """Return bytes as text, null where they are none."""
+    plain = _plain(array)
+    try:
+        texts = plain.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = pa.array([None if each is None else _utf8(each) for each in plain.to_pylist()], pa.string())
+    return pc.if_else(pc.match_substring_regex(texts, _NO_TEXT), None, texts)
+
+
+def _utf8(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _uuids(array: pa.Array) -> pa.Array:
+    return pa.array(
+        [None if each is None else _dashed(each.hex()) for each in _plain(array).to_pylist()], pa.string()
+    )
+
+
+def _dashed(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _hexadecimal(array: pa.Array) -> pa.Array:
+    return pa.array([None if each is None else each.hex() for each in _plain(array).to_pylist()], pa.string())
