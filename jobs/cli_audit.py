@@ -75,6 +75,7 @@ def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) 
     from curation.audit_labels import empty_sheet  # noqa: PLC0415
     from curation.audit_page import page, pictures  # noqa: PLC0415
     from jobs import output  # noqa: PLC0415
+    from jobs.output_place import require_folder  # noqa: PLC0415
 
     if not manifest.config:
         raise InputError(f"{manifest.uri}: merged from manifests of different rules; audit each, or choose again")
@@ -87,6 +88,7 @@ def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) 
     made = Audit(
         uri=manifest.uri, digest=manifest.digest, rules=rules, salt=salt, n=n, rows=drawn.rows, strata=drawn.strata
     )
+    require_folder(folder)
     _refuse_another(folder, made)
     keys = made.keys
     rows = _rows(manifest, drawn.parts)

@@ -62,8 +62,12 @@ def calibrate(labels: str, manifest: str, output: str, curves: str | None, mix: 
     from curation.calibration import calibrate as fit  # noqa: PLC0415 - `curate show` needs none of it
     from curation.curves import draw_curves  # noqa: PLC0415
     from jobs.output import print_calibration  # noqa: PLC0415
+    from jobs.output_place import require_file  # noqa: PLC0415
 
     image_format = _image_format(curves)
+    for file in (output, curves):
+        if file is not None:
+            require_file(storage.absolute(file))
     samples, digest = _samples(labels, manifest, _parse_mix(mix))
     goals = _goals(flags)
     try:

@@ -13,6 +13,7 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from jobs import terminal
 from jobs.cli_options import examples
 from manifests.errors import InputError
 
@@ -66,5 +67,6 @@ def completion(shell: str | None) -> None:
             f"completion: the shell in $SHELL is {name or 'not set'}; name one of {', '.join(SHELLS)}, "
             f"as in `curate completion {next(iter(SHELLS))}`"
         )
+    terminal.write_utf8()
     made = SHELLS[name](click.Command(PROGRAM), {}, PROGRAM, VARIABLE)
     click.echo(made.source_template % made.source_vars())  # source() asks the bash that is installed here

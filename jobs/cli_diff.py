@@ -1,7 +1,9 @@
 """`curate diff`: what differs between two manifests, and why."""
 
+import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -9,9 +11,6 @@ from jobs.cli_options import examples
 from jobs.engines import EngineChoice, engine_options, engines, storage_options
 from manifests import storage
 from manifests.store import open_manifest
-
-if TYPE_CHECKING:
-    pass
 
 EXIT_DIFFERS = 1
 
@@ -59,7 +58,6 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     from jobs.progress import Reporter  # noqa: PLC0415
     from manifests.diff import Comparison, Report  # noqa: PLC0415
     from manifests.diff import diff as find  # noqa: PLC0415
-    from manifests.diff_set import make_room  # noqa: PLC0415
 
     storage_options(choice)
     first, second = open_manifest(a), open_manifest(b)
@@ -68,16 +66,32 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     )
     comparison.check(first, second)
     out = storage.absolute(flags["out"]) if flags["out"] else None
-    if out is not None:
-        make_room(out, may_replace=flags["force"])
     reporter = Reporter(quiet=flags["quiet"] or (flags["as_json"] and not sys.stderr.isatty()))
     report = Report(limit=0 if flags["stat"] else flags["limit"], out=out, say=reporter.say)
-    with engines(choice, reporter) as engine:
+    with _room(out, may_replace=flags["force"]), engines(choice, reporter) as engine:
         found = find(lambda: engine([first, second]), first, second, comparison, report)
     style = "json" if flags["as_json"] else "markdown" if flags["as_markdown"] else "table"
     print_diff(found, out=out, style=style)
     if flags["exit_code"] and not found.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERS)
+
+
+@contextlib.contextmanager
+def _room(out: str | None, *, may_replace: bool) -> Iterator[None]:
+    """Make room for a diff at `out`, if it is to be written, and keep a mark there until the block ends."""
+    from jobs.at_work import at_work, require_no_other  # noqa: PLC0415
+    from jobs.output_place import require_folder  # noqa: PLC0415
+    from manifests.diff_set import BEGUN_FILE, make_room  # noqa: PLC0415
+
+    if out is None:
+        yield
+        return
+    mark = storage.join(out, BEGUN_FILE)
+    require_folder(out)
+    require_no_other(mark, out)
+    make_room(out, may_replace=may_replace)
+    with at_work(mark):
+        yield
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """`curate export`: a file for another tool, from the rows of a manifest."""
 
 import json
-import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
+from jobs import terminal
 from jobs.cli_options import examples
 from jobs.engines import EngineChoice, storage_options
 from manifests import storage
@@ -91,36 +91,38 @@ def _format_of(output: str) -> Any:
 
 
 def _to_file(manifest: Manifest, wanted: "Export", uri: str, flags: dict[str, Any]) -> "Exported":
+    from jobs.output_place import require_file  # noqa: PLC0415
     from manifests.exports import check_target  # noqa: PLC0415
     from manifests.exports import export as write  # noqa: PLC0415
 
+    require_file(uri)
     check_target(uri, is_forced=flags["force"])
     with storage.write_whole(uri) as sink:
         return write(manifest, wanted, sink, temp_folder=flags["temp_dir"])
 
 
-class _Terminal:
-    """A terminal that strangers' texts cannot steer: control characters are replaced."""
+class _Stdout:
+    """The bytes of stdout. On a terminal control characters are replaced: texts of others must not steer it."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self.raw = raw
+        self.is_terminal = raw.isatty()
 
     def write(self, data: bytes) -> None:
-        """Write lines."""
-        self.raw.write(_CONTROL.sub("\ufffd", bytes(data).decode("utf-8", "replace")).encode())
+        """Write lines. Ends the command when nobody reads them."""
+        if terminal.nobody_reads():
+            raise click.exceptions.Exit(0)
+        if self.is_terminal:
+            data = _CONTROL.sub("\ufffd", bytes(data).decode("utf-8", "replace")).encode()
+        self.raw.write(data)
 
 
 def _to_stdout(manifest: Manifest, wanted: "Export", temp_folder: str | None) -> "Exported":
     from manifests.exports import export as write  # noqa: PLC0415
 
     raw = sys.stdout.buffer
-    shown: Any = _Terminal(raw) if raw.isatty() else raw
-    try:
-        done = write(manifest, wanted, storage.HashingWriter(shown), temp_folder=temp_folder)
-        raw.flush()
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise click.exceptions.Exit(0) from None
+    done = write(manifest, wanted, storage.HashingWriter(cast(BinaryIO, _Stdout(raw))), temp_folder=temp_folder)
+    raw.flush()
     return done
 
 

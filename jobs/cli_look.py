@@ -1,5 +1,6 @@
 """Commands that look into manifests and change nothing: show, stats, log, query, cat."""
 
+import collections
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -136,9 +137,11 @@ def _form(as_json: bool, as_csv: bool) -> str:
 
 def _require_free(out: str) -> None:
     """Raise InputError when a file must not be written at `out`."""
+    from jobs.output_place import require_file  # noqa: PLC0415
     from manifests.store import is_committed  # noqa: PLC0415
 
     uri = storage.absolute(out)
+    require_file(uri)
     if storage.exists(uri):
         raise InputError(f"--out {out}: there already; remove it or name another file")
     folder = uri.rpartition("/")[0]
@@ -182,10 +185,13 @@ def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str |
     Exits with 1 when a key is not there, or a picture cannot be had; the others are printed all the same.
     """
     from jobs import output_look  # noqa: PLC0415
+    from jobs.output_place import require_folder  # noqa: PLC0415
     from manifests.engine import DuckEngine  # noqa: PLC0415 - takes a while to import
     from manifests.lookup import find, known_columns, missing  # noqa: PLC0415
 
     form = _form(flags["as_json"], flags["as_csv"])
+    if images is not None:
+        require_folder(storage.absolute(images))
     opened = open_manifest(manifest)
     names = known_columns(opened, _names(columns))
     wanted = list(_keys(keys))
@@ -195,6 +201,8 @@ def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str |
     rows = _with_pictures(opened, places, names, images, problems)
     shown = [*names, "image"] if images is not None else names
     output_look.print_rows(shown, rows, form="jsonl" if form == "json" else form)
+    if images is not None:
+        collections.deque(rows, maxlen=0)  # all pictures are written, even when nobody reads the rows any more
     if lacking := missing(wanted, places):
         named = ", ".join(lacking[:10]) + (f" … and {len(lacking) - 10:,} more" if len(lacking) > 10 else "")
         problems.append(f"{len(lacking):,} of {len(set(wanted)):,} keys are not in {opened.uri}: {named}")
@@ -210,12 +218,17 @@ def _keys(texts: Sequence[str]) -> Iterator[str]:
             yield from _names(text)
             continue
         try:
-            content = sys.stdin.read() if text == "@-" else storage.read_bytes(storage.absolute(text[1:])).decode()
+            content = (_stdin() if text == "@-" else storage.read_bytes(storage.absolute(text[1:]))).decode()
         except FileNotFoundError as e:
             raise InputError(f"--keys {text}: no such file; name a file with one key a line") from e
         except UnicodeDecodeError as e:
             raise InputError(f"--keys {text}: not UTF-8 text; name a file with one key a line") from e
         yield from (key for line in content.splitlines() if (key := line.strip()))
+
+
+def _stdin() -> bytes:
+    """Return what comes in, as bytes: a list is UTF-8 whatever the locale. Nothing when stdin is closed."""
+    return b"" if sys.stdin is None else sys.stdin.buffer.read()
 
 
 def _with_pictures(

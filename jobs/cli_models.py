@@ -6,6 +6,7 @@ import click
 
 from filters.protocol import BUILT_IN_ENGINES, EngineUnavailable
 from jobs.cli_options import examples
+from manifests import storage
 
 _ENGINES = tuple(sorted(BUILT_IN_ENGINES))
 _ELSEWHERE = {
@@ -77,9 +78,12 @@ def fetch(engine: str, languages: tuple[str, ...], folder: str | None) -> None:
     """
     from filters.models import model_files  # noqa: PLC0415
     from jobs.models import fetch_models  # noqa: PLC0415
+    from jobs.output_place import require_folder  # noqa: PLC0415
 
     if engine in _ELSEWHERE:
         raise EngineUnavailable(f"text engine {engine!r}: there is nothing to fetch; {_ELSEWHERE[engine]}")
+    if folder is not None:
+        require_folder(storage.absolute(folder))
     files = model_files(engine, languages=languages, module_path=folder)
     for path, is_new in fetch_models(files):
         click.echo(f"{path}: {'fetched' if is_new else 'was there'}")

@@ -85,12 +85,16 @@ def _how(source: Manifest, draw: Any) -> dict[str, Any]:
 def make(request: Any, choice: EngineChoice, run: dict[str, Any], derive: Any) -> None:
     """Make the manifest of `request`, or tell how many rows it would have, and print the answer."""
     from jobs import output  # noqa: PLC0415
+    from jobs.at_work import require_no_other, run_uri  # noqa: PLC0415
     from jobs.derive import count_rows  # noqa: PLC0415
+    from jobs.output_place import require_folder  # noqa: PLC0415
     from jobs.progress import Reporter  # noqa: PLC0415
 
     reporter = Reporter(quiet=run["quiet"] or (run["as_json"] and not sys.stderr.isatty()))
     with engines(choice, reporter) as engine:
         if run["dry_run"]:
+            require_folder(request.output)
+            require_no_other(run_uri(request.output), request.output)
             rows = count_rows(request, engine(request.sources))
             output.print_would_be(request.about.made_by, rows, request.output, as_json=run["as_json"])
             return

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jobs import output
+from jobs import output, terminal
 from jobs.cli_options import examples
 from manifests import storage
 
@@ -64,6 +64,7 @@ def init() -> None:
     """Print a commented pipeline file to start from."""
     from curation.config import template  # noqa: PLC0415
 
+    terminal.write_utf8()  # the pipeline file that stdout becomes is read as UTF-8
     click.echo(template(), nl=False)
 
 
@@ -76,8 +77,10 @@ def init() -> None:
 @click.option("-o", "--output", "folder", default="dist", show_default=True, help="Folder to write to.")
 def package(folder: str) -> None:
     """Write curate.zip and curate_submit.py, for spark-submit to workers that do not have curate installed."""
+    from jobs.output_place import require_folder  # noqa: PLC0415
     from jobs.session import SUBMIT_SCRIPT, source_zip  # noqa: PLC0415
 
+    require_folder(storage.absolute(folder))
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     for name, data in (("curate.zip", source_zip()), ("curate_submit.py", SUBMIT_SCRIPT.encode())):

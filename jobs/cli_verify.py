@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import terminal
 from jobs.cli_options import examples, storage_option
 
 if TYPE_CHECKING:  # duckdb takes a while to import
@@ -146,7 +147,6 @@ class _Lines:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Tell]:
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (
@@ -155,7 +155,7 @@ def _bar() -> Iterator[Tell]:
         BarColumn(bar_width=28),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
         tasks: dict[str, Any] = {}
 
         def tell(step: str, done: int, total: int) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.choosing import kept_bytes
+from jobs.at_work import at_work, run_uri
 from jobs.finish import finish
 from jobs.progress import Reporter
 from jobs.units import Plan, Recorder, State, Unit, begin, inspect, receipt_of
@@ -81,23 +82,27 @@ def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[
 def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *, restart: bool = False) -> Manifest:
     """Make the manifest of `request` and return it; an interrupted run resumes, a finished one is left as it is.
 
-    `engine` gives the engine when one is needed. Raises RunChanged when other work lies at the output.
+    `engine` gives the engine when one is needed. Raises RunAtWork when another run is at work at the output, and
+    RunChanged when other work is there.
     """
     started = time.monotonic()
     settled = inspect(_plan(request, []), restart=restart)
     if settled.manifest is not None:
         reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
         return settled.manifest
-    pieces = cut(request.sources, _rows_by_part(request, engine()))
-    if not (pieces or request.extra):
-        request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
-    plan = _plan(request, pieces)
-    state = begin(plan, restart=restart)
-    for notice in state.notices:
-        reporter.say(f"{plan.made_by}: {notice}")
-    with reporter.watch(plan, state):
-        _write(request, plan, state, pieces, engine())
-    return finish(plan, started, digest=request.digest)
+    with at_work(run_uri(request.output)) as heartbeat:
+        pieces = cut(request.sources, _rows_by_part(request, engine()))
+        if not (pieces or request.extra):
+            # Other readers need one part all the same.
+            request = replace(request, extra={"no rows": lambda: iter(())})
+        plan = _plan(request, pieces)
+        state = begin(plan, restart=restart)
+        for notice in state.notices:
+            reporter.say(f"{plan.made_by}: {notice}")
+        with reporter.watch(plan, state):
+            _write(request, plan, state, pieces, engine())
+        heartbeat.stop()
+        return finish(plan, started, digest=request.digest)
 
 
 def count_rows(request: Request, engine: Engine) -> int:

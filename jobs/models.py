@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO
 
 import requests
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from filters.models import ModelFile, model_files
 from filters.protocol import EngineUnavailable
+from jobs import terminal
 from jobs.facts import EngineModels, FoundModel
 from manifests import storage
 
@@ -136,8 +136,8 @@ def _bounded(blocks: Iterable[bytes], url: str) -> Iterator[bytes]:
 
 def _progress() -> Progress:
     named = TextColumn("{task.description}", markup=False)
-    console = Console(stderr=True, highlight=False)
-    return Progress(named, BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn(), console=console)
+    columns = (named, BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=terminal.console(stderr=True))
 
 
 def _md5() -> "hashlib._Hash":

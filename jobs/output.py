@@ -6,15 +6,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from curation.report import FunnelRow, funnel
+from jobs import terminal
 from jobs.facts import Check, EngineModels, Outlook
 from manifests.store import Manifest
 
 if TYPE_CHECKING:  # scipy takes a second to import
+    from rich.console import Console
+
     from curation.audit import Audit
     from curation.audit_labels import Estimate, Estimates
     from curation.calibration import Calibration, Interval
@@ -24,8 +26,8 @@ PIPED_WIDTH = 140
 _MARKS = {True: "[green]ok[/green]", False: "[red]missing[/red]"}
 
 
-def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+def _console() -> "Console":
+    return terminal.console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def _print_json(value: Any) -> None:

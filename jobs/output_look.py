@@ -7,7 +7,6 @@ import decimal
 import itertools
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.report import funnel
+from jobs import terminal
 from jobs.output import _cell, _console, _print_json, facts_of, funnel_table, human_bytes
 from manifests import storage
 from manifests.schema import schema
@@ -273,17 +273,11 @@ def print_rows(
     """Print rows as they come; `form` is table, json (an array), jsonl or csv.
 
     Of a table, `max_rows` are printed at most, and that there are more is said on stderr. When whoever reads them
-    stops reading, as `head` does, printing ends there.
+    stops reading, as `head` does, printing ends there. CSV is UTF-8 on every terminal.
     """
-    try:
-        _print_form(names, _rows(tables), form, max_rows)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
-
-
-def _print_form(names: Sequence[str], rows: Iterator[dict[str, Any]], form: str, max_rows: int | None) -> None:
+    rows = itertools.takewhile(lambda _: not terminal.nobody_reads(), _rows(tables))
     if form == "csv":
+        terminal.write_utf8()
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(map(_csv_cell, row.values()) for row in rows)
@@ -305,7 +299,7 @@ def _csv_cell(value: Any) -> str:
 
 
 def _print_objects(rows: Iterator[dict[str, Any]], *, is_array: bool) -> None:
-    lines = (json.dumps(plain(row), ensure_ascii=False) for row in rows)
+    lines = (json.dumps(plain(row), ensure_ascii=not terminal.is_utf8()) for row in rows)
     if not is_array:
         for line in lines:
             print(line)

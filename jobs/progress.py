@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jobs import terminal
 from jobs.units import Plan, State
 from manifests import storage
 from manifests.parts import Receipt, read_receipts
@@ -32,7 +33,7 @@ class Reporter:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = terminal.console(stderr=True, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print one line, unless quiet."""

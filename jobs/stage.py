@@ -11,11 +11,12 @@ from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
 from jobs import session
+from jobs.at_work import at_work, run_uri
 from jobs.finish import finish
 from jobs.progress import Reporter
 from jobs.units import Plan, Unit, begin, read_failures
 from manifests import storage
-from manifests.errors import CurateError, InputError, StageFailed
+from manifests.errors import CurateError, InputError, StageFailed, sentence_in
 from manifests.parts import read_receipts
 from manifests.schema import Stage, schema
 from manifests.store import Manifest, Parent, open_manifest
@@ -63,8 +64,8 @@ Work = Callable[[SparkSession, Plan, Sequence[Unit]], None]
 def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
     """Bring `plan` to its commit and return the manifest; does only what is left to do.
 
-    Raises RunChanged when other work lies at the output, StageFailed when units cannot be done. Whatever was
-    finished stays, and the same call goes on from there.
+    Raises RunAtWork when another run is at work at the output, RunChanged when other work is there, StageFailed when
+    units cannot be done. Whatever was finished stays, and the same call goes on from there.
     """
     started = time.monotonic()
     state = begin(plan, restart=ctx.restart)
@@ -73,15 +74,17 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
     if state.manifest is not None:
         ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
         return state.manifest
-    spark = ctx.spark
-    with ctx.reporter.watch(plan, state):
-        try:
-            work(spark, plan, state.todo)
-        except CurateError:
-            raise
-        except Exception as e:
-            raise StageFailed(explain_failure(plan, e)) from e
-    return finish(plan, started)
+    with at_work(run_uri(plan.output)) as heartbeat:
+        spark = ctx.spark
+        with ctx.reporter.watch(plan, state):
+            try:
+                work(spark, plan, state.todo)
+            except CurateError:
+                raise
+            except Exception as e:
+                raise StageFailed(explain_failure(plan, e)) from e
+        heartbeat.stop()
+        return finish(plan, started)
 
 
 def explain_failure(plan: Plan, error: Exception) -> str:
@@ -94,12 +97,12 @@ def explain_failure(plan: Plan, error: Exception) -> str:
     if not lines:
         told = str(error).strip().splitlines()
         raised = re.compile(r"^(manifests\.errors\.\w+|[\w.]*(Error|Exception|Exit)\b)")
-        python = [line for line in told if raised.match(line)]
+        python = [sentence_in(line) or line for line in told if raised.match(line)]
         lines = ["  " + line for line in python[-1:] or told[:3]]
     return (
         f"{plan.stage}: {len(plan.units) - len(done)} of {len(plan.units)} units are not done\n"
         + "\n".join(lines)
-        + "\nWhat was finished is kept; mend the cause and run the same command to go on. "
+        + "\nWhat was finished is kept; remove the cause and run the same command to go on. "
         "Spark's own log is shown with --set spark.conf.spark.log.level=WARN"
     )
 

@@ -4,6 +4,7 @@ Nothing here depends on which worker did a unit or how often: parts have determi
 speculative or orphaned task can only write again what is already there.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,9 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.at_work import RUN_FILE, require_no_other, run_uri
+from jobs.output_place import require_folder
 from manifests import storage
 from manifests.digest import fingerprint
-from manifests.errors import InputError, ManifestError, RunChanged
+from manifests.errors import InputError, ManifestError, RunChanged, sentence_of
 from manifests.parts import WORK, Receipt, WrittenPart, read_receipts, write_receipt
 from manifests.schema import Stage
 from manifests.store import MANIFEST_FILE, Manifest, Provenance, is_committed, lanes_of, open_manifest
@@ -115,13 +118,16 @@ class State:
 def inspect(plan: Plan, *, restart: bool = False) -> State:
     """Return what is left to do. Writes nothing.
 
-    Raises RunChanged, naming what changed, when work of another configuration lies there and `restart` is not set.
+    Raises RunAtWork when another run is at work there, InputError when nothing can be written there, and RunChanged,
+    naming what changed, when work of another configuration lies there and `restart` is not set.
     A changed input does not raise while the run is unfinished: its units are done again, and a notice names it.
     """
-    if is_committed(plan.output):
-        manifest = open_manifest(plan.output)
-        if manifest.fingerprint == plan.fingerprint:
-            return State(manifest=manifest, receipts={}, todo=[], notices=[])
+    require_folder(plan.output)
+    manifest = open_manifest(plan.output) if is_committed(plan.output) else None
+    if manifest is not None and manifest.fingerprint == plan.fingerprint:
+        return State(manifest=manifest, receipts={}, todo=[], notices=[])
+    require_no_other(run_uri(plan.output), plan.output)
+    if manifest is not None:
         if not restart:
             raise RunChanged(_changed(plan, dataclasses.asdict(manifest), "was committed"))
         return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
@@ -199,7 +205,10 @@ def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
 
 
 def begin(plan: Plan, *, restart: bool = False) -> State:
-    """Make the output ready for work and return what is left to do. Raises as `inspect` does."""
+    """Make the output ready for work and return what is left to do. Raises as `inspect` does.
+
+    Work on what is left belongs into `at_work`, so that a second run can be told of this one.
+    """
     state = inspect(plan, restart=restart)
     if state.manifest is not None:
         storage.remove(storage.join(plan.output, WORK))
@@ -224,7 +233,7 @@ def discard(output: str) -> None:
     """Remove a manifest, not the plan of the next: its commit first, so that a kill leaves none without its parts."""
     storage.remove(storage.join(output, MANIFEST_FILE))
     for name in storage.list_names(storage.join(output, WORK)):
-        if name != PLAN_FILE:
+        if name not in (PLAN_FILE, RUN_FILE):
             storage.remove(storage.join(output, WORK, name))
     for name in storage.list_names(output):
         if is_ours(name) and name != WORK:
@@ -281,9 +290,14 @@ def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def note_failure(output: str, unit: str, error: Exception) -> None:
-    """Leave the reason of a failed unit where the driver finds it, whatever becomes of the worker's own log."""
-    text = f"{type(error).__name__}: {error}"
-    storage.write_bytes(storage.join(output, WORK, FAILURES, f"{unit}.txt"), text.encode())
+    """Leave the reason of a failed unit where the driver finds it, whatever becomes of the worker's own log.
+
+    On a full disk there is no place for it: then `error`, which the caller raises, is all that is left.
+    """
+    text = sentence_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        data = text.encode("utf-8", "backslashreplace")
+        storage.write_bytes(storage.join(output, WORK, FAILURES, f"{unit}.txt"), data)
 
 
 def read_failures(output: str) -> dict[str, str]:

@@ -5,8 +5,88 @@ CurateError            every error this project raises on purpose; its text is a
 ├── BrokenSource       one source (a tar, a folder) cannot be read whole
 ├── ManifestError      a manifest is missing, unfinished or damaged
 ├── RunChanged         unfinished or finished work belongs to another configuration or input
+├── RunAtWork          another run is writing to the same output
 └── StageFailed        a stage ran and could not finish; what was done is kept
+
+`sentence_of` says the same of what the operating system raises.
 """
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+
+STORAGE_ADVICE = "the storage refused; check the address, the permissions and the credentials in the environment"
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # as storage.write_whole calls a file until it is whole
+_MEANINGS: Mapping[int, tuple[str, str]] = {
+    errno.ENOSPC: ("no space left on the device", "free some, or write to another place"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or write to another place"),
+    errno.EFBIG: ("the file is larger than the file system or `ulimit -f` allows", "write to another place"),
+    errno.ENAMETOOLONG: ("the name is too long for the file system", "use a shorter one"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "name another path"),
+    errno.EISDIR: ("a folder, not a file", "name a file"),
+    errno.EEXIST: ("something of this name is there already", "remove it, or name another path"),
+    errno.ENOTEMPTY: ("the folder is not empty", "remove what is in it, or name another path"),
+    errno.ENOENT: ("no such file or folder", "check the path"),
+    errno.EACCES: ("permission denied", "check who may read or write it, and the folders above it"),
+    errno.EPERM: ("the operating system does not permit this", "check the owner and the mount options"),
+    errno.EROFS: ("the file system is read-only", "write to another place"),
+    errno.EBUSY: ("in use by another program", "close that, or name another path"),
+    errno.ETXTBSY: ("in use by another program", "close that, or name another path"),
+    errno.EMFILE: ("this process has too many open files", "raise the limit with `ulimit -n`"),
+    errno.ENFILE: ("this machine has too many open files", "close other programs, or raise the limit fs.file-max"),
+    errno.ENOMEM: ("no memory left", "close other programs, or use a machine with more"),
+    errno.EIO: ("the device failed to read or write", "check the disk or the mount, then run the same command again"),
+    errno.ESTALE: ("the network file system has lost this file", "mount it again, then run the same command again"),
+    errno.ENODEV: ("the device is gone", "mount it again, then run the same command again"),
+    errno.ENXIO: ("the device is gone", "mount it again, then run the same command again"),
+    errno.ELOOP: ("links that lead in a circle", "repair the link, or name another path"),
+    errno.EBADF: ("not open for writing", "open it, or write to another place"),
+}
+# Only the operating system raises these. An object store raises others of the list, too, without a file name.
+_LOCAL_ALONE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.EROFS, errno.EMFILE, errno.ENFILE}
+)
+_FAILURES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+
+
+def sentence_of(error: OSError) -> str:
+    """Return where an error of the operating system happened, what it is, and what to do, in one sentence.
+
+    An error without a file name is of an object store, unless only the operating system raises it: then the advice is
+    about addresses and credentials.
+    """
+    number = error.errno if error.errno is not None else 0
+    if error.filename is None and number not in _LOCAL_ALONE:
+        return f"{STORAGE_ADVICE}: {type(error).__name__}: {error}"
+    what, then = _MEANINGS.get(number, (error.strerror or type(error).__name__, "check the path and the disk"))
+    where = "" if error.filename is None else f"{_shown(error.filename)}: "
+    return f"{where}{what}; {then}"
+
+
+def sentence_in(text: str) -> str | None:
+    """Return `sentence_of` the error that `text`, the last line of a traceback, names; None when it names none."""
+    found = re.search(r"\[Errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", text)
+    if found is None:
+        return None
+    number = int(found[1])
+    return sentence_of(OSError(number, os.strerror(number), found[2]))
+
+
+def is_failure(error: OSError) -> bool:
+    """Whether work failed by a fault of the machine, such as a full disk: another path is no answer to it."""
+    return error.errno in _FAILURES
+
+
+def _shown(filename: str | bytes | int) -> str:
+    """Return a file name for people: of a temporary file, the name that it would have got."""
+    if isinstance(filename, int):
+        return f"file {filename}"
+    folder, slash, name = os.fsdecode(filename).rpartition("/")
+    temporary = _TEMPORARY.fullmatch(name)
+    return folder + slash + (temporary[1] if temporary else name)
 
 
 class CurateError(Exception):
@@ -31,6 +111,10 @@ class ManifestError(CurateError):
 
 class RunChanged(CurateError):
     """Work found at the output belongs to another configuration or input; nothing was mixed."""
+
+
+class RunAtWork(CurateError):
+    """Another run is writing to the same output; nothing was started."""
 
 
 class StageFailed(CurateError):

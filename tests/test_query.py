@@ -110,7 +110,7 @@ def test_joins_with_other_manifests(place: Path):
         ("select widht from m", '"width"'),
         ("select * from nothing", "nothing"),
         ("selec 1", "selec"),
-        ("", "0 statements"),
+        (";", "0 statements"),
         ("select 1; select 2", "2 statements"),
         ("create table t as select 1", "CREATE"),
         ("insert into m values (1)", "INSERT"),
