@@ -1,16 +1,16 @@
 """Bytes from a stranger in, upright RGB pixels or a named reason out: the one decode of the scan.
 
 Every picture ends in a `Status`; nothing a file contains can raise. Only decoders that live inside
-Pillow are allowed, never those that start an outside program (EPS, WMF, PDF). Sizes are taken from
-headers and refused before pixels are allocated. Colour profiles are ignored, as by most trainers.
+Pillow and OpenCV are allowed, never those that start an outside program (EPS, WMF, PDF). Sizes are taken
+from headers and refused before pixels are allocated. Colour profiles are ignored, as by most trainers.
+Damaged metadata costs a warning and not the picture; damaged pixels never come without one where their
+format lets damage be seen.
 """
 
 import io
 import math
-import os
 import re
 import struct
-import sys
 import threading
 import warnings
 import zlib
@@ -18,12 +18,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError, features
 
-from curation.image_headers import count_frames, largest_inner_pixels, name_unidentified, starts_like
+from curation.image_damage import Stderr, captured_stderr, check_tiff_jpegs, decode_jpeg, png_damage, tiff_damage
+from curation.image_headers import (
+    MAX_FRAMES_COUNTED,
+    count_frames,
+    largest_inner_pixels,
+    name_unidentified,
+    starts_like,
+)
+from curation.image_metadata import count_png_frames, without_metadata
 from manifests.schema import Status
 
 MAX_PIXELS_IN_PYTHON = 8_000_000
@@ -34,7 +43,7 @@ MAX_SCAN_PASSES = 20
 
 MAX_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
 
-_RULES = 1  # raise it when the rules below change a pixel
+_RULES = 2  # raise it when the rules below change a pixel
 
 # In the order they are tried. MPO comes with JPEG. TGA has no magic number, so it is the last.
 _FORMATS = (
@@ -49,8 +58,6 @@ _DECODER_ERRORS = (
     *(ArithmeticError, EOFError, BufferError, RuntimeError, MemoryError),
     *(struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
 )
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,6 +121,13 @@ DEFAULT_LIMITS = DecodeLimits()
 class _Rendering:
     enough_pixels: int | None
     is_opaque: bool
+    stderr: Stderr | None  # what the decoders of C say; None where nobody listens
+    is_lenient: bool = False
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether damage that Pillow passes over is looked for: not in copies that only compare pictures."""
+        return self.enough_pixels is None and not self.is_lenient
 
 
 def decode(
@@ -125,28 +139,30 @@ def decode(
 ) -> Decoded:
     """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
 
-    A strict load comes first. If it fails, what can be read before the damage is taken: `truncated`,
+    A strict load comes first. If it fails, the same is tried without metadata: where that succeeds, the
+    picture is ok, with a warning. Then what can be read before the damage is taken: `truncated`,
     unless that is a single colour, which is what decoders fill in when they read nothing. Grey samples
     wider than 8 bits are scaled and rounded: 16-bit ones from their declared depth, 32-bit ones from
     0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
 
     With `enough_pixels`, a JPEG may come at a half, a quarter or an eighth of its width and height, with no fewer
-    pixels than that: its decoder then skips what would be shrunk away, and is several times faster. With `is_opaque`,
-    transparency is dropped and shows whatever colour it hid, as in programs that know nothing of it.
+    pixels than that: its decoder then skips what would be shrunk away, and is several times faster; and damage that
+    Pillow passes over is not looked for. With `is_opaque`, transparency is dropped and shows whatever colour it hid,
+    as in programs that know nothing of it.
 
     Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
     """
-    how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque)
     if not data:
         return Decoded(status=Status.EMPTY, error="no bytes")
     if len(data) > limits.max_bytes:
         error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
         return Decoded(status=Status.TOO_LARGE, error=error)
-    with _PILLOW_SETTINGS, _quiet(data), warnings.catch_warnings(record=True) as caught:
+    with _PILLOW_SETTINGS, _listening(data) as stderr, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque, stderr=stderr)
         decoded = _read(data, limits, how)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
-            decoded = _rescue(data, limits, decoded, how)
+            decoded = _ignore_metadata(data, limits, decoded, how) or _rescue(data, limits, decoded, how)
     return replace(decoded, warnings=_facts(caught)) if caught else decoded
 
 
@@ -155,13 +171,35 @@ def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
     return failed.format not in (None, "TGA") or starts_like(data) is not None
 
 
+def _ignore_metadata(data: bytes, limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded | None:
+    """Return the picture as it decodes strictly without the metadata of `data`; None if it does not."""
+    for version in without_metadata(data):
+        decoded = _read(version, limits, how)
+        if decoded.status is Status.OK and decoded.frames is not None:
+            reason = _header_error(data) or failed.error
+            warnings.warn(f"{decoded.format} metadata ignored: {reason}", stacklevel=2)
+            counted = count_png_frames(data) if decoded.format == "PNG" else 1
+            return replace(decoded, frames=min(max(decoded.frames, counted), MAX_FRAMES_COUNTED))
+    return None
+
+
+def _header_error(data: bytes) -> str | None:
+    """Return Pillow's error for a file's header, which `Image.open` keeps to itself; None if it has none."""
+    try:
+        Image.OPEN[starts_like(data) or ""][0](io.BytesIO(data), "").close()
+    except _DECODER_ERRORS as error:
+        return str(error)
+    return None
+
+
 def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
     """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
-    with _leniency():
-        rescued = _read(data, limits, how)
-    if rescued.rgb is None or _is_one_colour(rescued.rgb):
-        return failed
-    return replace(rescued, status=Status.TRUNCATED, error=failed.error)
+    for version in (data, *without_metadata(data)[-1:]):  # damage to metadata may hide the pixels that are left
+        with _leniency():
+            rescued = _read(version, limits, replace(how, is_lenient=True))
+        if rescued.rgb is not None and not _is_one_colour(rescued.rgb):
+            return replace(rescued, status=Status.TRUNCATED, error=failed.error)
+    return failed
 
 
 def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
@@ -169,20 +207,13 @@ def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
 
 
 @contextmanager
-def _quiet(data: bytes) -> Iterator[None]:
-    """Keep libtiff, which prints what strangers' files make it say to the process's own stderr, out of the logs."""
-    if not data.startswith(_TIFF_MAGIC):
-        yield
+def _listening(data: bytes) -> Iterator[Stderr | None]:
+    """Capture stderr for the formats whose decoders print what strangers' files make them say."""
+    if starts_like(data) not in ("JPEG", "TIFF"):
+        yield None
         return
-    sys.stderr.flush()
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+    with captured_stderr() as stderr:
+        yield stderr
 
 
 @contextmanager
@@ -198,6 +229,8 @@ def _leniency() -> Iterator[None]:
 def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
     """Return the picture as Pillow's present settings read it; never truncated."""
     header = Decoded(status=Status.UNDECODABLE)
+    if how.stderr:
+        how.stderr.clear()
     try:
         inner_pixels = largest_inner_pixels(data)
         if inner_pixels > limits.max_pixels:
@@ -210,7 +243,7 @@ def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
                 return replace(header, status=Status.TOO_LARGE, error=excess)
             if how.enough_pixels is not None:
                 _shrink_on_load(picture, how.enough_pixels)
-            return _load(picture, header, data, is_opaque=how.is_opaque)
+            return _load(picture, header, data, how)
     except UnidentifiedImageError:
         status, error = name_unidentified(data)
         return replace(header, status=status, error=error)
@@ -226,26 +259,56 @@ def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
         picture.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
 
 
-def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, *, is_opaque: bool) -> Decoded:
+def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rendering) -> Decoded:
     """Return the decoded picture; raises whatever the decoder raises."""
     is_tiff = picture.format == "TIFF"
     # Loading a TIFF turns it upright and forgets how it lay; loading a PNG is what finds its EXIF.
     orientation = _orientation(picture) if is_tiff else None
-    picture.load()
+    rgb = _load_jpeg(picture, data, how) if picture.format in ("JPEG", "MPO") and how.is_checked else None
+    if rgb is None:
+        picture.load()
+        if how.is_checked:
+            _warn_of_damage(picture, data, how)
     orientation = orientation if is_tiff else _orientation(picture)
     frames = count_frames(picture, data)
-    upright = _to_rgb(picture, is_opaque=is_opaque)
-    if orientation in _UPRIGHT and not is_tiff:
-        upright = upright.transpose(_UPRIGHT[orientation])
+    turn = None if is_tiff or orientation is None else _UPRIGHT.get(orientation)
+    if rgb is None or turn is not None:
+        upright = _to_rgb(picture, is_opaque=how.is_opaque) if rgb is None else Image.fromarray(rgb)
+        rgb = np.array(upright if turn is None else upright.transpose(turn), dtype=np.uint8)
     return replace(
         header,
         status=Status.OK,
-        width=upright.width,
-        height=upright.height,
+        width=rgb.shape[1],
+        height=rgb.shape[0],
         frames=frames,
         orientation=orientation,
-        rgb=np.array(upright, dtype=np.uint8),
+        rgb=rgb,
     )
+
+
+def _load_jpeg(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> NDArray[np.uint8] | None:
+    """Return the pixels of a sound JPEG, grey or in colour; None for any other, which is then loaded by Pillow.
+
+    Pillow would give the same pixels, but it silences what libjpeg says of damage.
+    """
+    rgb = decode_jpeg(data, is_check_only=picture.mode not in ("RGB", "L"))
+    if rgb is None or rgb.shape != (picture.height, picture.width, 3):
+        return None
+    return None if how.stderr and how.stderr.complaints() else rgb
+
+
+def _warn_of_damage(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> None:
+    """Warn of the damage to pixels that did not keep Pillow from loading them."""
+    tags = getattr(picture, "tag_v2", {})
+    if picture.format == "TIFF":
+        check_tiff_jpegs(data, tags)
+    facts = how.stderr.complaints() if how.stderr else []
+    if picture.format == "PNG":
+        facts += png_damage(data)
+    elif picture.format == "TIFF":
+        facts += tiff_damage(data, tags, 16 * picture.width * picture.height + (1 << 20))
+    for fact in facts:
+        warnings.warn(fact, stacklevel=2)
 
 
 # --- refusing before decoding
@@ -369,11 +432,11 @@ def _samples_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _decoder_version() -> str:
-    """Return Pillow and the codecs whose versions can change a decoded bit, in a fixed order."""
+    """Return Pillow, its codecs and OpenCV, whose versions can change a decoded bit, in a fixed order."""
     codecs = ("libjpeg_turbo", "jpg", "webp", "avif", "zlib", "zlib_ng", "jpg_2000", "libtiff", "littlecms2")
     versions = [f"{name}={features.version(name)}" for name in codecs if features.check(name)]
-    return " ".join([f"rules={_RULES}", f"pillow={PIL.__version__}", *versions])
+    return " ".join([f"rules={_RULES}", f"pillow={PIL.__version__}", f"opencv={cv2.__version__}", *versions])
 
 
 DECODER_VERSION: str = _decoder_version()
-"""What decided the pixels: our rules, Pillow and its codecs. Equal strings mean equal pixels."""
+"""What decided the pixels: our rules, Pillow and its codecs, OpenCV. Equal strings mean equal pixels."""
