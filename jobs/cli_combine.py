@@ -67,7 +67,7 @@ def _run_options(command: Any) -> Any:
 def select(manifest: str, keys_uri: str, choice: EngineChoice, **flags: Any) -> None:
     """Take the rows of MANIFEST that a file lists: a manifest like any other."""
     from jobs.derive import Request, derive, derived_from  # noqa: PLC0415 - takes a while to import
-    from manifests.combining import not_found, pick_listed, values_digest  # noqa: PLC0415
+    from manifests.combining import pick_listed, unmatched, values_digest  # noqa: PLC0415
     from manifests.interop import read_keys  # noqa: PLC0415
 
     options = storage_options(choice)
@@ -78,15 +78,17 @@ def select(manifest: str, keys_uri: str, choice: EngineChoice, **flags: Any) -> 
 
     def decide(engine: "Engine") -> None:
         pick_listed(engine, source, column, listed.values, is_inverted=is_inverted)
-        count, shown = not_found(engine)
-        if count:
-            more = " …" * (count > len(shown))
-            told = f"{count:,} of {len(listed.values):,} listed are in no row, by {column} ({', '.join(shown)}{more})"
+        left = unmatched(engine)
+        if left.values:
+            sentence = left.sentence(column, listed.type)
             if flags["strict"]:
-                raise InputError(f"{told}; mend the list, or leave out --strict")
-            _say(f"select: {told}", flags)
+                raise InputError(f"{sentence}; correct the list, or leave out --strict")
+            advice = (
+                "" if left.values < left.of else "; write them as in the manifest, or name another column with --by"
+            )
+            _say(f"select: {sentence}{advice}", flags)
 
-    settings = {"by": column, "values": len(listed.values), "values_sha256": values_digest(listed.values.column(0))}
+    settings = {"by": column, "values": len(listed.values), "values_sha256": values_digest(listed.values)}
     request = Request(
         about=derived_from([source], "select", {**settings, **({"is_inverted": True} if is_inverted else {})}),
         sources=[source],

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from manifests.diff import relative_source
 from manifests.diff_set import DiffSet
 from manifests.engine import Engine, quoted
 from manifests.errors import InputError
+from manifests.plain_values import Kind, shown, value_sql
 from manifests.sampling import PICKS
 from manifests.schema import Status
 from manifests.store import Manifest
@@ -30,43 +32,108 @@ class OnConflict(StrEnum):
     """Whole before truncated, then most pixels, then most bytes, then a hash of the row: whatever the order."""
 
 
-def count(engine: Engine, table: str) -> int:
-    """Return how many rows a table of the engine has."""
-    return int(engine.fetch(f"SELECT count(*) AS n FROM {table}").column("n")[0].as_py())
+def count(engine: Engine, table: str, where: str = "true") -> int:
+    """Return how many rows of a table of the engine meet a condition."""
+    return int(engine.fetch(f"SELECT count(*) AS n FROM {table} WHERE {where}").column("n")[0].as_py())
 
 
 # --- select
 
 
-def values_digest(values: pa.ChunkedArray | pa.Array) -> str:
-    """Return a hash of a set of texts that does not depend on their order."""
-    one = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    ordered = one.cast(pa.large_string()).take(pc.sort_indices(one))
+@dataclass(frozen=True, kw_only=True)
+class Unmatched:
+    """Listed values that no row was matched with.
+
+    `values` is how many, `of` how many are listed; `ambiguous` of them have the value of several keys. `first` are
+    some of them, `kind` is that of the first. `against` is the manifest's first value where nothing was matched; None
+    when it has none.
+    """
+
+    values: int
+    of: int
+    ambiguous: int
+    first: Sequence[str]
+    kind: Kind
+    against: str | None
+
+    def sentence(self, column: str, list_type: str | None) -> str:
+        """Return what was not matched, of a list whose values are of `list_type`, by a column of the manifest."""
+        several = f"; ambiguous, as the value of several keys: {self.ambiguous:,}" if self.ambiguous else ""
+        examples = [shown(each) for each in self.first]
+        if self.values < self.of:
+            more = ", ".join(examples) + " …" * (self.values > len(examples))
+            return f"{self.values:,} of {self.of:,} listed are in no row, by {column} ({more}){several}"
+        against = "no value at all" if self.against is None else shown(self.against)
+        what = f"{list_type or self.kind.name.lower()} {examples[0]}"
+        return f"0 of {self.of:,} values matched on {column}: {what} against {against}{several}"
+
+
+def values_digest(values: pa.Table) -> str:
+    """Return a hash of a set of values (`value` and `kind`) that does not depend on their order."""
     hashed = hashlib.sha256()
-    for first in range(0, len(ordered), 1 << 16):
-        lines = ordered.slice(first, 1 << 16)
-        hashed.update(b"\n".join(v.as_buffer().to_pybytes() for v in lines) + b"\n")
+    for kind in Kind:
+        texts = values.filter(pc.equal(values.column("kind"), kind)).column("value")
+        if kind is not Kind.TEXT and len(texts):
+            hashed.update(f"\n{kind.name}\n".encode())  # no text is empty
+        ordered = texts.cast(pa.large_string()).combine_chunks().take(pc.sort_indices(texts))
+        for first in range(0, len(ordered), 1 << 16):
+            lines = ordered.slice(first, 1 << 16)
+            hashed.update(b"\n".join(v.as_buffer().to_pybytes() for v in lines) + b"\n")
     return hashed.hexdigest()
 
 
 def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Table, *, is_inverted: bool) -> None:
-    """Pick the rows whose `column` is among `values` (one column, `value`), or is not when `is_inverted`."""
+    """Pick the rows whose `column` matches one of `values` (`value` and `kind`), or matches none when `is_inverted`.
+
+    A value matches where it is written alike. Of keys, an integer or a UUID that is written like none matches the one
+    that has its value, if no other key has.
+    """
+    kinds = {Kind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {Kind.TEXT}
+    by_value = sorted(kinds) if column == "key" else []
     engine.table("listed", values)
-    engine.view("candidates", manifest, {"value": quoted(column)})
+    parsed = {f"as_{kind.name}": value_sql(quoted(column), kind) for kind in by_value}
+    engine.view("candidates", manifest, {"value": quoted(column), **parsed})
+    # For a listed value that no key is written like: the first and the last of the keys that have this value.
+    of_kinds = [
+        "SELECT l.value AS value, l.kind AS kind, min(c.value) AS low, max(c.value) AS high FROM listed l "
+        f"JOIN candidates c ON l.value = c.as_{kind.name} WHERE l.kind = {kind.value} AND {_WRITTEN_LIKE_NONE} "
+        "GROUP BY l.value, l.kind"
+        for kind in by_value
+    ]
+    engine.keep("by_value", " UNION ALL ".join(of_kinds) or _NOTHING_BY_VALUE)
     has = "NOT EXISTS" if is_inverted else "EXISTS"
     engine.keep(
         PICKS,
-        "SELECT 0 AS source, c.part AS part, c.row AS row FROM candidates c "
-        f"WHERE {has} (SELECT 1 FROM listed l WHERE l.value = c.value)",
+        "SELECT 0 AS source, c.part AS part, c.row AS row FROM candidates c WHERE "
+        f"{has} (SELECT 1 FROM (SELECT value FROM listed UNION ALL SELECT low AS value FROM by_value "
+        "WHERE low = high) AS w WHERE w.value = c.value)",
     )
 
 
-def not_found(engine: Engine) -> tuple[int, list[str]]:
-    """Return how many of the values of `pick_listed` no row has, and the first of them."""
-    missing = "FROM listed l WHERE NOT EXISTS (SELECT 1 FROM candidates c WHERE c.value = l.value)"
-    engine.keep("missing", f"SELECT l.value AS value {missing}")
-    shown = engine.fetch(f"SELECT value FROM missing ORDER BY value LIMIT {SHOWN}")
-    return count(engine, "missing"), shown.column("value").to_pylist()
+_WRITTEN_LIKE_NONE = "NOT EXISTS (SELECT 1 FROM candidates e WHERE e.value = l.value)"
+_NOTHING_BY_VALUE = "SELECT value, kind, value AS low, value AS high FROM listed WHERE false"
+
+
+def unmatched(engine: Engine) -> Unmatched:
+    """Return which of the values of `pick_listed` no row was matched with."""
+    engine.keep(
+        "missing",
+        f"SELECT l.value AS value, l.kind AS kind FROM listed l WHERE {_WRITTEN_LIKE_NONE} AND NOT EXISTS "
+        "(SELECT 1 FROM by_value b WHERE b.value = l.value AND b.kind = l.kind AND b.low = b.high)",
+    )
+    shown_rows = engine.fetch(f"SELECT value, kind FROM missing ORDER BY value, kind LIMIT {SHOWN}").to_pylist()
+    missing, listed = count(engine, "missing"), count(engine, "listed")
+    against = None
+    if missing == listed:
+        against = engine.fetch("SELECT min(value) AS value FROM candidates").column("value")[0].as_py()
+    return Unmatched(
+        values=missing,
+        of=listed,
+        ambiguous=count(engine, "by_value", "low <> high"),
+        first=[each["value"] for each in shown_rows],
+        kind=Kind(shown_rows[0]["kind"]) if shown_rows else Kind.TEXT,
+        against=against,
+    )
 
 
 # --- merge

@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.engine import DEFAULT_MEMORY_BYTES, connect, told_plainly
 from manifests.errors import CurateError, InputError
+from manifests.plain_values import Kind, float_text, reading_of
+from manifests.stand_ins import name_absent
 from manifests.store import MANIFEST_FILE, is_committed, open_manifest, read_batches
 
 UID_PAIR = np.dtype("u8,u8")
@@ -34,8 +36,13 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_JSON_BYTES = 256 << 20
 _IMG2DATASET = {"key", "status", "error_message"}  # whose `key` counts the rows of a shard
 
-Values = Iterator[pa.Array]
-Found = tuple[str | None, Values]
+VALUES = pa.schema([("value", pa.string()), ("kind", pa.int8())])
+"""The values of a list, and the `Kind` of each."""
+
+Values = Iterator[pa.Table]
+Found = tuple[str | None, str | None, Values]
+"""The column of a manifest that a list has values of, their type, and the values."""
+Value = tuple[str | None, Kind]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,10 +50,12 @@ class KeyList:
     """Values that name samples, each once, in the order of their first appearance.
 
     `column` is the column of a manifest that they are values of: key, sha256 or url; None when the list does not say,
-    which means key. `values` has one column, `value`, of strings without nulls; it is not in one chunk.
+    which means key. `type` is how the list stores them, such as text or int64; None when each has its own type, as in
+    JSON. `values` has the columns of VALUES, without nulls; it is not in one chunk.
     """
 
     column: str | None
+    type: str | None
     values: pa.Table
 
 
@@ -54,17 +63,18 @@ def read_keys(uri: str) -> KeyList:
     """Return the list at `uri`, a file or a manifest.
 
     Text has one value a line; empty lines and those that begin with # are passed over. Tables (csv, tsv, json, jsonl,
-    parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's. A file's
-    content decides, else the end of its name; `.gz` after it is known, too. Memory is bounded by the distinct values
-    and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's, or has
+    texts or numbers. A file's content decides, else the end of its name; `.gz` after it is known, too. Values are
+    texts, integers or UUIDs (see `reading_of`); what names no sample, such as NaN, is passed over. Memory is bounded
+    by the distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
     """
     place = storage.absolute(uri)
     with _told(place):
-        column, arrays = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
-        values = _distinct(arrays)
+        column, kind, tables = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
+        values = _distinct(tables)
     if column is None and len(values) and pc.all(pc.match_substring(values.column(0), "://")).as_py():
         column = "url"  # no key has a colon
-    return KeyList(column=column, values=values)
+    return KeyList(column=column, type=kind, values=values)
 
 
 @contextlib.contextmanager
@@ -88,6 +98,9 @@ def _told(place: str) -> Iterator[None]:
 def _reader_of(place: str) -> Callable[[str], Found]:
     with _opened(place) as f:
         head = f.read(4096).lstrip()
+    absent = name_absent(head)
+    if absent is not None:
+        raise InputError(f"{place}: {absent}")
     if head.startswith(b"PAR1"):
         return _from_parquet
     if head.startswith(b"\x93NUMPY"):
@@ -109,7 +122,7 @@ def _opened(place: str) -> Iterator[BinaryIO]:
             yield f
 
 
-def _distinct(arrays: Values) -> pa.Table:
+def _distinct(tables: Values) -> pa.Table:
     """Return the values that are not empty, each where it first appeared; what does not fit in memory is spilled."""
     threads = len(os.sched_getaffinity(0))
     with (
@@ -117,14 +130,18 @@ def _distinct(arrays: Values) -> pa.Table:
         told_plainly("list of keys"),
         connect(memory_bytes=DEFAULT_MEMORY_BYTES, threads=threads, spill=spill) as db,
     ):
-        db.execute("CREATE TABLE found (value VARCHAR)")
-        for array in arrays:
-            db.register("batch", pa.table({"value": array}))
-            db.execute("INSERT INTO found SELECT value FROM batch WHERE value <> ''")
+        db.execute("CREATE TABLE found (value VARCHAR, kind TINYINT)")
+        for table in tables:
+            db.register("batch", table)
+            db.execute("INSERT INTO found SELECT value, kind FROM batch WHERE value <> ''")
             db.unregister("batch")
-        ordered = db.sql("SELECT value FROM found GROUP BY value ORDER BY min(rowid)")
+        ordered = db.sql("SELECT value, kind FROM found GROUP BY value, kind ORDER BY min(rowid)")
         batches = list(ordered.to_arrow_reader(1 << 20))
-    return pa.Table.from_batches(batches, pa.schema([("value", pa.string())]))
+    return pa.Table.from_batches(batches, VALUES)
+
+
+def _of_kind(kind: Kind, texts: pa.Array) -> pa.Table:
+    return pa.table([texts, pa.repeat(pa.scalar(kind, pa.int8()), len(texts))], schema=VALUES)
 
 
 def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
@@ -143,21 +160,26 @@ def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
 
 def _keys_of_manifest(place: str) -> Found:
     manifest = open_manifest(place)
-    return "key", (
-        batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"])
-    )
+    keys = (batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"]))
+    return "key", "text", (_of_kind(Kind.TEXT, each) for each in keys)
 
 
 def _from_parquet(place: str) -> Found:
     with storage.open_input(place) as f, pq.ParquetFile(f) as table:
-        name, column = _named(place, table.schema_arrow.names)
-    return column, _parquet_values(place, name)
+        names = table.schema_arrow.names
+        name, column = _named(place, names)
+        kind = table.schema_arrow.field(names.index(name)).type
+    reading = reading_of(kind, _parquet_column(place, name))
+    if reading is None or reading.is_damaged:
+        what = "bytes that are neither UTF-8 text nor UUIDs" if reading else f"values of {kind}"
+        raise InputError(f"{place}: column {name} has {what}, which name no sample; write texts, integers or UUIDs")
+    return column, str(kind), (_of_kind(reading.kind, reading.texts(each)) for each in _parquet_column(place, name))
 
 
-def _parquet_values(place: str, name: str) -> Values:
+def _parquet_column(place: str, name: str) -> Iterator[pa.Array]:
     with storage.open_input(place) as f, pq.ParquetFile(f) as table:
         for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[name]):
-            yield pc.cast(batch.column(0), pa.string())
+            yield batch.column(0)
 
 
 def _from_csv(place: str) -> Found:
@@ -172,10 +194,11 @@ def _delimited(place: str, delimiter: str) -> Found:
     with _opened(place) as f:
         header = f.read(MAX_HEADER_BYTES).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
     name, column = _named(place, next(csv.reader([header], delimiter=delimiter), []))
-    return column, _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
+    texts = _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
+    return column, "text", (_of_kind(Kind.TEXT, each) for each in texts)
 
 
-def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Values:
+def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Iterator[pa.Array]:
     import pyarrow.csv as pa_csv  # noqa: PLC0415
 
     convert = pa_csv.ConvertOptions(
@@ -191,10 +214,10 @@ def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], na
 
 
 def _from_text(place: str) -> Found:
-    return None, _lines(place)
+    return None, "text", (_of_kind(Kind.TEXT, each) for each in _lines(place))
 
 
-def _lines(place: str) -> Values:
+def _lines(place: str) -> Iterator[pa.Array]:
     with _opened(place) as f:
         if not f.read(1):
             return  # no rows; the reader of tables insists on one
@@ -222,7 +245,8 @@ def _from_json(place: str) -> Found:
         raise
     if isinstance(read, dict) and any(isinstance(each, list) for each in read.values()):
         name, column = _named(place, [name for name, each in read.items() if isinstance(each, list)])
-        return column, _arrays(_text_of(place, f"entry {i}", each) for i, each in enumerate(read[name], 1))
+        values = (_text_of(place, f"entry {i}", each) for i, each in enumerate(read[name], 1))
+        return column, None, _batched(values)
     return _entries(place, "entry", read if isinstance(read, list) else [read])
 
 
@@ -244,38 +268,31 @@ def _entries(place: str, what: str, entries: Iterable[Any]) -> Found:
     numbered = ((i, entry) for i, entry in enumerate(entries, 1) if entry is not None)
     first = next(numbered, None)
     if first is None:
-        return None, iter(())
+        return None, None, iter(())
     name, column = _named(place, list(first[1])) if isinstance(first[1], dict) else (None, None)
-
-    def values() -> Iterator[str | None]:
-        for i, entry in itertools.chain([first], numbered):
-            yield _value_of(place, f"{what} {i}", entry, name)
-
-    return column, _arrays(values())
+    values = (_value_of(place, f"{what} {i}", entry, name) for i, entry in itertools.chain([first], numbered))
+    return column, None, _batched(values)
 
 
-def _value_of(place: str, where: str, entry: Any, name: str | None) -> str | None:
+def _value_of(place: str, where: str, entry: Any, name: str | None) -> Value:
     if isinstance(entry, dict) != (name is not None):
         raise InputError(f"{place}: {where}: objects and other values are mixed; write one or the other")
     return _text_of(place, where, entry if name is None else entry.get(name))
 
 
-def _text_of(place: str, where: str, value: Any) -> str | None:
+def _text_of(place: str, where: str, value: Any) -> Value:
+    """Return the text and the kind of a value of JSON."""
     if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # as a scan writes a uid that is a number
-    raise InputError(f"{place}: {where} is {json.dumps(value)[:80]}, not a text")
+        return value, Kind.TEXT
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) else float_text(value), Kind.INTEGER
+    raise InputError(f"{place}: {where} is {json.dumps(value)[:80]}, not a text or a number")
 
 
-def _arrays(values: Iterator[str | None]) -> Values:
-    batch: list[str | None] = []
-    for value in values:
-        batch.append(value)
-        if len(batch) == BATCH_ROWS:
-            yield pa.array(batch, pa.string())
-            batch = []
-    yield pa.array(batch, pa.string())
+def _batched(values: Iterator[Value]) -> Values:
+    while batch := list(itertools.islice(values, BATCH_ROWS)):
+        texts, kinds = zip(*batch, strict=True)
+        yield pa.table([pa.array(texts, pa.string()), pa.array(kinds, pa.int8())], schema=VALUES)
 
 
 # --- NumPy
@@ -284,12 +301,19 @@ def _arrays(values: Iterator[str | None]) -> Values:
 def _from_npy(place: str) -> Found:
     with _opened(place) as f:
         shape, kind = _npy_header(f)
-    if len(shape) != 1 or not (_is_uid_pair(kind) or kind.kind in "US"):
-        raise InputError(
-            f"{place}: an array of {kind} and shape {shape}; a list has one dimension, and is of u8,u8, as "
-            "DataComp's, or of texts"
-        )
-    return ("key" if _is_uid_pair(kind) else None), _npy_values(place)
+    native = kind.newbyteorder("=")
+    reading = reading_of(pa.from_numpy_dtype(native), ()) if kind.kind in "iuf" else None
+    if len(shape) == 1 and _is_uid_pair(kind):
+        return "key", "text", (_of_kind(Kind.TEXT, uids_of(each)) for each in _npy_entries(place))
+    if len(shape) == 1 and kind.kind in "US":
+        return None, "text", (_of_kind(Kind.TEXT, _npy_texts(each)) for each in _npy_entries(place))
+    if len(shape) == 1 and reading is not None:
+        numbers = (pa.array(each.astype(native)) for each in _npy_entries(place))
+        return None, native.name, (_of_kind(reading.kind, reading.texts(each)) for each in numbers)
+    raise InputError(
+        f"{place}: an array of {kind} and shape {shape}; a list has one dimension, and is of u8,u8, as DataComp's, "
+        "of texts or of numbers"
+    )
 
 
 def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -304,7 +328,12 @@ def _is_uid_pair(kind: np.dtype[Any]) -> bool:
     return kind.names is not None and [kind[n].newbyteorder("=").str for n in kind.names] == ["<u8"] * 2
 
 
-def _npy_values(place: str) -> Values:
+def _npy_texts(entries: npt.NDArray[Any]) -> pa.Array:
+    texts = np.char.decode(entries, "utf-8") if entries.dtype.kind == "S" else entries.astype(str)
+    return pa.array(texts, pa.string())
+
+
+def _npy_entries(place: str) -> Iterator[npt.NDArray[Any]]:
     with _opened(place) as f:
         (rows,), kind = _npy_header(f)
         for first in range(0, rows, BATCH_ROWS):
@@ -312,11 +341,7 @@ def _npy_values(place: str) -> Values:
             data = f.read(count * kind.itemsize)
             if len(data) < count * kind.itemsize:
                 raise InputError(f"{place}: ends before its {rows:,} entries do; copy it again")
-            entries = np.frombuffer(data, kind)
-            if _is_uid_pair(kind):
-                yield uids_of(entries)
-            else:
-                yield pa.array(entries.astype(str), pa.string())
+            yield np.frombuffer(data, kind)
 
 
 def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:

@@ -5,6 +5,7 @@ integer also matches digits of its value, and a UUID its digits in any case, wit
 says which value a text has, `value_sql` the same in SQL.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 UUID_BYTES = 16
 SHA256_BYTES = 32
-_EXACT_DIGITS = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}  # bits of a float's significand
+_EXACT_BITS = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}  # of a float's significand
 _MAX_DECIMAL = 76  # digits of Arrow's widest decimal
 _DIGITS = "[0-9]+"
 _UUID = "([0-9A-Fa-f]{8})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{12})"
@@ -87,6 +88,17 @@ def value_sql(column: str, kind: Kind) -> str:
     return f"CASE WHEN regexp_full_match({column}, '{_UUID}') THEN {dashed} END"
 
 
+def float_text(value: float, *, exact_bits: int = 53) -> str | None:
+    """Return a whole float as an integer, others with a point or an exponent; None for NaN and infinity.
+
+    Whole floats of more than `exact_bits` bits have a point, too, and so match no integer: they stand for several, as
+    2.0**53 does for 2**53 and 2**53 + 1.
+    """
+    if not math.isfinite(value):
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 2**exact_bits else repr(value)
+
+
 def shown(text: str) -> str:
     """Return a text as messages show it: cut, and on one line."""
     short = text if len(text) <= 80 else text[:80] + "…"
@@ -127,18 +139,10 @@ def _strings(array: pa.Array) -> pa.Array:
 
 
 def _floats(array: pa.Array) -> pa.Array:
-    """Return whole floats as integers, and others with a point or an exponent, as which they match no integer.
-
-    Larger ones stand for several integers: a float64 of 2**53 is also the nearest to 2**53 + 1.
-    """
     plain = _plain(array)
-    limit = 2.0 ** _EXACT_DIGITS[plain.type]
-    wide = plain.cast(pa.float64())
-    finite = pc.if_else(pc.is_finite(wide), wide, None)
-    is_integer = pc.and_(pc.less(pc.abs(finite), limit), pc.equal(finite, pc.trunc(finite)))
-    integers = pc.if_else(is_integer, finite, None).cast(pa.int64()).cast(pa.string())
-    others = pc.replace_substring_regex(finite.cast(pa.string()), r"^(-?[0-9]+)$", r"\1.0")
-    return pc.coalesce(integers, others)
+    bits = _EXACT_BITS[plain.type]
+    texts = (None if each is None else float_text(float(each), exact_bits=bits) for each in plain.to_pylist())
+    return pa.array(texts, pa.string())
 
 
 def _decimals(array: pa.Array) -> pa.Array:

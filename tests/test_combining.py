@@ -1,10 +1,13 @@
 """Selections, merges and patches: manifests made of the rows of others."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -13,6 +16,9 @@ from hypothesis import strategies as st
 
 from jobs.cli import main
 from jobs.derive import Piece, cut
+from manifests.combining import values_digest
+from manifests.interop import VALUES
+from manifests.plain_values import Kind
 from manifests.schema import Stage
 from manifests.store import Manifest, open_manifest
 from tests.conftest import rows_of
@@ -167,7 +173,7 @@ def test_uids_urls_and_hashes_select(tmp_path: Path) -> None:
     done = run("select", manifest.uri, "--keys", tmp_path / "urls.txt", "-o", tmp_path / "u")
     assert "1 of 2 listed are in no row, by url (http://nowhere/)" in done.output
     refused = run("select", manifest.uri, "--keys", tmp_path / "urls.txt", "-o", tmp_path / "v", "--strict", code=2)
-    assert "mend the list" in refused.output
+    assert "correct the list" in refused.output
     assert not (tmp_path / "v").exists()
     assert (
         "no such file" in run("select", manifest.uri, "--keys", tmp_path / "no", "-o", tmp_path / "w", code=2).output
@@ -180,6 +186,134 @@ def test_the_order_of_a_list_does_not_matter(tmp_path: Path) -> None:
         (tmp_path / "keys.txt").write_text(text)
         done = run("select", manifest.uri, "--keys", tmp_path / "keys.txt", "-o", tmp_path / "out")
     assert "up to date" in done.output
+
+
+def write_list(folder: Path, values: pa.Array, name: str = "key") -> Path:
+    pq.write_table(pa.table({name: values}), folder / "list.parquet")
+    return folder / "list.parquet"
+
+
+NUMBERS = st.lists(st.integers(0, 60), min_size=1, max_size=6, unique=True)
+TYPES = [
+    pa.int8(),
+    pa.uint64(),
+    pa.float16(),
+    pa.float64(),
+    pa.decimal128(12, 3),
+    pa.dictionary(pa.int8(), pa.int64()),
+]
+
+
+@settings(SETTINGS, max_examples=4)
+@given(has=NUMBERS, wanted=NUMBERS, width=st.integers(2, 9), is_inverted=st.booleans())
+def test_every_encoding_of_keys_selects_the_same(tmp_path: Path, has, wanted, width: int, is_inverted: bool) -> None:
+    manifest = committed(tmp_path, {f"{n:0{width}d}": {} for n in has})
+    options = ["--invert"] * is_inverted
+    texts = pa.array([f"{n:0{width}d}" for n in wanted])
+    lists = [texts.cast(pa.binary()), pa.array([float(n) for n in wanted] + [None, float("nan")])]
+    for kind in TYPES:
+        numbers = pa.array(wanted, pa.int64())
+        encoded = numbers.dictionary_encode() if pa.types.is_dictionary(kind) else numbers.cast(pa.int8())
+        lists.append(encoded.cast(kind))
+    expected = made(tmp_path, "select", manifest.uri, "--keys", write_list(tmp_path, texts), *options).digest
+    for each in lists:
+        got = made(tmp_path, "select", manifest.uri, "--keys", write_list(tmp_path, each), *options)
+        assert got.digest == expected, each.type
+    np.save(tmp_path / "list.npy", np.array(wanted))
+    (tmp_path / "list.json").write_text(json.dumps(wanted))
+    for name in ("list.npy", "list.json"):
+        assert made(tmp_path, "select", manifest.uri, "--keys", tmp_path / name, *options).digest == expected
+
+
+@settings(SETTINGS, max_examples=5)
+@given(uuids=st.lists(st.uuids(), min_size=1, max_size=4, unique=True), is_upper=st.booleans(), form=st.booleans())
+def test_uuids_select_keys_with_and_without_dashes(tmp_path: Path, uuids, is_upper: bool, form: bool) -> None:
+    keys = [each.hex if form else str(each) for each in uuids]
+    keys = [key.upper() if is_upper else key for key in keys]
+    manifest = committed(tmp_path, {**{key: {} for key in keys}, "other": {}})
+    raw = pa.array([each.bytes for each in uuids[1:]] + [b"\xff" * 16], pa.binary(16))
+    for values in (raw, raw.cast(pa.binary()), pa.ExtensionArray.from_storage(pa.uuid(), raw)):
+        got = made(tmp_path, "select", manifest.uri, "--keys", write_list(tmp_path, values, "uid"))
+        assert set(rows_of(got)["key"].to_pylist()) == set(keys[1:])
+
+
+def test_hashes_in_bytes_select(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"picture").digest()
+    manifest = committed(tmp_path, {"a": {"sha256": digest.hex()}, "b": {"sha256": "ff"}})
+    for values in (pa.array([digest]), pa.array([digest], pa.binary(32)), pa.array([digest.hex().encode()])):
+        got = made(tmp_path, "select", manifest.uri, "--keys", write_list(tmp_path, values, "sha256"))
+        assert rows_of(got)["key"].to_pylist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "selected", "notice"),
+    [
+        (
+            ["01", "001", "7"],
+            [1, 7],
+            ["7"],
+            "1 of 2 listed are in no row, by key (1); ambiguous, as the value of sev",
+        ),
+        (["1", "01"], [1], ["1"], ""),
+        (["1", "01"], ["1"], ["1"], ""),
+        (
+            ["01", "001"],
+            [1],
+            [],
+            "0 of 1 values matched on key: int64 1 against 001; ambiguous, as the value of seve",
+        ),
+        (
+            ["000000001"],
+            [7, 8],
+            [],
+            "0 of 2 values matched on key: int64 7 against 000000001; write them as in the",
+        ),
+        (
+            ["000000001"],
+            ["1"],
+            [],
+            "0 of 1 values matched on key: string 1 against 000000001; write them as in the",
+        ),
+        (["000000001"], [1.5], [], "0 of 1 values matched on key: double 1.5 against 000000001; write"),
+        ([], [1], [], "0 of 1 values matched on key: int64 1 against no value at all; write"),
+        (["1e20", "100000000000000000000"], [1e20], [], "0 of 1 values matched on key: double 1e+20 against 100000"),
+        (["1"], [], [], ""),
+    ],
+)
+def test_what_was_not_matched_is_said(tmp_path: Path, keys, values, selected, notice: str) -> None:
+    manifest = committed(tmp_path, {key: {} for key in keys})
+    path = write_list(tmp_path, pa.array(values) if values else pa.array([], pa.int64()))
+    done = run("select", manifest.uri, "--keys", path, "-o", tmp_path / "out")
+    assert rows_of(tmp_path / "out")["key"].to_pylist() == selected
+    assert f"select: {notice}" in done.stderr if notice else "matched" not in done.stderr
+    strict = ("select", manifest.uri, "--keys", path, "-o", tmp_path / "strict", "--strict")
+    assert "correct the list" in run(*strict, code=2).stderr if notice else run(*strict)
+
+
+def test_urls_are_not_matched_by_value(tmp_path: Path) -> None:
+    manifest = committed(tmp_path, {"01": {"url": "01"}})
+    path = write_list(tmp_path, pa.array([1]), "url")
+    done = run("select", manifest.uri, "--keys", path, "-o", tmp_path / "out")
+    assert (
+        "0 of 1 values matched on url: int64 1 against 01; write them as in the manifest, or name another column"
+        in done.stderr
+    )
+    assert open_manifest(str(tmp_path / "out")).rows == 0
+
+
+def test_the_digest_of_values_tells_kinds_apart_and_no_order() -> None:
+    def digest(*pairs: tuple[str, Kind]) -> str:
+        columns = list(zip(*pairs, strict=True)) or [[], []]
+        return values_digest(
+            pa.table([pa.array(columns[0], pa.string()), pa.array(columns[1], pa.int8())], schema=VALUES)
+        )
+
+    one, two, number = ("1", Kind.TEXT), ("2", Kind.TEXT), ("1", Kind.INTEGER)
+    assert digest(one, two, number) == digest(number, two, one)
+    assert (
+        len({digest(*each) for each in ([], [one], [number], [one, number], [two, number], [("1", Kind.UUID)])}) == 6
+    )
+    assert digest(one, two) == hashlib.sha256(b"1\n2\n").hexdigest()  # as it was before there were kinds
 
 
 # --- what is made

@@ -27,8 +27,9 @@ from jobs.cli import main
 from manifests import storage
 from manifests.errors import InputError, ManifestError
 from manifests.exports import LISTED, Export, Format, export
-from manifests.interop import UID_PAIR, pairs_of, read_keys, uids_of
+from manifests.interop import UID_PAIR, VALUES, pairs_of, read_keys, uids_of
 from manifests.parts import Receipt, write_part
+from manifests.plain_values import Kind
 from manifests.schema import Stage, schema
 from manifests.store import Provenance, commit, lanes_of
 from tests.test_docs import blocks
@@ -199,12 +200,24 @@ def parquet_bytes(columns):
     return sink.getvalue().to_pybytes()
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
+UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+
 def read(name, data):
     uri = f"memory://lists/{name}"
     storage.write_bytes(uri, data)
     found = read_keys(uri)
-    assert found.values.schema == pa.schema([("value", pa.string())])
-    return found.column, found.values.column(0).to_pylist()
+    assert found.values.schema == VALUES
+    return found.column, found.values.column("value").to_pylist()
+
+
+def kinds_of(name, data):
+    """The type of a list, and value → kind."""
+    uri = f"memory://lists/{name}"
+    storage.write_bytes(uri, data)
+    found = read_keys(uri)
+    return found.type, [(each["value"], Kind(each["kind"])) for each in found.values.to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +263,49 @@ def test_lists_are_read_whatever_their_form(name, data, column, values):
     assert read(name, data) == (column, values)
 
 
+TEXT, INTEGER, UUID = Kind
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind", "values"),
+    [
+        ("a.txt", b"007\n", "text", [("007", TEXT)]),
+        ("a.csv", b"key\n1.0\n", "text", [("1.0", TEXT)]),
+        ("a.json", b'["1", 1, 1.0, 2.5, 1e3, -0.0, NaN, null]', None, "1t 1 2.5 1000 0"),
+        ("a.json", b'{"key": [1, 2.0]}', None, "1 2"),
+        (
+            "a.jsonl",
+            b'{"key": 9007199254740993}\n{"key": 9007199254740992.0}',
+            None,
+            "9007199254740993 9007199254740992.0",
+        ),
+        ("a.npy", npy_bytes(np.array([5, -6], ">i8")), "int64", "5 -6"),
+        ("a.npy", npy_bytes(np.array([2**64 - 1], "u8")), "uint64", f"{2**64 - 1}"),
+        ("a.npy", npy_bytes(np.array([5, np.nan, 2.5, 1e20])), "float64", "5 2.5 1e+20"),
+        ("a.npy", npy_bytes(np.array([5, 2**24], "f4")), "float32", "5 16777216.0"),
+        ("a.npy", npy_bytes(np.array(["é".encode(), b"k1"])), "text", [("é", TEXT), ("k1", TEXT)]),
+        ("a.npy", npy_bytes(as_npy(KEYS[:1])), "text", [(KEYS[0], TEXT)]),
+        ("a.parquet", parquet_bytes({"key": pa.array([5, None, 5], pa.uint8())}), "uint8", "5"),
+        ("a.parquet", parquet_bytes({"key": pa.array([5.0, None, np.nan])}), "double", "5"),
+        ("a.parquet", parquet_bytes({"key": pa.array([5]).cast(pa.decimal128(21, 2))}), "decimal128(21, 2)", "5"),
+        ("a.parquet", parquet_bytes({"key": pa.array(["5"], pa.large_string())}), "large_string", [("5", TEXT)]),
+        ("a.parquet", parquet_bytes({"key": pa.array(["5"], pa.string_view())}), "string_view", [("5", TEXT)]),
+        ("a.parquet", parquet_bytes({"key": ["é".encode()]}), "binary", [("é", TEXT)]),
+        ("a.parquet", parquet_bytes({"key": pa.array([b"5" * 16], pa.binary(16))}), None, [("5" * 16, TEXT)]),
+        ("a.parquet", parquet_bytes({"key": [bytes(range(16)), None]}), "binary", [(UUID_TEXT, UUID)]),
+        ("a.parquet", parquet_bytes({"key": pa.array([bytes(range(16))], pa.uuid())}), None, [(UUID_TEXT, UUID)]),
+        ("a.parquet", parquet_bytes({"sha256": [bytes(range(32))]}), "binary", [(bytes(range(32)).hex(), TEXT)]),
+        ("a.parquet", parquet_bytes({"key": pa.nulls(3)}), "null", []),
+    ],
+)
+def test_values_keep_what_they_are(name, data, kind, values):
+    if isinstance(values, str):
+        values = [(each.rstrip("t"), TEXT if each.endswith("t") else INTEGER) for each in values.split()]
+    found, read_values = kinds_of(name, data)
+    assert read_values == values
+    assert found == kind or (kind is None and name.endswith("parquet"))
+
+
 def test_img2datasets_own_parquet_is_read_by_uid_or_url():
     """Its `key` counts rows of a shard, so no sample of a manifest has it."""
     table = {"key": ["000000000"], "status": ["success"], "error_message": [""], "sha256": ["f"], "url": ["u"]}
@@ -276,11 +332,35 @@ def test_img2datasets_own_parquet_is_read_by_uid_or_url():
         ("a.json", b'["\\ud800"]', "not readable as a list of keys"),
         ("a.jsonl", b'{"key": "a"}\n{oops\n', "line 2 is not JSON"),
         ("a.npy", b"junk", "not readable as a list of keys"),
+        ("a.npy", npy_bytes(np.array([True])), "an array of bool"),
+        ("a.npy", npy_bytes(np.array([1], "M8[s]")), "an array of datetime64"),
+        ("a.npy", npy_bytes(np.array([b"\xff\xfe"])), "not readable as a list of keys"),
         ("a.npy", npy_bytes(np.zeros((2, 2), "u8")), r"an array of uint64 and shape \(2, 2\)"),
         ("a.npy", npy_bytes(np.array(["a", 1], object)), "an array of object"),
         ("a.npy", npy_bytes(as_npy(KEYS))[:-1], "ends before its 5 entries do"),
         ("a.parquet", b"PAR1", "not readable as a list of keys"),
-        ("a.parquet", parquet_bytes({"key": [b"\xff"]}), "not readable as a list of keys"),
+        (
+            "a.parquet",
+            parquet_bytes({"key": [b"\xff"]}),
+            "column key has bytes that are neither UTF-8 text nor UUIDs",
+        ),
+        (
+            "a.parquet",
+            parquet_bytes({"key": [b"k1", b"\0" * 16]}),
+            "column key has bytes that are neither UTF-8 text nor UUIDs",
+        ),
+        (
+            "a.parquet",
+            parquet_bytes({"uid": [True, None]}),
+            "column uid has values of bool, which name no sample; write",
+        ),
+        ("a.parquet", parquet_bytes({"url": [["u"]]}), r"column url has values of list<.*>, which name no sample"),
+        ("a.parquet", parquet_bytes({"key": pa.array([1], pa.timestamp("s"))}), "name no sample"),
+        ("a.parquet", LFS, "a Git LFS pointer, not the file itself; run git lfs pull"),
+        ("a.txt", LFS, "a Git LFS pointer, not the file itself; run git lfs pull"),
+        ("a", LFS, "a Git LFS pointer, not the file itself; run git lfs pull"),
+        ("a.txt.gz", LFS, "not readable as a list of keys"),
+        ("a.txt", b"<!DOCTYPE html><html>404</html>", "a web page, not the file itself"),
         ("a.parquet", parquet_bytes({"id": ["a"]}), "no column key, uid, url or sha256, only id"),
     ],
 )

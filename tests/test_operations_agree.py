@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -25,15 +26,17 @@ from jobs.spark_engine import SparkEngine, _explained
 from manifests import diff as diffs
 from manifests import sampling, storage
 from manifests.checks import require_whole
-from manifests.combining import OnConflict, not_found, pick_listed, pick_merged
+from manifests.combining import OnConflict, pick_listed, pick_merged, unmatched
 from manifests.diff import Comparison, Diff, Report, diff
 from manifests.diff_set import open_diff
 from manifests.engine import DuckEngine, Engine, GroupWork
 from manifests.errors import InputError
+from manifests.interop import VALUES
+from manifests.plain_values import Kind
 from manifests.sampling import Draw, decide, local_condition
 from manifests.schema import Stage
 from manifests.store import Manifest, Parent, open_manifest
-from tests.conftest import TOP, curate
+from tests.conftest import TOP, curate, rows_of
 from tests.making import commit_rows
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
@@ -430,21 +433,52 @@ LISTED = {
 }
 
 
+def listed(values: Sequence[str], kinds: Sequence[Kind]) -> pa.Table:
+    return pa.table([pa.array(values, pa.string()), pa.array(kinds, pa.int8())], schema=VALUES)
+
+
 @pytest.mark.parametrize(("column", "is_inverted"), [("key", False), ("url", False), ("url", True)])
 def test_selections(engines: Engines, manifest: Manifest, tmp_path: Path, column: str, is_inverted: bool) -> None:
-    values = pa.table({"value": pa.array([*LISTED[column], "nowhere", "", "\U0001f600", "\uffee"], pa.string())})
+    texts = [*LISTED[column], "nowhere", "", "\U0001f600", "\uffee"]
+    values = listed(texts, [Kind.TEXT] * len(texts))
     missing = []
 
     def choose(engine: Engine) -> None:
         pick_listed(engine, manifest, column, values, is_inverted=is_inverted)
-        missing.append(not_found(engine))
+        missing.append(unmatched(engine))
 
     about = derived_from([manifest], "select", {"by": column})
     made = same(engines, Request(about=about, sources=[manifest], output="", decide=choose), tmp_path)
     assert missing[0] == missing[1]
-    assert missing[0][1][0] == ""
+    assert missing[0].first[0] == ""
     assert made.rows == {"key": 5, "url": made.rows}[column]
     assert made.rows > (40 if is_inverted else 0)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_selections_by_value(engines: Engines, tmp_path: Path, is_inverted: bool) -> None:
+    some, other = UUID(int=2**127 + 10), UUID(int=2**127 + 11)
+    keys = ["1", "01", "007", "008", "8é", "0", "09", "009", some.hex.upper(), other.hex, str(other), "9" * 30]
+    source = commit_rows(tmp_path / "m", in_parts([awkward_row(n, key=key) for n, key in enumerate(keys)], 3, 9))
+    integers = ["1", "7", "8", "00", "9", "-1", "9" * 30]  # 9 is two keys, 1 is written like one of two
+    texts = ["8", "007", some.hex]
+    values = listed(
+        [*integers, *texts, str(some), str(other)],
+        [Kind.INTEGER] * len(integers) + [Kind.TEXT] * len(texts) + [Kind.UUID] * 2,
+    )
+    found = []
+
+    def choose(engine: Engine) -> None:
+        pick_listed(engine, source, "key", values, is_inverted=is_inverted)
+        found.append(unmatched(engine))
+
+    about = derived_from([source], "select", {})
+    made = same(engines, Request(about=about, sources=[source], output="", decide=choose), tmp_path)
+    assert found[0] == found[1]
+    assert (found[0].values, found[0].ambiguous, found[0].first) == (5, 1, ["-1", "00", "8"])
+    matched = {"1", "007", "008", "9" * 30, some.hex.upper(), str(other)}
+    expected = set(keys) - matched if is_inverted else matched
+    assert set(rows_of(made).column("key").to_pylist()) == expected
 
 
 @pytest.mark.parametrize("rule", [OnConflict.BEST, OnConflict.FIRST, OnConflict.REFUSE])
