@@ -81,8 +81,6 @@ def package(folder: str) -> None:
     from jobs.session import SUBMIT_SCRIPT, source_zip  # noqa: PLC0415
 
     require_folder(storage.absolute(folder))
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     for name, data in (("curate.zip", source_zip()), ("curate_submit.py", SUBMIT_SCRIPT.encode())):
-        (target / name).write_bytes(data)
-        click.echo(str(target / name))
+        storage.write_bytes(storage.join(storage.absolute(folder), name), data)
+        click.echo(str(Path(folder) / name))

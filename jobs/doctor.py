@@ -16,7 +16,7 @@ from filters.protocol import FilterError, load_engine
 from jobs import session
 from jobs.facts import Check
 from manifests import storage
-from manifests.errors import CurateError
+from manifests.errors import CurateError, sentence_of
 
 MIN_FREE_BYTES = 5 * 10**9
 PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 13)
@@ -107,6 +107,8 @@ def _storage(place: str) -> Check:
         storage.write_bytes(probe, b"curate")
         is_good = storage.read_bytes(probe) == b"curate"
         storage.remove(probe)
+    except OSError as e:
+        return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=sentence_of(e))
     except Exception as e:  # noqa: BLE001 - each storage has errors of its own, and all are what the doctor reports
         return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=mend)
     return Check(name=name, is_good=is_good, found="written, read and removed a file", mend=mend)

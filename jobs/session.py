@@ -66,8 +66,8 @@ def _find_java() -> tuple[str, int] | None:
 
 
 def _version_of(java: str) -> int | None:
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    told = subprocess.run([java, "-version"], capture_output=True, check=False).stderr  # noqa: S603
+    found = re.search(rb'version "(?:1\.)?(\d+)', told)
     return int(found.group(1)) if found else None
 
 

@@ -169,8 +169,15 @@ def restart_in_utf8() -> None:
 def console(*, stderr: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
     """Return rich's console on stdout or stderr, `width` characters wide or as wide as the terminal.
 
-    It takes every text literally: rich would replace `:smile:` in a path or a caption by a picture.
+    It takes every text literally: rich would replace `:smile:` in a path or a caption by a picture. What the encoding
+    does not have is replaced before the columns of a table are measured.
     """
     from rich.console import Console  # noqa: PLC0415 - `curate --help` needs none of it
+    from rich.text import Text  # noqa: PLC0415
 
-    return Console(stderr=stderr, width=width, soft_wrap=soft_wrap, highlight=False, emoji=False)
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            shown = text.encode(self.encoding, PLAIN).decode(self.encoding)
+            return super().render_str(shown, **options)
+
+    return Plain(stderr=stderr, width=width, soft_wrap=soft_wrap, highlight=False, emoji=False)
