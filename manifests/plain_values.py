@@ -52,6 +52,8 @@ def reading_of(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> Reading 
     """
     if isinstance(column_type, pa.UuidType):
         return Reading(kind=Kind.UUID, texts=_uuids)
+    if isinstance(column_type, pa.Bool8Type):
+        return None
     plain = _plain_type(column_type)
     if _is_text(plain) or pa.types.is_null(plain):
         return Reading(kind=Kind.TEXT, texts=_strings)

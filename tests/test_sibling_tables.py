@@ -213,6 +213,7 @@ def test_uuids_match_with_and_without_dashes(form, column):
         (["1"], ["01"], {"01": None}),
         ([str(UUIDS[0])], [UUIDS[0].hex], {UUIDS[0].hex: None}),
         ([True, False], ["True", "true", "1", "0"], dict.fromkeys(["True", "true", "1", "0"])),
+        (pa.array([1, 0], pa.bool8()), ["1", "0"], {"1": None, "0": None}),
         ([[1], [2]], ["1", "2"], {"1": None, "2": None}),
         ([{"a": 1}, {"a": 2}], ["1", "2"], {"1": None, "2": None}),
         (pa.array([1, 2], pa.timestamp("s")), ["1", "2"], {"1": None, "2": None}),
