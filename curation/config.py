@@ -40,6 +40,7 @@ class _Section(pydantic.BaseModel):
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Place = Annotated[str, Field(min_length=1)]
 Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -86,6 +87,14 @@ class ScanConfig(_Section):
     max_image_bytes: PositiveInt = Field(64 << 20, description="larger images are not decoded: too_large")
     max_image_pixels: PositiveInt = Field(
         100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"
+    )
+    sample_names: Literal["auto", "first_dot", "last_dot"] = Field(
+        "auto",
+        description="where a sample's name ends: first_dot, as webdataset reads; last_dot; or auto, which joins "
+        "k.input.jpg and k.meta.json but not 22.05.png and 22.06.txt",
+    )
+    ignore_zeros: bool = Field(
+        False, description="read on after the end of an archive, as tar -i does, for tars that were concatenated"
     )
     text_density: bool = Field(True, description="measure text density; without it, score reads every image")
     filters: dict[str, FilterConfig] = Field(
@@ -279,8 +288,8 @@ class SparkConfig(_Section):
 class PipelineConfig(_Section):
     """A pipeline file."""
 
-    input: tuple[str, ...] = Field(min_length=1, description="tars, folders, globs, braces, or lists as @file.txt")
-    output: str = Field(min_length=1, description="folder or URI; each stage commits its manifest below it")
+    input: tuple[Place, ...] = Field(min_length=1, description="tars, folders, globs, braces, or lists as @file.txt")
+    output: Place = Field(description="folder or URI; each stage commits its manifest below it")
     scan: ScanConfig = ScanConfig()
     dedupe: DedupeConfig = DedupeConfig()
     score: ScoreConfig = ScoreConfig()
@@ -326,16 +335,26 @@ def load_config(
         for override in overrides:
             if "=" not in override:
                 raise InputError(f"--set {override}: write section.name=value")
-        layers += [omegaconf.OmegaConf.from_dotlist(list(overrides)), omegaconf.OmegaConf.create(dict(last or {}))]
+        layers.append(omegaconf.OmegaConf.from_dotlist(list(overrides)))
         values = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.merge(*layers), resolve=True)
     except (yaml.YAMLError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
         raise InputError(f"{origin}: {e}") from e
-    return check_config(values, origin=origin)
+    return check_config(_overlaid(values, last or {}), origin=origin)
+
+
+def _overlaid(values: Any, last: Mapping[str, Any]) -> Any:
+    """Return `values` with those of `last` in their place. OmegaConf would take a path with ${…} for a reference."""
+    if not isinstance(values, dict):
+        return values
+    return values | {
+        name: _overlaid(values.get(name) or {}, value) if isinstance(value, Mapping) else value
+        for name, value in last.items()
+    }
 
 
 def _read_file(path: str) -> Any:
     try:
-        from_file = yaml.safe_load(storage.read_bytes(path).decode())
+        from_file = yaml.safe_load(storage.read_bytes(storage.absolute(path)).decode())
         if not isinstance(from_file, dict):
             raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
         return omegaconf.OmegaConf.create(from_file)

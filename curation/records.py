@@ -14,7 +14,9 @@ from curation.fingerprints import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
 from curation.images import DECODER_VERSION, Decoded, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.own_filters import OwnFilters, measure_own
-from curation.tars import Problem, Sample
+from curation.samples import Problem, Sample
+from curation.sibling_tables import NO_TABLE, SiblingTable
+from curation.text_encoding import DETECTOR_VERSION
 from filters import text_density as density_filter
 from filters.embedding import Embedder
 from filters.text_density import text_chances, text_map
@@ -27,6 +29,8 @@ _STATUS_OF = {
     Problem.SPARSE: Status.UNSUPPORTED,
     Problem.SYMBOLIC_LINK: Status.UNSUPPORTED,
     Problem.HARD_LINK: Status.UNSUPPORTED,
+    Problem.DANGLING_LINK: Status.UNSUPPORTED,
+    Problem.NO_FILE: Status.UNSUPPORTED,
     Problem.NO_IMAGE: Status.EMPTY,
     Problem.TOO_LARGE: Status.TOO_LARGE,
 }
@@ -34,6 +38,8 @@ _ERROR_OF = {
     Problem.SPARSE: "stored as a sparse tar member, whose byte range is not the image",
     Problem.SYMBOLIC_LINK: "a symbolic link, not followed",
     Problem.HARD_LINK: "a hard link, not followed",
+    Problem.DANGLING_LINK: "a link whose target is not there; fetch it (git annex get, dvc pull) and scan again",
+    Problem.NO_FILE: "no regular file, not read",
     Problem.NO_IMAGE: "sidecars without an image",
     Problem.TOO_LARGE: "more bytes than max_image_bytes",
 }
@@ -47,6 +53,7 @@ def software() -> dict[str, str]:
         "local_features": local_features.version(),
         "text_density": density_filter.version(),
         "opencv": cv2.__version__,
+        "text_encoding": DETECTOR_VERSION,
     }
 
 
@@ -132,14 +139,11 @@ def _pixel_hash(decoded: Decoded) -> bytes | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where samples come from: the source's URI, its name below its root, and what a table beside it tells.
-
-    `table` maps a sample's stem to fields like those of a json sidecar (img2dataset's parquet beside each tar).
-    """
+    """Where samples come from: the source's URI, its name below its root, and the table beside it."""
 
     uri: str
     name: str
-    table: Mapping[str, Mapping[str, Any]]
+    table: SiblingTable = NO_TABLE
 
 
 def rows(samples: Iterable[Sample[Measures]], origin: Origin) -> Iterator[pa.RecordBatch]:
@@ -160,16 +164,19 @@ def _batch(pending: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 
 
 def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str, Any]:
-    told = sample.json if sample.json is not None else origin.table.get(sample.stem.rsplit("/", 1)[-1])
+    told = sample.json if sample.json is not None else _from_table(sample, origin.table)
     facts = list(sample.facts)
     row: dict[str, Any] = {
         "key": keys.key(sample.member, told, occurrence=sample.occurrence),
         "source": origin.uri,
-        "member": clean_text(sample.member),
+        "member": sample.member,
         "offset": sample.offset,
         "size": sample.size,
+        "caption_member": sample.caption_member,
         "caption_offset": sample.caption_offset,
         "caption_size": sample.caption_size,
+        "caption_sha256": None if sample.caption_bytes is None else hashlib.sha256(sample.caption_bytes).hexdigest(),
+        "json_member": sample.json_member,
         "json_offset": sample.json_offset,
         "json_size": sample.json_size,
         "url": _text((told or {}).get("url")),
@@ -185,8 +192,14 @@ def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str
     return row
 
 
+def _from_table(sample: Sample[Measures], table: SiblingTable) -> Mapping[str, Any] | None:
+    """Return the sample's row of the table beside its tar, by its stem or by its name up to the first dot."""
+    row = table.find(sample.stem)
+    return row if row is not None or sample.group == sample.stem else table.find(sample.group)
+
+
 def clean_text(text: str) -> str:
-    """Return `text` as UTF-8 can hold it: undecodable bytes of a name are shown as their escapes."""
+    """Return `text` as UTF-8 can hold it: half surrogate pairs become their escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -15,6 +15,7 @@ from curation.members import IMAGE_EXTENSIONS, split_member
 from curation.scoring import windows
 from curation.stored import ByteRange, image_range, read_ranges, require_unchanged, sidecar_range
 from curation.tars import TarWriter
+from curation.text_encoding import decode_text
 from manifests import storage
 from manifests.schema import COLUMNS, Stage
 
@@ -75,8 +76,9 @@ class WrittenShard:
 def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order.
 
-    Images and sidecars are copied byte for byte; a caption that has no sidecar of its own gets one. Returns the rows
-    with the columns of the shard stage. Memory: one window of images.
+    Images are copied byte for byte, and so are sidecars that are UTF-8; others become UTF-8. A caption that has no
+    sidecar of its own gets one. Returns the rows with the columns of the shard stage. Memory: one window of images
+    and sidecars.
 
     Raises BrokenSource when an image is not what the scan saw.
     """
@@ -112,7 +114,8 @@ def _contents(
     records: Sequence[Mapping[str, Any]],
 ) -> Iterator[tuple[Mapping[str, Any], list[tuple[str, bytes]]]]:
     """Yield each record with its files, the image first: (extension, bytes)."""
-    for window in windows(range(len(records)), [r["size"] for r in records]):
+    sizes = [r["size"] + (r["json_size"] or 0) + (r["caption_size"] or 0) for r in records]
+    for window in windows(range(len(records)), sizes):
         wanted: list[tuple[int, str, ByteRange]] = []
         for place in window:
             record = records[place]
@@ -123,13 +126,19 @@ def _contents(
                     wanted.append((place, extension, where))
         found: dict[int, list[tuple[str, bytes]]] = {place: [] for place in window}
         for (place, extension, _), data in zip(wanted, read_ranges([w for *_, w in wanted]), strict=True):
-            found[place].append((extension, data))
+            found[place].append((extension, in_utf8(data) if extension in ("json", "txt") else data))
         for place in window:
             record = records[place]
             require_unchanged(record, found[place][0][1])
             if record["caption_offset"] is None and record["caption"]:
                 found[place].append(("txt", record["caption"].encode()))
             yield record, found[place]
+
+
+def in_utf8(data: bytes) -> bytes:
+    """Return a sidecar's bytes as they are if they are UTF-8, else their text in UTF-8, for readers that insist."""
+    text, encoding = decode_text(data)
+    return data if encoding is None else text.encode()
 
 
 def image_extension(record: Mapping[str, Any]) -> str:

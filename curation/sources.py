@@ -11,21 +11,25 @@
 | `photos/*/`                               | one such source for each folder that matches              |
 | `@list`, or a path that ends in `.txt`    | the patterns in a file, one a line; `#` starts a comment  |
 
-Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder.
+Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder. Where a file or
+folder exists whose name is the pattern, character for character, that is what the pattern names; and only what was
+typed is a pattern, never the working folder or the folder of a list.
 """
 
-import hashlib
+import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from braceexpand import braceexpand
+from fsspec.utils import glob_translate
 
-from curation.members import IMAGE_EXTENSIONS, is_ignored, split_member
+from curation.folders import FolderFile, list_folder, state_of
 from manifests import storage
 from manifests.errors import InputError
+from manifests.file_names import name_bytes
 
 _SECRET = re.compile(
     r"://[^/@:]*:(?!\d+/)[^@]*@"  # user:password@, where the password may hold slashes
@@ -45,13 +49,9 @@ _DECOMPRESS = {
     "lz4": "lz4 -d",
 }
 _COMPRESSED_TAR = re.compile(r"\.(?:tar\.(gz|zst|bz2|xz|lz4)|(tgz|tzst|tbz2?|txz))$", re.IGNORECASE)
-_ETAG_FIELDS = ("ETag", "etag", "md5Hash", "blob_id")
-_TIME_FIELDS = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 _BUCKET = re.compile(r"(s3a?|gcs?|gs|oss|abfss?|az)://[^/]*")
 _LISTING_PAYS_FROM = 16  # names in one folder: fewer are asked for one by one
 _THREADS = 16
-
-_Entry = Mapping[str, Any]  # fsspec's description of a file: name, size, type, and what the storage adds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Source:
     `uri` is absolute, with its protocol; a folder's ends in `/`. `root` is the literal folder the user's
     pattern begins with, and `name` is `uri` below it: keys are made of `name`, so that a copy elsewhere has
     the same. `etag` changes when the content does: the storage's ETag, else size and time of change;
-    for a folder, a hash of all its images' names and etags.
+    for a folder, a hash of the names and etags of all files that samples are made of. Those are its `files`.
     """
 
     uri: str
@@ -69,6 +69,7 @@ class Source:
     name: str
     size_bytes: int
     etag: str
+    files: tuple[FolderFile, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_folder(self) -> bool:
@@ -78,14 +79,25 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pattern:
-    """What one pattern names after its braces are expanded: `uris`, or globs, below `root`."""
+    """What one pattern names after its braces are expanded: `uris`, and what matches `globs`, below `root`.
+
+    `is_plain` says that the pattern was itself the URI, `is_folder` that it ended in a slash.
+    """
 
     text: str
     root: str
     uris: tuple[str, ...]
+    globs: tuple["_Glob", ...]
     is_plain: bool
-    is_glob: bool
     is_folder: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Glob:
+    """A pattern below a literal folder."""
+
+    folder: str
+    pattern: str
 
 
 def expand(patterns: Sequence[str]) -> list[Source]:
@@ -101,9 +113,9 @@ def expand(patterns: Sequence[str]) -> list[Source]:
     if not parsed:
         raise InputError("no sources were given: name a tar, a folder or a pattern such as data/*.tar")
     places: dict[str, tuple[str, bool]] = {}  # uri → its root, and whether the pattern was the uri itself
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, storage.Entry] = {}
     for pattern in parsed:
-        matches = _glob(pattern) if pattern.is_glob else dict.fromkeys(pattern.uris)
+        matches = dict.fromkeys(pattern.uris) | (_matches(pattern) if pattern.globs else {})
         entries.update({uri: entry for uri, entry in matches.items() if entry is not None})
         for uri in matches:
             _require_plain_tar(uri)
@@ -111,109 +123,138 @@ def expand(patterns: Sequence[str]) -> list[Source]:
             place = (pattern.root if below else uri[: uri[:-1].rfind("/") + 1], pattern.is_plain)
             # The shortest root gives the longest name, whatever the order of the patterns.
             places[uri] = min(places.get(uri, place), place, key=lambda p: (len(p[0]), p[1]))
-    entries |= _look_up([uri for uri in places if uri not in entries and not uri.endswith("/")])
+    named = [uri for uri in places if not uri.endswith("/")]
+    entries |= _look_up([uri for uri in named if uri not in entries], of=len(named))
     found = [_source(uri, place, entries.get(uri)) for uri, place in places.items()]
     found.sort(key=lambda s: len(s.root), reverse=True)
     sources = {s.uri: s for s in found}.values()  # `photos` and `photos/` are one
     return sorted(sources, key=lambda s: (s.name, s.uri))
 
 
-def list_folder(source: Source) -> list[tuple[str, int]]:
-    """Return (path below the folder, bytes) of each image of a folder source, sorted by path.
-
-    Images are known by their extension. Symbolic links to folders are not followed.
-    """
-    return [(path, int(entry["size"] or 0)) for path, entry in _folder_images(source.uri)]
-
-
-def etag(entry: _Entry) -> str:
-    """Return what changes when a file's content does: the storage's ETag, else its size and time of change.
-
-    `entry` is fsspec's description of the file. Without a time, only the size is left.
-    """
-    for field in _ETAG_FIELDS:
-        if entry.get(field):
-            return str(entry[field]).strip('"')
-    for field in _TIME_FIELDS:
-        if entry.get(field):
-            value = entry[field]
-            # Seconds become whole nanoseconds; other storages give dates.
-            return f"{entry['size']}-{round(value * 1e9) if isinstance(value, float) else value}"
-    return str(entry["size"])
-
-
 def _lines(patterns: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Yield (pattern, folder that it is relative to); lists are read here."""
     for text in patterns:
         _require_no_secret(text)
-        if not (text.startswith("@") or text.lower().endswith(".txt")):
+        listed = _list_named(text)
+        if listed is None:
             yield text, None
             continue
-        uri = _absolute(text.removeprefix("@"), None)
-        try:
-            content = storage.read_bytes(uri).decode("utf-8-sig")
-        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as e:
-            raise InputError(f"{uri}: not a list of sources ({e}); give a text file with a pattern a line") from e
-        for number, raw in enumerate(content.splitlines(), start=1):
+        uri = storage.absolute(listed)
+        folder = uri.rsplit("/", 1)[0]
+        for number, raw in enumerate(_read_list(uri).split("\n"), start=1):
             line = raw.strip()
             if not line or line.startswith("#"):
                 continue
             _require_no_secret(line, where=f"{uri}, line {number}: ")
-            if line.startswith("@") or line.lower().endswith(".txt"):
+            exact = raw.removesuffix("\r")
+            if exact != line and _literal(exact, folder) is not None:
+                line = exact  # spaces around it belong to the name
+            if _list_named(line, folder) is not None:
                 raise InputError(f"{uri}, line {number}: a list in a list; give {line} as a source of its own")
-            yield line, uri.rsplit("/", 1)[0]
+            yield line, folder
+
+
+def _list_named(text: str, base: str | None = None) -> str | None:
+    """Return the path of the list that `text` names, or None when it names a source."""
+    there = _literal(text, base)
+    is_text = text.lower().endswith(".txt")
+    if there is not None:
+        return text if is_text and there["type"] != "directory" else None
+    if text.startswith("@"):
+        return text[1:]
+    return text if is_text else None
+
+
+def _read_list(uri: str) -> str:
+    try:
+        content = storage.read_bytes(uri)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as e:
+        raise InputError(f"{uri}: not a list of sources ({e}); give a text file with a pattern a line") from e
+    if b"\0" in content:
+        raise InputError(f"{uri}: not a list of sources, for it is no text; give a text file with a pattern a line")
+    # As in a file system, a name may hold bytes that are no UTF-8.
+    return content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def _literal(text: str, base: str | None) -> storage.Entry | None:
+    """Return what is known of the local file or folder whose name is `text`, character for character."""
+    if not text or storage.is_uri(text.removeprefix("@")):
+        return None
+    place = _absolute(text, base)
+    return storage.describe(place) if storage.is_local(place) else None
 
 
 def _parse(text: str, base: str | None) -> _Pattern:
+    globs = "*[" if text.startswith(("http://", "https://")) else "*?["
     uri = _absolute(text, base)
-    try:
-        expanded = braceexpand(uri, escape=False) if "{" in uri else [uri]
-        uris = tuple(dict.fromkeys(_absolute(u, None) for u in expanded))
-    except ValueError as e:
-        raise InputError(f"{text}: a brace is not closed; write ranges as {{00000..00999}}") from e
-    globs = "*[" if uri.startswith(("http://", "https://")) else "*?["
-    magic = [i for i, char in enumerate(uri) if char in globs]
-    is_plain = uris == (uri,) and not magic
     is_folder = text.endswith("/") or _BUCKET.fullmatch(uri) is not None
-    first_magic = min([uri.find("{")] * (uris != (uri,)) + magic, default=len(uri))
-    literal = uri + "/" if is_plain and is_folder else uri[:first_magic]
-    root = literal[: literal.rfind("/") + 1]
+    is_plain = not any(c in text for c in globs + "{") or storage.describe(uri) is not None
+    expanded = [text] if is_plain else _braces(text)
+    special = globs if expanded == [text] else globs + "{"
+    first = next((i for i, char in enumerate(text) if char in special), len(text))
+    is_plain = is_plain or first == len(text)
+    uris: dict[str, None] = {}
+    found: list[_Glob] = []
+    for each in expanded:
+        place = _absolute(each, base)
+        if is_plain or not any(c in each for c in globs) or storage.describe(place) is not None:
+            uris[place.rstrip("/") + "/" if is_folder else place] = None
+        else:
+            found.append(_glob(each, globs, base))
     if base is not None and _is_relative(text):
         is_plain, root = False, base + "/"
-    if is_folder and not magic:
-        uris = tuple(u.rstrip("/") + "/" for u in uris)
-    return _Pattern(text=text, root=root, uris=uris, is_plain=is_plain, is_glob=bool(magic), is_folder=is_folder)
+    elif is_plain:
+        root = uri.rstrip("/") + "/" if is_folder else uri[: uri.rfind("/") + 1]
+    else:
+        root = _folder_of(text[:first], base)
+    return _Pattern(
+        text=text, root=root, uris=tuple(uris), globs=tuple(found), is_plain=is_plain, is_folder=is_folder
+    )
+
+
+def _braces(text: str) -> list[str]:
+    if "{" not in text:
+        return [text]
+    try:
+        return list(dict.fromkeys(braceexpand(text, escape=False)))
+    except ValueError as e:
+        raise InputError(f"{text}: a brace is not closed; write ranges as {{00000..00999}}") from e
+
+
+def _glob(text: str, globs: str, base: str | None) -> _Glob:
+    first = next(i for i, char in enumerate(text) if char in globs)
+    cut = text.rfind("/", 0, first) + 1
+    return _Glob(folder=_folder_of(text[:cut], base), pattern=posixpath.normpath(text[cut:]))
+
+
+def _folder_of(head: str, base: str | None) -> str:
+    """Return the URI, with a slash at its end, of the folder that a pattern's literal beginning names."""
+    folder = _absolute(head[: head.rfind("/") + 1] or ".", base)
+    return folder if folder.endswith("/") else folder + "/"
 
 
 def _is_relative(text: str) -> bool:
-    return "://" not in text and not text.startswith(("/", "~"))
+    return not storage.is_uri(text) and not text.startswith(("/", "~"))
 
 
 def _absolute(text: str, base: str | None) -> str:
-    if base is not None and _is_relative(text):
-        text = storage.join(base, text)
-    for local in ("file://", "local://"):
-        text = text.removeprefix(local)
-    return storage.absolute(text)
+    return storage.absolute(text, base if base is not None and _is_relative(text) else None)
 
 
-def _glob(pattern: _Pattern) -> dict[str, _Entry | None]:
-    """Return uri → description of the tars or folders that match; None where it must be asked for."""
-    found: dict[str, _Entry | None] = {}
+def _matches(pattern: _Pattern) -> dict[str, storage.Entry | None]:
+    """Return uri → description of the tars or folders that match."""
+    found: dict[str, storage.Entry | None] = {}
     others = 0
-    for uri in pattern.uris:
-        fs, path = storage.filesystem(uri)
-        fs.invalidate_cache()
-        prefix = _protocol_prefix(uri, path)
-        for name, entry in _or_nothing(fs.glob, path).items():
-            if pattern.is_folder and entry["type"] == "directory":
-                found[prefix + name.rstrip("/") + "/"] = entry
+    for glob in pattern.globs:
+        for name, entry in _below(glob).items():
+            is_tar = name.lower().endswith(".tar") or _COMPRESSED_TAR.search(name) is not None
+            if pattern.is_folder and entry["type"] == "directory" and not entry.get("islink"):
+                found[f"{glob.folder}{name}/"] = entry
             elif not pattern.is_folder and entry["type"] != "directory":
-                is_wanted = name.lower().endswith(".tar") or _COMPRESSED_TAR.search(name)
-                others += not is_wanted
-                if is_wanted:
-                    found[prefix + name] = None if storage.is_local(uri) else entry  # a link has its own
-    if not found:
+                others += not is_tar
+                if is_tar:
+                    found[glob.folder + name] = None if entry["type"] == "dangling" else entry
+    if not found and not pattern.uris:
         kind = "folder" if pattern.is_folder else ".tar file"
         raise InputError(
             f"{pattern.text}: no {kind} matches"
@@ -223,45 +264,58 @@ def _glob(pattern: _Pattern) -> dict[str, _Entry | None]:
     return found
 
 
-def _look_up(uris: Sequence[str]) -> dict[str, _Entry]:
-    """Return uri → description of named files. Raises InputError that counts the missing ones."""
+def _below(glob: _Glob) -> dict[str, storage.Entry]:
+    """Return path below the glob's folder → description of everything that matches."""
+    depth = None if "**" in glob.pattern else glob.pattern.count("/") + 1
+    try:
+        matcher = re.compile(glob_translate(glob.pattern))
+    except (ValueError, re.error) as e:
+        raise InputError(f"{glob.pattern}: not a pattern ({e}); write ** alone between slashes") from e
+    is_local = storage.is_local(glob.folder)
+    there = storage.entries(glob.folder, depth=depth, with_folders=True)
+    return {
+        name: entry
+        for name, entry in there.items()
+        # A byte that is no UTF-8 is one character of a pattern, as in what was typed.
+        if matcher.match(name_bytes(name).decode("utf-8", "surrogateescape") if is_local else name)
+    }
+
+
+def _look_up(uris: Sequence[str], *, of: int) -> dict[str, storage.Entry]:
+    """Return uri → description of named files. Raises InputError that counts the missing ones, `of` all there are."""
     by_folder: dict[str, list[str]] = {}
     for uri in uris:
         by_folder.setdefault(uri.rsplit("/", 1)[0], []).append(uri)
-    found: dict[str, _Entry] = {}
+    found: dict[str, storage.Entry] = {}
     for folder, wanted in by_folder.items():
         found |= _look_up_in(folder, wanted)
-    if missing := sorted(set(uris) - found.keys()):
-        listed = "\n  ".join(missing[:5]) + (f"\n  and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise InputError(
-            f"{len(missing)} of {len(uris)} named sources do not exist:\n  {listed}\n"
-            "Correct the names, or use a glob such as *.tar for whatever is there"
+    dangling = {uri: entry["destination"] for uri, entry in found.items() if entry["type"] == "dangling"}
+    if missing := sorted({*(set(uris) - found.keys()), *dangling}):
+        named = [
+            f"{uri} (a link to {dangling[uri]}, which is not there)" if uri in dangling else uri for uri in missing
+        ]
+        listed = "\n  ".join(named[:5]) + (f"\n  and {len(named) - 5} more" if len(named) > 5 else "")
+        advice = (
+            "Fetch what the links lead to (git annex get, dvc pull), or remove them"
+            if len(dangling) == len(missing)
+            else "Correct the names, or use a glob such as *.tar for whatever is there"
         )
+        raise InputError(f"{len(missing)} of {of} named sources do not exist:\n  {listed}\n{advice}")
     return found
 
 
-def _look_up_in(folder: str, uris: Sequence[str]) -> dict[str, _Entry]:
-    fs, path = storage.filesystem(folder)
-    fs.invalidate_cache()
+def _look_up_in(folder: str, uris: Sequence[str]) -> dict[str, storage.Entry]:
     is_listable = not folder.startswith(("http:", "https:")) and not storage.is_local(folder)
     if is_listable and len(uris) >= _LISTING_PAYS_FROM:
-        try:
-            entries = {e["name"].rstrip("/").rsplit("/", 1)[-1]: e for e in fs.ls(path, detail=True)}
-        except FileNotFoundError:
-            return {}
-        return {uri: entries[name] for uri in uris if (name := uri.rsplit("/", 1)[-1]) in entries}
-
-    def describe(uri: str) -> tuple[str, _Entry | None]:
-        try:
-            return uri, fs.info(storage.filesystem(uri)[1])
-        except (FileNotFoundError, NotADirectoryError):
-            return uri, None
-
+        there = storage.entries(folder, with_folders=True)
+        return {uri: there[name] for uri in uris if (name := uri.rsplit("/", 1)[-1]) in there}
+    storage.filesystem(folder)[0].invalidate_cache()
     with ThreadPoolExecutor(_THREADS) as pool:
-        return {uri: entry for uri, entry in pool.map(describe, uris) if entry is not None}
+        found = zip(uris, pool.map(storage.describe, uris), strict=True)
+        return {uri: entry for uri, entry in found if entry is not None}
 
 
-def _source(uri: str, place: tuple[str, bool], entry: _Entry | None) -> Source:
+def _source(uri: str, place: tuple[str, bool], entry: storage.Entry | None) -> Source:
     root, is_plain = place
     if entry is not None and entry["type"] == "directory" and not uri.endswith("/"):
         uri += "/"
@@ -269,49 +323,17 @@ def _source(uri: str, place: tuple[str, bool], entry: _Entry | None) -> Source:
     if not uri.endswith("/"):
         if entry is None:
             raise InputError(f"{uri}: does not exist; check the name")
-        return Source(uri=uri, root=root, name=uri[len(root) :], size_bytes=int(entry["size"] or 0), etag=etag(entry))
-    digest = hashlib.blake2b(digest_size=16)
-    size_bytes = 0
-    for path, image in _folder_images(uri):
-        size_bytes += int(image["size"] or 0)
-        digest.update(f"{path}\0{etag(image)}\0".encode("utf-8", "surrogatepass"))
-    return Source(uri=uri, root=root, name=uri[len(root) :], size_bytes=size_bytes, etag=digest.hexdigest())
-
-
-def _folder_images(uri: str) -> list[tuple[str, _Entry]]:
-    """Return (path below the folder, description) of its images, sorted. Raises InputError without any."""
-    fs, path = storage.filesystem(uri)
-    fs.invalidate_cache(path)
-    top = path.rstrip("/") + "/"
-    images: list[tuple[str, _Entry]] = []
-    tars = 0
-    for name, entry in _or_nothing(fs.find, path).items():
-        below = name[len(top) :]
-        if not name.startswith(top) or is_ignored(below):
-            continue
-        extension = split_member(below)[1]
-        if extension in IMAGE_EXTENSIONS:
-            images.append((below, entry))
-        tars += extension == "tar"
-    if not images:
-        what = f"it has {tars} tars: write {uri}**/*.tar" if tars else "check the name"
-        raise InputError(f"{uri}: no folder with images; {what}")
-    return sorted(images, key=lambda image: image[0])
-
-
-def _or_nothing(search: Callable[..., dict[str, _Entry]], path: str) -> dict[str, _Entry]:
-    """Return what a search finds; nothing when even the folder or bucket to search in does not exist."""
-    try:
-        return search(path, detail=True)
-    except FileNotFoundError:
-        return {}
-
-
-def _protocol_prefix(uri: str, path: str) -> str:
-    """Return what stands before the file system's own paths in a URI: `s3://`, `hdfs://host:8020`."""
-    if uri.endswith(path):
-        return uri[: len(uri) - len(path)]
-    return uri.split("://", 1)[0] + "://"
+        size_bytes = int(entry["size"] or 0)
+        return Source(uri=uri, root=root, name=uri[len(root) :], size_bytes=size_bytes, etag=storage.etag(entry))
+    files = list_folder(uri)
+    return Source(
+        uri=uri,
+        root=root,
+        name=uri[len(root) :],
+        size_bytes=sum(each.size_bytes for each in files),
+        etag=state_of(files),
+        files=tuple(files),
+    )
 
 
 def _require_plain_tar(uri: str) -> None:
@@ -319,12 +341,12 @@ def _require_plain_tar(uri: str) -> None:
         name = uri.rsplit("/", 1)[-1]
         raise InputError(
             f"{uri}: images are read by byte range, which needs plain tars; decompress it first: "
-            f"{_DECOMPRESS[(match[1] or match[2]).lower()]} {name}"
+            f"{_DECOMPRESS[(match[1] or match[2]).lower()]} {shlex.quote(name if name[0] != '-' else './' + name)}"
         )
 
 
 def _require_no_secret(pattern: str, where: str = "") -> None:
-    if _SECRET.search(pattern):
+    if storage.is_uri(pattern.removeprefix("@")) and _SECRET.search(pattern):
         shown = pattern.split("://", 1)[0] + "://…"
         raise InputError(
             f"{where}{shown}: holds credentials, which would end up in manifests and logs. Take them out, "

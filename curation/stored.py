@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.sidecars import sidecar_member
 from manifests import storage
 from manifests.errors import BrokenSource
 
@@ -31,8 +30,7 @@ def sidecar_range(row: Mapping[str, Any], kind: str) -> ByteRange | None:
     offset, size = row[f"{kind}_offset"], row[f"{kind}_size"]
     if offset is None:
         return None
-    extension = "txt" if kind == "caption" else "json"
-    return _range(row, sidecar_member(row["member"], extension), offset, size)
+    return _range(row, row[f"{kind}_member"], offset, size)
 
 
 def _range(row: Mapping[str, Any], member: str, offset: int, size: int) -> ByteRange:

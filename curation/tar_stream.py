@@ -11,17 +11,12 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from manifests.errors import BrokenSource, InputError
+from manifests.file_names import name_text
+from manifests.stand_ins import name_stand_in
 
 _MAX_HEADER_BYTES = 16 << 20  # one pax header or GNU long name; real ones have a few hundred bytes
 _MAX_PADDING_BYTES = 4 << 20  # zeros after the end; more of them look like a preallocated, unfinished file
 _READ_BYTES = 1 << 20
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"PK\x03\x04": "zip",
-}
 _NEXT = "Copy it again from where it came from, or allow the run to leave out broken sources"
 
 
@@ -68,20 +63,21 @@ class ForwardReader:
         for _ in self._pieces(size):
             pass
 
-    def require_padding(self) -> None:
-        """Read to the end of the stream, where nothing but a few zeros may follow."""
+    def skip_zeros(self) -> bool:
+        """Skip blocks of zeros after the end of an archive; return whether anything but the stream's end follows."""
         end = self._position
         while True:
             block = self._block[self._used :]
             if data := block.lstrip(b"\0"):
                 at = self._position + len(block) - len(data)
-                raise self.broken(f"the archive ends at byte {end}, but there is data at byte {at}")
+                self.skip(at - at % BLOCKSIZE - self._position)
+                return True
             self._position += len(block)
             if self._position - end > _MAX_PADDING_BYTES:
                 raise self.broken(f"only zeros from byte {end} on, more than any tar's padding")
             self._block, self._used = self._stream.read(_READ_BYTES), 0
             if not self._block:
-                return
+                return False
 
     def _pieces(self, size: int) -> Iterator[bytes]:
         while size > 0:
@@ -101,8 +97,7 @@ class StrictTar(TarFile):
 
     def __init__(self, reader: ForwardReader) -> None:
         self._reader = reader
-        # Names that are not UTF-8 must survive as text that Arrow can hold, hence no surrogates.
-        super().__init__(fileobj=reader, mode="r", encoding="utf-8", errors="backslashreplace")  # type: ignore[arg-type]
+        super().__init__(fileobj=reader, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
 
     def next(self) -> None:
         """Read nothing: `TarFile` calls this when it is made."""
@@ -127,15 +122,49 @@ class StrictTar(TarFile):
             raise reader.broken(f"{what}: bad header at byte {start} ({e})") from e
         if header.size < 0 or self.offset < reader.tell():
             raise reader.broken(f"damaged: impossible size in the header at byte {start}")
+        header.name = name_text(header.name.encode("utf-8", "surrogateescape"))
         reader.where = f"member {header.name!r} (header at byte {start})"
         return header
+
+    def has_another_archive(self, *, is_wanted: bool) -> bool:
+        """Read on after the end of the archive, and return whether another one begins there that `is_wanted`.
+
+        Raises BrokenSource when it is not wanted, or when something else than zeros follows.
+        """
+        reader = self._reader
+        end = reader.tell()
+        if not reader.skip_zeros():
+            return False
+        start = reader.tell()
+        is_header = checks_out(reader.peek())
+        if not is_header or (not is_wanted and start - end < 2 * BLOCKSIZE):
+            raise reader.broken(f"the archive ends at byte {end}, but there is data at byte {start}")
+        if not is_wanted:
+            raise BrokenSource(
+                f"{reader.source}: a concatenated tar: the first archive ends at byte {end}, and another begins at "
+                f"byte {start}. Read all of them with --set scan.ignore_zeros=true, as tar -i does, or split it",
+                source=reader.source,
+            )
+        self.offset = start
+        return True
 
     def _require_tar(self, block: bytes) -> None:
         if not block:
             raise self._reader.broken("empty file, not a tar")
-        for magic, name in _COMPRESSED.items():
-            if block.startswith(magic):
-                raise self._reader.broken(f"{name} data at byte 0, but byte ranges need a plain tar: decompress it")
+        if stand_in := name_stand_in(block):
+            raise BrokenSource(
+                f"{self._reader.source}: not a tar but {stand_in}, or allow the run to leave out broken sources",
+                source=self._reader.source,
+            )
+
+
+def checks_out(block: bytes) -> bool:
+    """Whether a block of 512 bytes is a tar header: its checksum is right."""
+    try:
+        TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except HeaderError:
+        return False
+    return True
 
 
 class TarWriter:

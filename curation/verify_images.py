@@ -318,7 +318,7 @@ def _differences(image: _Image, data: bytes, at: int) -> list[str]:
     if header is None:
         told.insert(0, "no tar member begins there")
     elif not _fits(header, image):
-        told.insert(0, f"{_name(header)!r} of {header.size:,} bytes lies there, not {image.member!r}")
+        told.insert(0, f"{header.name!r} of {header.size:,} bytes lies there, not {image.member!r}")
     return told
 
 
@@ -329,12 +329,7 @@ def _far_head(image: _Image) -> bytes:
 
 
 def _fits(header: TarInfo | None, image: _Image) -> bool:
-    return header is not None and _name(header) == image.member and header.size == image.size
-
-
-def _name(header: TarInfo) -> str:
-    """Return a member's name as the scan writes it: undecodable bytes as their escapes."""
-    return header.name.encode("utf-8", "backslashreplace").decode()
+    return header is not None and header.name == image.member and header.size == image.size
 
 
 def member_before(blocks: bytes) -> TarInfo | None:

@@ -5,8 +5,9 @@ name, so that the answer depends neither on the order of the input nor on its pl
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +18,15 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation import embeddings
 from curation.config import PipelineConfig, ScanConfig
+from curation.folders import read_folder, slices
 from curation.guarded import measure_guarded
 from curation.images import DecodeLimits
 from curation.keys import collided_key
 from curation.own_filters import load_own, own_filters, settings_of, software_of
 from curation.records import SCAN_SCHEMA, Asked, Measures, Origin, measure, rows, software
-from curation.sidecars import read_folder, sibling_states, sibling_table
-from curation.sources import Source, expand, list_folder
+from curation.samples import Contents, SampleNames
+from curation.sibling_tables import NO_TABLE, sibling_states, sibling_table
+from curation.sources import Source, expand
 from curation.tars import read_tar
 from jobs import tables
 from jobs.stage import Context, run_stage
@@ -35,8 +38,9 @@ from manifests.parts import Receipt, read_receipts, set_receipt_aside, write_par
 from manifests.schema import Stage
 from manifests.store import Manifest, lanes_of, read_batches
 
-DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density")
+DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density", "sample_names")
 MAX_ROWS_HERE = 1_000_000  # keys of so many rows, some 100 MB, may be looked at on the driver
+MAX_WARNINGS = 5
 LOCATED = ("key", "source", "member", "offset")
 
 
@@ -65,13 +69,18 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
         output=storage.absolute(output),
         config=settings,
         software=versions,
-        inputs={"sources": {s.uri: s.etag for s in sources}},
+        inputs={"sources": {s.uri: s.etag for s in sources}, **_reading(config.scan)},
         parents=[],
         roots=sorted({s.root for s in sources}),
         funnel=[],
         units=units,
         options=config.storage,
     )
+
+
+def _reading(config: ScanConfig) -> dict[str, Any]:
+    """Return how tars are read that could not be read otherwise: it changes no row of the others."""
+    return {"ignore_zeros": True} if config.ignore_zeros else {}
 
 
 def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[str, Any]]]:
@@ -90,12 +99,10 @@ def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[
             for s in tars[first : first + config.tars_per_unit]
         ]
     for folder in (s for s in sources if s.is_folder):
-        images = list_folder(folder)
-        for first in range(0, len(images), config.files_per_unit):
-            some = images[first : first + config.files_per_unit]
-            size = sum(size_bytes for _, size_bytes in some)
-            names = [name for name, _ in some]
-            yield [{"uri": folder.uri, "name": folder.name, "state": folder.etag, "bytes": size, "images": names}]
+        for some in slices(folder.files, config.files_per_unit):
+            size = sum(file.size_bytes for file in some)
+            files = [(file.path, file.size_bytes) for file in some]
+            yield [{"uri": folder.uri, "name": folder.name, "state": folder.etag, "bytes": size, "files": files}]
 
 
 def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
@@ -132,9 +139,12 @@ def perform_unit(
     on_image = functools.partial(measure, limits=limits, asked=asked)
     models = _models(config, embedding)
     with_models = functools.partial(measure, limits=limits, asked=replace(asked, **models)) if models else None
-    return scan_unit(
-        unit, output=output, max_image_bytes=limits.max_bytes, on_image=on_image, roots=roots, with_models=with_models
+    reading = Reading(
+        max_image_bytes=limits.max_bytes,
+        names=SampleNames(config.sample_names),
+        ignore_zeros=config.ignore_zeros,
     )
+    return scan_unit(unit, output=output, reading=reading, on_image=on_image, roots=roots, with_models=with_models)
 
 
 def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
@@ -147,11 +157,20 @@ def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
     return models
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How sources are read; see ScanConfig."""
+
+    max_image_bytes: int
+    names: SampleNames = SampleNames.AUTO
+    ignore_zeros: bool = False
+
+
 def scan_unit(
     unit: Unit,
     *,
     output: str,
-    max_image_bytes: int,
+    reading: Reading,
     on_image: Callable[[bytes], Measures],
     roots: Sequence[str],
     with_models: Callable[[bytes], Measures] | None = None,
@@ -165,36 +184,64 @@ def scan_unit(
     measure_one = with_models or on_image
     if task is not None and task.attemptNumber() > 0:
         measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
-    broken: dict[str, str] = {}
-    facts: dict[str, int] = {}
-    batches = _unit_rows(unit, max_image_bytes, measure_one, broken, facts)
+    found = _Noted()
+    batches = _unit_rows(unit, reading, measure_one, found)
     part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
-    return receipt_of(unit, part, broken_sources=broken, facts=facts)
+    return receipt_of(
+        unit, part, broken_sources=found.broken, source_warnings=found.warnings, facts=dict(found.facts)
+    )
+
+
+@dataclass(kw_only=True)
+class _Noted:
+    """What is worth knowing of a unit's sources: why they are broken, warnings, counts."""
+
+    broken: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)
 
 
 def _unit_rows(
-    unit: Unit,
-    max_image_bytes: int,
-    on_image: Callable[[bytes], Measures],
-    broken: dict[str, str],
-    facts: dict[str, int],
+    unit: Unit, reading: Reading, on_image: Callable[[bytes], Measures], found: _Noted
 ) -> Iterator[pa.RecordBatch]:
     for source in unit.inputs["sources"]:
         uri: str = source["uri"]
-        if uri.endswith("/"):
-            samples = read_folder(uri, source["images"], max_image_bytes, on_image)
-            yield from rows(samples, Origin(uri=uri, name=source["name"], table={}))
-            continue
+        table = NO_TABLE
         try:
-            with storage.open_input(uri) as stream:
-                contents = read_tar(stream, source=uri, max_image_bytes=max_image_bytes, on_image=on_image)
-            table = sibling_table(uri) if source["table"] else {}
+            contents = _read(source, reading, on_image)
+            if source.get("table"):
+                table = sibling_table(uri, contents.stems())
         except BrokenSource as e:
-            broken[uri] = str(e)
+            if uri.endswith("/"):
+                raise
+            found.broken[uri] = str(e)
             continue
         for name in ("directories", "other_members", "unused_sidecars"):
-            facts[name] = facts.get(name, 0) + getattr(contents, name)
+            found.facts[name] += getattr(contents, name)
         yield from rows(contents.samples(), Origin(uri=uri, name=source["name"], table=table))
+        if warning := table.warning():
+            found.warnings[uri] = warning
+
+
+def _read(source: Mapping[str, Any], reading: Reading, on_image: Callable[[bytes], Measures]) -> Contents[Measures]:
+    uri: str = source["uri"]
+    if uri.endswith("/"):
+        return read_folder(
+            uri,
+            source["files"],
+            max_image_bytes=reading.max_image_bytes,
+            on_image=on_image,
+            names=reading.names,
+        )
+    with storage.open_input(uri) as stream:
+        return read_tar(
+            stream,
+            source=uri,
+            max_image_bytes=reading.max_image_bytes,
+            on_image=on_image,
+            names=reading.names,
+            ignore_zeros=reading.ignore_zeros,
+        )
 
 
 def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
@@ -209,6 +256,11 @@ def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
         )
     for why in broken.values():
         ctx.reporter.say(f"scan: left out: {why}")
+    warnings = {s: why for r in receipts.values() for s, why in r.source_warnings.items()}
+    for _, why in sorted(warnings.items())[:MAX_WARNINGS]:
+        ctx.reporter.say(f"scan: warning: {why}")
+    if len(warnings) > MAX_WARNINGS:
+        ctx.reporter.say(f"scan: warning: {len(warnings) - MAX_WARNINGS:,} more such warnings; see source_warnings")
 
 
 # --- keys that several sources declared

@@ -39,6 +39,7 @@ class Receipt:
     peak_memory_bytes: int = 0
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     broken_sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property

@@ -8,6 +8,7 @@ URIs, see manifests.file_names.
 
 import contextlib
 import datetime
+import errno
 import hashlib
 import io
 import os
@@ -28,10 +29,13 @@ from manifests.file_names import name_bytes, name_text
 
 # One put makes an object visible whole or not at all, so these need no temporary name.
 ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"})
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECRET_WORDS = ("secret", "password", "passwd", "token", "credential", "key", "sas", "auth")
 REDACTED = "<redacted>"
 _PROTOCOL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]*)://")
 _LOCAL = re.compile(r"(?:file|local)://")
+_ETAG_FIELDS = ("ETag", "etag", "md5Hash", "blob_id")
+_TIME_FIELDS = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 _PLAIN_PATH = re.compile(r"/[\w ./=,+@%:#-]*")  # nothing that any DuckDB takes for a pattern or an escape
 
 Entry = Mapping[str, Any]
@@ -206,6 +210,22 @@ def describe(uri: str) -> Entry | None:
         return None
 
 
+def etag(entry: Entry) -> str:
+    """Return what changes when a file's content does: the storage's ETag, else its size and time of change.
+
+    Without a time, only the size is left.
+    """
+    for field in _ETAG_FIELDS:
+        if entry.get(field):
+            return str(entry[field]).strip('"')
+    for field in _TIME_FIELDS:
+        if entry.get(field):
+            value = entry[field]
+            # Seconds become whole nanoseconds; other storages give dates.
+            return f"{entry['size']}-{round(value * 1e9) if isinstance(value, float) else value}"
+    return str(entry["size"])
+
+
 def list_names(uri: str) -> list[str]:
     """Return the sorted names directly below folder `uri`; empty when there is no such folder."""
     fs, path = filesystem(uri)
@@ -284,10 +304,10 @@ def _local_entries(top: str, depth: int | None) -> Iterator[tuple[str, Entry]]:
                 waiting.append(below + "/")
 
 
-def read_bytes(uri: str) -> bytes:
-    """Return the content of `uri`. Raises FileNotFoundError."""
+def read_bytes(uri: str, *, end: int | None = None) -> bytes:
+    """Return the content of `uri`, of which the first `end` bytes if that is given. Raises FileNotFoundError."""
     fs, path = filesystem(uri)
-    return cast(bytes, fs.cat_file(path))
+    return cast(bytes, fs.cat_file(path, end=end))
 
 
 def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
@@ -396,7 +416,9 @@ def write_whole(uri: str) -> Iterator[HashingWriter]:
             Path(temporary).replace(path)
         else:
             fs.mv(temporary, path)
-    except BaseException:
+    except BaseException as e:
+        if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
+            e.filename = path  # a write that fails does not say of which file
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(temporary)
         raise

@@ -76,6 +76,7 @@ class Manifest:
     created: str
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def made_by(self) -> str:
@@ -188,13 +189,14 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     Raises ManifestError when its schema is of a later curate; KeyError, TypeError, ValueError or AttributeError when
     it is damaged.
     """
-    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "derivation"}
+    later = ("derivation", "source_warnings")  # an earlier curate wrote none
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", *later}
     values = {name: fields[name] for name in known}
     values["stage"] = Stage(values["stage"])
     values["parts"] = [Part(**{**p, "lanes": lanes_of(p["lanes"])}) for p in values["parts"]]
     values["parents"] = [Parent(**p) for p in values["parents"]]
     values["schema"] = _recorded_schema(uri, values["stage"], fields["schema"])
-    return Manifest(uri=uri, derivation=fields.get("derivation", {}), **values)
+    return Manifest(uri=uri, **{name: fields.get(name, {}) for name in later}, **values)
 
 
 def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
@@ -272,6 +274,7 @@ def commit(
             for r in ordered
         ],
         broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
+        source_warnings=dict(sorted((s, why) for r in ordered for s, why in r.source_warnings.items())),
         facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
         cost={
             "core_seconds": seconds,

@@ -63,6 +63,7 @@ _SHAPES: Mapping[str, Shape] = {
     "parents": _many(_record(uri=_is_text, stage=_is_text, digest=_is_text)),
     "parts": _many(_record(**_PART)),
     "broken_sources": _named(_is_text),
+    "source_warnings": _named(_is_text),
     "facts": _named(_is_count),
     "cost": _named(_is_number),
 }

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curation.config import load_config
 from curation.own_filters import measure_own
-from curation.tars import measured
+from curation.samples import measured
 from examples.corpus import make_corpus
 from filters.protocol import Filter, TextEngine, load_engine, load_filter
 from manifests.store import open_manifest

@@ -24,7 +24,7 @@ from curation.images import DEFAULT_LIMITS, DecodeLimits
 from curation.own_filters import load_own, measure_own, own_filters
 from curation.records import Asked, measure
 from curation.rules import Rules, check_expressions, judge
-from curation.sidecars import read_folder
+from curation.folders import read_folder
 from curation.tars import read_tar
 from filters.protocol import (
     EngineUnavailable,
@@ -244,7 +244,7 @@ def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
         read_tar(stream, source="file:///a.tar", max_image_bytes=1 << 20, on_image=on_image)
     (tmp_path / "2.png").write_bytes(png(40))
     with pytest.raises(FilterFailed, match=re.escape(f"file://{tmp_path}/: ") + told.format(r"2\.png")):
-        list(read_folder(f"file://{tmp_path}/", ["2.png"], 1 << 20, on_image))
+        read_folder(f"file://{tmp_path}/", [("2.png", 0)], max_image_bytes=1 << 20, on_image=on_image)
 
 
 def test_own_filters_do_not_run_in_the_child_of_a_second_attempt():

@@ -5,18 +5,19 @@ import json
 import tarfile
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from curation.folders import list_folder, read_folder
 from curation.images import DecodeLimits
 from curation.records import ROWS_AT_ONCE, SCAN_SCHEMA, Measures, Origin, clean_text, measure, rows
-from curation.sidecars import read_folder, sibling_states, sibling_table, sibling_uri, sidecar_member
-from curation.tars import MAX_SIDECAR_BYTES, Problem, Sample, read_tar
+from curation.samples import MAX_SIDECAR_BYTES, Problem, Sample
+from curation.sibling_tables import SiblingTable
+from curation.tars import read_tar
 from manifests import storage
-from manifests.errors import BrokenSource
+from manifests.plain_values import Kind
 from manifests.schema import Status
 
 LIMITS = DecodeLimits()
@@ -42,18 +43,19 @@ def scanned(members, table=None, max_image_bytes=1 << 20):
             tar.addfile(header, None if header is member else io.BytesIO(member[1]))
     out.seek(0)
     contents = read_tar(out, source="s3://b/0.tar", max_image_bytes=max_image_bytes, on_image=on_image)
-    batches = list(rows(contents.samples(), Origin(uri="s3://b/0.tar", name="0.tar", table=table or {})))
+    beside = SiblingTable(
+        uri="s3://b/0.parquet",
+        stems=contents.stems(),
+        key_type="string",
+        kind=Kind.TEXT,
+        rows=list((table or {}).items()),
+    )
+    batches = list(rows(contents.samples(), Origin(uri="s3://b/0.tar", name="0.tar", table=beside)))
     assert len(contents) == sum(b.num_rows for b in batches)
     return pa.Table.from_batches(batches, SCAN_SCHEMA).to_pylist()
 
 
 # --- the table beside a tar ----------------------------------------------------------------------
-
-
-def write_table(uri, columns):
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    storage.write_bytes(uri, buffer.getvalue())
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -62,28 +64,6 @@ def folder(request, tmp_path):
         return f"file://{tmp_path}"
     storage.remove("memory://siblings")
     return "memory://siblings"
-
-
-def test_a_table_lies_beside_its_tar():
-    assert sibling_uri("s3://b/d.e/00000.tar") == "s3://b/d.e/00000.parquet"
-
-
-def test_the_table_beside_a_tar_tells_of_its_samples(folder):
-    write_table(
-        f"{folder}/00000.parquet",
-        {
-            "key": ["000000000", "000000001"],
-            "url": ["http://x/0", None],
-            "caption": ["naïve", ""],
-            "uid": ["u0", "u1"],
-            "sha256": ["not", "taken"],
-            "nested": [[1], [2]],
-        },
-    )
-    assert sibling_table(f"{folder}/00000.tar") == {
-        "000000000": {"key": "000000000", "url": "http://x/0", "caption": "naïve", "uid": "u0"},
-        "000000001": {"key": "000000001", "url": None, "caption": "", "uid": "u1"},
-    }
 
 
 def test_the_table_speaks_where_there_is_no_json():
@@ -118,55 +98,6 @@ def test_a_caption_of_its_own_comes_first():
     assert row["caption"] == "own"
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet" * 50, None])
-def test_a_table_that_cannot_be_read_names_the_tar(folder, content):
-    if content is not None:
-        storage.write_bytes(f"{folder}/00000.parquet", content)
-    with pytest.raises(
-        BrokenSource, match=r"00000\.tar: the table beside it, .*00000\.parquet, is not readable"
-    ) as error:
-        sibling_table(f"{folder}/00000.tar")
-    assert error.value.source == f"{folder}/00000.tar"
-
-
-@given(st.data())
-@settings(max_examples=60, deadline=None)
-def test_a_damaged_table_is_read_or_refused(data):
-    uri = "memory://damaged/0.parquet"
-    write_table(uri, {"key": [f"k{n}" for n in range(20)], "caption": ["naïve " * 3] * 20})
-    damaged = bytearray(storage.read_bytes(uri))
-    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):
-        damaged[place] ^= data.draw(st.integers(1, 255))
-    storage.write_bytes(uri, bytes(damaged))
-    try:
-        found = sibling_table("memory://damaged/0.tar")
-    except BrokenSource as e:
-        assert e.source == "memory://damaged/0.tar"
-    else:
-        assert isinstance(found, dict)
-
-
-def test_another_table_of_that_name_tells_nothing(folder):
-    write_table(f"{folder}/00000.parquet", {"uid": ["u0"], "url": ["http://x"]})
-    assert sibling_table(f"{folder}/00000.tar") == {}
-
-
-def test_states_of_the_tables_change_with_them(folder):
-    tars = [f"{folder}/{n}.tar" for n in range(3)] + ["https://nobody.invalid/0.tar"]
-    for uri in tars[:3]:
-        storage.write_bytes(uri, b"")
-    assert sibling_states(tars) == {}
-    write_table(f"{folder}/0.parquet", {"key": ["a"]})
-    write_table(f"{folder}/2.parquet", {"key": ["a"]})
-    before = sibling_states(tars)
-    assert set(before) == {tars[0], tars[2]}
-    assert sibling_states(tars) == before
-    write_table(f"{folder}/2.parquet", {"key": ["a", "longer"]})
-    after = sibling_states(tars)
-    assert after[tars[0]] == before[tars[0]]
-    assert after[tars[2]] != before[tars[2]]
-
-
 # --- loose images --------------------------------------------------------------------------------
 
 
@@ -183,41 +114,39 @@ def test_loose_images_with_their_sidecars(folder):
     }
     for name, data in files.items():
         storage.write_bytes(f"{folder}/{name}", data)
-    names = ["a.jpg", "large.png", "lonely.webp", "sub/b.c.png"]
-    found = {s.member: s for s in read_folder(f"{folder}/", names, 1 << 20, on_image)}
-    assert list(found) == names
-    a, b = found["a.jpg"], found["sub/b.c.png"]
+    found = {s.member: s for s in loose(f"{folder}/").samples()}
+    assert list(found) == ["a.jpg", "large.png", "lonely.webp", "sub/b.c.png"]
+    a, b, large = found["a.jpg"], found["sub/b.c.png"], found["large.png"]
     assert (a.stem, a.offset, a.size, a.problem) == ("a", 0, len(files["a.jpg"]), None)
     assert (a.json, a.caption) == ({"uid": "ua", "url": "http://x/a"}, "naïve")
-    assert (a.json_offset, a.json_size, a.caption_offset, a.caption_size) == (0, len(files["a.json"]), 0, 6)
-    assert (b.stem, b.json, b.facts, b.caption_offset) == (
-        "sub/b.c",
-        None,
-        ("json sidecar is not a JSON object",),
-        None,
-    )
-    assert (found["large.png"].caption, found["large.png"].caption_size) == (None, None)
+    assert (a.json_member, a.json_offset, a.json_size) == ("a.json", 0, len(files["a.json"]))
+    assert (a.caption_member, a.caption_offset, a.caption_size) == ("a.txt", 0, 6)
+    assert (b.stem, b.json, b.caption_offset) == ("sub/b.c", None, None)
+    assert b.facts == ("json sidecar is not a JSON object",)
+    assert (large.caption, large.caption_member, large.caption_size) == (None, "large.txt", MAX_SIDECAR_BYTES + 1)
+    assert large.facts == ("txt sidecar is larger than 1 MiB, not read",)
     assert found["lonely.webp"].json_offset is found["lonely.webp"].caption_offset is None
-    table = pa.Table.from_batches(
-        list(rows(found.values(), Origin(uri=f"{folder}/", name="", table={}))), SCAN_SCHEMA
-    )
+    table = pa.Table.from_batches(list(rows(found.values(), Origin(uri=f"{folder}/", name=""))), SCAN_SCHEMA)
     assert table.column("status").to_pylist() == ["ok"] * 4
     assert table.column("source").to_pylist() == [f"{folder}/"] * 4
     assert len(set(table.column("key").to_pylist())) == 4
-    for row in table.to_pylist():
-        assert sidecar_member(row["member"], "txt") == row["member"].rsplit(".", 1)[0] + ".txt"
+
+
+def loose(folder, max_image_bytes=1 << 20):
+    files = [(file.path, file.size_bytes) for file in list_folder(folder)]
+    return read_folder(folder, files, max_image_bytes=max_image_bytes, on_image=on_image)
 
 
 def test_a_folder_called_like_a_sidecar_is_none(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     (tmp_path / "a.txt").mkdir()
-    (sample,) = read_folder(f"file://{tmp_path}/", ["a.png"], 1 << 20, on_image)
+    (sample,) = loose(f"file://{tmp_path}/").samples()
     assert sample.caption is None
 
 
 def test_large_loose_images_are_not_decoded(folder):
     storage.write_bytes(f"{folder}/a.png", picture())
-    (sample,) = read_folder(f"{folder}/", ["a.png"], 10, on_image)
+    (sample,) = loose(f"{folder}/", max_image_bytes=10).samples()
     assert (sample.problem, sample.result, sample.size) == (Problem.TOO_LARGE, None, len(picture()))
 
 
@@ -262,14 +191,18 @@ def sample(place, problem, told, caption, result=None):
     return Sample(
         stem=f"{place}",
         member=f"{place}.jpg",
+        group=f"{place}",
         occurrence=0,
         offset=512 * place,
         size=9,
+        caption_member=None,
         caption_offset=None,
         caption_size=None,
+        json_member=None,
         json_offset=None,
         json_size=None,
         caption=caption,
+        caption_bytes=None,
         json=told,
         problem=problem,
         result=result,
@@ -291,7 +224,7 @@ MEASURED = measure(picture(), LIMITS)
 @given(st.lists(st.tuples(st.sampled_from([None, *Problem]), told, st.none() | st.text(max_size=5)), max_size=12))
 def test_every_sample_is_one_row_of_the_schema(drawn):
     samples = [sample(n, p, t, c, MEASURED if p is None else None) for n, (p, t, c) in enumerate(drawn)]
-    batches = list(rows(samples, Origin(uri="s3://b/0.tar", name="0.tar", table={})))
+    batches = list(rows(samples, Origin(uri="s3://b/0.tar", name="0.tar")))
     assert all(b.schema.equals(SCAN_SCHEMA, check_metadata=True) for b in batches)
     found = pa.Table.from_batches(batches, SCAN_SCHEMA)
     found.validate(full=True)
@@ -309,9 +242,9 @@ def test_every_sample_is_one_row_of_the_schema(drawn):
 def test_rows_come_in_batches_and_none_is_lost():
     count = 2 * ROWS_AT_ONCE + 3
     samples = (sample(n, Problem.HARD_LINK, None, None) for n in range(count))
-    batches = list(rows(samples, Origin(uri="s3://b/0.tar", name="0.tar", table={})))
+    batches = list(rows(samples, Origin(uri="s3://b/0.tar", name="0.tar")))
     assert [b.num_rows for b in batches] == [ROWS_AT_ONCE, ROWS_AT_ONCE, 3]
-    assert list(rows([], Origin(uri="u", name="n", table={}))) == []
+    assert list(rows([], Origin(uri="u", name="n"))) == []
 
 
 def test_measures_are_columns_of_the_manifest():
