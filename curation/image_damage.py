@@ -1,5 +1,6 @@
 """Damage to pixels that decoders pass over in silence, or name where nobody listens."""
 
+import io
 import os
 import re
 import sys
@@ -11,8 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from curation.image_metadata import png_chunks
+from curation.image_metadata import SOS, jpeg_segments, png_chunks
 
 # Lines of libjpeg (jerror.h) and of libtiff's decoders. Nothing else that a process prints may enter a manifest.
 _COMPLAINTS = re.compile(
@@ -21,6 +23,8 @@ _COMPLAINTS = re.compile(
     r"|(?:Fax|LZW|ZIP|PackBits)\w*Decode\w*: .*)$",
     re.MULTILINE,
 )
+
+_SCAN_OR_END = re.compile(rb"\xff[\xda\xd9]")
 
 
 class Stderr:
@@ -86,6 +90,33 @@ def decode_jpeg(data: bytes, *, is_check_only: bool = False) -> NDArray[np.uint8
     return None if pixels is None else pixels.astype(np.uint8, copy=False)
 
 
+def lacks_passes(data: bytes) -> bool:
+    """Return whether a progressive JPEG, without its last passes or some between, is coarser than it was made.
+
+    The passes declare which coefficients of which components they refine, and to which bit (T.81, annex G). libjpeg
+    is content with any of them.
+    """
+    left: dict[int, NDArray[np.uint8]] = {}  # lowest bit that was refined, by component and coefficient
+    try:
+        for marker, start, _ in jpeg_segments(data):
+            if marker in (0xC2, 0xCA):
+                ids = data[start + 10 : start + 10 + 3 * data[start + 9] : 3]
+                left = {component: np.full(64, 255, np.uint8) for component in ids}
+            if marker != SOS:
+                continue
+            for match in _SCAN_OR_END.finditer(data, start):
+                if match.group() == b"\xff\xd9":
+                    break
+                at = match.end() + 2
+                components = data[at + 1 : at + 1 + 2 * data[at] : 2]
+                first, last, bits = data[at + 1 + 2 * data[at] : at + 4 + 2 * data[at]]
+                for component in components:
+                    left[component][first : last + 1] = bits & 15
+    except (LookupError, ValueError):  # bytes that only look like the header of a pass
+        return False
+    return any(bits.any() for bits in left.values())
+
+
 def png_damage(data: bytes) -> Iterator[str]:
     """Yield what is wrong with the checksums and the end of a PNG that Pillow decoded.
 
@@ -97,18 +128,18 @@ def png_damage(data: bytes) -> Iterator[str]:
         last = chunk.name
         if not chunk.is_intact:
             part = "pixels" if chunk.is_critical and chunk.name != b"IEND" else "metadata"
-            yield f"PNG {part} may be damaged: wrong checksum of {chunk.name.decode('ascii', 'replace')}"
+            yield f"PNG {part} may be damaged: wrong checksum or name of {chunk.name!r}"
     if last != b"IEND":
         yield "PNG ends without IEND"
 
 
 def tiff_damage(data: bytes, tags: Mapping[int, Any], max_inflated_bytes: int) -> Iterator[str]:
-    """Yield the strips or tiles of a TIFF compressed with Deflate that fail their checksum, which libtiff ignores.
+    """Yield the strips or tiles of a TIFF compressed with Deflate that fail their checksum, which libtiff may ignore.
 
     `tags` are those of the decoded page, as Pillow's `tag_v2`. No more than `max_inflated_bytes` are inflated in all;
     what lies behind that is not looked at.
     """
-    if tags.get(259) not in (8, 32946):
+    if tags.get(259) not in (8, 32946) or tags.get(266, 1) != 1:
         return
     for number, block in enumerate(_tiff_blocks(data, tags)):
         stream, packed = zlib.decompressobj(), block
@@ -122,19 +153,28 @@ def tiff_damage(data: bytes, tags: Mapping[int, Any], max_inflated_bytes: int) -
             yield f"TIFF pixels may be damaged: wrong checksum of strip or tile {number}"
 
 
-def check_tiff_jpegs(data: bytes, tags: Mapping[int, Any]) -> None:
-    """Decode the strips or tiles of a TIFF compressed with JPEG, so that what libjpeg says of them can be read.
+def check_tiff_jpegs(data: bytes, tags: Mapping[int, Any], max_pixels: int) -> None:
+    """Decode the strips or tiles of a TIFF compressed with JPEG, so that `Stderr` has what libjpeg says of them.
 
-    `tags` are those of the decoded page, as Pillow's `tag_v2`: their sizes have been checked.
+    `tags` are those of the decoded page, as Pillow's `tag_v2`. No more than `max_pixels` are decoded in all; what
+    lies behind that is not looked at.
     """
+    if tags.get(259) != 7:
+        return
     tables = tags.get(347)
-    if tags.get(259) == 7:
-        for block in _tiff_blocks(data, tags):
-            decode_jpeg(tables[:-2] + block[2:] if isinstance(tables, bytes) else block, is_check_only=True)
+    for block in _tiff_blocks(data, tags):
+        jpeg = tables[:-2] + block[2:] if isinstance(tables, bytes) else block
+        with suppress(OSError, SyntaxError, ValueError), Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:
+            max_pixels -= header.width * header.height
+            if max_pixels < 0:
+                return
+            decode_jpeg(jpeg, is_check_only=True)
 
 
 def _tiff_blocks(data: bytes, tags: Mapping[int, Any]) -> Iterator[bytes]:
     """Yield the compressed strips, or tiles, of the page that has these tags."""
     starts, lengths = (tags.get(324), tags.get(325)) if 324 in tags else (tags.get(273), tags.get(279))
-    for start, length in zip(starts or (), lengths or (), strict=False):
-        yield data[start : start + length]
+    if isinstance(starts, tuple) and isinstance(lengths, tuple):
+        for start, length in zip(starts, lengths, strict=False):
+            if isinstance(start, int) and isinstance(length, int) and length:  # some leave unused planes empty
+                yield data[start : start + length]

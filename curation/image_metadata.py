@@ -18,7 +18,7 @@ _MAX_SEARCHES = 16
 
 
 def without_metadata(data: bytes) -> list[bytes]:
-    """Return `data` with less and less metadata: first all but EXIF and animation is left out, then these, too.
+    """Return `data` with less and less metadata: what says how the picture lies, and its frames, is left out last.
 
     Empty where nothing could be left out, or where the pixels themselves were not found. The pixels and what decides
     their colour are copied as they are, damage included. Sources: PNG (third edition), JPEG (T.81, annex B) and JFIF,
@@ -39,7 +39,7 @@ def without_metadata(data: bytes) -> list[bytes]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PngChunk:
-    """One chunk: `data[start:end]`; `is_intact` if it is complete and its checksum is right."""
+    """One chunk: `data[start:end]`; `is_intact` if it is complete, with a name and a right checksum."""
 
     name: bytes
     start: int
@@ -54,7 +54,12 @@ class PngChunk:
 
 _PNG_NAME = re.compile(rb"[A-Za-z]{4}")
 _PNG_SOUGHT = re.compile(rb"PLTE|tRNS|eXIf|acTL|fcTL|IDAT|fdAT|IEND")
-_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+# Name and beginning of what is kept longest: first where orientation may be and the frames, then EXIF alone.
+_PNG_EXTRAS = (
+    re.compile(rb"eXIf|acTL|fcTL|fdAT|iTXtXML:com\.adobe\.xmp\0|(tEXt|zTXt)Raw profile type exif\0"),
+    re.compile(rb"eXIf"),
+    re.compile(rb"(?!)"),
+)
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -83,7 +88,9 @@ def png_chunks(data: bytes) -> Iterator[PngChunk]:
 
 def _is_intact(data: bytes, at: int) -> bool:
     end = at + 12 + int.from_bytes(data[at : at + 4])
-    return end <= len(data) and zlib.crc32(memoryview(data)[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end])
+    if end > len(data) or not _PNG_NAME.fullmatch(data[at + 4 : at + 8]):
+        return False
+    return zlib.crc32(memoryview(data)[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end])
 
 
 def count_png_frames(data: bytes) -> int:
@@ -97,12 +104,13 @@ def count_png_frames(data: bytes) -> int:
 
 def _strip_png(data: bytes) -> Iterator[bytes]:
     chunks = list(png_chunks(data))
-    for extras in ((b"eXIf", *_PNG_ANIMATION), (b"eXIf",), ()):
+    for extras in _PNG_EXTRAS:
         kept = [
             data[chunk.start : chunk.end]
             for chunk in chunks
             if chunk.name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
-            or (chunk.is_intact and (chunk.name in extras or (chunk.is_critical and chunk.name != b"IEND")))
+            or (chunk.is_intact and chunk.is_critical and chunk.name != b"IEND")
+            or (chunk.is_intact and extras.match(data, chunk.start + 4))
         ]
         yield b"".join([data[:8], *kept, _PNG_END])
 
@@ -111,17 +119,19 @@ def _strip_png(data: bytes) -> Iterator[bytes]:
 
 _JPEG_SOUGHT = re.compile(rb"\xff[\xc0-\xcf\xda\xdb\xdd\xe0-\xef\xfe]")
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
-_SOS = 0xDA
+_JPEG_EXTRAS = re.compile(rb"\xff(\xe1..(Exif\0\0|http://ns\.adobe\.com/xap/1\.0/\0)|\xe2..MPF\0)", re.DOTALL)
+SOS = 0xDA
+"""The marker of a JPEG's scan."""
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of every segment; the last is the first scan, with all that follows."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of the segments of a JPEG; the last is the first scan, with all that follows."""
     searches = _MAX_SEARCHES
     at = 2
     while match := _JPEG_MARKER.search(data, at):  # fill bytes and strays are skipped, as every reader does
         at = match.start()
         marker = data[at + 1]
-        if marker == _SOS:
+        if marker == SOS:
             yield marker, at, len(data)
             return
         if marker == 0x01 or 0xD0 <= marker <= 0xD9:  # without a length
@@ -132,7 +142,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if not _is_jpeg_marker(data, end):
             for match in _JPEG_SOUGHT.finditer(data, at + 2):
                 searches -= 1
-                is_next = data[match.start() + 1] == _SOS or _is_jpeg_marker(data, _jpeg_end(data, match.start()))
+                is_next = data[match.start() + 1] == SOS or _is_jpeg_marker(data, _jpeg_end(data, match.start()))
                 if searches < 0 or is_next:
                     end = match.start() if is_next else len(data)
                     break
@@ -149,23 +159,29 @@ def _is_jpeg_marker(data: bytes, at: int) -> bool:
 
 
 def _strip_jpeg(data: bytes) -> Iterator[bytes]:
-    segments = list(_jpeg_segments(data))
-    if not segments or segments[-1][0] != _SOS:
+    segments = list(jpeg_segments(data))
+    if not segments or segments[-1][0] != SOS:
         return
-    for has_exif in (True, False):
-        kept = [data[start:end] for marker, start, end in segments if _is_needed(marker, data[start:end], has_exif)]
+    for has_extras in (True, False):
+        kept = [_needed(marker, data[start:end], has_extras) for marker, start, end in segments]
         yield b"".join([data[:2], *kept])
 
 
-def _is_needed(marker: int, segment: bytes, has_exif: bool) -> bool:
-    """Return whether a JPEG segment decides pixels. JFIF and Adobe decide colour if as long as libjpeg asks."""
-    if marker == 0xE0:
-        return segment[4:9] == b"JFIF\0" and len(segment) >= 18
-    if marker == 0xE1:
-        return has_exif and segment[4:10] == b"Exif\0\0"
-    if marker == 0xEE:
-        return segment[4:9] == b"Adobe" and len(segment) >= 16
-    return marker in (_SOS, 0xDB, 0xDD) or 0xC0 <= marker <= 0xCF
+def _needed(marker: int, segment: bytes, has_extras: bool) -> bytes:
+    """Return what of a JPEG segment decides pixels: all, nothing, or metadata with its length put right.
+
+    JFIF and Adobe decide colour if they are as long as libjpeg asks. The extras are where orientation may be (EXIF,
+    XMP) and the list of further pictures (MPF).
+    """
+    if marker in (SOS, 0xDB, 0xDD) or 0xC0 <= marker <= 0xCF:
+        return segment
+    is_needed = (
+        (marker == 0xE0 and segment[4:9] == b"JFIF\0" and len(segment) >= 18)
+        or (marker == 0xEE and segment[4:9] == b"Adobe" and len(segment) >= 16)
+        or (has_extras and _JPEG_EXTRAS.match(segment))
+    )
+    body = segment[4 : 4 + 65_533]
+    return segment[:2] + struct.pack(">H", len(body) + 2) + body if is_needed else b""
 
 
 # --- WebP
@@ -173,7 +189,8 @@ def _is_needed(marker: int, segment: bytes, has_exif: bool) -> bool:
 _WEBP_PIXELS = (b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF")
 _WEBP_NAME = re.compile(rb"[A-Za-z0-9 ]{4}")
 _WEBP_SOUGHT = re.compile(rb"ALPH|VP8 |VP8L|ANIM|ANMF")
-_HAS_ALPHA, _HAS_EXIF, _IS_ANIMATED = 0x10, 0x08, 0x02
+_HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
+_WEBP_EXTRAS = {b"EXIF": 0x08, b"XMP ": 0x04}  # where orientation may be, with the flags that announce it
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -206,13 +223,13 @@ def _strip_webp(data: bytes) -> Iterator[bytes]:
         return
     extended = next((body for name, body in chunks if name == b"VP8X" and len(body) == 10), None)
     is_animated = any(name == b"ANMF" for name, _ in pixels)
-    exif = [(name, body) for name, body in chunks if name == b"EXIF"][:1] if extended else []
-    for extras in (exif, []):
+    found = {name: body for name, body in reversed(chunks) if name in _WEBP_EXTRAS} if extended else {}
+    for extras in (found, {}):
         header = []
         if extended:
-            flags = extended[0] & _HAS_ALPHA | _IS_ANIMATED * is_animated | _HAS_EXIF * bool(extras)
+            flags = extended[0] & _HAS_ALPHA | _IS_ANIMATED * is_animated | sum(_WEBP_EXTRAS[name] for name in extras)
             header = [(b"VP8X", bytes([flags]) + extended[1:])]
-        body = b"".join(_riff_chunk(name, content) for name, content in (*header, *pixels, *extras))
+        body = b"".join(_riff_chunk(name, content) for name, content in (*header, *pixels, *extras.items()))
         yield _riff_chunk(b"RIFF", b"WEBP" + body)
 
 
@@ -222,7 +239,9 @@ def _riff_chunk(name: bytes, body: bytes) -> bytes:
 
 # --- GIF
 
-_GIF_NEXT = b"\x21\x2c\x3b"
+_GIF_NEXT = b"\x21\x2c\x3b"  # an extension, an image, the trailer
+_GIF_CONTROL = re.compile(rb"\x21\xf9\x04.{4}\0", re.DOTALL)  # holds the transparent colour
+_GIF_BLOCK = re.compile(rb"[\x21\x2c\x3b]")
 
 
 def _gif_chain_end(data: bytes, at: int) -> int:
@@ -256,20 +275,23 @@ def _strip_gif(data: bytes) -> Iterator[bytes]:
     searches = 64 * _MAX_SEARCHES  # a comma is no rare byte
     at = 13 + _gif_table_bytes(data[10])
     kept = [data[:at]]
-    while at + 2 < len(data) and data[at] != 0x3B:
+    while (block := _GIF_BLOCK.search(data, at)) and block.group() != b";":  # strays are skipped, as by every reader
+        at = block.start()
         if data[at] == 0x2C:
             end = _gif_chain_end(data, at + 11 + _gif_table_bytes(data[at + 9]))
             kept.append(data[at:end])
         else:
-            end = _gif_chain_end(data, at + 2) if data[at] == 0x21 else at + 1
-            if data[at : at + 3] == b"\x21\xf9\x04" and end == at + 8:
+            end = _gif_chain_end(data, at + 2)
+            if _GIF_CONTROL.fullmatch(data, at, end):
                 kept.append(data[at:end])
-            if data[at] == 0x21 and not (end < len(data) and data[end] in _GIF_NEXT):
+            if end >= len(data) or data[end] not in _GIF_NEXT:
                 end = data.find(b",", at + 2)
                 while end >= 0 and searches and not _is_gif_image(data, end):
                     end, searches = data.find(b",", end + 1), searches - 1
                 if end < 0 or not searches:
                     break
+                if _GIF_CONTROL.fullmatch(data, end - 8, end):
+                    end -= 8
         at = end
     yield b"".join([*kept, b";"])
 

@@ -24,7 +24,16 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError, features
 
-from curation.image_damage import Stderr, captured_stderr, check_tiff_jpegs, decode_jpeg, png_damage, tiff_damage
+from curation.image_colour import to_rgb
+from curation.image_damage import (
+    Stderr,
+    captured_stderr,
+    check_tiff_jpegs,
+    decode_jpeg,
+    lacks_passes,
+    png_damage,
+    tiff_damage,
+)
 from curation.image_headers import (
     MAX_FRAMES_COUNTED,
     count_frames,
@@ -162,7 +171,8 @@ def decode(
         how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque, stderr=stderr)
         decoded = _read(data, limits, how)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
-            decoded = _ignore_metadata(data, limits, decoded, how) or _rescue(data, limits, decoded, how)
+            versions = [data, *without_metadata(data)]
+            decoded = _ignore_metadata(versions, limits, decoded, how) or _rescue(versions, limits, decoded, how)
     return replace(decoded, warnings=_facts(caught)) if caught else decoded
 
 
@@ -171,15 +181,16 @@ def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
     return failed.format not in (None, "TGA") or starts_like(data) is not None
 
 
-def _ignore_metadata(data: bytes, limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded | None:
-    """Return the picture as it decodes strictly without the metadata of `data`; None if it does not."""
-    for version in without_metadata(data):
+def _ignore_metadata(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded | None:
+    """Return the picture as the first version with less metadata gives it strictly; None if none does."""
+    data = versions[0]
+    for version in versions[1:]:
         decoded = _read(version, limits, how)
         if decoded.status is Status.OK and decoded.frames is not None:
             reason = _header_error(data) or failed.error
             warnings.warn(f"{decoded.format} metadata ignored: {reason}", stacklevel=2)
-            counted = count_png_frames(data) if decoded.format == "PNG" else 1
-            return replace(decoded, frames=min(max(decoded.frames, counted), MAX_FRAMES_COUNTED))
+            frames = count_png_frames(data) if decoded.format == "PNG" else decoded.frames
+            return replace(decoded, frames=min(frames, MAX_FRAMES_COUNTED))
     return None
 
 
@@ -192,9 +203,9 @@ def _header_error(data: bytes) -> str | None:
     return None
 
 
-def _rescue(data: bytes, limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
+def _rescue(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
     """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
-    for version in (data, *without_metadata(data)[-1:]):  # damage to metadata may hide the pixels that are left
+    for version in dict.fromkeys((versions[0], versions[-1])):  # damaged metadata may hide the pixels that are left
         with _leniency():
             rescued = _read(version, limits, replace(how, is_lenient=True))
         if rescued.rgb is not None and not _is_one_colour(rescued.rgb):
@@ -273,7 +284,7 @@ def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rend
     frames = count_frames(picture, data)
     turn = None if is_tiff or orientation is None else _UPRIGHT.get(orientation)
     if rgb is None or turn is not None:
-        upright = _to_rgb(picture, is_opaque=how.is_opaque) if rgb is None else Image.fromarray(rgb)
+        upright = to_rgb(picture, is_opaque=how.is_opaque) if rgb is None else Image.fromarray(rgb)
         rgb = np.array(upright if turn is None else upright.transpose(turn), dtype=np.uint8)
     return replace(
         header,
@@ -292,21 +303,27 @@ def _load_jpeg(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> ND
     Pillow would give the same pixels, but it silences what libjpeg says of damage.
     """
     rgb = decode_jpeg(data, is_check_only=picture.mode not in ("RGB", "L"))
-    if rgb is None or rgb.shape != (picture.height, picture.width, 3):
+    if rgb is None or rgb.shape != (picture.height, picture.width, 3) or _lacks_passes(picture, data):
         return None
     return None if how.stderr and how.stderr.complaints() else rgb
 
 
+def _lacks_passes(picture: ImageFile.ImageFile, data: bytes) -> bool:
+    return bool(picture.info.get("progressive")) and lacks_passes(data)
+
+
 def _warn_of_damage(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> None:
     """Warn of the damage to pixels that did not keep Pillow from loading them."""
-    tags = getattr(picture, "tag_v2", {})
+    tags, pixels = getattr(picture, "tag_v2", {}), picture.width * picture.height
     if picture.format == "TIFF":
-        check_tiff_jpegs(data, tags)
+        check_tiff_jpegs(data, tags, 2 * pixels + (1 << 20))  # tiles may go beyond the edges
     facts = how.stderr.complaints() if how.stderr else []
     if picture.format == "PNG":
         facts += png_damage(data)
     elif picture.format == "TIFF":
-        facts += tiff_damage(data, tags, 16 * picture.width * picture.height + (1 << 20))
+        facts += tiff_damage(data, tags, 16 * pixels + (1 << 20))
+    elif _lacks_passes(picture, data):
+        facts.append("JPEG pixels may be damaged: progressive passes are missing")
     for fact in facts:
         warnings.warn(fact, stacklevel=2)
 
@@ -383,52 +400,6 @@ def _orientation(picture: ImageFile.ImageFile) -> int | None:
         return value
     warnings.warn(f"EXIF orientation ignored: {value!r}", stacklevel=2)
     return None
-
-
-# --- colour
-
-
-def _to_rgb(picture: Image.Image, *, is_opaque: bool) -> Image.Image:
-    """Return `picture` in mode RGB: transparency over white, wide samples scaled to 8 bits."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return Image.fromarray(_samples_to_rgb(picture))
-    if picture.has_transparency_data and not is_opaque:
-        straight = picture.convert("LA") if picture.mode == "La" else picture
-        coloured = straight.convert("RGBA")
-        canvas = Image.new("RGB", picture.size, (255, 255, 255))
-        canvas.paste(coloured, mask=coloured)
-        return canvas
-    if picture.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
-        assert converted is not None  # noqa: S101 - None only for inPlace
-        return converted
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def _samples_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return one-channel samples wider than 8 bits as grey, uint8 of shape (height, width, 3).
-
-    The range taken as black to white: of 16-bit samples, the declared depth (a TIFF may say 12 bits);
-    of 32-bit integers, 0 to 65535 if all fit; of floats, 0 to 1 if all fit. Otherwise the smallest to
-    the largest finite value. Values that are no number are black. Halves round to even.
-    """
-    samples = np.asarray(picture)
-    low, high = 0.0, 1.0 if picture.mode == "F" else 65535.0
-    if picture.mode.startswith("I;16"):
-        bits = np.max(getattr(picture, "tag_v2", {}).get(258, 16))  # BitsPerSample of a TIFF
-        high = float(2 ** min(16, int(bits)) - 1)
-    else:
-        numbers = np.isfinite(samples)
-        smallest = float(np.min(samples, where=numbers, initial=high))
-        largest = float(np.max(samples, where=numbers, initial=low))
-        if smallest < low or largest > high:
-            low, high = smallest, largest
-    grey = np.empty(samples.shape, dtype=np.uint8)
-    for row in range(len(samples)):  # one at a time: float64 copies of a large picture would not fit
-        scaled = (samples[row].astype(np.float64) - low) * 255.0 / (high - low)
-        grey[row] = np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0), 0, 255))
-    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def _decoder_version() -> str:
