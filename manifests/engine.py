@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from manifests import storage
 from manifests.checks import require_whole
-from manifests.errors import InputError, ManifestError
+from manifests.errors import NO_SPACE, InputError, ManifestError
 from manifests.store import Manifest
 
 DEFAULT_MEMORY_BYTES = 2 << 30
@@ -123,7 +123,7 @@ def told_plainly(what: str, *, is_streamed: bool = False) -> Iterator[None]:
         yield
     except kinds as e:
         told = _first_line(e)  # begins with the kind of error, whichever class it comes in
-        if told.startswith("Out of Memory Error"):
+        if told.startswith("Out of Memory Error") or NO_SPACE in told:
             raise InputError(f"{what}: needs more memory or more disk to spill to: {told}") from e
         if told.startswith(("Conversion Error", "Out of Range Error")):
             raise InputError(

@@ -17,6 +17,8 @@ import re
 from collections.abc import Mapping
 
 STORAGE_ADVICE = "the storage refused; check the address, the permissions and the credentials in the environment"
+NO_SPACE = os.strerror(errno.ENOSPC)
+"""What a text says that tells of a full disk, whichever library it comes from."""
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # as storage.write_whole calls a file until it is whole
 _MEANINGS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the device", "free some, or write to another place"),

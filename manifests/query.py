@@ -13,7 +13,7 @@ import pyarrow as pa
 from manifests import storage
 from manifests.checks import require_whole
 from manifests.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, sql_text
-from manifests.errors import CurateError, InputError, ManifestError
+from manifests.errors import NO_SPACE, CurateError, InputError, ManifestError
 from manifests.store import Manifest
 
 BATCH_ROWS = 16_384
@@ -120,7 +120,7 @@ def _plain(error: Exception) -> CurateError:
     told = _sentence(error)
     if told.startswith("Permission Error"):
         return InputError(f"query: {told}; a query sees the manifests that it is given, nothing else")
-    if told.startswith("Out of Memory Error"):
+    if told.startswith("Out of Memory Error") or NO_SPACE in told:
         return InputError(f"query: needs more memory or more disk to spill to: {told}")
     if told.startswith(("IO Error", "INTERNAL Error", "FATAL Error")) or not isinstance(
         error, duckdb.Error | OSError
