@@ -40,7 +40,18 @@ class _Section(pydantic.BaseModel):
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
-Place = Annotated[str, Field(min_length=1)]
+
+
+def _place(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a path or URI is a text")
+    if not value:
+        raise ValueError("an empty path; write . for the working folder")
+    return value
+
+
+# Not pydantic's own str, which refuses the characters that stand for bytes of a file name that are no UTF-8.
+Place = Annotated[str, pydantic.PlainValidator(_place), pydantic.WithJsonSchema({"type": "string", "minLength": 1})]
 Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -154,10 +165,10 @@ class DedupeConfig(_Section):
         3, description="cells each fingerprint is compared in, when there are several; more find more"
     )
     pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
-    references: dict[str, str] = Field(
+    references: dict[str, Place] = Field(
         default_factory=dict, description="sets to keep out, name: manifest of their scan"
     )
-    against: tuple[str, ...] = Field((), description="deduplicated manifests that new samples may be copies of")
+    against: tuple[Place, ...] = Field((), description="deduplicated manifests that new samples may be copies of")
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> "DedupeConfig":

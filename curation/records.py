@@ -15,7 +15,7 @@ from curation.images import DECODER_VERSION, Decoded, DecodeLimits, decode
 from curation.keys import SourceKeys
 from curation.own_filters import OwnFilters, measure_own
 from curation.samples import Problem, Sample
-from curation.sibling_tables import NO_TABLE, SiblingTable
+from curation.sibling_tables import ENCODING, NO_TABLE, SiblingTable
 from curation.text_encoding import DETECTOR_VERSION
 from filters import text_density as density_filter
 from filters.embedding import Embedder
@@ -166,6 +166,8 @@ def _batch(pending: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str, Any]:
     told = sample.json if sample.json is not None else _from_table(sample, origin.table)
     facts = list(sample.facts)
+    if sample.json is None and told is not None and told.get(ENCODING):
+        facts.append(f"text in the table is {told[ENCODING]}, not UTF-8")
     row: dict[str, Any] = {
         "key": keys.key(sample.member, told, occurrence=sample.occurrence),
         "source": origin.uri,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.text_encoding import decode_text
 from manifests import storage
 from manifests.errors import BrokenSource
 from manifests.plain_values import Kind, Reading, bytes_of, reading_of, shown, value_in_text
@@ -15,6 +16,8 @@ from manifests.stand_ins import HEAD_BYTES, name_stand_in
 _KEY_COLUMN = "key"
 _UID_COLUMNS = ("uid", "uuid")
 _TEXT_COLUMNS = ("url", "caption", "text", "TEXT")
+
+ENCODING = "encoding"
 
 _INTEGER = re.compile("-?[0-9]+")
 
@@ -62,7 +65,7 @@ class SiblingTable:
         """Return what the table says of the sample with this stem, of which the last path component counts.
 
         The row has those of url, caption, text and TEXT (str), uid and uuid (str or int) that are columns; None where
-        they have no value of these types.
+        they have no value of these types. Where texts are no UTF-8, it has ENCODING, too: the encoding they are in.
         """
         name = _last(stem)
         if self._first_stem is None:
@@ -103,13 +106,6 @@ def sibling_table(tar_uri: str, stems: Collection[str]) -> SiblingTable:
         ) from e
 
 
-def text_of(value: object) -> str | None:
-    """Return a text that is stored as such or as bytes; None for other types."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8-sig", "replace")
-    return value if isinstance(value, str) else None
-
-
 # --- columns as values of rows
 
 
@@ -129,13 +125,17 @@ def _table(uri: str, stems: Collection[str], columns: Mapping[str, pa.ChunkedArr
     key = columns[_KEY_COLUMN]
     reading, keys = _plain_values(key)
     values: dict[str, Sequence[str | int | None]] = {}
+    encodings: dict[int, str] = {}
     for name in _UID_COLUMNS:
         if name in columns:
             values[name] = _uids(columns[name])
     for name in _TEXT_COLUMNS:
         if name in columns:
-            values[name] = _texts(columns[name])
+            values[name], found = _texts(columns[name])
+            encodings |= found
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    for place, encoding in encodings.items():
+        rows[place][ENCODING] = encoding
     return SiblingTable(
         uri=uri,
         stems=stems,
@@ -160,12 +160,18 @@ def _uids(column: pa.ChunkedArray) -> list[str | int | None]:
     return [int(text) if text is not None and _INTEGER.fullmatch(text) else None for text in texts]
 
 
-def _texts(column: pa.ChunkedArray) -> list[str | None]:
+def _texts(column: pa.ChunkedArray) -> tuple[list[str | None], dict[int, str]]:
+    """Return the texts of a column, and place → encoding of those whose bytes are no UTF-8."""
     texts: list[str | None] = []
+    encodings: dict[int, str] = {}
     for chunk in column.chunks:
         data = bytes_of(chunk)  # of texts, too: writers do not check that they are UTF-8
-        texts += [None] * len(chunk) if data is None else map(text_of, data.to_pylist())
-    return texts
+        for value in [None] * len(chunk) if data is None else data.to_pylist():
+            text, encoding = (None, None) if value is None else decode_text(value)
+            if encoding is not None:
+                encodings[len(texts)] = encoding
+            texts.append(text)
+    return texts, encodings
 
 
 def _by_key(rows: Iterable[tuple[str | None, Row]]) -> dict[str, Row]:

@@ -8,6 +8,7 @@ import click
 
 from manifests import storage
 from manifests.errors import InputError
+from manifests.store import is_committed
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAMED = re.compile(r"([\w.-]+)=(.+)")
@@ -46,7 +47,8 @@ def named_sets(texts: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in texts:
-        named = _NAMED.fullmatch(text)
+        # A manifest in a folder such as source=x is its path, not a name and a path.
+        named = None if is_committed(text) else _NAMED.fullmatch(text)
         name, uri = named.groups() if named else (_name_of(text), text)
         if not name:
             raise InputError(f"--reference {text}: its path gives no name; write NAME={text}")
