@@ -201,7 +201,7 @@ def _parse(text: str, base: str | None) -> _Pattern:
             uris[place.rstrip("/") + "/" if is_folder else place] = None
         else:
             found.append(_glob(each, globs, base))
-    if base is not None and _is_relative(text):
+    if base is not None and _is_relative(text, base):
         is_plain, root = False, base + "/"
     elif is_plain:
         root = uri.rstrip("/") + "/" if is_folder else uri[: uri.rfind("/") + 1]
@@ -233,12 +233,15 @@ def _folder_of(head: str, base: str | None) -> str:
     return folder if folder.endswith("/") else folder + "/"
 
 
-def _is_relative(text: str) -> bool:
-    return not storage.is_uri(text) and not text.startswith(("/", "~"))
+def _is_relative(text: str, base: str) -> bool:
+    if text.startswith("~"):
+        return _absolute(text, base).startswith(base + "/")  # no user's home, but a name in the folder of the list
+    return not storage.is_uri(text) and not text.startswith("/")
 
 
 def _absolute(text: str, base: str | None) -> str:
-    return storage.absolute(text, base if base is not None and _is_relative(text) else None)
+    is_below = base is not None and (storage.is_local(base) or not text.startswith(("/", "~")))
+    return storage.absolute(text, base if is_below else None)
 
 
 def _matches(pattern: _Pattern) -> dict[str, storage.Entry | None]:
@@ -346,7 +349,8 @@ def _require_plain_tar(uri: str) -> None:
 
 
 def _require_no_secret(pattern: str, where: str = "") -> None:
-    if storage.is_uri(pattern.removeprefix("@")) and _SECRET.search(pattern):
+    uri = pattern.removeprefix("@")
+    if storage.is_uri(uri) and not storage.is_local(uri) and _SECRET.search(uri):
         shown = pattern.split("://", 1)[0] + "://…"
         raise InputError(
             f"{where}{shown}: holds credentials, which would end up in manifests and logs. Take them out, "

@@ -48,7 +48,8 @@ def named_sets(texts: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         # A manifest in a folder such as source=x is its path, not a name and a path.
-        named = None if is_committed(text) else _NAMED.fullmatch(text)
+        is_path = not storage.is_uri(text) and is_committed(text)
+        named = None if is_path else _NAMED.fullmatch(text)
         name, uri = named.groups() if named else (_name_of(text), text)
         if not name:
             raise InputError(f"--reference {text}: its path gives no name; write NAME={text}")

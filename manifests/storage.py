@@ -12,7 +12,6 @@ import errno
 import hashlib
 import io
 import os
-import posixpath
 import re
 import stat
 import uuid
@@ -76,19 +75,19 @@ def absolute(text: str, base: str | None = None) -> str:
     if is_uri(text) and not _LOCAL.match(text):
         return _without_slash(text)
     if base is not None and not is_local(base):
-        return _without_slash(posixpath.normpath(text) if text.startswith("/") else join(base, text))
+        return _without_slash(join(base, text))
+    folder = os.getcwdb() if base is None else os.fsencode(_local_path(base))
     if _LOCAL.match(text):
         raw = name_bytes(_LOCAL.sub("", text, count=1))
     else:
-        raw = _with_home(text).encode("utf-8", "surrogateescape")
-    folder = os.getcwdb() if base is None else os.fsencode(_local_path(base))
+        raw = _with_home(text, folder).encode("utf-8", "surrogateescape")
     return "file:///" + name_text(os.path.normpath(os.path.join(folder, raw))).lstrip("/")
 
 
-def _with_home(text: str) -> str:
-    """Return a local path with the home folder that it begins with, if any."""
+def _with_home(text: str, folder: bytes) -> str:
+    """Return a path below `folder` with the home folder that it begins with, if any."""
     first = text.split("/", 1)[0]
-    if not first.startswith("~") or os.path.lexists(os.fsencode(text)) or os.path.lexists(os.fsencode(first)):
+    if not first.startswith("~") or os.path.lexists(os.path.join(folder, first.encode("utf-8", "surrogateescape"))):
         return text
     expanded = os.path.expanduser(text)
     if expanded == text:
@@ -100,14 +99,18 @@ def _with_home(text: str) -> str:
 
 
 def _without_slash(uri: str) -> str:
-    trimmed = uri.rstrip("/")
-    return uri if trimmed.endswith(":") else trimmed
+    return uri if _is_top(uri) else uri.rstrip("/")
+
+
+def _is_top(uri: str) -> bool:
+    """Whether a URI is a protocol and nothing else, such as `memory://` or `file:///`."""
+    protocol = _PROTOCOL.match(uri)
+    return protocol is not None and not uri[protocol.end() :].strip("/")
 
 
 def join(base: str, *names: str) -> str:
     """Return the URI of `names` below `base`."""
-    trimmed = base.rstrip("/")
-    return (base if trimmed.endswith(":") else trimmed + "/") + "/".join(names)
+    return (base if _is_top(base) else base.rstrip("/") + "/") + "/".join(names)
 
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:

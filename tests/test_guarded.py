@@ -15,7 +15,7 @@ from curation.guarded import measure_guarded
 from curation.images import DEFAULT_LIMITS
 from curation.records import measure
 from jobs import tables
-from jobs.scan import plan_scan, scan_unit
+from jobs.scan import Reading, plan_scan, scan_unit
 from jobs.units import Recorder, Task
 from manifests.parts import read_receipts
 from tests.conftest import rows_of
@@ -60,7 +60,11 @@ def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) 
     config = PipelineConfig(input=(str(tmp_path / "a.tar"),), output="unused")
     plan = plan_scan(config, str(tmp_path / "scan"))
     perform = functools.partial(
-        scan_unit, output=plan.output, max_image_bytes=1 << 20, on_image=on_image, roots=tuple(plan.roots)
+        scan_unit,
+        output=plan.output,
+        reading=Reading(max_image_bytes=1 << 20),
+        on_image=on_image,
+        roots=tuple(plan.roots),
     )
     tables.map_units(spark, plan.units, Task(recorder=Recorder(output=plan.output, options={}), perform=perform))
     rows = {r["member"]: r for r in rows_of(tmp_path / "scan").to_pylist()}

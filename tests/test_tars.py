@@ -20,6 +20,7 @@ from curation.members import is_ignored, looks_like_image, split_member, webdata
 from curation.samples import Problem
 from curation.tars import TarWriter, read_range, read_tar
 from manifests.errors import BrokenSource, InputError
+from manifests.file_names import name_bytes
 
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 700
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 500
@@ -66,8 +67,8 @@ class ForwardOnly(io.RawIOBase):
         return block
 
 
-def read(data, max_image_bytes=1 << 20, on_image=bytes):
-    return read_tar(ForwardOnly(data), source="x.tar", max_image_bytes=max_image_bytes, on_image=on_image)
+def read(data, max_image_bytes=1 << 20, on_image=bytes, **options):
+    return read_tar(ForwardOnly(data), source="x.tar", max_image_bytes=max_image_bytes, on_image=on_image, **options)
 
 
 def samples(members, **options):
@@ -360,7 +361,7 @@ def test_names_that_are_not_utf8_stay_text():
     header[148:156] = b"%06o\0 " % sum(header)
     (s,) = samples(bytes(header) + data[512:])
     assert s.member == "x\\xe9.jpg"
-    s.member.encode()
+    assert name_bytes(s.member) == b"x\xe9.jpg"
 
 
 def gnu_tar(folder, *arguments):
@@ -485,6 +486,45 @@ def test_data_after_the_end_is_not_dropped():
     hole[1536:2048] = bytes(512)
     with pytest.raises(BrokenSource, match="the archive ends at byte 1536, but there is data at byte 2048"):
         read(bytes(hole))
+
+
+def test_concatenated_tars_are_called_so_and_read_on_demand():
+    one, two = make_tar([("a.jpg", JPEG), ("a.txt", b"first")]), make_tar([("b.jpg", PNG), ("a.txt", b"second")])
+    begins = len(one)
+    with pytest.raises(
+        BrokenSource, match=rf"concatenated tar: .*another begins at byte {begins}.*ignore_zeros=true"
+    ):
+        read(one + two)
+    data = one + two + one
+    found = list(read(data, ignore_zeros=True).samples())
+    assert [(s.member, s.occurrence, s.caption) for s in found] == [
+        ("a.jpg", 0, "first"),
+        ("b.jpg", 0, None),
+        ("a.jpg", 1, "second"),
+    ]
+    assert all(data[s.offset : s.offset + s.size] == s.result for s in found)
+    assert [s.result for s in read(one, ignore_zeros=True).samples()] == [JPEG]
+    with pytest.raises(BrokenSource, match="there is data at byte"):
+        read(one + b"no tar" * 100, ignore_zeros=True)
+    with pytest.raises(BrokenSource, match="truncated"):
+        read(one + two[:1000], ignore_zeros=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "a Git LFS pointer.*git lfs pull",
+        ),
+        (b"/annex/objects/SHA256E-s9--00.tar\n", "a git-annex pointer.*git annex get"),
+        (b"<!DOCTYPE html><title>404</title>", "a web page"),
+        (b"PK\x03\x04" + bytes(600), "a zip archive"),
+    ],
+)
+def test_what_stands_in_for_a_tar_is_named(content, named):
+    with pytest.raises(BrokenSource, match=f"x.tar: not a tar but {named}"):
+        read(content)
 
 
 def test_an_unfinished_preallocated_file_is_broken():
