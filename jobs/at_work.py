@@ -24,18 +24,18 @@ from manifests.parts import WORK
 RUN_FILE = "run.json"
 BEAT_SECONDS = 5.0
 FRESH_SECONDS = 60.0
-SAME_START_SECONDS = 2.0  # psutil tells the start of one process a little differently when the clock is corrected
+SAME_START_SECONDS = 2.0  # the start of a process moves a little when the clock is corrected
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Who is at work. Times are in seconds since 1970, in UTC."""
+    """Who is at work. `process_started` and `heartbeat` are in seconds since 1970; `started` is for people."""
 
     id: str
     host: str
     pid: int
     process_started: float
-    started: float
+    started: str
     heartbeat: float
 
     @classmethod
@@ -48,7 +48,7 @@ class Run:
             host=socket.gethostname(),
             pid=me.pid,
             process_started=me.create_time(),
-            started=now,
+            started=datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(" ", "seconds"),
             heartbeat=now,
         )
 
@@ -66,7 +66,7 @@ class Run:
             process = psutil.Process(self.pid)
             is_same = abs(process.create_time() - self.process_started) < SAME_START_SECONDS
             return is_same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # the latter two of a number that is none of a process
             return False
 
 
@@ -80,30 +80,29 @@ def require_no_other(mark: str, output: str) -> None:
     run = _read(mark)
     if run is None or (run.is_here and run.pid == os.getpid()) or not run.is_at_work:
         return
-    since = datetime.datetime.fromtimestamp(run.started, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
     then = (
         f"wait until it ends, stop it with `kill {run.pid}`, or name another output"
         if run.is_here
         else f"wait until it ends, or name another output; if it was killed, try again in {FRESH_SECONDS:.0f} seconds"
     )
     raise RunAtWork(
-        f"{output}: another run is at work here, process {run.pid} on {run.host}, since {since} UTC; {then}"
+        f"{output}: another run is at work here, process {run.pid} on {run.host}, since {run.started}; {then}"
     )
 
 
 def _read(mark: str) -> Run | None:
     """Return the run that the mark names; None when there is no mark, or it is damaged or of no run."""
     try:
-        told: Any = json.loads(storage.read_bytes(mark))
+        fields: Any = json.loads(storage.read_bytes(mark))
         return Run(
-            id=str(told["id"]),
-            host=str(told["host"]),
-            pid=int(told["pid"]),
-            process_started=float(told["process_started"]),
-            started=float(told["started"]),
-            heartbeat=float(told["heartbeat"]),
+            id=str(fields["id"]),
+            host=str(fields["host"]),
+            pid=int(fields["pid"]),
+            process_started=float(fields["process_started"]),
+            started=str(fields["started"]),
+            heartbeat=float(fields["heartbeat"]),
         )
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 
@@ -144,19 +143,10 @@ def at_work(mark: str) -> Iterator[Heartbeat]:
     except BaseException:
         heartbeat.stop()
         with contextlib.suppress(Exception):  # the error that ends the block is the one to be reported
-            _take_back(mark)
+            storage.write_bytes(mark, b"{}")  # it stays: `_begun` of a diff says what lies beside it
         raise
     heartbeat.stop()
     storage.remove(mark)
-
-
-def _take_back(mark: str) -> None:
-    """Let `mark` name no run. Beside other files it stays: `_begun` of a diff says what they are."""
-    folder, _, name = mark.rpartition("/")
-    if [each for each in storage.list_names(folder) if each != name]:
-        storage.write_bytes(mark, b"{}")
-    else:
-        storage.remove(folder if folder.endswith(f"/{WORK}") else mark)
 
 
 def _now() -> float:

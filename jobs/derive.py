@@ -90,15 +90,14 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
     if settled.manifest is not None:
         reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
         return settled.manifest
-    with at_work(run_uri(request.output)) as heartbeat:
-        pieces = cut(request.sources, _rows_by_part(request, engine()))
-        if not (pieces or request.extra):
-            # Other readers need one part all the same.
-            request = replace(request, extra={"no rows": lambda: iter(())})
-        plan = _plan(request, pieces)
-        state = begin(plan, restart=restart)
-        for notice in state.notices:
-            reporter.say(f"{plan.made_by}: {notice}")
+    pieces = cut(request.sources, _rows_by_part(request, engine()))
+    if not (pieces or request.extra):
+        request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
+    plan = _plan(request, pieces)
+    state = begin(plan, restart=restart)
+    for notice in state.notices:
+        reporter.say(f"{plan.made_by}: {notice}")
+    with at_work(run_uri(plan.output)) as heartbeat:
         with reporter.watch(plan, state):
             _write(request, plan, state, pieces, engine())
         heartbeat.stop()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.at_work import RUN_FILE, require_no_other, run_uri
+from jobs.at_work import require_no_other, run_uri
 from jobs.output_place import require_folder
 from manifests import storage
 from manifests.digest import fingerprint
@@ -207,7 +207,7 @@ def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
 def begin(plan: Plan, *, restart: bool = False) -> State:
     """Make the output ready for work and return what is left to do. Raises as `inspect` does.
 
-    Work on what is left belongs into `at_work`, so that a second run can be told of this one.
+    Do what is left within `jobs.at_work.at_work`, so that a second run can say who is at work.
     """
     state = inspect(plan, restart=restart)
     if state.manifest is not None:
@@ -233,7 +233,7 @@ def discard(output: str) -> None:
     """Remove a manifest, not the plan of the next: its commit first, so that a kill leaves none without its parts."""
     storage.remove(storage.join(output, MANIFEST_FILE))
     for name in storage.list_names(storage.join(output, WORK)):
-        if name not in (PLAN_FILE, RUN_FILE):
+        if name != PLAN_FILE:
             storage.remove(storage.join(output, WORK, name))
     for name in storage.list_names(output):
         if is_ours(name) and name != WORK:
