@@ -48,6 +48,8 @@ def list_folder(uri: str) -> list[FolderFile]:
     if not images:
         tars = sum(split_member(path)[1] == "tar" for path in there)
         what = f"it has {tars} tars: write {uri}**/*.tar" if tars else "check the name"
+        if (entry := storage.describe(uri.rstrip("/"))) is not None and entry["type"] == "dangling":
+            what = f"it is a link to {entry['destination']}, which is not there"
         raise InputError(f"{uri}: no folder with images; {what}")
     files = [
         FolderFile(path=path, size_bytes=int(there[path]["size"] or 0), etag=_etag(there[path]))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.lines import crop_line, shrink_to_area
-from filters.models import ModelFile, check_model_files
+from filters.models import ModelFile, check_model_files, path_from_home
 from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
 
 INSTALL_ADVICE = "pip install 'curate[easyocr]'"
@@ -129,7 +129,7 @@ def model_files(*, languages: Sequence[str] = ("en",), module_path: str | None =
     """Return the weights of the detector and of the recogniser of `languages`, as EasyOCR publishes them."""
     reader, generation = _configured_reader(languages)
     config = importlib.import_module("easyocr.config")
-    folder = Path(module_path or os.environ.get("EASYOCR_MODULE_PATH") or "~/.EasyOCR").expanduser() / "model"
+    folder = path_from_home(module_path or os.environ.get("EASYOCR_MODULE_PATH") or "~/.EasyOCR") / "model"
     models = (config.detection_models["craft"], _recogniser(config, reader, generation))
     detection, recognition = (
         ModelFile(path=folder / m["filename"], advice=FETCH_ADVICE, url=m["url"], md5=m["md5sum"]) for m in models

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from filters.models import path_from_home
 from filters.protocol import FilterFailed, FilterUnavailable, Rgb
 
 Vector = NDArray[np.float32]
@@ -123,7 +124,7 @@ def load_embedder(model: str, *, preprocessing: Preprocessing | None = None, dow
     """
     torch = _import("torch")
     torch.set_num_threads(1)  # a worker has one core
-    path = Path(model).expanduser()
+    path = path_from_home(model)
     if path.is_file() or path.suffix in TORCHSCRIPT_ENDINGS:
         return _torchscript(torch, path, preprocessing or Preprocessing())
     return _hugging_face(torch, path if path.is_dir() else _fetched(model, download=download))

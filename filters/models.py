@@ -21,6 +21,17 @@ class ModelFile:
     md5: str | None = None
 
 
+def path_from_home(text: str) -> Path:
+    """Return the path that `text` is, with the home folder that it may begin with (`~/models`).
+
+    Raises `EngineUnavailable` when there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as e:
+        raise EngineUnavailable(f"{text}: {e}; write the path without ~") from e
+
+
 def model_files(engine: str, **options: object) -> Sequence[ModelFile]:
     """Return the files that a built-in engine loads, there or not; `options` are those of its that choose files.
 
