@@ -70,6 +70,16 @@ def help_text(path: str) -> str:
     return done.stdout.rstrip()
 
 
+EXIT_CODES = """\
+`curate diff --exit-code` and `curate verify` exit with 1 where they find differences or faults; trouble of a diff
+is 2. An empty value, as an unset shell variable leaves it, is refused."""
+STREAMS = """\
+stdout and stderr may have any encoding: a character that it lacks is shown as a similar ASCII character or as an
+escape. CSV, `export -o -` and `init` are always UTF-8, JSON is ASCII where stdout is not UTF-8. Names of files
+are read as UTF-8 in every locale. When the reader of a pipe stops, as `head` does, curate stops printing and
+exits with the code that it would have had."""
+
+
 def cli_page() -> str:
     """Return the page of every command's `--help`."""
     blocks = [f"## `{path}`\n\n```text\n{help_text(path)}\n```" for path, _ in commands()]
@@ -80,11 +90,16 @@ def cli_page() -> str:
             ("exit code", "meaning"),
             [
                 ("0", "done, or nothing was left to do"),
-                ("1", "a stage could not finish (what was done is kept), or `doctor` found something missing"),
-                ("2", "refused before any work: wrong option, configuration, input or manifest"),
+                (
+                    "1",
+                    "a stage could not finish (what was done is kept), a disk is full, or a check found faults",
+                ),
+                ("2", "refused before any work: wrong option, configuration, input, output or manifest"),
                 ("130", "interrupted; the same command goes on from there"),
             ],
         ),
+        EXIT_CODES,
+        STREAMS,
         *blocks,
     )
 

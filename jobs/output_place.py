@@ -30,11 +30,9 @@ def require_file(uri: str) -> None:
     _require_place(uri)
     if not storage.is_local(uri):
         return
-    path = storage.filesystem(uri)[1]
-    if (mode := _mode(path)) is not None and stat.S_ISDIR(mode):
+    mode = _mode(storage.filesystem(uri)[1])
+    if mode is not None and stat.S_ISDIR(mode):
         raise InputError(f"{uri}: a folder, not a file; name a file in it")
-    folder, _, name = path.rpartition("/")
-    _mode(f"{folder}/.{name}.{'0' * 32}.tmp", shown=path)
 
 
 def _require_place(uri: str) -> None:

@@ -157,6 +157,13 @@ def test_no_file_can_be_there(place: Path, line: str, where: str, said: str) -> 
     assert done.output.count("\n") == 1
 
 
+def test_a_name_as_long_as_the_file_system_takes_is_written(place: Path) -> None:
+    name = "x" * 251 + ".txt"
+    assert run("export", "m", "-o", name).exit_code == 0
+    assert Path(name).read_text()
+    assert run("export", "m", "-o", "é" * 124 + ".txt").exit_code == 0
+
+
 def test_a_folder_is_no_file(place: Path) -> None:
     Path("folder.txt").mkdir()
     assert "a folder" in run("export", "m", "-o", "folder.txt").output
