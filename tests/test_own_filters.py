@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.config import PipelineConfig, check_config, load_config
+from curation.folders import read_folder
 from curation.guarded import measure_guarded
 from curation.images import DEFAULT_LIMITS, DecodeLimits
 from curation.own_filters import load_own, measure_own, own_filters
 from curation.records import Asked, measure
 from curation.rules import Rules, check_expressions, judge
-from curation.folders import read_folder
 from curation.tars import read_tar
 from filters.protocol import (
     EngineUnavailable,

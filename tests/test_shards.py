@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from curation.folders import list_folder, read_folder
 from curation.images import DecodeLimits
 from curation.members import IMAGE_EXTENSIONS
 from curation.records import Origin, measure, rows
 from curation.scoring import BYTES_AT_ONCE, windows
 from curation.shards import image_extension, plan_shards, shuffle_place, write_shard
-from curation.folders import list_folder, read_folder
 from curation.tars import read_tar
 from manifests import storage
 from manifests.errors import BrokenSource
