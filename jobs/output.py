@@ -101,6 +101,7 @@ def facts_of(manifest: Manifest) -> dict[str, Any]:
         "counts": manifest.counts,
         "funnel": [dataclasses.asdict(r) for r in funnel(manifest.funnel)],
         "broken_sources": manifest.broken_sources,
+        "source_warnings": manifest.source_warnings,
         "facts": manifest.facts,
         "cost": manifest.cost,
         "columns": {f.name: str(f.type) for f in manifest.schema},

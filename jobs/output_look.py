@@ -29,6 +29,7 @@ NOTHING = "[dim]–[/dim]"
 BARS = "▁▂▃▄▅▆▇█"
 MAX_WIDE_COLUMNS = 10
 ROWS_PER_TABLE = 100
+MAX_WARNINGS = 5
 MAX_BYTES = 32
 WIDE_CHARS = 120
 
@@ -84,6 +85,10 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
         print(visible(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)"))
     if lacking := [name for name in schema(manifest.stage).names if name not in manifest.schema.names]:
         print(f"by an earlier curate, without {', '.join(lacking)}")
+    for warning in list(manifest.source_warnings.values())[:MAX_WARNINGS]:
+        print(visible(f"warning: {warning}"))
+    if (more := len(manifest.source_warnings) - MAX_WARNINGS) > 0:
+        print(f"warning: {more:,} more; --json has them all")
     console.print(funnel_table(funnel(manifest.funnel)))
     if manifest.counts:
         console.print(_counts_table(manifest))

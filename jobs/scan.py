@@ -260,7 +260,7 @@ def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
     for _, why in sorted(warnings.items())[:MAX_WARNINGS]:
         ctx.reporter.say(f"scan: warning: {why}")
     if len(warnings) > MAX_WARNINGS:
-        ctx.reporter.say(f"scan: warning: {len(warnings) - MAX_WARNINGS:,} more such warnings; see source_warnings")
+        ctx.reporter.say(f"scan: warning: {len(warnings) - MAX_WARNINGS:,} more; `curate show --json` has them all")
 
 
 # --- keys that several sources declared
