@@ -79,7 +79,6 @@ def test_a_folder_in_any_units(tmp_path: Path, files_per_unit: int) -> None:
         b"a.txt": b"of a",
         b"b\xe9.png": PNG,
         b"b\xe9.json": b'{"uid": "ub"}',
-        b"b\xe9.txt.txt": b"",
     }
     files |= {b"d/c.x.png": PNG, b"d/c.json": b'{"uid": "uc"}', b"d/alone.json": b"{}", b"a.png.txt": b""}
     files[b"notes.md"] = b"# no image"
