@@ -5,13 +5,10 @@ import json
 import os
 from pathlib import Path
 
-import boto3
-import fsspec.config
 import pytest
 from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from curation.sources import expand
 from jobs.cli import main
@@ -23,6 +20,7 @@ from manifests.file_names import name_bytes, name_text
 from manifests.query import select
 from manifests.store import open_manifest
 from tests.making import commit_rows, rows_of_tar, tar_bytes
+from tests.object_store import bucket_of
 
 ODD = [
     *("source=laion", "key=5", "size=512", "keep=light", "part=7"),
@@ -102,22 +100,9 @@ def test_what_a_pattern_would_match_is_not_read_instead(tmp_path):
 
 @pytest.fixture(scope="module")
 def bucket():
-    """A bucket behind a server on this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {"endpoint_url": f"http://{host}:{port}", "key": "x", "secret": "x"}
-    client = boto3.client(
-        "s3", endpoint_url=options["endpoint_url"], region_name="us-east-1",
-        aws_access_key_id="x", aws_secret_access_key="x",  # noqa: S106
-    )  # fmt: skip
-    client.create_bucket(Bucket="odd")
-    before = dict(fsspec.config.conf)
-    storage.configure({"s3": options})
-    yield "s3://odd"
-    fsspec.config.conf.clear()
-    fsspec.config.conf.update(before)
-    server.stop()
+    """An object store on this machine."""
+    with bucket_of("odd"):
+        yield "s3://odd"
 
 
 @pytest.mark.parametrize(

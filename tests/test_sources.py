@@ -5,18 +5,17 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-import boto3
 import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from curation.keys import sample_key
 from curation.sources import expand
 from curation.tars import read_range
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
+from tests.object_store import bucket_of
 
 
 @pytest.fixture
@@ -300,23 +299,10 @@ def test_names_do_not_depend_on_order_or_place(order, place):
 @pytest.fixture(scope="module")
 def bucket():
     """A bucket with 40 tars and some photos, behind a server on this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {"endpoint_url": f"http://{host}:{port}", "key": "x", "secret": "x"}
-    client = boto3.client(
-        "s3", endpoint_url=options["endpoint_url"], region_name="us-east-1",
-        aws_access_key_id="x", aws_secret_access_key="x",  # noqa: S106
-    )  # fmt: skip
-    client.create_bucket(Bucket="crawl")
-    for name in [f"d/{i:05}.tar" for i in range(40)] + ["p/a.jpg", "p/q/b.png", "p/a.txt"]:
-        client.put_object(Bucket="crawl", Key=name, Body=name.encode())
-    before = dict(fsspec.config.conf)
-    storage.configure({"s3": options})
-    yield client
-    fsspec.config.conf.clear()
-    fsspec.config.conf.update(before)
-    server.stop()
+    with bucket_of("crawl") as client:
+        for name in [f"d/{i:05}.tar" for i in range(40)] + ["p/a.jpg", "p/q/b.png", "p/a.txt"]:
+            client.put_object(Bucket="crawl", Key=name, Body=name.encode())
+        yield client
 
 
 def test_s3_lists_a_folder_once(bucket, monkeypatch):
