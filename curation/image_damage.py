@@ -56,9 +56,12 @@ def captured_stderr() -> Iterator[Stderr]:
     """
     with suppress(AttributeError, OSError, ValueError):  # a process may have no stderr, or a closed one
         sys.stderr.flush()
-    stderr = None
-    with suppress(OSError):
+    try:
         stderr = os.dup(2)
+    except OSError:  # it is closed, and the pipe must not get its number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        stderr = nowhere if nowhere != 2 else os.dup(2)
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
@@ -66,11 +69,8 @@ def captured_stderr() -> Iterator[Stderr]:
         os.dup2(writing, 2)
         yield Stderr(reading)
     finally:
-        if stderr is None:
-            os.close(2)
-        else:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(reading)
         os.close(writing)
 

@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -15,6 +17,7 @@ from curation.image_damage import captured_stderr
 from curation.image_metadata import count_png_frames, without_metadata
 from curation.images import decode
 from manifests.schema import Status
+from tests.conftest import TOP
 from tests.test_images import chunk, stored, synthetic
 
 PICTURE = synthetic(72, 96)
@@ -467,3 +470,12 @@ def test_a_decoder_that_prints_without_end_neither_blocks_nor_fills_the_memory()
                 written += os.write(2, b"Corrupt JPEG data: bad Huffman code\n" * 1000)
         assert len(stderr.complaints()) <= 2
     assert written <= 1 << 20
+
+
+def test_damage_is_heard_in_a_process_whose_stderr_is_closed(tmp_path):
+    whole = stored(GRAINY, "JPEG", quality=95)
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + whole[-len(whole) // 6 :])
+    code = "import sys; from curation.images import decode; print(decode(open(sys.argv[1], 'rb').read()).warnings)"
+    command = f'exec {sys.executable} -c "{code}" {tmp_path}/cut.jpg 2>&-'
+    done = subprocess.run(["sh", "-c", command], cwd=TOP, capture_output=True, text=True, check=True)
+    assert "the decoder said: Corrupt JPEG data" in done.stdout
