@@ -11,9 +11,9 @@
 | `photos/*/`                               | one such source for each folder that matches              |
 | `@list`, or a path that ends in `.txt`    | the patterns in a file, one a line; `#` starts a comment  |
 
-Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder. Where a file or
-folder exists whose name is the pattern, character for character, that is what the pattern names; and only what was
-typed is a pattern, never the working folder or the folder of a list.
+Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder. Only what was
+typed is a pattern, never the working folder or the folder of a list; and a part of it that is the name of something,
+character for character, is that name.
 """
 
 import posixpath
@@ -188,19 +188,20 @@ def _parse(text: str, base: str | None) -> _Pattern:
     globs = "*[" if text.startswith(("http://", "https://")) else "*?["
     uri = _absolute(text, base)
     is_folder = text.endswith("/") or _BUCKET.fullmatch(uri) is not None
-    is_plain = not any(c in text for c in globs + "{") or storage.describe(uri) is not None
-    expanded = [text] if is_plain else _braces(text)
+    start = _literal_until(text, globs + "{", base)
+    expanded = [text[:start] + rest for rest in _braces(text[start:])]
     special = globs if expanded == [text] else globs + "{"
-    first = next((i for i, char in enumerate(text) if char in special), len(text))
-    is_plain = is_plain or first == len(text)
+    first = next((i for i in range(start, len(text)) if text[i] in special), len(text))
     uris: dict[str, None] = {}
     found: list[_Glob] = []
     for each in expanded:
-        place = _absolute(each, base)
-        if is_plain or not any(c in each for c in globs) or storage.describe(place) is not None:
+        until = _literal_until(each, globs, base)
+        if until == len(each):
+            place = _absolute(each, base)
             uris[place.rstrip("/") + "/" if is_folder else place] = None
         else:
-            found.append(_glob(each, globs, base))
+            found.append(_Glob(folder=_folder_of(each[:until], base), pattern=posixpath.normpath(each[until:])))
+    is_plain = first == len(text)
     if base is not None and _is_relative(text, base):
         is_plain, root = False, base + "/"
     elif is_plain:
@@ -212,6 +213,17 @@ def _parse(text: str, base: str | None) -> _Pattern:
     )
 
 
+def _literal_until(text: str, special: str, base: str | None) -> int:
+    """Return where the first part of a path begins that is a pattern; the length of `text` when none is.
+
+    A part is one if it has a character of `special` and nothing has its very name.
+    """
+    for part in re.finditer("[^/]+", text):
+        if any(c in special for c in part[0]) and storage.describe(_absolute(text[: part.end()], base)) is None:
+            return part.start()
+    return len(text)
+
+
 def _braces(text: str) -> list[str]:
     if "{" not in text:
         return [text]
@@ -219,12 +231,6 @@ def _braces(text: str) -> list[str]:
         return list(dict.fromkeys(braceexpand(text, escape=False)))
     except ValueError as e:
         raise InputError(f"{text}: a brace is not closed; write ranges as {{00000..00999}}") from e
-
-
-def _glob(text: str, globs: str, base: str | None) -> _Glob:
-    first = next(i for i, char in enumerate(text) if char in globs)
-    cut = text.rfind("/", 0, first) + 1
-    return _Glob(folder=_folder_of(text[:cut], base), pattern=posixpath.normpath(text[cut:]))
 
 
 def _folder_of(head: str, base: str | None) -> str:

@@ -209,7 +209,7 @@ def describe(uri: str) -> Entry | None:
         return _local_entry(path)
     try:
         return cast(Entry, fs.info(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what cannot be a name, as of a bucket
         return None
 
 

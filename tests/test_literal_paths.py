@@ -138,6 +138,9 @@ def test_a_working_folder_of_any_name_is_no_part_of_a_pattern(tmp_path, monkeypa
         )
     assert found[0] == found[1]
     monkeypatch.chdir("/")
+    typed = ("*.tar", "{0..2}.tar", "[01].tar", "photos/")
+    plain, odd = ([keys_of([f"{tmp_path}/{each}/{end}"]) for end in typed] for each in ("plain", name))
+    assert odd == plain, "a part of the pattern that exists is literal, too"
     listed = expand([f"@{tmp_path / name}/list"])
     assert [source.name for source in listed] == ["0.tar", "1.tar", "2.tar", "photos/"]
 
