@@ -573,7 +573,7 @@ def test_formats_follow_the_name(folder, tmp_path):
     ("args", "why"),
     [
         (["-o", "there.txt"], "there already; add --force"),
-        (["-o", "out", "--format", "keys"], "a folder; name a file in it"),
+        (["-o", "out", "--format", "keys"], "a folder, not a file; name a file in it"),
         (["-o", "out/chosen/keys.txt"], "is a manifest, which is never modified"),
         (["-o", "a.xyz"], "tells no format; add --format"),
         (["-o", "a.csv", "--columns", "key,nope"], "no column nope; there are key, source"),
