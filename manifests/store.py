@@ -19,6 +19,7 @@ from manifests.digest import combine, digest, fingerprint
 from manifests.errors import ManifestError
 from manifests.parts import WORK, Receipt, add_counts
 from manifests.schema import FORMAT_VERSION, Stage, schema
+from manifests.stand_ins import name_stand_in
 from manifests.wellformed import wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
@@ -167,7 +168,9 @@ def open_manifest(uri: str) -> Manifest:
     try:
         fields = json.loads(raw)
     except ValueError as e:
-        raise ManifestError(f"{uri}/{MANIFEST_FILE}: not JSON ({e}); make the manifest again") from e
+        stand_in = name_stand_in(raw)
+        why = f"not JSON but {stand_in}" if stand_in else f"not JSON ({e}); make the manifest again"
+        raise ManifestError(f"{uri}/{MANIFEST_FILE}: {why}") from e
     if not isinstance(fields, dict) or fields.get("format_version") != FORMAT_VERSION:
         found = fields.get("format_version") if isinstance(fields, dict) else None
         raise ManifestError(

@@ -336,6 +336,11 @@ def test_not_json(output, content):
     assert refusal(output).startswith(f"{output}/_manifest.json: not JSON (")
 
 
+def test_a_pointer_in_place_of_a_manifest_is_called_one(output):
+    storage.write_bytes(f"{output}/_manifest.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n")
+    assert "not JSON but a Git LFS pointer" in refusal(output)
+
+
 @pytest.mark.parametrize(
     "content", [{}, {"format_version": FORMAT_VERSION + 1}, {"format_version": "1"}, [], 7, None]
 )
