@@ -42,7 +42,13 @@ def list_folder(uri: str) -> list[FolderFile]:
     there = {path: entry for path, entry in storage.entries(uri, depth=None).items() if not is_ignored(path)}
     known = {path for path in there if split_member(path)[1] in IMAGE_EXTENSIONS}
     sidecars = {path for path in there if split_member(path)[1] in _SIDECAR_EXTENSIONS}
-    others = [path for path, entry in there.items() if path not in known | sidecars and entry["type"] == "file"]
+    others = [
+        path
+        for path, entry in there.items()
+        if path not in known | sidecars
+        and entry["type"] == "file"
+        and entry["size"]  # empty ones have no first bytes
+    ]
     with ThreadPoolExecutor(_THREADS) as pool:
         images = known.union(path for path, head in zip(others, pool.map(_head_of(uri), others), strict=True) if head)
     if not images:
@@ -62,8 +68,10 @@ def _head_of(uri: str) -> Callable[[str], bool]:
     def is_image(path: str) -> bool:
         try:
             return looks_like_image(storage.read_bytes(storage.join(uri, path), end=HEAD_BYTES))
-        except FileNotFoundError:
-            return False  # gone since it was listed
+        except (FileNotFoundError, PermissionError):
+            return (
+                False  # gone since it was listed, or not for us; what has an image's extension is read all the same
+            )
 
     return is_image
 

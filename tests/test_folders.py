@@ -16,6 +16,7 @@ from curation.tars import read_tar
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
 from tests.making import tar_bytes
+from tests.object_store import bucket_of
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 MAX_IMAGE_BYTES = 5_000
@@ -234,3 +235,25 @@ def test_names_that_are_no_utf8_are_the_same_in_a_tar(tmp_path):
     assert found["caf\\xe9.jpg"].caption == "caption"
     for each in loose:
         assert storage.read_bytes(storage.join(f"file://{tmp_path}/folder", each.member)) == JPEG
+
+
+def test_empty_objects_and_other_files_do_not_hinder_a_folder_on_object_storage():
+    with bucket_of("photos") as client:
+        for name, data in {"p/a.jpg": JPEG, "p/a.txt": b"caption", "p/_SUCCESS": b"", "p/notes.md": b"#"}.items():
+            client.put_object(Bucket="photos", Key=name, Body=data)
+        client.put_object(Bucket="photos", Key="p/below/", Body=b"")  # what consoles make for an empty folder
+        client.put_object(Bucket="photos", Key="p/empty.jpg", Body=b"")
+        client.put_object(Bucket="photos", Key="p/empty.json", Body=b"")
+        samples, unused = of_folder("s3://photos/p/")
+    assert {each.member: (each.size, each.caption) for each in samples} == {
+        "a.jpg": (len(JPEG), "caption"),
+        "empty.jpg": (0, None),
+    }
+    assert unused == 0
+
+
+def test_a_file_that_is_no_picture_need_not_be_readable(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "secret").write_bytes(b"x" * 100)
+    (tmp_path / "secret").chmod(0)
+    assert [file.path for file in list_folder(f"file://{tmp_path}/")] == ["a.jpg"]
