@@ -22,10 +22,11 @@ cost      one process, one thread. Core-milliseconds an image of decode, PDQ, te
 growth    recall among distractors: crops (40 to 70 % of the area), mirrored, of other tone, half of them blended with
           another picture, of 4,000 of the project's own drawn pictures. What is drawn is another kind of picture
           than a photograph, and distractors of one drawing are alike: 200,000 of them are fewer than 200,000 of the
-          web's. All labelled pictures are asked, as `curation.local_search` asks in one cell, exhaustively. A copy
-          counts as found when it or its original has the other among its `neighbours` nearest (`nearest`), and when
-          their keypoints then agree, too (`agree`). Copies of equal pixels are not asked for; one without local
-          features is not found. `candidates` an image are the pairs that agree, `strangers` those of them that are
+          web's. All labelled pictures are asked, as `curation.copies.local_search` asks in one cell, exhaustively.
+          A copy counts as found when it or its original has the other among its `neighbours` nearest (`nearest`),
+          and when their keypoints then agree, too (`agree`). Copies of equal pixels are not asked for; one without
+          local features is not found. `candidates` an image are the pairs that agree, `strangers` those of them
+          that are
           not labelled copies of one picture; malformed samples, many of them alike, are labelled as copies of none.
           Core-milliseconds an image of the search and of comparing keypoints.
 """
@@ -60,27 +61,27 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from curation import local_features as local
-from curation.clusters import BITS
 from curation.config import DedupeConfig, PipelineConfig, SparkConfig
-from curation.copies import Strictness, kind_of
-from curation.fingerprints import PDQ_MATCH_DISTANCE, PDQ_MIN_QUALITY, pdq
-from curation.images import DEFAULT_LIMITS, decode
-from curation.local_search import LocalSearch
-from curation.stored import image_range, read_ranges
-from curation.verification import Look, compare, looks
+from curation.copies.cells import BITS
+from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.kinds import Strictness, kind_of
+from curation.copies.local_search import LocalSearch
+from curation.pictures import local_features as local
+from curation.pictures.decode import DEFAULT_LIMITS, decode
+from curation.pictures.pdq import PDQ_MATCH_DISTANCE, PDQ_MIN_QUALITY, pdq
+from curation.sources.byte_ranges import image_range, read_ranges
 from examples.corpus.samples import FLAT, PAINTERS, pick_size
 from examples.corpus.textures import Rng, through_camera
-from filters.lines import shrink_to_area
+from filters.geometry import shrink_to_area
 from filters.text_density import text_chances, text_map
-from jobs import pictures
-from jobs.dedupe import dedupe
-from jobs.judges import LOOKS_KEPT
-from jobs.progress import Reporter
-from jobs.scan import scan
-from jobs.session import ONE_THREAD
-from jobs.stage import context
-from manifests.store import Manifest, open_manifest
+from jobs.dedupe import pictures
+from jobs.dedupe.judges import LOOKS_KEPT
+from jobs.dedupe.stage import dedupe
+from jobs.spark.run import context
+from jobs.spark.session import ONE_THREAD
+from jobs.stages.scan import scan
+from jobs.units.progress import Reporter
+from manifests.format.store import Manifest, open_manifest
 
 DIFFICULTIES = ("exact", "mild", "overlay", "crop", "geometric", "strong")
 TOLD = ("key", "source", "member", "status", "cluster_id", "duplicate_of")

@@ -37,11 +37,11 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.clusters import BITS, BYTES, as_matrix
 from curation.config import DedupeConfig, SparkConfig
-from jobs import session
-from jobs.components import connected_components
-from jobs.near import near_pairs
+from curation.copies.cells import BITS, BYTES, as_matrix
+from jobs.dedupe.components import connected_components
+from jobs.dedupe.pdq_search import near_pairs
+from jobs.spark import session
 
 LIMIT = DedupeConfig().max_distance
 EQUAL, NEAR, CENTRE_BITS = 300_000, 100_000, 10

@@ -24,10 +24,10 @@ Work = Callable[[], Facts]
 
 def diff_ours(a: str, b: str) -> Work:
     """Return the work of our diff."""
-    from manifests.changes import Change  # noqa: PLC0415
-    from manifests.diff import Comparison, Report, diff  # noqa: PLC0415
-    from manifests.engine import DuckEngine  # noqa: PLC0415
-    from manifests.store import open_manifest  # noqa: PLC0415
+    from manifests.compare.changes import Change  # noqa: PLC0415
+    from manifests.compare.diff import Comparison, Report, diff  # noqa: PLC0415
+    from manifests.format.store import open_manifest  # noqa: PLC0415
+    from manifests.sql.engine import DuckEngine  # noqa: PLC0415
 
     def work() -> Facts:
         with DuckEngine(threads=threads()) as engine:
@@ -43,8 +43,8 @@ def diff_ours(a: str, b: str) -> Work:
 
 def diff_bare(a: str, b: str) -> Work:
     """Return the work of one full outer join over all columns."""
-    from manifests.engine import quoted  # noqa: PLC0415
-    from manifests.store import open_manifest  # noqa: PLC0415
+    from manifests.format.store import open_manifest  # noqa: PLC0415
+    from manifests.sql.engine import quoted  # noqa: PLC0415
 
     names = [quoted(name) for name in open_manifest(a).schema.names if name != "key"]
     is_changed = " OR ".join(f"a.{name} IS DISTINCT FROM b.{name}" for name in names)
@@ -64,11 +64,11 @@ def diff_bare(a: str, b: str) -> Work:
 
 def sample_ours(uri: str, **settings: Any) -> Work:
     """Return the work of our sample, written to the folder for temporary files."""
-    from jobs.derive import Request, derive, derived_from  # noqa: PLC0415
-    from jobs.progress import Reporter  # noqa: PLC0415
-    from manifests.engine import DuckEngine  # noqa: PLC0415
-    from manifests.sampling import Draw, decide, local_condition  # noqa: PLC0415
-    from manifests.store import open_manifest  # noqa: PLC0415
+    from jobs.operations.derive import Request, derive, derived_from  # noqa: PLC0415
+    from jobs.units.progress import Reporter  # noqa: PLC0415
+    from manifests.draw.sampling import Draw, decide, local_condition  # noqa: PLC0415
+    from manifests.format.store import open_manifest  # noqa: PLC0415
+    from manifests.sql.engine import DuckEngine  # noqa: PLC0415
 
     settings["stratify_by"] = tuple(settings.get("stratify_by", ()))
     draw = Draw(**settings)
@@ -89,8 +89,8 @@ def sample_ours(uri: str, **settings: Any) -> Work:
 
 def sample_bare(uri: str, fraction: float) -> Work:
     """Return the work of copying the rows of the same predicate to one file."""
-    from manifests.engine import sql_text  # noqa: PLC0415
-    from manifests.sampling import below  # noqa: PLC0415
+    from manifests.draw.sampling import below  # noqa: PLC0415
+    from manifests.sql.engine import sql_text  # noqa: PLC0415
 
     target = sql_text(f"{tempfile.gettempdir()}/sample.parquet")
     rows = f"SELECT * FROM read_parquet($files) WHERE {below(fraction, 'curate')}"
@@ -106,8 +106,8 @@ def sample_bare(uri: str, fraction: float) -> Work:
 
 def verify_ours(uri: str) -> Work:
     """Return the work of `verify --quick`."""
-    from manifests.store import open_manifest  # noqa: PLC0415
-    from manifests.verify import Findings, Means, check_files  # noqa: PLC0415
+    from manifests.format.store import open_manifest  # noqa: PLC0415
+    from manifests.inspect.verify import Findings, Means, check_files  # noqa: PLC0415
 
     def work() -> Facts:
         found = Findings()
@@ -172,7 +172,7 @@ def bare_duckdb() -> contextlib.AbstractContextManager[Any]:
     """Return a DuckDB connection as it is, but for the limits that our engine has too."""
     import duckdb  # noqa: PLC0415
 
-    from manifests.engine import DEFAULT_MEMORY_BYTES  # noqa: PLC0415
+    from manifests.sql.engine import DEFAULT_MEMORY_BYTES  # noqa: PLC0415
 
     limits: dict[str, Any] = {"memory_limit": f"{DEFAULT_MEMORY_BYTES >> 20}MiB", "threads": threads()}
     return duckdb.connect(config={**limits, "temp_directory": f"{tempfile.gettempdir()}/spill"})

@@ -5,11 +5,11 @@
 The manifests are made first, which is not counted (benchmarks.synthetic_manifests): a plain one, and an edited one
 that lacks 2 % of the rows, has 2 % others and another score and verdict in 1 %, so that no part is the same in both.
 
-diff      `manifests.diff.diff` against one full outer join on `key` that counts rows only left, only right, and those
-          where any other column is distinct; the numbers must be the same. Beside it `curate diff … --stat` as a user
-          runs it, and once more with the same manifest twice.
-sample    `jobs.derive.derive` for --fraction 0.013 against a COPY of the rows with the same predicate to Parquet. The
-          other draws have nothing beside them; each must have exactly as many rows as were asked for.
+diff      `manifests.compare.diff.diff` against one full outer join on `key` that counts rows only left, only right, and
+          those where any other column is distinct; the numbers must be the same. Beside it `curate diff … --stat`
+          as a user runs it, and once more with the same manifest twice.
+sample    `jobs.operations.derive.derive` for --fraction 0.013 against a COPY of the rows with the same predicate to
+          Parquet. The other draws have nothing beside them; each must have exactly as many rows as were asked for.
 growth    diff alone at each of --millions; `ratio` is the slope of log time by log rows, smallest size to largest.
           Sizes above 10 million are run once.
 verify    what `verify --quick` does against SHA-256 of the same files in chunks of 4 MiB; `ratio` is of throughput.

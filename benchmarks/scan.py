@@ -23,13 +23,13 @@ from pathlib import Path
 import click
 
 from curation.config import PipelineConfig, ScanConfig, SparkConfig
-from curation.fingerprints import pdq
-from curation.images import DecodeLimits, decode
-from curation.members import IMAGE_EXTENSIONS, split_member
+from curation.pictures.decode import DecodeLimits, decode
+from curation.pictures.pdq import pdq
+from curation.sources.members import IMAGE_EXTENSIONS, split_member
 from filters.text_density import text_chances, text_map
-from jobs.progress import Reporter
-from jobs.scan import scan
-from jobs.stage import context
+from jobs.spark.run import context
+from jobs.stages.scan import scan
+from jobs.units.progress import Reporter
 
 LIMITS = DecodeLimits()
 

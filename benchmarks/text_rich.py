@@ -42,15 +42,15 @@ import numpy as np
 import pyarrow.dataset as ds
 from PIL import Image
 
-from curation.calibration import Interval, Sample, share, step_reports
-from curation.images import decode
-from curation.labels import Label
-from curation.scoring import ENOUGH_PIXELS, enough_of
-from curation.text_rich import Cascade, read_trail
-from curation.text_rules import CascadeSettings, TextStep, default_bounds, default_rules
+from curation.pictures.decode import decode
+from curation.text.bounds import CascadeSettings, TextStep, default_bounds, default_rules
+from curation.text.cascade import Cascade, read_trail
+from curation.text.scoring import ENOUGH_PIXELS, enough_of
+from curation.trust.calibration import Interval, Sample, share, step_reports
+from curation.trust.labels import Label
 from filters.protocol import Boxes, Line, Rgb, TextChances, load_engine
 from filters.text_density import text_chances, text_map
-from manifests.store import open_manifest
+from manifests.format.store import open_manifest
 
 WEB_MIX = {"none": 0.497, "some": 0.490, "rich": 0.013}  # Web-SSL's shares: light kept 50.3 %, heavy 1.3 %
 ONE_SIZE_PIXELS = 512

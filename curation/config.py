@@ -13,13 +13,15 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from curation.copies import SEARCHED_LOCALLY, Strictness
-from curation.images import MAX_PIXELS
-from curation.text_rules import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
+from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
+from curation.pictures.decode import MAX_PIXELS
+from curation.scan.embedder import Model
+from curation.scan.own_filters import Wanted
+from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from filters.embedding import Preprocessing
 from manifests import storage
 from manifests.errors import InputError
-from manifests.schema import DuplicateKind, Status
+from manifests.format.schema import DuplicateKind, Status
 
 _CASCADE = CascadeSettings()
 _STRICTNESS = Strictness()
@@ -89,6 +91,15 @@ class EmbeddingConfig(_Section):
             raise ValueError("every number must be above 0")
         return std
 
+    def as_model(self) -> Model:
+        """Return them as the scan takes them."""
+        preprocessing = Preprocessing(size=self.size, square=self.square, mean=self.mean, std=self.std)
+        return Model(path=self.model, preprocessing=preprocessing, download=self.download)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a manifest records of them."""
+        return self.model_dump(mode="json", exclude={"download"})
+
 
 class ScanConfig(_Section):
     """Reading and measuring every sample once."""
@@ -124,6 +135,10 @@ class ScanConfig(_Section):
             if not name.isidentifier():
                 raise ValueError(f"{name!r} cannot name a filter; use letters, digits and _")
         return filters
+
+    def own_filters(self) -> Wanted:
+        """Return the filters as the scan builds them."""
+        return {name: (each.path, each.options) for name, each in self.filters.items()}
 
 
 class StrictnessConfig(_Section):
@@ -247,6 +262,17 @@ class ScoreConfig(_Section):
     bounds: StepsConfig = Field(
         StepsConfig(), description="when a step settles a question; `curate calibrate` makes them"
     )
+
+    def cascade(self) -> CascadeSettings:
+        """Return the cascade that they describe."""
+        return CascadeSettings(
+            with_light=self.ask == "light",
+            small_area_pixels=self.small_area_pixels,
+            large_area_pixels=self.large_area_pixels,
+            max_lines=self.max_lines,
+            bounds={step: getattr(self.bounds, step).bounds() for step in TextStep},
+            is_exhaustive=self.exhaustive,
+        )
 
 
 class ChooseConfig(_Section):

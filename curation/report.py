@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from manifests.schema import Stage, Status
+from manifests.format.schema import Stage, Status
 
 PIXELS = (str(Status.OK), str(Status.TRUNCATED))
 STAGES = frozenset(map(str, Stage))

@@ -21,8 +21,8 @@ import pyarrow as pa
 from click.testing import CliRunner
 
 from curation.config import PipelineConfig
-from jobs.cli import main as cli
-from manifests.schema import COLUMNS, DuplicateKind, Status
+from jobs.cli.main import main as cli
+from manifests.format.schema import COLUMNS, DuplicateKind, Status
 
 DOCS = Path(__file__).resolve().parent
 TERMINAL_CHARS = 100

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from filters.models import path_from_home
+from filters.engines.model_files import path_from_home
 from filters.protocol import FilterFailed, FilterUnavailable, Rgb
 
 Vector = NDArray[np.float32]

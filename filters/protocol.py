@@ -28,9 +28,9 @@ Rgb = NDArray[np.uint8]
 Measured = float | int | str | None
 
 BUILT_IN_ENGINES: Mapping[str, str] = {
-    "rapidocr": "filters.rapidocr_engine:RapidOcrEngine",
-    "easyocr": "filters.easyocr_engine:EasyOcrEngine",
-    "tesseract": "filters.tesseract_engine:TesseractEngine",
+    "rapidocr": "filters.engines.rapidocr:RapidOcrEngine",
+    "easyocr": "filters.engines.easyocr:EasyOcrEngine",
+    "tesseract": "filters.engines.tesseract:TesseractEngine",
 }
 
 

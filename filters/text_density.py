@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.lines import shrink_to_area
+from filters.geometry import shrink_to_area
 from filters.protocol import Measured, Rgb, TextChances
 
 AREA_PIXELS = 384 * 384

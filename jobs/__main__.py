@@ -1,5 +1,5 @@
 """`python -m jobs` is `curate`."""
 
-from jobs.cli import main
+from jobs.cli.main import main
 
 main(prog_name="curate")

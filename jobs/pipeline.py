@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from curation.config import PipelineConfig
-from jobs.choose import choose, plan_choose
-from jobs.dedupe import dedupe, plan_dedupe
-from jobs.facts import Outlook
-from jobs.redecide import decide_again, plan_redecide
-from jobs.scan import plan_scan, scan
-from jobs.score import plan_score, score
-from jobs.shard import plan_shard, shard
-from jobs.stage import Context
-from jobs.units import Plan, inspect
+from jobs.dedupe.decide_again import decide_again, plan_redecide
+from jobs.dedupe.stage import dedupe, plan_dedupe
+from jobs.show.facts import Outlook
+from jobs.spark.run import Context
+from jobs.stages.choose import choose, plan_choose
+from jobs.stages.scan import plan_scan, scan
+from jobs.stages.score import plan_score, score
+from jobs.stages.shard import plan_shard, shard
+from jobs.units.units import Plan, inspect
 from manifests import storage
-from manifests.schema import Stage
-from manifests.store import Manifest, is_committed, open_manifest
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest, is_committed, open_manifest
 
 FOLDERS: Mapping[Stage, str] = {
     Stage.SCAN: "scan",
@@ -88,16 +88,16 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
 def check_ahead(config: PipelineConfig) -> None:
     """Refuse, before any stage runs, what a stage would refuse: own filters, the models, the rules."""
-    from curation.embeddings import load as load_embedding  # noqa: PLC0415 - only a run needs what is imported here
-    from curation.own_filters import load_own  # noqa: PLC0415
-    from curation.rules import check_expressions  # noqa: PLC0415
+    from curation.choosing.rules import check_expressions  # noqa: PLC0415
+    from curation.scan.embedder import load as load_embedding  # noqa: PLC0415 - only a run needs what is imported here
+    from curation.scan.own_filters import load_own  # noqa: PLC0415
     from filters.protocol import load_engine  # noqa: PLC0415
-    from jobs.choose import rules_of  # noqa: PLC0415
+    from jobs.stages.choose import rules_of  # noqa: PLC0415
 
     config.check_run()
-    load_own(config.scan.filters)
+    load_own(config.scan.own_filters())
     if config.scan.embedding is not None:
-        load_embedding(config.scan.embedding)
+        load_embedding(config.scan.embedding.as_model())
     check_expressions(rules_of(config.choose))
     load_engine(config.score.engine, **config.score.engine_options)
 

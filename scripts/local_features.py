@@ -1,4 +1,4 @@
-"""Makes curation/local_codebook.npz: what local features are coded with.
+"""Makes curation/pictures/local_codebook.npz: what local features are coded with.
 
     python -m scripts.text_net.pictures POOL [--web labelled/]
     python -m scripts.local_features POOL
@@ -19,8 +19,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.local_features import AREA_PIXELS, BYTES, CODEBOOK, MAX_KEYPOINTS, MIRRORED, root_sift, vlad
-from filters.lines import shrink_to_area
+from curation.pictures.local_features import AREA_PIXELS, BYTES, CODEBOOK, MAX_KEYPOINTS, MIRRORED, root_sift, vlad
+from filters.geometry import shrink_to_area
 
 CENTROIDS = 64
 TRAINING_DESCRIPTORS = 200_000

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from examples.corpus import make_corpus
-from manifests.store import Manifest, open_manifest
+from manifests.format.store import Manifest, open_manifest
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -94,7 +94,7 @@ def reference(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Referen
 def spark() -> Iterator[object]:
     """A Spark session in this process, for tests of single jobs."""
     from curation.config import SparkConfig
-    from jobs import session
+    from jobs.spark import session
 
     started = session.start(SparkConfig(master="local[2]"), name="curate tests")
     yield started

@@ -26,9 +26,9 @@ import numpy as np
 import yaml
 from scipy.optimize import minimize
 
-from curation.scoring import enough_of
-from curation.text_rich import Cascade, CascadeSettings, TextStep
-from curation.text_rules import READ_FEATURES
+from curation.text.bounds import READ_FEATURES
+from curation.text.cascade import Cascade, CascadeSettings, TextStep
+from curation.text.scoring import enough_of
 from filters.protocol import Rgb, load_engine
 from filters.text_density import map_features, text_chances, text_map
 from scripts.text_net.pictures import draw, labelled_photographs
@@ -194,9 +194,9 @@ def density(**corpus: Any) -> None:
 @main.command()
 @_options
 def steps(**corpus: Any) -> None:
-    """Fit what turns boxes and lines into two chances; writes `chances` of curation/text_weights.json."""
+    """Fit what turns boxes and lines into two chances; writes `chances` of curation/text/text_weights.json."""
     found = examples(Corpus(**corpus), look_fully)
-    path = TOP / "curation/text_weights.json"
+    path = TOP / "curation/text/text_weights.json"
     maps = ["density_light", "density_heavy", "large_light", "large_heavy"]
     seen = [*maps, "length", "boxes", "surest"]
     names = {
@@ -214,9 +214,9 @@ def steps(**corpus: Any) -> None:
 @main.command()
 @click.argument("thresholds", type=click.Path(exists=True, path_type=Path))
 def bounds(thresholds: Path) -> None:
-    """Store what `curate calibrate` wrote to THRESHOLDS as the defaults, in curation/text_weights.json."""
+    """Store what `curate calibrate` wrote to THRESHOLDS as the defaults, in curation/text/text_weights.json."""
     made = yaml.safe_load(thresholds.read_text())
-    path = TOP / "curation/text_weights.json"
+    path = TOP / "curation/text/text_weights.json"
     stored = json.loads(path.read_text()) | {"bounds": made["score"]["bounds"], "rules": made["choose"]}
     path.write_text(json.dumps(stored, indent=1) + "\n")
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from curation.images import decode
+from curation.pictures.decode import decode
 from examples.corpus.fonts import pick_style
 from examples.corpus.patterns import PATTERNS
 from examples.corpus.samples import FLAT, PAINTERS, pick_size

@@ -25,14 +25,14 @@ import onnxruntime
 import pyarrow as pa
 
 from curation.config import ScoreConfig
-from curation.images import DecodeLimits, decode
-from curation.scoring import Scorer
-from curation.stored import image_range, read_ranges
+from curation.pictures.decode import DecodeLimits, decode
+from curation.sources.byte_ranges import image_range, read_ranges
+from curation.text.scoring import Scorer
 from filters import text_density
 from filters.protocol import load_engine
-from manifests.parts import Receipt, write_part
-from manifests.schema import COLUMNS, Stage, schema
-from manifests.store import Manifest, Provenance, commit, lanes_of, open_manifest
+from manifests.format.receipts import Receipt, write_part
+from manifests.format.schema import COLUMNS, Stage, schema
+from manifests.format.store import Manifest, Provenance, commit, lanes_of, open_manifest
 from scripts.text_net.pictures import fold_of
 
 ROWS_AT_ONCE = 32
@@ -73,7 +73,7 @@ def _score_again(rows: pa.Table, networks: Sequence[Path], web: Path) -> pa.Tabl
         for row in rows.select(["source", "member"]).to_pylist()
     ]
     bare = rows.drop_columns([field.name for field in COLUMNS[Stage.SCORE]])
-    scorer = Scorer(load_engine("rapidocr"), ScoreConfig(exhaustive=True), DecodeLimits())
+    scorer = Scorer(load_engine("rapidocr"), ScoreConfig(exhaustive=True).cascade(), DecodeLimits(), batch_images=8)
     found, places = [], []
     for number, network in enumerate(networks):
         mine = [place for place, its in enumerate(fold) if its == number]

@@ -1,0 +1,1 @@
+"""Rules, targets and quotas that decide which rows are kept."""

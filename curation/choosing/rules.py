@@ -1,0 +1,112 @@
+"""Rules: from measurements to `text_class` and a first `drop_reason`, without looking at any other row.
+
+Own rules are SQL expressions over the columns, evaluated by DuckDB with no access to files or network.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.text.bounds import TextRules
+from manifests.errors import InputError
+from manifests.format.schema import Stage, Status, schema
+from manifests.sql.expressions import check_expression, sealed
+
+DROP_TARGET = "below_target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a row must be to be kept. `own` maps a rule's name to its SQL expression."""
+
+    least_class: Literal["heavy", "light", "all"] = "heavy"
+    text: TextRules = field(default_factory=TextRules)
+    statuses: tuple[Status, ...] = (Status.OK,)
+    min_side_pixels: int = 0
+    max_aspect: float | None = None
+    own: tuple[tuple[str, str], ...] = ()
+
+
+def check_expressions(rules: Rules) -> None:
+    """Raise InputError, naming the rule, when an own expression is not a repeatable truth value of one row."""
+    for name, expression in rules.own:
+        check_expression(expression, schema(Stage.SCORE), f"choose.where.{name}")
+
+
+def _evaluate_rule(db: duckdb.DuckDBPyConnection, rows: pa.Table, name: str, expression: str) -> pa.Array:
+    try:
+        return _evaluate(db, rows, expression)
+    except duckdb.Error as e:
+        raise InputError(
+            f"choose.where.{name}: {expression!r} fails on a row: {e}; guard it, for example with TRY_CAST"
+        ) from e
+
+
+def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) -> pa.Array:
+    db.register("rows", rows)
+    sql = f"SELECT ({expression})::BOOLEAN AS passes FROM rows"
+    found: pa.Table = db.sql(sql).to_arrow_table()
+    return pc.fill_null(found.column("passes").combine_chunks(), False)
+
+
+def text_classes(scores: pa.Array, rules: TextRules) -> pa.Array:
+    """Return `none`, `light` or `heavy` for each score; null where there is none."""
+    heavy = pc.greater_equal(scores, rules.min_heavy_score)
+    light = pc.greater_equal(scores, rules.min_light_score)
+    return pc.if_else(heavy, "heavy", pc.if_else(light, "light", "none"))
+
+
+def judge(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
+    """Return (`text_class`, `drop_reason`) of each row; the reason is null where every rule is met.
+
+    The first failing rule gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
+    `where:…` by name, `not_scored`, `not_light` or `not_heavy`.
+    """
+    scores = rows.column("text_score").combine_chunks()
+    classes = text_classes(scores, rules.text)
+    reasons: list[tuple[pa.Array, pa.Array | str]] = [
+        (
+            pc.invert(pc.is_in(rows.column("status"), pa.array([str(s) for s in rules.statuses]))),
+            pc.binary_join_element_wise("status", rows.column("status"), ":"),
+        ),
+        (
+            pc.is_valid(rows.column("duplicate_of")),
+            pc.binary_join_element_wise("duplicate", pc.fill_null(rows.column("duplicate_kind"), "?"), ":"),
+        ),
+        *_shape_reasons(rows, rules),
+        *_own_reasons(rows, rules),
+    ]
+    if rules.least_class != "all":
+        wanted = ["heavy"] if rules.least_class == "heavy" else ["heavy", "light"]
+        reasons.append((pc.is_null(classes), "not_scored"))
+        reasons.append((pc.invert(pc.is_in(classes, pa.array(wanted))), f"not_{rules.least_class}"))
+    reason: pa.Array = pa.nulls(rows.num_rows, pa.string())
+    for fails, name in reversed(reasons):
+        reason = pc.if_else(pc.fill_null(fails, True), name, reason)
+    return classes, _one_chunk(reason)
+
+
+def _shape_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
+    reasons: list[tuple[pa.Array, pa.Array | str]] = []
+    width, height = rows.column("width"), rows.column("height")
+    short, long = pc.min_element_wise(width, height), pc.max_element_wise(width, height)
+    if rules.min_side_pixels:
+        reasons.append((pc.less(short, rules.min_side_pixels), "too_small"))
+    if rules.max_aspect is not None:
+        limit = pc.multiply(pc.cast(short, pa.float64()), rules.max_aspect)
+        reasons.append((pc.greater(pc.cast(long, pa.float64()), limit), "aspect"))
+    return reasons
+
+
+def _own_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
+    if not rules.own:
+        return []
+    with sealed() as db:
+        return [(pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
+
+
+def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -1,0 +1,1 @@
+"""What counts as a copy: search for candidates, proof by pixels, kinds, the best picture of a cluster."""

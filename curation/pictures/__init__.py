@@ -1,0 +1,1 @@
+"""Decodes one image safely and takes its fingerprints."""

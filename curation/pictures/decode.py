@@ -1,0 +1,413 @@
+"""Bytes from a stranger in, upright RGB pixels or a named reason out: the one decode of the scan.
+
+Every picture ends in a `Status`; nothing a file contains can raise. Only decoders that live inside
+Pillow and OpenCV are allowed, never those that start an outside program (EPS, WMF, PDF). Sizes are taken
+from headers and refused before pixels are allocated. Colour profiles are ignored, as by most trainers.
+Damaged metadata costs a warning and not the picture; damaged pixels never come without one where their
+format lets damage be seen.
+"""
+
+import io
+import math
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError, features
+
+from curation.pictures.image_colour import to_rgb
+from curation.pictures.image_damage import (
+    Stderr,
+    captured_stderr,
+    check_tiff_jpegs,
+    decode_jpeg,
+    lacks_passes,
+    png_damage,
+    tiff_damage,
+)
+from curation.pictures.image_headers import (
+    MAX_FRAMES_COUNTED,
+    count_frames,
+    largest_inner_pixels,
+    name_unidentified,
+    starts_like,
+)
+from curation.pictures.image_metadata import count_png_frames, without_metadata
+from manifests.format.schema import Status
+
+MAX_PIXELS_IN_PYTHON = 8_000_000
+"""Pixels accepted of an encoding that Pillow decodes in Python, at a microsecond or so a pixel."""
+
+MAX_SCAN_PASSES = 20
+"""Progressive passes accepted over `max_pixels`; smaller JPEGs may have more in proportion."""
+
+MAX_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
+
+_RULES = 2  # raise it when the rules below change a pixel
+
+# In the order they are tried. MPO comes with JPEG. TGA has no magic number, so it is the last.
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "ICO", "DIB"),
+    *("PPM", "PSD", "DDS", "PCX", "SGI", "FLI", "QOI", "ICNS", "TGA"),
+)
+
+# What Pillow's plugins let through when a header lies: nearly every built-in error. Listed, so that
+# KeyboardInterrupt, SystemExit and errors nobody has seen a decoder raise still stop the unit.
+_DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
+    *(ArithmeticError, EOFError, BufferError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow's leniency and Python's warning filters are settings of the whole process, so one decode runs
+# at a time: otherwise a thread could rescue a damaged file that another run calls undecodable.
+_PILLOW_SETTINGS = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeLimits:
+    """What is refused before it is decoded: more than `max_pixels` declared, more than `max_bytes` stored.
+
+    Raises ValueError for a limit below 1, and for `max_pixels` beyond what Pillow itself will open.
+    """
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= MAX_PIXELS:
+            raise ValueError(f"max_pixels={self.max_pixels}: choose 1 to {MAX_PIXELS}; Pillow refuses more")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes={self.max_bytes}: choose at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One picture, or why there is none.
+
+    `rgb` is uint8 of shape (height, width, 3), contiguous, writable, its own memory; present exactly
+    when `status` is ok or truncated. `width` and `height` are pixels as displayed, after EXIF
+    orientation; of a picture that was not decoded, as its header declares them. `mode` and `format` are
+    Pillow's names, as stored. `frames` stops at `MAX_FRAMES_COUNTED`; only the first is decoded. `error`
+    and `warnings` depend on the bytes and the decoder version alone, so they may enter a digest.
+    """
+
+    status: Status
+    error: str | None = None
+    warnings: str | None = None
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    orientation: int | None = None
+    rgb: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rendering:
+    enough_pixels: int | None
+    is_opaque: bool
+    stderr: Stderr | None  # what the decoders of C say; None where nobody listens
+    is_lenient: bool = False
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether damage that Pillow passes over is looked for: not in copies that only compare pictures."""
+        return self.enough_pixels is None and not self.is_lenient
+
+
+def decode(
+    data: bytes,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    *,
+    enough_pixels: int | None = None,
+    is_opaque: bool = False,
+) -> Decoded:
+    """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
+
+    A strict load comes first. If it fails, the same is tried without metadata: where that succeeds, the
+    picture is ok, with a warning. Then what can be read before the damage is taken: `truncated`,
+    unless that is a single colour, which is what decoders fill in when they read nothing. Grey samples
+    wider than 8 bits are scaled and rounded: 16-bit ones from their declared depth, 32-bit ones from
+    0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
+
+    With `enough_pixels`, a JPEG may come at a half, a quarter or an eighth of its width and height, with no fewer
+    pixels than that: its decoder then skips what would be shrunk away, and is several times faster; and damage that
+    Pillow passes over is not looked for. With `is_opaque`, transparency is dropped and shows whatever colour it hid,
+    as in programs that know nothing of it.
+
+    Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
+    """
+    if not data:
+        return Decoded(status=Status.EMPTY, error="no bytes")
+    if len(data) > limits.max_bytes:
+        error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
+        return Decoded(status=Status.TOO_LARGE, error=error)
+    with _PILLOW_SETTINGS, _listening(data) as stderr, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque, stderr=stderr)
+        decoded = _read(data, limits, how)
+        if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
+            versions = [data, *without_metadata(data)]
+            decoded = _ignore_metadata(versions, limits, decoded, how) or _rescue(versions, limits, decoded, how)
+    return replace(decoded, warnings=_facts(caught)) if caught else decoded
+
+
+def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
+    """Return whether `data` is surely an image: damaged bytes taken for TGA are mostly no image at all."""
+    return failed.format not in (None, "TGA") or starts_like(data) is not None
+
+
+def _ignore_metadata(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded | None:
+    """Return the picture as the first version with less metadata gives it strictly; None if none does."""
+    data = versions[0]
+    for version in versions[1:]:
+        decoded = _read(version, limits, how)
+        if decoded.status is Status.OK and decoded.frames is not None:
+            reason = _header_error(data) or failed.error
+            warnings.warn(f"{decoded.format} metadata ignored: {reason}", stacklevel=2)
+            frames = count_png_frames(data) if decoded.format == "PNG" else decoded.frames
+            return replace(decoded, frames=min(frames, MAX_FRAMES_COUNTED))
+    return None
+
+
+def _header_error(data: bytes) -> str | None:
+    """Return Pillow's error for a file's header, which `Image.open` keeps to itself; None if it has none."""
+    try:
+        Image.OPEN[starts_like(data) or ""][0](io.BytesIO(data), "").close()
+    except _DECODER_ERRORS as error:
+        return str(error)
+    return None
+
+
+def _rescue(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
+    """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
+    for version in dict.fromkeys((versions[0], versions[-1])):  # damaged metadata may hide the pixels that are left
+        with _leniency():
+            rescued = _read(version, limits, replace(how, is_lenient=True))
+        if rescued.rgb is not None and not _is_one_colour(rescued.rgb):
+            return replace(rescued, status=Status.TRUNCATED, error=failed.error)
+    return failed
+
+
+def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
+    return bool((rgb[0] == rgb[0, 0]).all() and (rgb == rgb[:1]).all())
+
+
+@contextmanager
+def _listening(data: bytes) -> Iterator[Stderr | None]:
+    """Capture stderr for the formats whose decoders print what strangers' files make them say."""
+    if starts_like(data) not in ("JPEG", "TIFF"):
+        yield None
+        return
+    with captured_stderr() as stderr:
+        yield stderr
+
+
+@contextmanager
+def _leniency() -> Iterator[None]:
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
+    """Return the picture as Pillow's present settings read it; never truncated."""
+    header = Decoded(status=Status.UNDECODABLE)
+    if how.stderr:
+        how.stderr.clear()
+    try:
+        inner_pixels = largest_inner_pixels(data)
+        if inner_pixels > limits.max_pixels:
+            return replace(header, status=Status.TOO_LARGE, error=_too_many(inner_pixels, limits.max_pixels))
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            width, height = picture.size
+            header = replace(header, format=picture.format, mode=picture.mode, width=width, height=height)
+            excess = _excess(picture, data, limits)
+            if excess:
+                return replace(header, status=Status.TOO_LARGE, error=excess)
+            if how.enough_pixels is not None:
+                _shrink_on_load(picture, how.enough_pixels)
+            return _load(picture, header, data, how)
+    except UnidentifiedImageError:
+        status, error = name_unidentified(data)
+        return replace(header, status=status, error=error)
+    except _DECODER_ERRORS as error:
+        return replace(header, status=_status_of(error), error=_clean(f"{type(error).__name__}: {error}"))
+
+
+def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
+    """Tell Pillow to decode a JPEG at the smallest scale with at least `enough_pixels`."""
+    width, height = picture.size
+    scale = math.sqrt(enough_pixels / (width * height))
+    if picture.format in ("JPEG", "MPO") and scale < 0.5:
+        picture.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
+
+
+def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rendering) -> Decoded:
+    """Return the decoded picture; raises whatever the decoder raises."""
+    is_tiff = picture.format == "TIFF"
+    # Loading a TIFF turns it upright and forgets how it lay; loading a PNG is what finds its EXIF.
+    orientation = _orientation(picture) if is_tiff else None
+    rgb = _load_jpeg(picture, data, how) if picture.format in ("JPEG", "MPO") and how.is_checked else None
+    if rgb is None:
+        picture.load()
+        if how.is_checked:
+            _warn_of_damage(picture, data, how)
+    orientation = orientation if is_tiff else _orientation(picture)
+    frames = count_frames(picture, data)
+    turn = None if is_tiff or orientation is None else _UPRIGHT.get(orientation)
+    if rgb is None or turn is not None:
+        upright = to_rgb(picture, is_opaque=how.is_opaque) if rgb is None else Image.fromarray(rgb)
+        rgb = np.array(upright if turn is None else upright.transpose(turn), dtype=np.uint8)
+    return replace(
+        header,
+        status=Status.OK,
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        frames=frames,
+        orientation=orientation,
+        rgb=rgb,
+    )
+
+
+def _load_jpeg(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> NDArray[np.uint8] | None:
+    """Return the pixels of a sound JPEG, grey or in colour; None for any other, which is then loaded by Pillow.
+
+    Pillow would give the same pixels, but it silences what libjpeg says of damage.
+    """
+    rgb = decode_jpeg(data, is_check_only=picture.mode not in ("RGB", "L"))
+    if rgb is None or rgb.shape != (picture.height, picture.width, 3) or _lacks_passes(picture, data):
+        return None
+    return None if how.stderr and how.stderr.complaints() else rgb
+
+
+def _lacks_passes(picture: ImageFile.ImageFile, data: bytes) -> bool:
+    return bool(picture.info.get("progressive")) and lacks_passes(data)
+
+
+def _warn_of_damage(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> None:
+    """Warn of the damage to pixels that did not keep Pillow from loading them."""
+    tags, pixels = getattr(picture, "tag_v2", {}), picture.width * picture.height
+    if picture.format == "TIFF":
+        check_tiff_jpegs(data, tags, 2 * pixels + (1 << 20))  # tiles may go beyond the edges
+    facts = how.stderr.complaints() if how.stderr else []
+    if picture.format == "PNG":
+        facts += png_damage(data)
+    elif picture.format == "TIFF":
+        facts += tiff_damage(data, tags, 16 * pixels + (1 << 20))
+    elif _lacks_passes(picture, data):
+        facts.append("JPEG pixels may be damaged: progressive passes are missing")
+    for fact in facts:
+        warnings.warn(fact, stacklevel=2)
+
+
+# --- refusing before decoding
+
+
+def _excess(picture: ImageFile.ImageFile, data: bytes, limits: DecodeLimits) -> str | None:
+    """Return why an opened picture is too large to decode, judged by its header; None if it is not."""
+    pixels = picture.width * picture.height
+    if pixels > limits.max_pixels:
+        return _too_many(pixels, limits.max_pixels)
+    if pixels > MAX_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in picture.tile):
+        return f"{_too_many(pixels, MAX_PIXELS_IN_PYTHON)} of this slow {picture.format} encoding"
+    if picture.info.get("progressive"):
+        passes = data.count(b"\xff\xda")
+        if passes * pixels > MAX_SCAN_PASSES * limits.max_pixels:
+            return f"{passes} progressive passes over {pixels} pixels"
+    return None
+
+
+def _too_many(pixels: int, max_pixels: int) -> str:
+    return f"{pixels} declared pixels exceed the limit of {max_pixels}"
+
+
+# --- naming what went wrong
+
+
+def _status_of(error: Exception) -> Status:
+    if isinstance(error, (Image.DecompressionBombError, MemoryError)):
+        return Status.TOO_LARGE
+    names_a_variant = re.search(r"\b(un|not )(supported|implemented)", str(error), re.IGNORECASE)
+    return Status.UNSUPPORTED if names_a_variant else Status.UNDECODABLE
+
+
+def _clean(text: str) -> str:
+    """Return `text` in one printable ASCII line of at most 200 characters, without addresses or paths."""
+    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", text)
+    text = re.sub(r"(?<![\w.])/[\w.-]+(/[\w.-]+)+", "(path)", text)
+    text = re.sub(r"[^\x20-\x7e]+", " ", text)
+    return re.sub(r"\s+", " ", text).strip()[:200]
+
+
+def _facts(caught: list[warnings.WarningMessage]) -> str | None:
+    """Return what was warned of, each once, sorted, at most ten; None for nothing.
+
+    Deprecations and resources are about our code and Pillow's bomb warning repeats the size: left out.
+    """
+    kept = {
+        _clean(str(warning.message))
+        for warning in caught
+        if issubclass(warning.category, (UserWarning, RuntimeWarning))
+        and not issubclass(warning.category, Image.DecompressionBombWarning)
+    }
+    facts = sorted(kept)
+    more = [f"and {len(facts) - 10} more"] if len(facts) > 10 else []
+    return "; ".join([*facts[:10], *more]) or None
+
+
+# --- orientation
+
+
+def _orientation(picture: ImageFile.ImageFile) -> int | None:
+    """Return the EXIF (or XMP) orientation, 1 to 8; None if absent or nonsense, which is warned of."""
+    try:
+        exif = picture.getexif()
+        value = exif.get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS as error:  # broken metadata must not cost the picture
+        warnings.warn(f"EXIF ignored: {type(error).__name__}: {error}", stacklevel=2)
+        return None
+    if not exif and picture.info.get("exif"):  # JPEG's plugin met the error first, and swallowed it
+        warnings.warn("EXIF ignored: no tag could be read", stacklevel=2)
+    if value is None or (isinstance(value, int) and 1 <= value <= 8):
+        return value
+    warnings.warn(f"EXIF orientation ignored: {value!r}", stacklevel=2)
+    return None
+
+
+def _decoder_version() -> str:
+    """Return Pillow, its codecs and OpenCV, whose versions can change a decoded bit, in a fixed order."""
+    codecs = ("libjpeg_turbo", "jpg", "webp", "avif", "zlib", "zlib_ng", "jpg_2000", "libtiff", "littlecms2")
+    versions = [f"{name}={features.version(name)}" for name in codecs if features.check(name)]
+    return " ".join([f"rules={_RULES}", f"pillow={PIL.__version__}", f"opencv={cv2.__version__}", *versions])
+
+
+DECODER_VERSION: str = _decoder_version()
+"""What decided the pixels: our rules, Pillow and its codecs, OpenCV. Equal strings mean equal pixels."""

@@ -1,0 +1,1 @@
+"""Measures one image, and turns a source into rows of the scan manifest."""

@@ -1,0 +1,221 @@
+"""From one image's bytes to its measurements, and from samples to the rows of the scan's manifest."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import pyarrow as pa
+
+from curation.pictures import local_features
+from curation.pictures.decode import DECODER_VERSION, Decoded, DecodeLimits, decode
+from curation.pictures.pdq import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
+from curation.pictures.vectors import pack
+from curation.scan.own_filters import OwnFilters, measure_own
+from curation.sources.keys import SourceKeys
+from curation.sources.samples import Problem, Sample
+from curation.sources.sibling_tables import ENCODING, NO_TABLE, SiblingTable
+from curation.sources.text_encoding import DETECTOR_VERSION
+from filters import text_density as density_filter
+from filters.embedding import Embedder
+from filters.text_density import text_chances, text_map
+from manifests.format.schema import Stage, Status, schema
+
+SCAN_SCHEMA = schema(Stage.SCAN)
+ROWS_AT_ONCE = 2048
+
+_STATUS_OF = {
+    Problem.SPARSE: Status.UNSUPPORTED,
+    Problem.SYMBOLIC_LINK: Status.UNSUPPORTED,
+    Problem.HARD_LINK: Status.UNSUPPORTED,
+    Problem.DANGLING_LINK: Status.UNSUPPORTED,
+    Problem.NO_FILE: Status.UNSUPPORTED,
+    Problem.NO_IMAGE: Status.EMPTY,
+    Problem.TOO_LARGE: Status.TOO_LARGE,
+}
+_ERROR_OF = {
+    Problem.SPARSE: "stored as a sparse tar member, whose byte range is not the image",
+    Problem.SYMBOLIC_LINK: "a symbolic link, not followed",
+    Problem.HARD_LINK: "a hard link, not followed",
+    Problem.DANGLING_LINK: "a link whose target is not there; fetch it (git annex get, dvc pull) and scan again",
+    Problem.NO_FILE: "no regular file, not read",
+    Problem.NO_IMAGE: "sidecars without an image",
+    Problem.TOO_LARGE: "more bytes than max_image_bytes",
+}
+
+
+def software() -> dict[str, str]:
+    """Return the versions of everything that decides a measurement of the scan."""
+    return {
+        "decoder": DECODER_VERSION,
+        "pdq": PDQ_VERSION,
+        "local_features": local_features.version(),
+        "text_density": density_filter.version(),
+        "opencv": cv2.__version__,
+        "text_encoding": DETECTOR_VERSION,
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measures:
+    """All that the scan measures on one image; the names are those of the manifest's columns."""
+
+    sha256: str
+    status: str
+    error: str | None
+    warnings: str | None
+    format: str | None
+    mode: str | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    orientation: int | None
+    pdq: bytes | None
+    pdq_quality: int | None
+    pixels: bytes | None
+    local: bytes | None
+    local_points: bytes | None
+    embedding: bytes | None
+    text_presence: float | None
+    text_density: float | None
+    measures: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is measured beyond the fingerprint: text density, local features, own filters, an embedding."""
+
+    density: bool = True
+    local_features: bool = True
+    own: OwnFilters = ()
+    embedder: Embedder | None = None
+
+
+EVERYTHING = Asked()
+
+
+def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Measures:
+    """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
+
+    Raises FilterFailed as `measure_own` and `Embedder.embed` do.
+    """
+    decoded = decode(data, limits)
+    fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
+    is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
+    local = local_features.local_features(decoded.rgb) if decoded.rgb is not None and asked.local_features else None
+    chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
+    vector = asked.embedder.embed(decoded.rgb) if asked.embedder is not None and decoded.rgb is not None else None
+    return Measures(
+        sha256=hashlib.sha256(data).hexdigest(),
+        status=str(decoded.status),
+        error=decoded.error,
+        warnings=decoded.warnings,
+        format=decoded.format,
+        mode=decoded.mode,
+        width=decoded.width,
+        height=decoded.height,
+        frames=decoded.frames,
+        orientation=decoded.orientation,
+        pdq=fingerprint.bits if fingerprint else None,
+        pdq_quality=fingerprint.quality if fingerprint else None,
+        pixels=_pixel_hash(decoded) if is_plain else None,
+        local=local.bits if local else None,
+        local_points=local.points if local else None,
+        embedding=pack(vector) if vector is not None else None,
+        text_presence=chances.light if chances else None,
+        text_density=chances.heavy if chances else None,
+        measures=measure_own(decoded.rgb, asked.own) if decoded.rgb is not None else None,
+    )
+
+
+def _pixel_hash(decoded: Decoded) -> bytes | None:
+    """Return the sha256 of a whole picture's pixels and its width."""
+    if decoded.rgb is None or decoded.status is not Status.OK:
+        return None
+    width = decoded.rgb.shape[1].to_bytes(8)
+    return hashlib.sha256(width + decoded.rgb.tobytes()).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where samples come from: the source's URI, its name below its root, and the table beside it."""
+
+    uri: str
+    name: str
+    table: SiblingTable = NO_TABLE
+
+
+def rows(samples: Iterable[Sample[Measures]], origin: Origin) -> Iterator[pa.RecordBatch]:
+    """Yield one manifest row for each sample, in batches of SCAN_SCHEMA."""
+    keys = SourceKeys(origin.name)
+    pending: list[dict[str, Any]] = []
+    for sample in samples:
+        pending.append(_row(sample, origin, keys))
+        if len(pending) == ROWS_AT_ONCE:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
+
+
+def _batch(pending: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(pending), SCAN_SCHEMA)
+
+
+def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str, Any]:
+    told = sample.json if sample.json is not None else _from_table(sample, origin.table)
+    facts = list(sample.facts)
+    if sample.json is None and told is not None and told.get(ENCODING):
+        facts.append(f"text in the table is {told[ENCODING]}, not UTF-8")
+    row: dict[str, Any] = {
+        "key": keys.key(sample.member, told, occurrence=sample.occurrence),
+        "source": origin.uri,
+        "member": sample.member,
+        "offset": sample.offset,
+        "size": sample.size,
+        "caption_member": sample.caption_member,
+        "caption_offset": sample.caption_offset,
+        "caption_size": sample.caption_size,
+        "caption_sha256": None if sample.caption_bytes is None else hashlib.sha256(sample.caption_bytes).hexdigest(),
+        "json_member": sample.json_member,
+        "json_offset": sample.json_offset,
+        "json_size": sample.json_size,
+        "url": _text((told or {}).get("url")),
+        "caption": sample.caption if sample.caption is not None else _caption(told),
+    }
+    if sample.result is not None:
+        measures = {name: getattr(sample.result, name) for name in Measures.__slots__}
+        facts += [measures["warnings"]] if measures["warnings"] else []
+        row |= measures
+    elif sample.problem is not None:
+        row |= {"status": str(_STATUS_OF[sample.problem]), "error": _ERROR_OF[sample.problem]}
+    row["warnings"] = "; ".join(facts) or None
+    return row
+
+
+def _from_table(sample: Sample[Measures], table: SiblingTable) -> Mapping[str, Any] | None:
+    """Return the sample's row of the table beside its tar, by its stem or by its name up to the first dot."""
+    row = table.find(sample.stem)
+    return row if row is not None or sample.group == sample.stem else table.find(sample.group)
+
+
+def clean_text(text: str) -> str:
+    """Return `text` as UTF-8 can hold it: half surrogate pairs become their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _text(value: Any) -> str | None:
+    return clean_text(value) if isinstance(value, str) and value else None
+
+
+def _caption(told: Mapping[str, Any] | None) -> str | None:
+    """Return the caption a json sidecar tells: `caption`, `text`, or the first of MetaCLIP's `texts`."""
+    if told is None:
+        return None
+    texts = told.get("texts")
+    for each in texts if isinstance(texts, list) else []:
+        found = _text(each[-1] if isinstance(each, list) and each else each)  # MetaCLIP: [where from, text]
+        if found:
+            return found
+    return next((found for name in ("caption", "text", "TEXT") if (found := _text(told.get(name)))), None)

@@ -1,0 +1,1 @@
+"""Plans and writes webdataset shards, and verifies the images in them."""

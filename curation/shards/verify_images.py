@@ -1,0 +1,364 @@
+"""Whether images lie where the rows of a manifest say: their bytes, and the names in front of them.
+
+Rows are taken in the order of the manifest, put in order of file and place by the thousand, and read in spans that
+hold many images each. Memory is bounded by a window of spans for each thread.
+"""
+
+import errno
+import hashlib
+import io
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tarfile import BLOCKSIZE, HeaderError, TarInfo, calc_chksums, nti  # type: ignore[attr-defined]
+from typing import Any
+
+import duckdb
+
+from curation.shards.plan import image_extension
+from curation.sources.tar_stream import ForwardReader, StrictTar
+from manifests import storage
+from manifests.draw.sampling import below
+from manifests.errors import BrokenSource
+from manifests.format.schema import Stage, Status
+from manifests.format.store import Manifest
+from manifests.inspect.verify import Findings, Means, database
+from manifests.sql.engine import from_parts, quoted, told_plainly
+
+ROWS_AT_ONCE = 8192
+WINDOW_BYTES = 32 << 20
+SPAN_BYTES = 8 << 20
+GAP_BYTES = 64 << 10  # between images: read, since another request costs more
+HEAD_BYTES = 4 * BLOCKSIZE  # a header, and a long name before it
+FAR_HEAD_BYTES = 1 << 20  # a header, and whatever was put before it
+MIN_THREADS = 4
+MISSING = "missing"
+SOURCE_NEXT = "restore it as it was when it was scanned, or scan it again"
+SHARD_NEXT = "restore it, or make the shards again"
+_BEFORE_HEADER = (b"L", b"K", b"x", b"X", b"g")  # GNU's long names, pax headers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Image:
+    """One image to look at. `sha256` is None when only its header is; `folder` is set for a loose file."""
+
+    key: str
+    uri: str
+    member: str
+    offset: int
+    size: int
+    sha256: str | None
+    folder: str | None
+
+    @property
+    def start(self) -> int:
+        """The first byte to read."""
+        return 0 if self.folder is not None else max(0, self.offset - HEAD_BYTES)
+
+    @property
+    def end(self) -> int:
+        """The end of the bytes to read; of a loose file one more than there should be."""
+        size = self.size if self.sha256 is not None else 0
+        return size + 1 if self.folder is not None else self.offset + size
+
+
+@dataclass(kw_only=True, slots=True)
+class _Span:
+    """Bytes of one file, and the images in them."""
+
+    uri: str
+    start: int
+    end: int
+    images: list[_Image]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Seen:
+    """What was seen in one window: faults by address, and images that could not be read, and why."""
+
+    images: int = 0
+    image_bytes: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[_Image, str]] = field(default_factory=list)
+
+
+def check_images(
+    manifest: Manifest, whole: Sequence[int], found: Findings, means: Means, *, fraction: float, salt: str
+) -> None:
+    """Read the images of the parts `whole`, or `fraction` of them by `salt`, and compare each with its row.
+
+    Those of a manifest of shards are read from the tars, others from their sources. Rows without an image are counted
+    as `images_skipped`. A file that is missing, or cut short, is one fault, however many rows depend on it.
+    """
+    then = SHARD_NEXT if manifest.stage is Stage.SHARD else SOURCE_NEXT
+    total = round(sum(manifest.parts[place].rows for place in whole) * fraction)
+    threads = max(means.threads, MIN_THREADS)
+    unread = _Unread(found.missing)
+    with database(means) as db, ThreadPoolExecutor(threads) as pool:
+        images = unread.leave_out(_images(db, manifest, whole, found, below(fraction, salt)))
+        windows = _windows(images, min(WINDOW_BYTES, means.memory_bytes // (2 * threads)))
+        for seen in _side_by_side(pool, windows, threads):
+            found.checked.update(images=seen.images, image_bytes=seen.image_bytes)
+            for where, what in seen.faults:
+                found.fault(where, what, then)
+            for image, why in seen.unread:
+                unread.add(image, why)
+            means.on_progress("images", found.checked["images"] + found.checked["images_skipped"], total)
+    for (uri, why), rows in unread.counts.items():
+        found.fault(uri, f"{why}; rows looked at that depend on it: {rows:,}", then)
+
+
+class _Unread:
+    """Images that could not be read, counted by file and reason; of a file that is gone no more are asked for."""
+
+    def __init__(self, reported: Iterable[str]) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._reported = frozenset(reported)
+        self._gone: set[str] = set()
+        self._has_folder: dict[str, bool] = {}
+
+    def add(self, image: _Image, why: str) -> None:
+        """Count an image; a loose one whose folder is gone counts for the folder."""
+        uri = image.uri
+        if why == MISSING and image.folder is not None:
+            if image.folder not in self._has_folder:
+                self._has_folder[image.folder] = storage.exists(image.folder)
+            uri = uri if self._has_folder[image.folder] else image.folder
+        if why == MISSING and (image.folder is None or uri == image.folder):
+            self._gone.add(uri)
+        self.counts[uri, why] += 1
+
+    def leave_out(self, images: Iterable[_Image]) -> Iterator[_Image]:
+        """Yield the images that are not known to be gone, and count the others, unless they are reported already."""
+        for image in images:
+            if image.uri in self._gone or image.folder in self._gone:
+                self.add(image, MISSING)
+            elif image.uri not in self._reported:
+                yield image
+
+
+# --- which images, in which windows
+
+
+def _images(
+    db: duckdb.DuckDBPyConnection, manifest: Manifest, whole: Sequence[int], found: Findings, where: str
+) -> Iterator[_Image]:
+    """Yield the images of the rows that `where` is true of, in the order of the manifest."""
+    names = ["key", "source", "member", "offset", "size", "sha256", "status", "format"]
+    if manifest.stage is Stage.SHARD:
+        names += ["shard", "shard_offset", "shard_size"]
+    chosen = ", ".join(map(quoted, names))
+    with told_plainly(manifest.uri):
+        rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, whole)} WHERE {where}")
+        for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                image = _image(manifest, row)
+                if image is None:
+                    found.checked.update(images_skipped=1)
+                elif image.size < 0 or image.offset < (BLOCKSIZE if image.folder is None else 0):
+                    found.fault(image.uri, f"the row {image.key!r} has an impossible byte range", SOURCE_NEXT)
+                else:
+                    yield image
+
+
+def _image(manifest: Manifest, row: Mapping[str, Any]) -> _Image | None:
+    """Return the image of a row, or None when it has none that can be compared."""
+    if manifest.stage is Stage.SHARD:
+        return _Image(
+            key=row["key"],
+            uri=storage.join(manifest.shards_uri, row["shard"]),
+            member=f"{row['key']}.{image_extension(row)}",
+            offset=row["shard_offset"],
+            size=row["shard_size"],
+            sha256=row["sha256"],
+            folder=None,
+        )
+    is_unhashed = row["sha256"] is None and row["status"] != Status.TOO_LARGE
+    if row["status"] == Status.EMPTY or row["offset"] is None or row["size"] is None or is_unhashed:
+        return None
+    source: str = row["source"]
+    is_loose = source.endswith("/")
+    return _Image(
+        key=row["key"],
+        uri=source + row["member"] if is_loose else source,
+        member=row["member"],
+        offset=row["offset"],
+        size=row["size"],
+        sha256=row["sha256"],
+        folder=source if is_loose else None,
+    )
+
+
+def _windows(images: Iterator[_Image], window_bytes: int) -> Iterator[list[_Span]]:
+    """Yield spans of about `window_bytes` in all."""
+    while some := sorted(itertools.islice(images, ROWS_AT_ONCE), key=lambda image: (image.uri, image.offset)):
+        window: list[_Span] = []
+        held_bytes = 0
+        for span in _spans(some):
+            if window and held_bytes + span.end - span.start > window_bytes:
+                yield window
+                window, held_bytes = [], 0
+            window.append(span)
+            held_bytes += span.end - span.start
+        yield window
+
+
+def _spans(images: Sequence[_Image]) -> Iterator[_Span]:
+    span: _Span | None = None
+    for image in images:
+        is_near = span is not None and image.uri == span.uri and image.start <= span.end + GAP_BYTES
+        if span is not None and is_near and image.end - span.start <= SPAN_BYTES:
+            span.end = max(span.end, image.end)
+            span.images.append(image)
+            continue
+        if span is not None:
+            yield span
+        span = _Span(uri=image.uri, start=image.start, end=image.end, images=[image])
+    if span is not None:
+        yield span
+
+
+def _side_by_side(pool: ThreadPoolExecutor, windows: Iterable[Sequence[_Span]], threads: int) -> Iterator[_Seen]:
+    """Yield what is seen in each window, in order; no more of them are made than threads can take."""
+    waiting: deque[Future[_Seen]] = deque()
+    for window in windows:
+        waiting.append(pool.submit(_look, window))
+        if len(waiting) > threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+# --- reading and comparing
+
+
+def _look(window: Sequence[_Span]) -> _Seen:
+    seen = _Seen()
+    for span, data in zip(window, _read(window), strict=True):
+        for image in span.images:
+            if isinstance(data, OSError):
+                is_missing = isinstance(data, FileNotFoundError)
+                seen.unread.append(
+                    (image, MISSING if is_missing else f"not readable ({type(data).__name__}: {data})")
+                )
+            elif span.start + len(data) < image.end - (image.folder is not None):
+                seen.unread.append((image, "cut short"))
+            else:
+                seen.images += 1
+                seen.image_bytes += image.size if image.sha256 is not None else 0
+                if told := _differences(image, data, image.offset - span.start):
+                    seen.faults.append((image.uri, f"{_which(image)}: {' and '.join(told)}"))
+    return seen
+
+
+def _which(image: _Image) -> str:
+    return f"row {image.key!r}" + ("" if image.folder is not None else f", byte {image.offset:,}")
+
+
+def _read(window: Sequence[_Span]) -> list[bytes | OSError]:
+    """Return the bytes of each span, fewer where the file ends before, or why they could not be read."""
+    found: list[bytes | OSError] = []
+    for uri, spans in itertools.groupby(window, key=lambda span: span.uri):
+        if not storage.is_local(uri):
+            break
+        found += _read_local(uri, list(spans))
+    else:
+        return found
+    return _read_remote(window)
+
+
+def _read_local(uri: str, spans: Sequence[_Span]) -> list[bytes | OSError]:
+    found: list[bytes | OSError] = []
+    try:
+        with Path(storage.filesystem(uri)[1]).open("rb") as f:
+            size_bytes = f.seek(0, io.SEEK_END)
+            for span in spans:
+                f.seek(span.start)
+                found.append(f.read(max(0, min(span.end, size_bytes) - span.start)))
+    except OSError as e:
+        return [e] * len(spans)
+    return found
+
+
+def _read_remote(spans: Sequence[_Span]) -> list[bytes | OSError]:
+    """Return the spans of a window that is not, or not all, on this machine."""
+    found: list[bytes | OSError] = [b""] * len(spans)
+    by_storage: dict[Any, list[int]] = {}
+    for place, span in enumerate(spans):
+        by_storage.setdefault(storage.filesystem(span.uri)[0], []).append(place)
+    for fs, places in by_storage.items():
+        paths = [storage.filesystem(spans[p].uri)[1] for p in places]
+        starts, ends = [spans[p].start for p in places], [spans[p].end for p in places]
+        for place, data in zip(places, fs.cat_ranges(paths, starts, ends, on_error="return"), strict=True):
+            if isinstance(data, OSError):
+                is_beyond = data.errno == errno.EINVAL  # S3's "range not satisfiable": the object ends before it
+                found[place] = b"" if is_beyond else data
+            elif isinstance(data, BaseException):
+                raise data
+            else:
+                found[place] = bytes(data)
+    return found
+
+
+def _differences(image: _Image, data: bytes, at: int) -> list[str]:
+    """Return what differs between the row of an image and `data`, in which its bytes begin at `at`."""
+    told: list[str] = []
+    if image.folder is not None and image.sha256 is not None and len(data) > image.size:
+        told.append(f"more than the {image.size:,} bytes it had")
+    elif image.sha256 is not None and hashlib.sha256(data[at : at + image.size]).hexdigest() != image.sha256:
+        told.append("the bytes have another sha256")
+    if image.folder is not None:
+        return told
+    header = member_before(data[max(0, at - HEAD_BYTES) : at])
+    if not told and not _fits(header, image) and image.offset > HEAD_BYTES:
+        header = member_before(_far_head(image))
+    if header is None:
+        told.insert(0, "no tar member begins there")
+    elif not _fits(header, image):
+        told.insert(0, f"{header.name!r} of {header.size:,} bytes lies there, not {image.member!r}")
+    return told
+
+
+def _far_head(image: _Image) -> bytes:
+    start = max(0, image.offset - FAR_HEAD_BYTES // BLOCKSIZE * BLOCKSIZE)
+    (data,) = _read([_Span(uri=image.uri, start=start, end=image.offset, images=[])])
+    return b"" if isinstance(data, OSError) else data
+
+
+def _fits(header: TarInfo | None, image: _Image) -> bool:
+    return header is not None and header.name == image.member and header.size == image.size
+
+
+def member_before(blocks: bytes) -> TarInfo | None:
+    """Return the header of the tar member whose bytes begin where `blocks` end, or None when none does.
+
+    Long names and pax headers before it are taken into account as far as `blocks` hold them whole.
+    """
+    first = len(blocks) - BLOCKSIZE
+    if first < 0:
+        return None
+    while (earlier := _extension_before(blocks, first)) is not None:
+        first = earlier
+    try:
+        header = StrictTar(ForwardReader(io.BytesIO(blocks[first:]), "")).next_header()
+    except BrokenSource:
+        return None
+    return header if header is not None and header.offset_data == len(blocks) - first else None
+
+
+def _extension_before(blocks: bytes, end: int) -> int | None:
+    """Return where the extended header begins that ends at `end`, or None when there is none."""
+    for start in range(end - 2 * BLOCKSIZE, -1, -BLOCKSIZE):
+        block = blocks[start : start + BLOCKSIZE]
+        if block[156:157] not in _BEFORE_HEADER:
+            continue
+        try:
+            size, checksum = nti(block[124:136]), nti(block[148:156])
+        except HeaderError:
+            continue
+        if start + BLOCKSIZE - (-size // BLOCKSIZE) * BLOCKSIZE == end and checksum in calc_chksums(block):
+            return start
+    return None

@@ -1,0 +1,153 @@
+"""Folders of loose files: listed once, and read in slices as a tar of the same files would be."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from curation.sources.members import HEAD_BYTES, IMAGE_EXTENSIONS, is_ignored, looks_like_image, split_member
+from curation.sources.samples import Contents, Member, Members, Problem, SampleNames, group_of
+from manifests import storage
+from manifests.errors import BrokenSource, InputError
+
+T = TypeVar("T")
+
+_SIDECAR_EXTENSIONS = frozenset({"json", "txt"})
+_THREADS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderFile:
+    """An image or a sidecar: its path below the folder, its size in bytes, and what changes when its content does."""
+
+    path: str
+    size_bytes: int
+    etag: str
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it is a sidecar by its extension."""
+        return split_member(self.path)[1] in _SIDECAR_EXTENSIONS
+
+
+def list_folder(uri: str) -> list[FolderFile]:
+    """Return the files in a folder and below that samples are made of, sorted by sample and path.
+
+    Images are known by their extension or, where it says nothing, by their first bytes. Folders that are symbolic
+    links are not followed; other links are, and those that lead nowhere are listed. Raises InputError when there is
+    no image.
+    """
+    there = {path: entry for path, entry in storage.entries(uri, depth=None).items() if not is_ignored(path)}
+    known = {path for path in there if split_member(path)[1] in IMAGE_EXTENSIONS}
+    sidecars = {path for path in there if split_member(path)[1] in _SIDECAR_EXTENSIONS}
+    others = [
+        path
+        for path, entry in there.items()
+        if path not in known | sidecars
+        and entry["type"] == "file"
+        and entry["size"]  # empty ones have no first bytes
+    ]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        images = known.union(path for path, head in zip(others, pool.map(_head_of(uri), others), strict=True) if head)
+    if not images:
+        tars = sum(split_member(path)[1] == "tar" for path in there)
+        what = f"it has {tars} tars: write {uri}**/*.tar" if tars else "check the name"
+        if (entry := storage.describe(uri.rstrip("/"))) is not None and entry["type"] == "dangling":
+            what = f"it is a link to {entry['destination']}, which is not there"
+        raise InputError(f"{uri}: no folder with images; {what}")
+    files = [
+        FolderFile(path=path, size_bytes=int(there[path]["size"] or 0), etag=_etag(there[path]))
+        for path in images | sidecars
+    ]
+    return sorted(files, key=lambda file: (group_of(file.path), file.path))
+
+
+def _head_of(uri: str) -> Callable[[str], bool]:
+    def is_image(path: str) -> bool:
+        try:
+            return looks_like_image(storage.read_bytes(storage.join(uri, path), end=HEAD_BYTES))
+        except (FileNotFoundError, PermissionError):
+            return (
+                False  # gone since it was listed, or not for us; what has an image's extension is read all the same
+            )
+
+    return is_image
+
+
+def _etag(entry: storage.Entry) -> str:
+    return f"{storage.etag(entry)} {entry['type']}" if entry["type"] != "file" else storage.etag(entry)
+
+
+def state_of(files: Sequence[FolderFile]) -> str:
+    """Return a hash that changes when a file comes, goes or changes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(f"{file.path}\0{file.etag}\0".encode())
+    return digest.hexdigest()
+
+
+def slices(files: Sequence[FolderFile], images_each: int) -> Iterator[list[FolderFile]]:
+    """Yield the files of a folder in slices of about `images_each` images, none of which cuts a sample."""
+    some: list[FolderFile] = []
+    images = 0
+    for file in files:
+        if images >= images_each and group_of(file.path) != group_of(some[-1].path):
+            yield some
+            some, images = [], 0
+        some.append(file)
+        images += not file.is_sidecar
+    if some:
+        yield some
+
+
+def read_folder(
+    uri: str,
+    files: Sequence[tuple[str, int]],
+    *,
+    max_image_bytes: int,
+    on_image: Callable[[bytes], T],
+    names: SampleNames = SampleNames.AUTO,
+) -> Contents[T]:
+    """Return what a slice of folder `uri` holds; `files` are its (path below the folder, size in bytes).
+
+    Offsets are 0: each member is a file of its own. What cannot be read because it is a link that leads nowhere, or
+    no regular file, is a sample with a problem. Raises BrokenSource when a file is gone since it was listed; a
+    FilterFailed of `on_image` names the image.
+    """
+    found = Members(source=uri, max_image_bytes=max_image_bytes, on_image=on_image, names=names)
+    for path, size in files:
+        place = storage.join(uri, path)
+        found.add(_member(place, path, size), _Content(place).read)
+    return found.contents()
+
+
+def _member(place: str, path: str, listed_size: int) -> Member:
+    if not storage.is_local(place):
+        return Member(name=path, offset=0, size=listed_size)
+    entry = storage.describe(place)
+    if entry is None:
+        raise _gone(place)
+    problem = {"file": None, "dangling": Problem.DANGLING_LINK}.get(entry["type"], Problem.NO_FILE)
+    return Member(name=path, offset=0, size=0 if problem else entry["size"], problem=problem)
+
+
+class _Content:
+    """The bytes of one file, fetched when they are first asked for."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._stream: io.BytesIO | None = None
+
+    def read(self, size: int) -> bytes:
+        if self._stream is None:
+            try:
+                self._stream = io.BytesIO(storage.read_bytes(self._uri))
+            except FileNotFoundError as e:
+                raise _gone(self._uri) from e
+        return self._stream.read(size)
+
+
+def _gone(uri: str) -> BrokenSource:
+    return BrokenSource(f"{uri}: gone since the folder was listed; run the same command again", source=uri)

@@ -1,0 +1,89 @@
+"""Stored pictures, byte for byte, as files of their own: from the sources, or from the shards."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from curation.sources.byte_ranges import ByteRange, image_range, in_groups, read_ranges
+from manifests import storage
+from manifests.errors import BrokenSource
+
+NEEDED = ("key", "source", "member", "offset", "size", "sha256", "status", "format")
+NEEDED_OF_SHARDS = ("shard", "shard_offset", "shard_size")
+_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """Where the picture of a row was put, or why it was not."""
+
+    key: str
+    uri: str | None = None
+    problem: str = ""
+
+
+def save(rows: Sequence[Mapping[str, Any]], folder: str, *, shards_uri: str | None) -> Iterator[Saved]:
+    """Write the picture of each row, with NEEDED, to `folder`, and yield what became of it, in order.
+
+    Pictures come from the tars at `shards_uri` where it is given, and rows have NEEDED_OF_SHARDS, else from their
+    sources. Bytes whose sha256 is not the row's are not written, nor is a file that has other bytes. Memory: one
+    group of pictures.
+    """
+    there = [row for row in rows if row["sha256"] is not None and row["size"] is not None]
+    places = [_place(row, shards_uri) for row in there]
+    known = iter(_read(there, places))
+    for row in rows:
+        if row["sha256"] is None or row["size"] is None:
+            yield Saved(key=row["key"], problem=f"has no picture: its status is {row['status']}")
+            continue
+        data = next(known)
+        yield Saved(key=row["key"], problem=data) if isinstance(data, str) else _put(row, data, folder)
+
+
+def _place(row: Mapping[str, Any], shards_uri: str | None) -> ByteRange:
+    if shards_uri is None:
+        return image_range(row)
+    return ByteRange(
+        uri=storage.join(shards_uri, row["shard"]), offset=row["shard_offset"], size_bytes=row["shard_size"]
+    )
+
+
+def _read(rows: Sequence[Mapping[str, Any]], places: Sequence[ByteRange]) -> Iterator[bytes | str]:
+    """Yield the bytes of each picture, or what is wrong with them."""
+    for group in in_groups(range(len(rows)), [place.size_bytes for place in places]):
+        try:
+            found: Sequence[bytes | str] = read_ranges([places[i] for i in group])
+        except BrokenSource:
+            found = [_read_one(places[i]) for i in group]
+        for i, data in zip(group, found, strict=True):
+            if isinstance(data, bytes) and hashlib.sha256(data).hexdigest() != rows[i]["sha256"]:
+                yield f"{places[i].uri}: the sha256 of its bytes is not the manifest's"
+            else:
+                yield data
+
+
+def _read_one(place: ByteRange) -> bytes | str:
+    try:
+        return read_ranges([place])[0]
+    except BrokenSource as e:
+        return str(e)
+
+
+def _put(row: Mapping[str, Any], data: bytes, folder: str) -> Saved:
+    uri = storage.join(folder, file_name(row))
+    if storage.exists(uri):
+        if storage.read_bytes(uri) != data:
+            return Saved(key=row["key"], problem=f"{uri}: there already, with other bytes; remove it")
+    else:
+        storage.write_bytes(uri, data)
+    return Saved(key=row["key"], uri=uri)
+
+
+def file_name(row: Mapping[str, Any]) -> str:
+    """Return the name of a row's file: its key, and an extension that its format has, whatever the member's was."""
+    kind = row["format"] or "bin"
+    extension = _EXTENSIONS.get(kind) or re.sub(r"[^a-z0-9]", "", kind.lower()) or "bin"
+    return f"{quote(row['key'], safe='')}.{extension}"

@@ -1,0 +1,94 @@
+"""What a tar holds: read once, forward, one image in memory at a time.
+
+    contents = read_tar(stream, source=uri, max_image_bytes=64 << 20, on_image=measure)
+    for sample in contents.samples():
+        sample.member, sample.offset, sample.size, sample.json, sample.caption, sample.result
+
+`curation.sources.samples` joins members to samples. Names are only names: no link is followed and nothing is
+extracted. `TarWriter` writes the output tars.
+"""
+
+import errno
+from collections.abc import Callable
+from tarfile import TarInfo
+from typing import BinaryIO, TypeVar
+
+import fsspec
+
+from curation.sources.samples import Contents, Member, Members, Problem, SampleNames
+from curation.sources.tar_stream import ForwardReader, StrictTar, TarWriter
+from manifests.errors import BrokenSource
+
+__all__ = ["TarWriter", "read_range", "read_tar"]
+
+T = TypeVar("T")
+
+
+def read_tar(
+    stream: BinaryIO,
+    *,
+    source: str,
+    max_image_bytes: int,
+    on_image: Callable[[bytes], T],
+    names: SampleNames = SampleNames.AUTO,
+    ignore_zeros: bool = False,
+) -> Contents[T]:
+    """Return what a plain tar holds, after one sequential read of `stream` from its start to its end.
+
+    `on_image` gets each image's bytes once, as they pass; what it returns is the sample's `result`.
+    Images over `max_image_bytes` are located but not read. With `ignore_zeros`, tars that were written one after
+    another into one file are read as one, as `tar --ignore-zeros` does. Memory: one image, and the sidecars.
+
+    Raises BrokenSource, with reason and byte, when the tar is truncated, damaged, compressed or no tar,
+    or when something follows its end. What `on_image` and `stream` raise passes through; a FilterFailed names
+    the image.
+    """
+    reader = ForwardReader(stream, source)
+    headers = StrictTar(reader)
+    found = Members(source=source, max_image_bytes=max_image_bytes, on_image=on_image, names=names)
+    while True:
+        while (header := headers.next_header()) is not None:
+            if header.isdir():
+                found.directories += 1
+            else:
+                found.add(_member(header), reader.take)
+        if not headers.has_another_archive(is_wanted=ignore_zeros):
+            return found.contents()
+
+
+def _member(header: TarInfo) -> Member:
+    return Member(
+        name=header.name,
+        offset=header.offset_data,
+        size=header.size,
+        problem=_problem(header),
+        is_device=header.isdev(),
+    )
+
+
+def _problem(header: TarInfo) -> Problem | None:
+    if header.issym():
+        return Problem.SYMBOLIC_LINK
+    if header.islnk():
+        return Problem.HARD_LINK
+    return Problem.SPARSE if header.issparse() else None
+
+
+def read_range(fs: fsspec.AbstractFileSystem, path: str, offset: int, size: int) -> bytes:
+    """Return the `size` bytes at `offset` of `path`. Raises BrokenSource when there are not as many."""
+    if size == 0:
+        return b""
+    try:
+        data: bytes = fs.cat_file(path, start=offset, end=offset + size)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # S3's "range not satisfiable": the object ends before it
+            raise
+        data = b""
+    if len(data) != size:
+        uri = fs.unstrip_protocol(path)
+        raise BrokenSource(
+            f"{uri}: {len(data)} bytes at {offset}, expected {size}: the source has changed since it was "
+            "scanned. Restore it, or scan it again",
+            source=uri,
+        )
+    return data

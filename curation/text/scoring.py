@@ -1,0 +1,119 @@
+"""Scoring rows: which of them are looked at, and what is written beside them."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from curation.pictures.decode import DecodeLimits, decode
+from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
+from curation.text.bounds import CascadeSettings, TextStep
+from curation.text.cascade import Cascade, TextMeasures, density_measures
+from filters.protocol import Rgb, TextChances, TextEngine
+from filters.text_density import text_chances, text_map
+from manifests.errors import BrokenSource
+from manifests.format.schema import COLUMNS, Stage, Status
+
+FIELDS = COLUMNS[Stage.SCORE]
+ENOUGH_PIXELS = 1_600_000  # of a picture: smaller print than this leaves is not read
+LONG_ASPECT = 3  # taller or wider pictures keep more: by their shorter side
+ENOUGH_SHORT_SIDE_PIXELS, MOST_PIXELS = 800, 12_000_000
+PIXELS_AT_ONCE = 16_000_000
+_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))
+NEEDED = ("source", "member", "offset", "size", "sha256", "status", "duplicate_of", "text_presence", "text_density")
+
+
+class Scorer:
+    """Adds the text columns to a table of rows: the cascade on each surviving image that density lets through."""
+
+    VERSION = Cascade.VERSION
+
+    def __init__(
+        self, engine: TextEngine, settings: CascadeSettings, limits: DecodeLimits, *, batch_images: int
+    ) -> None:
+        self.limits = limits
+        self.batch_images = batch_images
+        self.cascade = Cascade(engine, settings)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return `table` with the columns of the score stage.
+
+        Rows without pixels and duplicates are not scored: their columns are null. Raises BrokenSource when an image
+        is not what the scan saw.
+        """
+        rows = table.select(NEEDED).to_pylist()
+        found: list[Mapping[str, Any] | None] = [None] * len(rows)
+        waiting: list[int] = []
+        for place, row in enumerate(rows):
+            if row["status"] not in _WITH_PIXELS or row["duplicate_of"] is not None:
+                continue
+            prior = _prior(row)
+            if prior is not None and not self.cascade.settings.is_open(TextStep.DENSITY, prior):
+                found[place] = _columns(density_measures(prior), engine=None)
+            else:
+                waiting.append(place)
+        for batch in self._batches(rows, waiting):
+            priors = [prior for _, _, prior in batch]
+            measured = self.cascade.measure([rgb for _, rgb, _ in batch], priors)
+            for (place, _, _), measures in zip(batch, measured, strict=True):
+                engine = None if measures.text_step == TextStep.DENSITY else self.cascade.engine.version
+                found[place] = _columns(measures, engine=engine)
+        for field in FIELDS:
+            values = [None if f is None else f[field.name] for f in found]
+            table = table.append_column(field, pa.array(values, field.type))
+        return table
+
+    def _batches(
+        self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int]
+    ) -> Iterator[list[tuple[int, Rgb, TextChances]]]:
+        """Yield (place, picture, prior) in batches of so many images, or of PIXELS_AT_ONCE if that is fewer."""
+        batch: list[tuple[int, Rgb, TextChances]] = []
+        for group in in_groups(waiting, [rows[p]["size"] for p in waiting]):
+            images = read_ranges([image_range(rows[p]) for p in group])
+            for place, data in zip(group, images, strict=True):
+                rgb = self._decode(rows[place], data)
+                batch.append((place, rgb, _prior(rows[place]) or text_chances(text_map(rgb))))
+                held = sum(picture.size // 3 for _, picture, _ in batch)
+                if len(batch) == self.batch_images or held >= PIXELS_AT_ONCE:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+
+    def _decode(self, row: Mapping[str, Any], data: bytes) -> Rgb:
+        require_unchanged(row, data)
+        decoded = decode(data, self.limits, enough_pixels=ENOUGH_PIXELS)
+        if decoded.rgb is None:
+            raise BrokenSource(
+                f"{row['source']}: {row['member']} was decoded by the scan and is now {decoded.status} "
+                f"({decoded.error}); score with the limits and decoder of the scan, or scan again"
+            )
+        return enough_of(decoded.rgb)
+
+
+def enough_of(rgb: Rgb) -> Rgb:
+    """Return `rgb` shrunk to what the cascade can use: ENOUGH_PIXELS, or more where it is long and narrow."""
+    height, width = rgb.shape[:2]
+    short, long = sorted((height, width))
+    scale = math.sqrt(ENOUGH_PIXELS / (height * width))
+    if long > LONG_ASPECT * short:
+        most = math.sqrt(MOST_PIXELS / (height * width))
+        scale = max(scale, min(ENOUGH_SHORT_SIDE_PIXELS / short, most))
+    if scale >= 1:
+        return rgb
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _prior(row: Mapping[str, Any]) -> TextChances | None:
+    """Return what the scan's density left, or None when the scan was told not to measure it."""
+    light, heavy = row["text_presence"], row["text_density"]
+    return None if light is None or heavy is None else TextChances(light=light, heavy=heavy)
+
+
+def _columns(measures: TextMeasures, *, engine: str | None) -> dict[str, Any]:
+    return {**dataclasses.asdict(measures), "text_engine": engine}

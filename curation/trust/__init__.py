@@ -1,0 +1,1 @@
+"""Audits by sampled labels, and calibration of thresholds."""

@@ -1,0 +1,1 @@
+"""The OCR engines, and the model files that they need."""

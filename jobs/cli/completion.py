@@ -1,0 +1,72 @@
+"""`curate completion`: what makes the Tab key complete commands, options and files."""
+
+import os
+from pathlib import PurePath
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
+
+from jobs.cli.options import examples
+from jobs.show import terminal
+from manifests.errors import InputError
+
+PROGRAM = "curate"
+VARIABLE = "_CURATE_COMPLETE"
+
+
+class _OrFiles(ShellComplete):
+    """Completes files where click knows nothing better: manifests, outputs and lists are paths."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        found = super().get_completions(args, incomplete)
+        is_value = bool(args) and not incomplete.startswith("-")
+        return found if found or not is_value else [CompletionItem(incomplete, type="file")]
+
+
+class _Bash(_OrFiles, BashComplete):
+    pass
+
+
+class _Zsh(_OrFiles, ZshComplete):
+    pass
+
+
+class _Fish(_OrFiles, FishComplete):
+    pass
+
+
+SHELLS: dict[str, type[ShellComplete]] = {made.name: made for made in (_Bash, _Zsh, _Fish)}
+for _made in SHELLS.values():
+    add_completion_class(_made)  # click asks for them by name when the script calls curate
+
+
+@click.command(
+    epilog=examples(
+        "curate completion bash > ~/.local/share/bash-completion/completions/curate",
+        "echo 'eval \"$(curate completion bash)\"' >> ~/.bashrc       # without the package bash-completion",
+        "curate completion zsh > ~/.zfunc/_curate                   # in ~/.zshrc, before compinit: fpath+=~/.zfunc",
+        "curate completion fish > ~/.config/fish/completions/curate.fish",
+    )
+)
+@click.argument("shell", type=click.Choice(list(SHELLS)), required=False)
+def completion(shell: str | None) -> None:
+    """Print a script that lets SHELL complete commands, options, their values and files; by default $SHELL's.
+
+    Write it where the shell looks for such scripts, as below, and start a new one.
+    """
+    name = shell or PurePath(os.environ.get("SHELL", "")).name
+    if name not in SHELLS:
+        raise InputError(
+            f"completion: the shell in $SHELL is {name or 'not set'}; name one of {', '.join(SHELLS)}, "
+            f"as in `curate completion {next(iter(SHELLS))}`"
+        )
+    terminal.write_utf8()
+    made = SHELLS[name](click.Command(PROGRAM), {}, PROGRAM, VARIABLE)
+    click.echo(made.source_template % made.source_vars())  # source() asks the bash that is installed here

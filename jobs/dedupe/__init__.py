@@ -1,0 +1,1 @@
+"""The dedupe stage: from measured images to clusters of copies."""

@@ -1,0 +1,100 @@
+"""Dedupe decided again: fewer kinds of copies, or more strictness, without searching or reading a picture."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from curation.config import DedupeConfig, PipelineConfig
+from curation.copies.kinds import Strictness
+from curation.copies.redecide import DECIDED, Decision, redecide, released
+from jobs.spark import frames
+from jobs.spark.part_stages import plan_parts, write_slices
+from jobs.spark.run import Context, read_parent, run_stage
+from jobs.units.units import Plan, Unit, prepare_worker
+from manifests.errors import InputError
+from manifests.format.schema import COLUMNS, Stage, schema
+from manifests.format.store import Manifest
+
+_READ = ("key", "sha256", "status", "width", "height", "size", *DECIDED)
+_ROWS = pa.schema(
+    [*(pa.field(name, schema(Stage.DEDUPE).field(name).type) for name in _READ), (frames.PART, pa.string())]
+)
+_FLAGGED = pa.schema([*_ROWS, ("is_released", pa.bool_())])
+
+
+def plan_redecide(config: PipelineConfig, source: str, output: str) -> Plan:
+    """Return the plan of deciding the deduplicated manifest at `source` again.
+
+    Raises as `read_parent` does, and InputError when more is asked than was searched for.
+    """
+    lineage = read_parent(source, Stage.DEDUPE)
+    before = [stage for stage in lineage.funnel if stage["stage"] != Stage.DEDUPE]  # it takes that one's place
+    lineage = dataclasses.replace(lineage, funnel=before)
+    settings = _settings(config.dedupe, lineage.manifest)
+    return plan_parts(Stage.DEDUPE, lineage, output, settings, {"redecide": "1"}, config.storage)
+
+
+def _settings(config: DedupeConfig, parent: Manifest) -> dict[str, Any]:
+    """Return the parent's settings, narrowed."""
+    if "copies" not in parent.config:
+        raise InputError(f"{parent.uri}: merged from manifests of different settings; dedupe merged scans instead")
+    before = set(parent.config["copies"])
+    asked = set(config.copies)
+    if parent.config.get("fingerprint") == "embedding" or config.references or config.against:
+        raise InputError(
+            f"{parent.uri}: decided again only by kinds and strictness of copies; dedupe its scan instead"
+        )
+    if asked - before and asked != set(DedupeConfig().copies):
+        wider = ", ".join(sorted(asked - before))
+        raise InputError(f"{parent.uri}: was not searched for {wider}; dedupe its scan with them")
+    copies = sorted(asked & before)
+    given = config.strictness.model_dump()
+    old = parent.config.get("strictness", {})
+    strictness = {kind: max(given[kind], old.get(kind, 0.0)) for kind in given if kind in copies}
+    return {**parent.config, "copies": copies, "strictness": strictness}
+
+
+def decide_again(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Decide the deduplicated manifest at `source` again into the manifest at `output` and return it."""
+    plan = plan_redecide(config, source, output)
+    parent = read_parent(source, Stage.DEDUPE).manifest
+    decision = Decision(copies=frozenset(plan.config["copies"]), strictness=Strictness(**plan.config["strictness"]))
+
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        rows = frames.read(spark, frames.parts_of(parent, plan.options), _READ, _FLAGGED, _Flag(decision))
+        answer = _decided(rows.localCheckpoint(), decision)
+        write_slices(answer, plan, todo, parent, [f.name for f in COLUMNS[Stage.DEDUPE]])
+
+    return run_stage(plan, work, ctx)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flag:
+    decision: Decision
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return (
+            table.append_column("is_released", released(table, self.decision)).select(_FLAGGED.names).cast(_FLAGGED)
+        )
+
+
+def _decided(rows: DataFrame, decision: Decision) -> DataFrame:
+    """Return `part`, `key` and DECIDED of all rows; only clusters that lose a member are gathered."""
+    clusters = rows.where("is_released").select("cluster_id").distinct().localCheckpoint()
+    touched = rows.join(clusters, "cluster_id", "left_semi").select(*_ROWS.names)
+    again = touched.groupBy("cluster_id").applyInArrow(
+        frames.grouped(functools.partial(_redecide, decision=decision)),
+        ", ".join(f"{name} string" for name in (frames.PART, "key", *DECIDED)),
+    )
+    rest = rows.join(clusters, "cluster_id", "left_anti").select(frames.PART, "key", *map(F.col, DECIDED))
+    return again.unionByName(rest)
+
+
+def _redecide(table: pa.Table, *, decision: Decision) -> pa.Table:
+    prepare_worker({})
+    return redecide(table, decision)

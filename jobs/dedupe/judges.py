@@ -1,0 +1,166 @@
+"""Judges: each says of pairs of pictures which are copies, of what kind, and on what evidence.
+
+All take pairs of pictures, each joined with what is known of it, and return those that are copies.
+"""
+
+import dataclasses
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.cosine_search import rounded
+from curation.copies.kinds import Strictness, kind_of
+from curation.pictures.decode import DecodeLimits
+from curation.pictures.pdq import hamming
+from curation.pictures.vectors import unpack
+from curation.sources.byte_ranges import image_range, read_ranges, require_unchanged
+from jobs.units.units import prepare_worker
+from manifests.format.schema import DuplicateKind
+
+JUDGED = "member binary, representative binary, kind string, evidence string"
+KNOWN = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
+PAIRS_AT_ONCE = 64
+LOOKS_KEPT = 96  # of some 3 MB each
+PAIRS_PER_TASK = 256
+TASKS_PER_PARTITION = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintJudge:
+    """Calls a pair mild copies when their PDQ fingerprints are near enough."""
+
+    max_distance: int
+    max_text_distance: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the copies among pairs of known pictures; the mapInArrow side."""
+        for batch in batches:
+            yield _judged([found for pair in batch.to_pylist() if (found := self._judge(pair))])
+
+    def _judge(self, pair: Mapping[str, Any]) -> tuple[bytes, bytes, str, str] | None:
+        a, b = pair["a"], pair["b"]
+        if a["pdq"] is None or b["pdq"] is None:
+            return None
+        distance = hamming(a["pdq"], b["pdq"])
+        limit = self.max_text_distance if a["is_text"] and b["is_text"] else self.max_distance
+        if distance > limit:
+            return None
+        return a["node"], b["node"], str(DuplicateKind.MILD), json.dumps({"distance": distance, "verified": False})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelJudge:
+    """Reads both pictures of a pair by byte range and compares them; `copies` are the kinds that count."""
+
+    copies: frozenset[str]
+    strictness: Strictness
+    limits: DecodeLimits
+    options: Mapping[str, Mapping[str, Any]]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises as `_Album` does."""
+        prepare_worker(self.options)
+        album = _Album(self.limits)
+        for batch in batches:
+            pairs = batch.to_pylist()
+            for first in range(0, len(pairs), PAIRS_AT_ONCE):
+                chunk = pairs[first : first + PAIRS_AT_ONCE]
+                seen = album.open([pair[side] for pair in chunk for side in ("a", "b")])
+                yield _judged([found for pair in chunk if (found := self._judge(pair, seen))])
+
+    def _judge(
+        self, pair: Mapping[str, Any], seen: Mapping[bytes, Sequence[Look]]
+    ) -> tuple[bytes, bytes, str, str] | None:
+        a, b = pair["a"], pair["b"]
+        evidence = compare(seen[a["node"]], seen[b["node"]])
+        kind = kind_of(evidence, self.strictness, self.copies) if evidence else None
+        if evidence is None or kind is None:
+            return None
+        distance = hamming(a["pdq"], b["pdq"]) if a["pdq"] and b["pdq"] else None
+        told = {"distance": distance, "verified": True, **dataclasses.asdict(evidence)}
+        return a["node"], b["node"], str(kind), json.dumps(told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineJudge:
+    """Calls a pair semantic copies when the cosine of their embeddings is at least `min_cosine`."""
+
+    min_cosine: float
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the copies among pairs of known pictures; the mapInArrow side."""
+        for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            first, second = (rounded(unpack(batch.column(side).field("embedding"))) for side in ("a", "b"))
+            cosines = np.einsum("ij,ij->i", first, second)
+            names = [batch.column(side).field("node").to_pylist() for side in ("a", "b")]
+            yield _judged(
+                [
+                    (a, b, str(DuplicateKind.SEMANTIC), json.dumps({"cosine": round(float(cosine), 4)}))
+                    for a, b, cosine in zip(*names, cosines, strict=True)
+                    if cosine >= self.min_cosine
+                ]
+            )
+
+
+class _Album:
+    """The looks of pictures seen last: pairs come sorted, so most need one picture more."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.limits = limits
+        self.kept: OrderedDict[bytes, list[Look]] = OrderedDict()
+
+    def open(self, pictures: Sequence[Mapping[str, Any]]) -> Mapping[bytes, Sequence[Look]]:
+        """Return node → looks of `pictures`, reading those that are missing together."""
+        wanted = {picture["node"]: picture for picture in pictures}
+        missing = [picture for node, picture in wanted.items() if node not in self.kept]
+        for picture, data in zip(missing, read_ranges([image_range(p) for p in missing]), strict=True):
+            require_unchanged(picture, data)
+            self.kept[picture["node"]] = looks(data, self.limits)
+        seen = {node: self.kept[node] for node in wanted}
+        for node in wanted:
+            self.kept.move_to_end(node)
+        while len(self.kept) > LOOKS_KEPT:
+            self.kept.popitem(last=False)
+        return seen
+
+
+Judge = PrintJudge | PixelJudge | CosineJudge
+
+
+def _judged(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
+    columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
+    kinds = (pa.binary(), pa.binary(), pa.string(), pa.string())
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=["member", "representative", "kind", "evidence"])
+
+
+def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge) -> DataFrame:
+    """Return JUDGED of those of `pairs` (`a`, `b`) that are copies: the better of the two is the representative.
+
+    `known`: KNOWN of each picture and its `rank`, a struct that orders pictures, the best first. Pairs are sorted by
+    their representative and cut into tasks of about one size: so a picture is read and looked at about once in a
+    task, and one with a hundred thousand copies keeps many tasks busy, not one.
+    """
+    about = F.struct("rank", *KNOWN)
+    left = known.select(F.col("node").alias("a"), about.alias("left"))
+    right = known.select(F.col("node").alias("b"), about.alias("right"))
+    joined = pairs.select("a", "b").join(left, "a").join(right, "b")
+    first_is_better = F.col("left.rank") < F.col("right.rank")
+    oriented = joined.select(
+        F.when(first_is_better, F.col("right")).otherwise(F.col("left")).dropFields("rank").alias("a"),
+        F.when(first_is_better, F.col("left")).otherwise(F.col("right")).dropFields("rank").alias("b"),
+    )
+    partitions = int(pairs.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
+    tasks = max(partitions * TASKS_PER_PARTITION, -(-pairs.count() // PAIRS_PER_TASK))
+    spread = oriented.repartitionByRange(tasks, "b.node", "a.node").sortWithinPartitions("b.node", "a.node")
+    return spread.mapInArrow(judge, JUDGED).localCheckpoint()

@@ -1,0 +1,191 @@
+"""Rows of the scan as pictures: what cannot be told apart is one, whoever holds it."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from jobs.spark import frames
+from manifests.format.schema import Status
+from manifests.format.store import Manifest
+
+TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
+COMPARABLE = (str(Status.OK), str(Status.TRUNCATED))
+REFERENCE, EXISTING, OWN = 0, 1, 2
+NARROW = (*("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "pixels", "text_density"),)
+ROW_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("node", pa.binary()),
+        ("pdq", pa.binary()),
+        ("is_text", pa.bool_()),
+        ("sha256", pa.string()),
+        ("damage", pa.int32()),
+        ("area", pa.int64()),
+        ("size", pa.int64()),
+        ("cluster", pa.string()),
+        (frames.PART, pa.string()),
+    ]
+)
+PLACES_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("node", pa.binary()),
+        ("source", pa.string()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),
+        ("embedding", pa.binary()),
+    ]
+)
+RANK = ("origin", "damage", "-area AS area", "-size AS size", "key", "sha256", "set")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSet:
+    """A manifest whose pictures are compared: `origin` is OWN, EXISTING or REFERENCE; `name` of a reference set."""
+
+    manifest: Manifest
+    origin: int
+    name: str = ""
+
+    def parts(self, options: Mapping[str, Mapping[str, Any]]) -> frames.Parts:
+        """Return its parts, as workers read them."""
+        return frames.parts_of(self.manifest, options)
+
+
+def read_rows(
+    spark: SparkSession,
+    sets: Sequence[PictureSet],
+    options: Mapping[str, Mapping[str, Any]],
+    min_quality: int,
+) -> DataFrame:
+    """Return ROW_SCHEMA and `origin`, `set` of the rows of `sets`; of existing manifests, of representatives."""
+    from_each = []
+    for each in sets:
+        columns = [*NARROW, *(["cluster_id"] * (each.origin == EXISTING))]
+        transform = functools.partial(rows_of, min_quality=min_quality)
+        rows = read_set(spark, each, columns, ROW_SCHEMA, transform, options=options)
+        from_each.append(rows.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)}))
+    return functools.reduce(DataFrame.unionByName, from_each)
+
+
+def read_set(
+    spark: SparkSession,
+    pictures: PictureSet,
+    columns: Sequence[str],
+    schema: pa.Schema,
+    transform: frames.Transform,
+    *,
+    options: Mapping[str, Mapping[str, Any]],
+) -> DataFrame:
+    """Return what `transform` makes, as `schema`, of the rows of `pictures` that take part.
+
+    All of the parent's own do. Of other sets a row without a picture would be taken for the own row of the same key;
+    and a duplicate in an existing manifest is stood for by its representative, which it would crowd out.
+    """
+    narrow = list(dict.fromkeys([*columns, "status", *(["duplicate_of"] * (pictures.origin == EXISTING))]))
+    transforms = (transform,) if pictures.origin == OWN else (_taking_part, transform)
+    return frames.read(spark, pictures.parts(options), narrow, schema, _InTurn(transforms))
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    transforms: Sequence[frames.Transform]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        for each in self.transforms:
+            table = each(table)
+        return table
+
+
+def _taking_part(table: pa.Table) -> pa.Table:
+    table = table.filter(is_comparable(table))
+    return table.filter(pc.is_null(table.column("duplicate_of"))) if "duplicate_of" in table.column_names else table
+
+
+def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
+    """Return the narrow rows of `table` as ROW_SCHEMA.
+
+    `pdq` is null where it is not to be trusted; `damage` is 0 for a whole picture and 1 for a truncated one; `area`
+    is in pixels. Duplicates of an already deduplicated table are left out.
+    """
+    if "duplicate_of" in table.column_names:
+        table = table.filter(pc.is_null(table.column("duplicate_of")))
+    comparable = is_comparable(table)
+    quality = pc.fill_null(table.column("pdq_quality"), -1)
+    is_trusted = pc.and_(comparable, pc.greater_equal(quality, min_quality))
+    area = pc.multiply(pc.cast(table.column("width"), pa.int64()), pc.cast(table.column("height"), pa.int64()))
+    nothing = pa.nulls(len(table), pa.string())
+    found = {
+        "key": table.column("key"),
+        "node": node_of(table),
+        "pdq": pc.if_else(is_trusted, table.column("pdq"), pa.scalar(None, pa.binary())),
+        "is_text": pc.fill_null(pc.greater_equal(table.column("text_density"), TEXT_DENSITY), False),
+        "sha256": table.column("sha256"),
+        "damage": pc.cast(pc.not_equal(table.column("status"), str(Status.OK)), pa.int32()),
+        "area": pc.fill_null(area, 0),
+        "size": pc.fill_null(table.column("size"), 0),
+        "cluster": table.column("cluster_id") if "cluster_id" in table.column_names else nothing,
+        frames.PART: table.column(frames.PART),
+    }
+    return pa.table(found).cast(ROW_SCHEMA)
+
+
+def is_comparable(table: pa.Table) -> pa.ChunkedArray:
+    """Return which rows of `table` have a picture."""
+    return pc.is_in(table.column("status"), pa.array(COMPARABLE))
+
+
+def node_of(table: pa.Table) -> pa.Array:
+    """Return the picture each row of `table` holds: its pixels where they were hashed, else its stored bytes.
+
+    A row without a picture is like no other: its key stands for it.
+    """
+    columns = (table.column(name).to_pylist() for name in ("key", "sha256", "pixels"))
+    comparable = is_comparable(table).to_pylist()
+    nodes = [
+        (pixels or bytes.fromhex(sha256)) if has_picture and sha256 else b"k" + key.encode()
+        for has_picture, key, sha256, pixels in zip(comparable, *columns, strict=True)
+    ]
+    return pa.array(nodes, pa.binary())
+
+
+def pictures_of(rows: DataFrame) -> DataFrame:
+    """Return each picture in `rows`: `node`, `pdq`, `is_text`, `rank`, and `key`, `origin`, `set` of its best row."""
+    ranked = rows.select("node", "pdq", "is_text", F.expr(f"struct({', '.join(RANK)})").alias("rank"))
+    best = ranked.groupBy("node").agg(
+        F.min("rank").alias("rank"), F.min("pdq").alias("pdq"), F.min("is_text").alias("is_text")
+    )
+    return best.select("node", "rank", "pdq", "is_text", "rank.key", "rank.origin", "rank.sha256", "rank.set")
+
+
+def with_places(
+    spark: SparkSession,
+    pictures: DataFrame,
+    sets: Sequence[PictureSet],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    with_embedding: bool,
+) -> DataFrame:
+    """Return `pictures` with `source`, `member`, `offset`, `size` and, if asked, `embedding` of their best rows."""
+    columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
+    joined = None
+    for each in sets:
+        places = read_set(spark, each, columns, PLACES_SCHEMA, _places, options=options)
+        found = places.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)})
+        joined = found if joined is None else joined.unionByName(found)
+    assert joined is not None  # noqa: S101 - a run has its own set at least
+    by = ["node", "key", "origin", "set"]
+    return pictures.join(joined, by).withColumn("size", -F.col("rank.size"))
+
+
+def _places(table: pa.Table) -> pa.Table:
+    columns = {name: table.column(name) for name in ("key", "source", "member", "offset")}
+    has_embedding = "embedding" in table.column_names
+    columns["embedding"] = table.column("embedding") if has_embedding else pa.nulls(len(table), pa.binary())
+    return pa.table({**columns, "node": node_of(table)}).select(PLACES_SCHEMA.names).cast(PLACES_SCHEMA)

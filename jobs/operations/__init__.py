@@ -1,0 +1,1 @@
+"""Manifests made from manifests, on DuckDB or on Spark."""

@@ -1,0 +1,286 @@
+"""Manifests made from the rows of others: which rows, an engine decides; each unit copies some of them."""
+
+import functools
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.choosing.verdicts import kept_bytes
+from jobs.units.at_work import at_work, run_uri
+from jobs.units.commit import finish
+from jobs.units.progress import Reporter
+from jobs.units.units import Plan, Recorder, State, Unit, begin, inspect, receipt_of
+from manifests import storage
+from manifests.draw.sampling import PICKS
+from manifests.format.digest import fingerprint
+from manifests.format.receipts import Receipt, write_part
+from manifests.format.schema import schema
+from manifests.format.store import Manifest, Parent, Part, Provenance, lanes_of
+from manifests.sql.engine import Engine
+from manifests.sql.rows import read_rows
+
+ROWS_PER_PART = 250_000
+MAX_UNIT_BYTES = 8 << 30  # what one unit reads at most, unless a single part is larger
+Extra = Callable[[], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Consecutive parts of one source, whose rows make one part of the output."""
+
+    source: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to make: `about` it, from which sources, and where.
+
+    `where` is a condition on each row, in DuckDB's SQL; with `decide` an engine is asked first, which leaves the rows
+    that go on in the table PICKS (`source`, position in `sources`, `part`, `row`). `share` is about how many of the
+    rows that is, for the size of parts. `extra` are parts of rows that lie elsewhere. Sources below the first of
+    `rebased` move below the second. `digest` is what must come out.
+    """
+
+    about: Provenance
+    sources: Sequence[Manifest]
+    output: str
+    where: str = "true"
+    share: float = 1.0
+    decide: Callable[[Engine], None] | None = None
+    extra: Mapping[str, Extra] = field(default_factory=dict)
+    rebased: tuple[str, str] | None = None
+    digest: str | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[str, Any]) -> Provenance:
+    """Return what a manifest says of itself that `operation` makes from `sources`, the first of which it is like."""
+    first = sources[0]
+    shards = {"shards_at": first.shards_uri} if "shard" in first.schema.names else {}
+    derivation: dict[str, Any] = {"operation": operation, "duckdb": duckdb.__version__, **shards, **settings}
+    return Provenance(
+        stage=first.stage,
+        config=first.config,
+        software=first.software,
+        inputs={f"parent{i or ''}": each.digest for i, each in enumerate(sources)},
+        parents=[Parent(uri=each.uri, stage=each.stage, digest=each.digest) for each in sources],
+        roots=list(dict.fromkeys(itertools.chain.from_iterable(each.roots for each in sources))),
+        funnel=first.funnel if len(sources) == 1 else [],
+        derivation=derivation,
+        schema=None if first.schema.names == schema(first.stage).names else first.schema,
+    )
+
+
+def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *, restart: bool = False) -> Manifest:
+    """Make the manifest of `request` and return it; an interrupted run resumes, a finished one is left as it is.
+
+    `engine` gives the engine when one is needed. Raises RunAtWork when another run is at work at the output, and
+    RunChanged when other work is there.
+    """
+    started = time.monotonic()
+    settled = inspect(_plan(request, []), restart=restart)
+    if settled.manifest is not None:
+        reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
+        return settled.manifest
+    pieces = cut(request.sources, _rows_by_part(request, engine()))
+    if not (pieces or request.extra):
+        request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
+    plan = _plan(request, pieces)
+    state = begin(plan, restart=restart)
+    for notice in state.notices:
+        reporter.say(f"{plan.made_by}: {notice}")
+    with at_work(run_uri(plan.output)) as heartbeat:
+        with reporter.watch(plan, state):
+            _write(request, plan, state, pieces, engine())
+        heartbeat.stop()
+        return finish(plan, started, digest=request.digest)
+
+
+def count_rows(request: Request, engine: Engine) -> int:
+    """Return how many rows the manifest of `request` would have, those of `extra` left out. Writes nothing."""
+    if request.decide is not None:
+        request.decide(engine)
+        counted = engine.fetch(f"SELECT count(*) AS n FROM {PICKS}")
+        return int(counted.column("n")[0].as_py())
+    total = 0
+    for source in request.sources:
+        engine.view("counted", source, {}, where=request.where)
+        total += engine.fetch("SELECT count(*) AS n FROM counted").column("n")[0].as_py()
+    return total
+
+
+def _plan(request: Request, pieces: Sequence[Piece]) -> Plan:
+    about = request.about
+    mark = functools.partial(fingerprint, about.fingerprint)
+    units = [_unit(f"part-{i:05d}", {"piece": [p.source, *p.places]}, mark) for i, p in enumerate(pieces)]
+    units += [
+        _unit(f"part-{i:05d}", {"extra": name}, mark) for i, name in enumerate(request.extra, start=len(pieces))
+    ]
+    known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
+    return Plan(**known, output=request.output, units=units, options=request.options)
+
+
+def _unit(name: str, inputs: Mapping[str, Any], mark: Callable[..., str]) -> Unit:
+    return Unit(name=name, inputs=inputs, fingerprint=mark(name, inputs))
+
+
+def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
+    """Return how many rows are expected of each part of each source, those without any left out."""
+    if request.decide is None:
+        return [{i: p.rows * request.share for i, p in enumerate(s.parts) if p.rows} for s in request.sources]
+    request.decide(engine)
+    counted = engine.fetch(f"SELECT source, part, count(*) AS n FROM {PICKS} GROUP BY source, part")
+    by_part: list[dict[int, float]] = [{} for _ in request.sources]
+    for source, part, rows in zip(*(counted.column(c).to_pylist() for c in ("source", "part", "n")), strict=True):
+        by_part[source][part] = rows
+    return by_part
+
+
+def cut(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
+    """Return the pieces of the output: parts in order, joined until they give ROWS_PER_PART rows."""
+    pieces: list[Piece] = []
+    for number, (source, by_part) in enumerate(zip(sources, rows_by_part, strict=True)):
+        held: list[int] = []
+        rows, size_bytes = 0.0, 0
+        for place in sorted(by_part):
+            more = source.parts[place].size_bytes
+            if held and (rows + by_part[place] > ROWS_PER_PART or size_bytes + more > MAX_UNIT_BYTES):
+                pieces.append(Piece(source=number, places=tuple(held)))
+                held, rows, size_bytes = [], 0.0, 0
+            held.append(place)
+            rows += by_part[place]
+            size_bytes += more
+        if held:
+            pieces.append(Piece(source=number, places=tuple(held)))
+    return pieces
+
+
+def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], engine: Engine) -> None:
+    """Do the units that are left."""
+    todo = {unit.name: unit for unit in state.todo}
+    wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
+    recorder = Recorder(output=plan.output, options=request.options, clock=time.thread_time)
+    writer = PieceWriter(
+        sources=[replace(source, parts=[]) for source in request.sources],
+        where=None if request.decide else request.where,
+        schema=schema(plan.stage) if plan.schema is None else plan.schema,
+        roots=plan.roots,
+        recorder=recorder,
+        rebased=request.rebased,
+        threads=max(1, getattr(engine, "threads", 1) // max(1, len(wanted))),
+    )
+    if wanted:
+        _tell(engine, request.sources, wanted)
+        groups = _TASKS if request.decide is None else _TASKS_AND_PICKS
+        list(engine.map_groups(groups, "unit", "part, row", writer))
+    for unit in plan.units:
+        name = unit.inputs.get("extra")
+        if name is not None and unit.name in todo:
+            recorder.once(unit, functools.partial(writer.write, unit, request.extra[name]()))
+
+
+def _tell(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[int, Unit, Piece]]) -> None:
+    """Name the tables `tasks` (`unit`, `part`, `row`, `task`), what each unit is told, and `pieces`, its parts."""
+    told = [
+        {
+            "unit": asdict(unit),
+            "source": piece.source,
+            "parts": {place: asdict(replace(sources[piece.source].parts[place], files={})) for place in piece.places},
+        }
+        for _, unit, piece in wanted
+    ]
+    before_all = [-1] * len(wanted)
+    engine.table(
+        "tasks",
+        pa.table(
+            {
+                "unit": pa.array([number for number, _, _ in wanted], pa.int32()),
+                "part": pa.array(before_all, pa.int32()),
+                "row": pa.array(before_all, pa.int64()),
+                "task": pa.array([json.dumps(each) for each in told], pa.string()),
+            }
+        ),
+    )
+    of_parts = [(number, piece.source, place) for number, _, piece in wanted for place in piece.places]
+    names = ("unit", "source", "part")
+    columns = zip(*of_parts, strict=True)
+    engine.table("pieces", pa.table({n: pa.array(c, pa.int32()) for n, c in zip(names, columns, strict=True)}))
+
+
+_TASKS = "SELECT unit, part, row, task FROM tasks"
+_TASKS_AND_PICKS = (
+    f"{_TASKS} UNION ALL SELECT u.unit AS unit, p.part AS part, p.row AS row, NULL AS task FROM {PICKS} p "
+    "JOIN pieces u ON p.source = u.source AND p.part = u.part"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceWriter:
+    """Writes one unit, wherever it runs: the rows of its parts that are picked, or that meet a condition.
+
+    `sources` have no parts: each unit is told of its own, for there may be many thousands.
+    """
+
+    sources: Sequence[Manifest]
+    where: str | None
+    schema: pa.Schema
+    roots: Sequence[str]
+    recorder: Recorder
+    rebased: tuple[str, str] | None = None
+    threads: int = 1
+
+    def __call__(self, group: pa.Table) -> str:
+        """Write the unit of this group and its receipt; return its name.
+
+        The first row holds `task`, the others the `part` and `row` of what is picked.
+        """
+        task = json.loads(group.column("task")[0].as_py())
+        unit = Unit(**task["unit"])
+        parts = [Part(**{**part, "lanes": lanes_of(part["lanes"])}) for part in task["parts"].values()]
+        source = replace(self.sources[task["source"]], parts=parts)
+        if self.where is None:
+            places = pc.index_in(group.column("part"), pa.array([int(place) for place in task["parts"]], pa.int32()))
+            picks = pa.table({"part": places, "row": group.column("row")}).slice(1)
+            rows = read_rows(source, range(len(parts)), picks=picks, threads=self.threads)
+        else:
+            rows = read_rows(source, range(len(parts)), where=self.where, threads=self.threads)
+        self.recorder.once(unit, functools.partial(self.write, unit, rows))
+        return str(unit.name)
+
+    def write(self, unit: Unit, rows: Iterator[pa.RecordBatch]) -> Receipt:
+        """Write `rows` as the part of `unit`, and return its receipt."""
+        facts: dict[str, int] = {}
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                table = _conform(pa.Table.from_batches([batch]), self.schema, self.rebased)
+                if "keep" in table.schema.names:
+                    for name, value in kept_bytes(table).items():
+                        facts[name] = facts.get(name, 0) + value
+                yield from table.to_batches()
+
+        target = storage.join(self.recorder.output, unit.part)
+        part = write_part(target, counted(), self.schema, roots=self.roots)
+        return receipt_of(unit, part, facts=facts)
+
+
+def _conform(rows: pa.Table, wanted: pa.Schema, rebased: tuple[str, str] | None) -> pa.Table:
+    """Return `rows` with the columns of `wanted`, null where there are none, and sources moved to another root."""
+    if rebased is not None:
+        old, new = rebased
+        sources = rows.column("source")
+        moved = pc.replace_substring(sources, old, new, max_replacements=1)
+        sources = pc.if_else(pc.starts_with(sources, old), moved, sources)
+        rows = rows.set_column(rows.schema.get_field_index("source"), "source", sources)
+    for each in wanted:
+        if each.name not in rows.schema.names:
+            rows = rows.append_column(each.name, pa.nulls(rows.num_rows, each.type))
+    return rows.select(wanted.names).cast(wanted)

@@ -1,0 +1,1 @@
+"""Checks that a machine has everything that a run needs."""

@@ -1,0 +1,272 @@
+"""The engine of `manifests.sql.engine` on Spark, for manifests that one machine is too small for.
+
+Expressions over one row are evaluated by DuckDB in the workers. SQL that compares rows is translated for Spark. The
+driver holds the same views without rows in a DuckDB of its own, which tells names and types of every answer.
+"""
+
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import sqlglot
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.spark import frames
+from jobs.units.units import prepare_worker
+from manifests import errors
+from manifests.errors import CurateError, StageFailed
+from manifests.format.part_checks import require_whole
+from manifests.format.store import Manifest, read_batches
+from manifests.sql.engine import GroupWork, quoted, told_plainly
+from manifests.sql.expressions import sealed
+
+_PLACE = "place_and_uri"
+_ANSWER = pa.schema([("answer", pa.string())])
+_OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
+_LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
+_RAISED_BY_THE_JVM = re.compile(r"^: ([\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+# Spark takes rows that Python makes for a few, and would send all of a manifest to every worker: joins are shuffled,
+# unless a side turns out to be small when it is there.
+_PLANNING = {
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+    "spark.sql.variable.substitute": "false",  # or ${name} in a text would be one of Spark's settings
+}
+
+
+class SparkEngine:
+    """Spark's workers: nothing but small answers comes to the driver.
+
+    `options` are storage arguments that workers need. An unsigned 64-bit number, as DuckDB's `hash` returns, is held
+    as the signed one of the same bits: it can be compared for equality, and comes back unsigned.
+    """
+
+    name = "spark"
+
+    def __init__(self, spark: SparkSession, options: Mapping[str, Mapping[str, Any]]) -> None:
+        self._spark = spark
+        self._options = options
+        self._looked_at: set[tuple[str, int]] = set()
+        self._named: set[str] = set()
+        self._planning_before = {name: spark.conf.get(name, None) for name in _PLANNING}
+        for name, value in _PLANNING.items():
+            spark.conf.set(name, value)
+        self._empty = sealed()
+        self._empty.execute("CREATE MACRO conv(text, base, other) AS text::VARCHAR")  # `bucket` has it; DuckDB not
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._empty.close()
+        with contextlib.suppress(Exception):  # where Spark has ended, its views have, and why was told
+            for name in self._named:
+                self._spark.catalog.dropTempView(name)
+            for name, value in self._planning_before.items():
+                if value is None:
+                    self._spark.conf.unset(name)
+                else:
+                    self._spark.conf.set(name, value)
+
+    def view(
+        self,
+        name: str,
+        manifest: Manifest,
+        columns: Mapping[str, str],
+        *,
+        where: str | None = None,
+        parts: Sequence[int] | None = None,
+    ) -> None:
+        """See Engine. A task reads a part, and of it the columns that the expressions name."""
+        places = list(range(len(manifest.parts)) if parts is None else parts)
+        unseen = [place for place in places if (manifest.uri, place) not in self._looked_at]
+        require_whole(manifest, unseen)
+        self._looked_at.update((manifest.uri, place) for place in unseen)
+        query = RowQuery(
+            columns=columns,
+            where=where,
+            reads=_columns_named(manifest.schema.names, [*columns.values(), where or ""]),
+            options=self._options,
+        )
+        with told_plainly(manifest.uri):
+            nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
+            kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
+        tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
+        frame = frames.one_task_each(self._spark, _PLACE, tasks).select(_PLACE)
+        self._name(name, frame.mapInArrow(query, frames.ddl(kinds)))
+
+    def table(self, name: str, rows: pa.Table) -> None:
+        """See Engine."""
+        with told_plainly(name):
+            self._empty.register("given", rows)
+            rows = self._empty.sql("SELECT * FROM given").to_arrow_table()
+            self._empty.unregister("given")
+            self._remember(name, rows)
+        self._name(name, self._spark.createDataFrame(frames.for_spark(rows)))
+
+    def keep(self, name: str, sql: str) -> None:
+        """See Engine. The rows stay with the workers, see docs/adr/0010."""
+        with told_plainly(name):
+            nothing = self._empty.sql(f"SELECT * FROM ({sql}) LIMIT 0").to_arrow_table()
+        with _told_by_spark():
+            frame = self._frame(sql, nothing.schema).localCheckpoint()
+        self._remember(name, nothing)
+        self._name(name, frame)
+
+    def fetch(self, sql: str) -> pa.Table:
+        """See Engine."""
+        kinds = self._kinds(sql)
+        with _told_by_spark():
+            return typed(self._frame(sql, kinds).toArrow(), kinds)
+
+    def bucket(self, text: str, buckets: int) -> str:
+        """See Engine."""
+        return f"(cast(conv(substr(md5({text}), 1, 7), 16, 10) as bigint) % {buckets})"
+
+    def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
+        """See Engine. What `work` returns comes to the driver as JSON."""
+        kinds = self._kinds(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}")
+        worker = frames.grouped(
+            _GroupWorker(work=work, order=_names_in(order), kinds=kinds, options=self._options).answer
+        )
+        column = _backticked(_names_in(group)[0])
+        with _told_by_spark():
+            # A number of partitions that is asked for is kept: small groups may well be long work.
+            partitions = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 1)
+            frame = self._frame(sql, kinds).repartition(partitions, column)
+            answers = frame.groupBy(column).applyInArrow(worker, frames.ddl(_ANSWER)).toArrow()
+        yield from map(json.loads, answers.column("answer").to_pylist())
+
+    def _frame(self, sql: str, kinds: pa.Schema) -> DataFrame:
+        """Return the rows of `sql`, with the names that DuckDB has for its columns."""
+        return self._spark.sql(spark_sql(sql)).toDF(*kinds.names)
+
+    def _kinds(self, sql: str) -> pa.Schema:
+        with told_plainly("query"):
+            return self._empty.sql(sql).to_arrow_table().schema
+
+    def _remember(self, name: str, rows: pa.Table) -> pa.Schema:
+        """Name a table without rows that has the columns of `rows`, and return its schema."""
+        self._empty.register("given", rows.schema.empty_table())
+        self._empty.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given")
+        self._empty.unregister("given")
+        return rows.schema
+
+    def _name(self, name: str, frame: DataFrame) -> None:
+        frame.createOrReplaceTempView(name)
+        self._named.add(name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowQuery:
+    """Reads parts in a worker, and evaluates a view's expressions batch by batch."""
+
+    columns: Mapping[str, str]
+    where: str | None
+    reads: Sequence[str]
+    options: Mapping[str, Mapping[str, Any]]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of each part, told by JSON of its place and address; the mapInArrow side."""
+        prepare_worker(self.options)
+        with sealed() as db:
+            for batch in batches:
+                for text in batch.column(_PLACE).to_pylist():
+                    place, uri = json.loads(text)
+                    first_row = 0
+                    for rows in read_batches(uri, self.reads):
+                        table = pa.Table.from_batches([rows])
+                        with told_plainly(uri):
+                            found = self.evaluate(db, table, place=place, first_row=first_row)
+                        yield from frames.for_spark(found).to_batches()
+                        first_row += rows.num_rows
+
+    def evaluate(self, db: duckdb.DuckDBPyConnection, rows: pa.Table, *, place: int, first_row: int) -> pa.Table:
+        """Return the view's columns of consecutive rows of the part at `place`."""
+        numbers = np.arange(first_row, first_row + rows.num_rows)
+        db.register("batch", rows.append_column("file_row_number", pa.array(numbers, pa.int64())))
+        chosen = "".join(f", {sql} AS {quoted(alias)}" for alias, sql in self.columns.items())
+        query = f"SELECT {place}::INTEGER AS part, file_row_number::BIGINT AS row{chosen} FROM batch"
+        return db.sql(query + (f" WHERE ({self.where})" if self.where else "")).to_arrow_table()
+
+
+def _columns_named(names: Sequence[str], expressions: Sequence[str]) -> list[str]:
+    """Return those of `names` that are words of `expressions`; the first one where none is, for rows are counted."""
+    words = {word.lower() for sql in expressions for word in re.findall(r"\w+", sql)}
+    return [name for name in names if name.lower() in words] or list(names[:1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _GroupWorker:
+    """Does one group in a worker; `kinds` are the types that DuckDB has for its columns."""
+
+    work: GroupWork
+    order: Sequence[str]
+    kinds: pa.Schema
+    options: Mapping[str, Mapping[str, Any]]
+
+    def answer(self, rows: pa.Table) -> pa.Table:
+        """Return what `work` returns of the group, as JSON."""
+        prepare_worker(self.options)
+        # As DuckDB orders: texts by their bytes, NaN after all numbers, nulls last.
+        rows = typed(rows, self.kinds).sort_by([(name, "ascending") for name in self.order])
+        return pa.table({"answer": [json.dumps(self.work(rows))]}, _ANSWER)
+
+
+def typed(table: pa.Table, kinds: pa.Schema) -> pa.Table:
+    """Return Spark's `table` with the names and types that DuckDB has for its columns."""
+    columns = [
+        frames.same_bits(column, kind) if (column.type, kind) == (pa.int64(), pa.uint64()) else column.cast(kind)
+        for column, kind in zip(table.columns, kinds.types, strict=True)
+    ]
+    return pa.table(columns, kinds)
+
+
+def spark_sql(sql: str) -> str:
+    """Return `sql`, which is DuckDB's, as Spark has it: names in backticks, texts with backslashes, nulls last.
+
+    It has the same meaning for both as long as `substr` counts from 1, hashes are compared for equality alone, and
+    `/` is not used.
+    """
+    (translated,) = sqlglot.transpile(sql, read="duckdb", write="spark")
+    return translated
+
+
+def _backticked(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _names_in(order: str) -> list[str]:
+    """Return the columns that a comma-separated list names, quoted or not."""
+    select = sqlglot.parse_one(f"SELECT {order}", read="duckdb", into=sqlglot.exp.Select)
+    return [column.name for column in select.expressions]
+
+
+@contextlib.contextmanager
+def _told_by_spark() -> Iterator[None]:
+    """Turn what Spark raises into our errors: those of ours that workers raised into the same."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except Exception as e:
+        raise _explained(str(e)) from e
+
+
+def _explained(told: str) -> CurateError:
+    for kind, text in reversed(_OURS.findall(told)):
+        return cast(CurateError, getattr(errors, kind)(text))
+    reasons = [*_LOST.findall(told)[:1], *_RAISED.findall(told)] or _RAISED_BY_THE_JVM.findall(told)[:1]
+    reasons = reasons or told.strip().split("\n")[:1]
+    reason = reasons[-1] if reasons else "it gave no reason"
+    return StageFailed(f"Spark could not finish: {reason}; mend the cause and run the same command again")

@@ -1,0 +1,128 @@
+"""Manifests as Spark DataFrames, read part by part through fsspec, so that Spark needs no storage jars."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.units.units import DONE_DDL, Task, Unit, prepare_worker
+from manifests import storage
+from manifests.errors import InputError
+from manifests.format.store import Manifest, read_batches
+
+PART = "part"
+_DDL = {
+    pa.string(): "string",
+    pa.int64(): "long",
+    pa.int32(): "int",
+    pa.int16(): "smallint",
+    pa.int8(): "tinyint",
+    pa.uint64(): "long",
+    pa.float64(): "double",
+    pa.float32(): "float",
+    pa.bool_(): "boolean",
+    pa.binary(): "binary",
+    pa.binary(32): "binary",
+}
+
+Transform = Callable[[pa.Table], pa.Table]
+
+
+def ddl(schema: pa.Schema) -> str:
+    """Return the Spark schema of Arrow `schema`. Raises InputError for a type that Spark does not hold."""
+    return ", ".join(f"`{f.name.replace('`', '``')}` {_spark_type(f)}" for f in schema)
+
+
+def _spark_type(field: pa.Field) -> str:
+    if pa.types.is_decimal128(field.type):
+        return f"decimal({field.type.precision}, {field.type.scale})"
+    if field.type not in _DDL:
+        raise InputError(f"column {field.name}: Spark holds no {field.type}; cast it, to VARCHAR for example")
+    return _DDL[field.type]
+
+
+def for_spark(table: pa.Table) -> pa.Table:
+    """Return `table` in types that Spark knows: fixed-size binary as binary, uint64 as the int64 of the same bits."""
+    for place, field in enumerate(table.schema):
+        if field.type == pa.uint64():
+            column = same_bits(table.column(place), pa.int64())
+            table = table.set_column(place, field.with_type(pa.int64()), column)
+    fields = [f.with_type(pa.binary()) if pa.types.is_fixed_size_binary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def same_bits(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return `column` with its bits read as `kind`, which is as wide."""
+    return pa.chunked_array([chunk.view(kind) for chunk in column.chunks], kind)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Parquet parts in one folder, and the storage arguments that workers need to read them."""
+
+    folder: str
+    names: Sequence[str]
+    options: Mapping[str, Mapping[str, Any]]
+
+
+def parts_of(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Parts:
+    """Return the parts of a committed manifest."""
+    return Parts(folder=manifest.uri, names=[p.name for p in manifest.parts], options=options)
+
+
+def read(
+    spark: SparkSession,
+    parts: Parts,
+    columns: Sequence[str],
+    schema: pa.Schema,
+    transform: Transform | None = None,
+) -> DataFrame:
+    """Return `columns` of `parts` with the name of each row's part, a task a part.
+
+    `transform` is applied to each batch in the worker; `schema` describes what it returns.
+    """
+    reader = _PartReader(folder=parts.folder, columns=columns, options=parts.options, transform=transform)
+    return one_task_each(spark, PART, parts.names).select(PART).mapInArrow(reader, ddl(schema))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _PartReader:
+    folder: str
+    columns: Sequence[str]
+    options: Mapping[str, Mapping[str, Any]]
+    transform: Transform | None
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        prepare_worker(self.options)
+        for batch in batches:
+            for name in batch.column(PART).to_pylist():
+                for rows in read_batches(storage.join(self.folder, name), self.columns):
+                    table = for_spark(pa.Table.from_batches([rows]))
+                    table = table.append_column(PART, pa.array([name] * len(table), pa.string()))
+                    yield from (self.transform(table) if self.transform else table).to_batches()
+
+
+def grouped(function: Transform) -> Transform:
+    """Return `function` as applyInArrow wants it: Spark looks at the code of a plain, annotated function."""
+
+    def apply(table: pa.Table) -> pa.Table:
+        return function(table)
+
+    return apply
+
+
+def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> DataFrame:
+    """Return a frame (`place`, `column`) whose every value is alone in its partition."""
+    rows = pa.table({"place": pa.array(range(len(values)), pa.int32()), column: pa.array(values, pa.string())})
+    return spark.createDataFrame(rows).repartitionById(max(1, len(values)), "place")
+
+
+def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
+    """Do all `units`, a Spark task each. Raises what Spark raises when one fails for good."""
+    if not units:
+        return
+    texts = [json.dumps(dataclasses.asdict(u)) for u in units]
+    one_task_each(spark, "unit", texts).mapInArrow(task, DONE_DDL).collect()

@@ -1,0 +1,190 @@
+"""Stages that write a part for each of the parent's, with columns added: by a map, or from slices of a shuffle."""
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from jobs.spark import frames
+from jobs.spark.run import Lineage
+from jobs.units.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker, receipt_of
+from manifests import storage
+from manifests.format.digest import fingerprint
+from manifests.format.receipts import Receipt, write_part
+from manifests.format.schema import Stage, schema
+from manifests.format.store import Manifest, read_batches
+
+
+def plan_parts(
+    stage: Stage,
+    lineage: Lineage,
+    output: str,
+    config: Mapping[str, Any],
+    software: Mapping[str, str],
+    options: Mapping[str, Mapping[str, Any]],
+) -> Plan:
+    """Return the plan of a stage that writes one part for each part of its parent."""
+    parent = lineage.manifest
+    maker = part_units(stage, parent, config, software, lineage.others)
+    units = [
+        maker.unit(_unit_name(p.name), {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes) for p in parent.parts
+    ]
+    return Plan(
+        stage=stage,
+        output=storage.absolute(output),
+        config=config,
+        software=software,
+        inputs={"parent": parent.digest, **lineage.others},
+        parents=lineage.parents,
+        roots=lineage.roots,
+        funnel=lineage.funnel,
+        units=units,
+        options=options,
+    )
+
+
+def part_units(
+    stage: Stage,
+    parent: Manifest,
+    config: Mapping[str, Any],
+    software: Mapping[str, str],
+    others: Mapping[str, str] | None = None,
+) -> UnitMaker:
+    """Return the maker of units that each follow from one part of `parent` and from the whole of it.
+
+    The parts' own hashes count, so that a parent made again in other parts is not taken for the same.
+    """
+    layout = fingerprint([(p.name, p.sha256) for p in parent.parts])
+    shared = {"parent": parent.digest, "layout": layout, **(others or {})}
+    return UnitMaker(stage=stage, config=config, software=software, shared=shared)
+
+
+def _unit_name(part: str) -> str:
+    return part.removesuffix(".parquet")
+
+
+AddColumns = Callable[[pa.Table], pa.Table]
+
+
+def no_facts(table: pa.Table) -> Mapping[str, int]:
+    """Return nothing worth adding up over `table`."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MapPart:
+    """Performs a unit: adds columns to its parent's part, batch by batch. `make` builds the adder in the worker."""
+
+    stage: Stage
+    parent: str
+    output: str
+    roots: Sequence[str]
+    make: Callable[[], AddColumns]
+    count: Callable[[pa.Table], Mapping[str, int]] = no_facts
+
+    def __call__(self, unit: Unit) -> Receipt:
+        """Write the unit's part and return its receipt."""
+        add = self.make()
+        source = storage.join(self.parent, unit.inputs["part"])
+        target = storage.join(self.output, unit.part)
+        facts: Counter[str] = Counter()
+
+        def added() -> Iterator[pa.RecordBatch]:
+            for batch in read_batches(source):
+                table = add(pa.Table.from_batches([batch]))
+                facts.update(self.count(table))
+                yield from table.to_batches()
+
+        part = write_part(target, added(), schema(self.stage), roots=self.roots)
+        return receipt_of(unit, part, facts=dict(facts))
+
+
+class GroupWriter(Protocol):
+    """Writes one unit from a group of rows, in a worker."""
+
+    def unit(self, group: Any) -> Unit:
+        """Return the unit of the group whose rows have this value in the group's column."""
+        ...
+
+    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+        """Write what the unit writes and return its receipt."""
+        ...
+
+
+def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, recorder: Recorder) -> None:
+    """Write one unit for each value of `groups` from the rows of `frame` that have it in `column`."""
+    if not len(groups):
+        return
+
+    def write_group(table: pa.Table) -> pa.Table:
+        prepare_worker(recorder.options)
+        unit = writer.unit(table.column(column)[0].as_py())
+        recorder.once(unit, lambda: writer.write(unit, table))
+        return pa.table({"unit": [unit.name]})
+
+    wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
+    mine = frame.join(wanted, column, "left_semi").repartition(len(groups), column)
+    mine.groupBy(column).applyInArrow(write_group, DONE_DDL).collect()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceWriter:
+    """Writes a part from its slice of an answer: the parent's rows, and `columns` of the slice found by `key`."""
+
+    maker: UnitMaker
+    parent: str
+    columns: Sequence[str]
+    roots: Sequence[str]
+    output: str
+
+    def unit(self, group: str) -> Unit:
+        """Return the unit of the parent's part `group`."""
+        return self.maker.unit(_unit_name(group), {"part": group})
+
+    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+        """Write the unit's part from its slice, `rows`."""
+        places = {k: i for i, k in enumerate(rows.column("key").to_pylist())}
+        wide = schema(self.maker.stage)
+
+        def joined() -> Iterator[pa.RecordBatch]:
+            for batch in read_batches(storage.join(self.parent, unit.inputs["part"])):
+                at = pa.array([places[k] for k in batch.column("key").to_pylist()], pa.int64())
+                table = pa.Table.from_batches([batch])
+                table = table.drop_columns([name for name in self.columns if name in table.column_names])
+                for name in self.columns:
+                    field = wide.field(name)
+                    table = table.append_column(field, rows.column(name).combine_chunks().take(at).cast(field.type))
+                yield from table.combine_chunks().to_batches()
+
+        target = storage.join(self.output, unit.part)
+        return receipt_of(unit, write_part(target, joined(), wide, roots=self.roots))
+
+
+def write_slices(
+    answer: DataFrame, plan: Plan, todo: Sequence[Unit], parent: Manifest, columns: Sequence[str]
+) -> None:
+    """Write the parts of `todo`, each from its slice of `answer` (`part`, `key`, and the `columns` to add).
+
+    A unit whose parent part has no rows has no slice; it is written here.
+    """
+    recorder = Recorder(output=plan.output, options=plan.options)
+    writer = SliceWriter(
+        maker=part_units(
+            plan.stage, parent, plan.config, plan.software, {k: v for k, v in plan.inputs.items() if k != "parent"}
+        ),
+        parent=parent.uri,
+        columns=columns,
+        roots=plan.roots,
+        output=plan.output,
+    )
+    nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
+    for unit in todo:
+        if unit.rows == 0:
+            recorder.once(unit, functools.partial(writer.write, unit, nothing))
+    parts = pa.array([u.inputs["part"] for u in todo], pa.string())
+    write_groups(answer, frames.PART, parts, writer, recorder)

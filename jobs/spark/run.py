@@ -1,0 +1,143 @@
+"""How every stage runs: look at what is there, do the units that are left, commit when all are done."""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from curation.config import PipelineConfig, SparkConfig
+from jobs.spark import session
+from jobs.units.at_work import at_work, run_uri
+from jobs.units.commit import finish
+from jobs.units.progress import Reporter
+from jobs.units.units import Plan, Unit, begin, read_failures
+from manifests import storage
+from manifests.errors import CurateError, InputError, StageFailed, sentence_in
+from manifests.format.receipts import read_receipts
+from manifests.format.schema import Stage, schema
+from manifests.format.store import Manifest, Parent, open_manifest
+
+
+@dataclass(kw_only=True)
+class Context:
+    """What stages share in one command: where Spark is, how to report, and whether to start over."""
+
+    spark_config: SparkConfig = field(default_factory=SparkConfig)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reporter: Reporter = field(default_factory=Reporter)
+    restart: bool = False
+    _spark: SparkSession | None = None
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, started when first needed: a run with nothing to do never starts Spark."""
+        if self._spark is None:
+            self._spark = session.start(self.spark_config, name="curate")
+        return self._spark
+
+    def close(self) -> None:
+        """Stop the session if this context started one."""
+        if self._spark is not None:
+            self._spark.stop()
+            self._spark = None
+
+
+@contextlib.contextmanager
+def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[Context]:
+    """Yield a Context whose session is stopped at the end."""
+    spark_config = config.spark if config else SparkConfig()
+    made = Context(spark_config=spark_config, options=config.storage if config else {}, **settings)
+    storage.configure(made.options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+Work = Callable[[SparkSession, Plan, Sequence[Unit]], None]
+
+
+def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
+    """Bring `plan` to its commit and return the manifest; does only what is left to do.
+
+    Raises RunAtWork when another run is at work at the output, RunChanged when other work is there, StageFailed when
+    units cannot be done. Whatever was finished stays, and the same call goes on from there.
+    """
+    started = time.monotonic()
+    state = begin(plan, restart=ctx.restart)
+    for notice in state.notices:
+        ctx.reporter.say(f"{plan.stage}: {notice}")
+    if state.manifest is not None:
+        ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
+        return state.manifest
+    with at_work(run_uri(plan.output)) as heartbeat:
+        spark = ctx.spark
+        with ctx.reporter.watch(plan, state):
+            try:
+                work(spark, plan, state.todo)
+            except CurateError:
+                raise
+            except Exception as e:
+                raise StageFailed(explain_failure(plan, e)) from e
+        heartbeat.stop()
+        return finish(plan, started)
+
+
+def explain_failure(plan: Plan, error: Exception) -> str:
+    """Return which units failed and why, as the workers noted it."""
+    done = read_receipts(plan.output)
+    failures = {u: why for u, why in read_failures(plan.output).items() if u not in done}
+    lines = [f"  {unit}: {why}" for unit, why in list(failures.items())[:5]]
+    if len(failures) > len(lines):
+        lines.append(f"  … and {len(failures) - len(lines)} more")
+    if not lines:
+        told = str(error).strip().splitlines()
+        raised = re.compile(r"^(manifests\.errors\.\w+|[\w.]*(Error|Exception|Exit)\b)")
+        python = [sentence_in(line) or line for line in told if raised.match(line)]
+        lines = ["  " + line for line in python[-1:] or told[:3]]
+    return (
+        f"{plan.stage}: {len(plan.units) - len(done)} of {len(plan.units)} units are not done\n"
+        + "\n".join(lines)
+        + "\nWhat was finished is kept; remove the cause and run the same command to go on. "
+        "Spark's own log is shown with --set spark.conf.spark.log.level=WARN"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What a stage takes over from the manifest it reads."""
+
+    manifest: Manifest
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    funnel: Sequence[Mapping[str, Any]]
+
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def joined_by(self, others: Mapping[str, Manifest]) -> "Lineage":
+        """Return this lineage with manifests that the rows depend on but do not come from, by their part in it."""
+        parents = [Parent(uri=each.uri, stage=each.stage, digest=each.digest) for each in others.values()]
+        digests = {name: each.digest for name, each in others.items()}
+        return replace(self, parents=[*self.parents, *parents], others=digests)
+
+
+def read_parent(uri: str, wanted: Stage) -> Lineage:
+    """Return the committed manifest of stage `wanted` at `uri`, and what follows from it.
+
+    Raises ManifestError when it is missing or unfinished, InputError when it is of another stage.
+    """
+    manifest = open_manifest(uri)
+    if manifest.stage is not wanted:
+        raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
+    if lacking := set(schema(wanted).names) - set(manifest.schema.names):
+        raise InputError(f"{uri}: made by an earlier curate, without {', '.join(sorted(lacking))}; make it again")
+    return Lineage(
+        manifest=manifest,
+        parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],
+        roots=manifest.roots,
+        funnel=manifest.funnel,
+    )

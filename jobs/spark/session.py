@@ -1,0 +1,171 @@
+"""One Spark session, the same way in local mode, under spark-submit, on a cluster and over Spark Connect."""
+
+import io
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from curation.config import SparkConfig
+from manifests.errors import InputError
+
+PACKAGES = ("curation", "filters", "jobs", "manifests")
+MIN_JAVA = 17
+JAVA_FOLDERS = "/usr/lib/jvm"
+LOG4J = Path(__file__).with_name("log4j2.properties")
+JAVA_ADVICE = f"Install Java {MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
+
+
+def java_version() -> int | None:
+    """Return the major version of the Java that Spark would start, or None when there is none."""
+    java = _find_java()
+    return java[1] if java else None
+
+
+def require_java() -> None:
+    """Make Spark start Java 17 or newer, also one that is only in /usr/lib/jvm.
+
+    Raises InputError, saying what to install, when there is none.
+    """
+    java = _find_java()
+    if java is None or java[1] < MIN_JAVA:
+        found = "no Java was found" if java is None else f"Java {java[1]} was found"
+        raise InputError(
+            f"Spark needs Java {MIN_JAVA} or newer, {found}. {JAVA_ADVICE}, then try again; `curate doctor` checks it"
+        )
+    if java[0]:
+        os.environ["JAVA_HOME"] = java[0]
+    else:
+        os.environ.pop("JAVA_HOME", None)
+
+
+def _find_java() -> tuple[str, int] | None:
+    """Return the home and major version of the first Java that is new enough, else of the first there is.
+
+    Looked for at JAVA_HOME, on PATH (whose home is "") and in JAVA_FOLDERS.
+    """
+    first = None
+    for home in (os.environ.get("JAVA_HOME", ""), "", *map(str, sorted(Path(JAVA_FOLDERS).glob("*")))):
+        java = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
+        version = _version_of(java) if java else None
+        if version and version >= MIN_JAVA:
+            return home, version
+        first = first or (version and (home, version)) or None
+    return first
+
+
+def _version_of(java: str) -> int | None:
+    told = subprocess.run([java, "-version"], capture_output=True, check=False).stderr  # noqa: S603
+    found = re.search(rb'version "(?:1\.)?(\d+)', told)
+    return int(found.group(1)) if found else None
+
+
+def source_zip() -> bytes:
+    """Return the project's own packages as a zip, byte-reproducible, that workers can import from."""
+    top = Path(__file__).resolve().parents[2]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in PACKAGES:
+            for path in sorted((top / package).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    entry = zipfile.ZipInfo(path.relative_to(top).as_posix())
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+SUBMIT_SCRIPT = '''"""Entry point for spark-submit; curate.zip goes along with --py-files."""
+
+from jobs.cli.main import main
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def local_master(master: str) -> str:
+    """Return a local master that retries failed tasks as clusters do; others are left as they are."""
+    match = _LOCAL.match(master)
+    return f"local[{match.group(1) or 1},4]" if match else master
+
+
+def start(config: SparkConfig, *, name: str) -> SparkSession:
+    """Return the Spark session, the submitted one where there is one.
+
+    Raises InputError when Java is missing.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    remote = os.environ.get("SPARK_REMOTE") or config.conf.get("spark.remote")
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    if not remote:
+        require_java()
+        for key, value in _defaults(config, submitted=submitted).items():
+            builder = builder.config(key, value)
+    for key, value in config.conf.items():
+        builder = builder.config(key, value)
+    try:
+        spark = builder.getOrCreate()
+    except Exception as e:
+        told = str(e).strip().splitlines()
+        reason = f"{type(e).__name__}: {told[0] if told else ''}"
+        raise InputError(f"Spark did not start: {reason}\n`curate doctor` says what is missing") from e
+    if threading.current_thread() is threading.main_thread():
+        # An interrupt is told once, by the command line; PySpark and py4j would print every open call.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
+    if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
+        send_sources(spark)
+    return spark
+
+
+def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
+    master = config.master or (None if submitted else "local[*]")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.adaptive.enabled": "true",
+        "spark.python.worker.reuse": "true",
+        # Spark takes the rows that Python makes of a part for a handful, and would broadcast a whole manifest.
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+        "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+    }
+    for variable in ONE_THREAD:
+        settings[f"spark.executorEnv.{variable}"] = "1"
+    if master is None:
+        return settings
+    settings["spark.master"] = local_master(master)
+    if master.startswith("local"):
+        if LOG4J.is_file():
+            settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        settings |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.memory": "2g",
+            "spark.sql.shuffle.partitions": "8",
+        }
+    return settings
+
+
+def send_sources(spark: SparkSession) -> None:
+    """Give the project's packages to workers that do not have it installed."""
+    if not Path(__file__).is_file():
+        return  # running from a zip that spark-submit sent to the workers already
+    folder = Path(tempfile.mkdtemp(prefix="curate-"))
+    path = folder / "curate.zip"
+    path.write_bytes(source_zip())
+    spark.addArtifacts(str(path), pyfile=True)

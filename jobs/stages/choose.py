@@ -1,0 +1,119 @@
+"""Choose: rules and rates turn measurements into verdicts, in seconds, as often as one likes; no pixel is read."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+from curation.choosing.rules import Rules, check_expressions
+from curation.choosing.selection import NOTHING, Cut, Selection, is_settled, narrow
+from curation.choosing.verdicts import COUNT_SCHEMA, KEY_SCHEMA, Chooser, count_places, kept_bytes, keys_at
+from curation.config import ChooseConfig, PipelineConfig
+from curation.text.bounds import TextRules
+from jobs.spark import frames
+from jobs.spark.part_stages import MapPart, plan_parts
+from jobs.spark.run import Context, read_parent, run_stage
+from jobs.units.units import Plan, Recorder, Task, Unit
+from manifests.errors import InputError
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest
+
+
+def rules_of(config: ChooseConfig) -> Rules:
+    """Return the rules a configuration describes."""
+    return Rules(
+        least_class=config.keep,
+        text=TextRules(min_light_score=config.min_light_score, min_heavy_score=config.min_heavy_score),
+        statuses=config.statuses,
+        min_side_pixels=config.min_side,
+        max_aspect=config.max_aspect,
+        own=tuple(config.where.items()),
+    )
+
+
+def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
+    """Return the plan of choosing from the scored manifest at `source`.
+
+    Raises InputError for an own rule that cannot be evaluated, and as `read_parent` does.
+    """
+    check_expressions(rules_of(config.choose))
+    lineage = read_parent(source, Stage.SCORE)
+    if config.choose.keep == "light" and lineage.manifest.config.get("ask") == "heavy":
+        raise InputError(f"{source}: scored with score.ask: heavy, so light is not known; score it with ask: light")
+    settings = config.choose.model_dump(mode="json")
+    return plan_parts(
+        Stage.CHOOSE, lineage, output, settings, {"choose": "1", "duckdb": duckdb.__version__}, config.storage
+    )
+
+
+def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Choose from the scored manifest at `source` into the manifest at `output` and return it."""
+    plan = plan_choose(config, source, output)
+    parent = read_parent(source, Stage.SCORE).manifest
+
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        selection = select(spark, parent, config.choose, ctx, plan.options)
+        perform = MapPart(
+            stage=Stage.CHOOSE,
+            parent=parent.uri,
+            output=plan.output,
+            roots=plan.roots,
+            make=functools.partial(Chooser, rules_of(config.choose), selection, config.choose.salt),
+            count=kept_bytes,
+        )
+        frames.map_units(
+            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
+        )
+
+    return run_stage(plan, work, ctx)
+
+
+def wanted_rows(config: ChooseConfig, rows: int) -> int | None:
+    """Return how many of `rows` rows the target asks for, rounded to the nearest; None without a target."""
+    if config.target_fraction is not None:
+        return round(config.target_fraction * rows)
+    return config.target_count
+
+
+def select(
+    spark: SparkSession,
+    parent: Manifest,
+    config: ChooseConfig,
+    ctx: Context,
+    options: Mapping[str, Mapping[str, Any]],
+) -> Selection:
+    """Return the selection that takes exactly the target's number of the rows the rules let through.
+
+    Each pass counts; the driver holds at most a million counts, whatever the manifest's size.
+    """
+    wanted = wanted_rows(config, parent.rows)
+    if wanted is None:
+        return Selection()
+    if wanted == 0:
+        return NOTHING
+    rules, columns, parts = rules_of(config), parent.schema.names, frames.parts_of(parent, options)
+    cut = Cut(remaining=wanted)
+    while True:
+        count = functools.partial(count_places, rules=rules, salt=config.salt, prefix=cut.digits)
+        frame = frames.read(spark, parts, columns, COUNT_SCHEMA, count)
+        totals = frame.groupBy("digit").agg(F.sum("rows").alias("rows")).toArrow()
+        counts = dict(zip(totals.column("digit").to_pylist(), totals.column("rows").to_pylist(), strict=True))
+        if not cut.digits and sum(counts.values()) <= wanted:
+            if sum(counts.values()) < wanted:
+                ctx.reporter.say(
+                    f"choose: the target is {wanted:,} rows, the rules let {sum(counts.values()):,} through; "
+                    "all of them are kept. Relax the rules (choose.keep: all) to reach it"
+                )
+            return Selection()
+        cut, bucket_rows = narrow(cut, counts)
+        if is_settled(cut, bucket_rows):
+            break
+    if cut.remaining == bucket_rows:
+        return Selection(digits=cut.digits)
+    tied = functools.partial(keys_at, rules=rules, salt=config.salt, digits=cut.digits)
+    frame = frames.read(spark, parts, columns, KEY_SCHEMA, tied)
+    last = frame.orderBy("key").limit(cut.remaining).agg(F.max("key").alias("key")).first()
+    return Selection(digits=cut.digits, last_key=None if last is None else last["key"])

@@ -1,0 +1,73 @@
+"""Score: the text cascade on the survivors of dedupe, each read by byte range."""
+
+import functools
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from curation.config import PipelineConfig, ScoreConfig
+from curation.pictures.decode import DECODER_VERSION, DecodeLimits
+from curation.text.scoring import Scorer
+from filters.protocol import load_engine
+from jobs.spark import frames
+from jobs.spark.part_stages import MapPart, plan_parts
+from jobs.spark.run import Context, read_parent, run_stage
+from jobs.units.units import Plan, Recorder, Task, Unit
+from manifests import storage
+from manifests.format.digest import fingerprint
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest
+
+
+def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
+    """Return the plan of scoring the deduplicated manifest at `source`.
+
+    Loads the engine once, so that a missing model or a wrong option is refused before any work starts.
+    Raises filters.protocol.FilterError, and as `read_parent` does.
+    """
+    lineage = read_parent(source, Stage.DEDUPE)
+    engine = load_engine(config.score.engine, **config.score.engine_options)
+    options = config.score.engine_options
+    # What a manifest shows is redacted; the mark still tells when a redacted option changed.
+    shown = {"options": storage.redact(options), "mark": fingerprint(options)} if options else {}
+    settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
+    versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
+    return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
+
+
+def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Score the deduplicated manifest at `source` into the manifest at `output` and return it."""
+    plan = plan_score(config, source, output)
+    parent = read_parent(source, Stage.DEDUPE).manifest
+
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
+        perform = MapPart(
+            stage=Stage.SCORE,
+            parent=parent.uri,
+            output=plan.output,
+            roots=plan.roots,
+            make=functools.partial(make_scorer, config.score, limits),
+        )
+        frames.map_units(
+            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
+        )
+
+    return run_stage(plan, work, ctx)
+
+
+def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:
+    """Return this worker's scorer; the engine's models are loaded once in a worker's life."""
+    key = fingerprint(config.model_dump(), limits.max_pixels, limits.max_bytes)
+    if key not in _SCORERS:
+        _SCORERS.clear()
+        _SCORERS[key] = Scorer(
+            load_engine(config.engine, **config.engine_options),
+            config.cascade(),
+            limits,
+            batch_images=config.batch_images,
+        )
+    return _SCORERS[key]
+
+
+_SCORERS: dict[str, Scorer] = {}

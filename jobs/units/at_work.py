@@ -1,0 +1,153 @@
+"""A mark at an output that says which run is at work there, so that a second run can say so.
+
+It is a small JSON file that is rewritten every few seconds. It is no lock: of two runs that start in the same moment
+both go on.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import psutil
+
+from manifests import storage
+from manifests.errors import RunAtWork
+from manifests.format.receipts import WORK
+
+RUN_FILE = "run.json"
+BEAT_SECONDS = 5.0
+FRESH_SECONDS = 60.0
+SAME_START_SECONDS = 2.0  # the start of a process moves a little when the clock is corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Who is at work. `process_started` and `heartbeat` are in seconds since 1970; `started` is for people."""
+
+    id: str
+    host: str
+    pid: int
+    process_started: float
+    started: str
+    heartbeat: float
+
+    @classmethod
+    def of_this_process(cls) -> "Run":
+        """Return the run that begins now."""
+        now = _now()
+        me = psutil.Process()
+        return cls(
+            id=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            pid=me.pid,
+            process_started=me.create_time(),
+            started=datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(" ", "seconds"),
+            heartbeat=now,
+        )
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine runs it, so that its process can be looked up."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it goes on: here, by its process; on another machine, by its last heartbeat."""
+        if not self.is_here:
+            return abs(_now() - self.heartbeat) < FRESH_SECONDS
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.process_started) < SAME_START_SECONDS
+            return is_same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except (psutil.Error, ValueError, OverflowError):  # the latter two of a number that is none of a process
+            return False
+
+
+def run_uri(output: str) -> str:
+    """Return where the mark of a run that makes the manifest at `output` is."""
+    return storage.join(output, WORK, RUN_FILE)
+
+
+def require_no_other(mark: str, output: str) -> None:
+    """Raise RunAtWork when the mark at the URI `mark` is of another process that is writing to `output`."""
+    run = _read(mark)
+    if run is None or (run.is_here and run.pid == os.getpid()) or not run.is_at_work:
+        return
+    then = (
+        f"wait until it ends, stop it with `kill {run.pid}`, or name another output"
+        if run.is_here
+        else f"wait until it ends, or name another output; if it was killed, try again in {FRESH_SECONDS:.0f} seconds"
+    )
+    raise RunAtWork(
+        f"{output}: another run is at work here, process {run.pid} on {run.host}, since {run.started}; {then}"
+    )
+
+
+def _read(mark: str) -> Run | None:
+    """Return the run that the mark names; None when there is no mark, or it is damaged or of no run."""
+    try:
+        fields: Any = json.loads(storage.read_bytes(mark))
+        return Run(
+            id=str(fields["id"]),
+            host=str(fields["host"]),
+            pid=int(fields["pid"]),
+            process_started=float(fields["process_started"]),
+            started=str(fields["started"]),
+            heartbeat=float(fields["heartbeat"]),
+        )
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, OverflowError):
+        return None
+
+
+class Heartbeat(threading.Thread):
+    """Rewrites a mark every few seconds, until it is stopped or the process ends."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__(daemon=True)
+        self._mark, self._run = mark, Run.of_this_process()
+        self._ended = threading.Event()
+        self.write()
+
+    def write(self) -> None:
+        """Write the mark with the time of now."""
+        run = replace(self._run, heartbeat=_now())
+        storage.write_bytes(self._mark, json.dumps(asdict(run), indent=1).encode())
+
+    def run(self) -> None:
+        """Rewrite the mark. What fails once is tried again at the next beat."""
+        while not self._ended.wait(BEAT_SECONDS):
+            with contextlib.suppress(Exception):
+                self.write()
+
+    def stop(self) -> None:
+        """Write no more, so that the folder of the mark can be removed."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+
+
+@contextlib.contextmanager
+def at_work(mark: str) -> Iterator[Heartbeat]:
+    """Keep a mark of this process at the URI `mark` until the block ends; then it names no run any more."""
+    heartbeat = Heartbeat(mark)
+    heartbeat.start()
+    try:
+        yield heartbeat
+    except BaseException:
+        heartbeat.stop()
+        with contextlib.suppress(Exception):  # the error that ends the block is the one to be reported
+            storage.write_bytes(mark, b"{}")  # it stays: `_begun` of a diff says what lies beside it
+        raise
+    heartbeat.stop()
+    storage.remove(mark)
+
+
+def _now() -> float:
+    return datetime.datetime.now(datetime.UTC).timestamp()

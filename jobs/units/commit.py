@@ -1,0 +1,53 @@
+"""How a run ends: every unit has a receipt that holds, leftovers are swept, the manifest is committed."""
+
+import datetime
+import time
+from collections.abc import Mapping
+
+from jobs.units.units import Plan, is_ours
+from manifests import storage
+from manifests.errors import StageFailed
+from manifests.format.digest import combine
+from manifests.format.digest import digest as digest_of
+from manifests.format.receipts import Receipt, read_receipts
+from manifests.format.schema import schema
+from manifests.format.store import Manifest, commit
+
+
+def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest:
+    """Commit the manifest of `plan` from its receipts; `started` is when the run began, by `time.monotonic`.
+
+    Raises StageFailed when units left no receipt, or when the rows are not those of `digest`.
+    """
+    wanted = {u.name: u for u in plan.units}
+    receipts: dict[str, Receipt] = {
+        n: r for n, r in read_receipts(plan.output).items() if n in wanted and r.fingerprint == wanted[n].fingerprint
+    }
+    missing = sorted(set(wanted) - set(receipts))
+    if missing:
+        raise StageFailed(
+            f"{plan.made_by}: {len(missing)} of {len(wanted)} units left no receipt ({', '.join(missing[:5])} …); "
+            "run the same command to go on"
+        )
+    if digest is not None and (found := _digest(plan, receipts)) != digest:
+        raise StageFailed(
+            f"{plan.made_by}: the rows have digest {found[:16]}…, not {digest[:16]}…; nothing was committed"
+        )
+    _sweep(plan, receipts)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    wall_seconds = time.monotonic() - started
+    return commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
+
+
+def _digest(plan: Plan, receipts: Mapping[str, Receipt]) -> str:
+    rows = sum(receipt.rows for receipt in receipts.values())
+    columns = schema(plan.stage) if plan.schema is None else plan.schema
+    return digest_of(combine(receipt.row_lanes for receipt in receipts.values()), rows, columns)
+
+
+def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
+    """Remove what killed attempts and earlier unit plans left beside the parts: no receipt names it."""
+    named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
+    for name in storage.list_names(plan.output):
+        if name not in named and is_ours(name) and not name.startswith("_"):
+            storage.remove(storage.join(plan.output, name))

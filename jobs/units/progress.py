@@ -1,0 +1,154 @@
+"""What a person sees while a stage runs: a bar on a terminal, plain lines in a log, nothing when quiet.
+
+Progress is read from the receipts, which units leave wherever they run, so it is the same on every kind of cluster.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from jobs.show import terminal
+from jobs.units.units import Plan, State
+from manifests import storage
+from manifests.format.receipts import Receipt, read_receipts
+
+LOCAL_POLL_SECONDS = 0.5
+REMOTE_POLL_SECONDS = 5.0
+LINE_EVERY_SECONDS = 30.0
+
+
+class Reporter:
+    """Says on stderr what goes on. stdout is left for answers."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = terminal.console(stderr=True, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print one line, unless quiet."""
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def watch(self, plan: Plan, state: State) -> Iterator[None]:
+        """Show the progress of `plan` until the block ends."""
+        if self.quiet:
+            yield
+            return
+        view = _Bar(plan, self.console) if self.console.is_terminal else _Lines(plan, self)
+        watcher = _Watcher(plan, state, view)
+        watcher.start()
+        try:
+            yield
+        finally:
+            watcher.finish()
+
+
+class _Tally:
+    """Receipts added up: units, images, errors, and the rate since this run began."""
+
+    def __init__(self, plan: Plan, state: State) -> None:
+        self.units_total = len(plan.units)
+        self.units = self.images = self.errors = self.images_now = 0
+        self.started = time.monotonic()
+        for receipt in state.receipts.values():
+            self.add(receipt)
+        self.images_now = 0
+
+    def add(self, receipt: Receipt) -> None:
+        self.units += 1
+        self.images += receipt.rows
+        self.images_now += receipt.rows
+        statuses = receipt.counts.get("status", {})
+        self.errors += sum(n for status, n in statuses.items() if status != "ok")
+
+    @property
+    def rate(self) -> float:
+        """Images a second, in this run."""
+        return self.images_now / max(1e-9, time.monotonic() - self.started)
+
+
+class _Watcher(threading.Thread):
+    def __init__(self, plan: Plan, state: State, view: "_Bar | _Lines") -> None:
+        super().__init__(daemon=True)
+        self._plan, self._view = plan, view
+        self._known = set(state.receipts)
+        self._tally = _Tally(plan, state)
+        self._ended = threading.Event()
+        self._poll_seconds = LOCAL_POLL_SECONDS if storage.is_local(plan.output) else REMOTE_POLL_SECONDS
+
+    def run(self) -> None:
+        self._view.show(self._tally)
+        while not self._ended.wait(self._poll_seconds):
+            self._look()
+
+    def _look(self) -> None:
+        with contextlib.suppress(OSError):  # a listing that fails once is tried at the next look
+            for name, receipt in read_receipts(self._plan.output, frozenset(self._known)).items():
+                self._known.add(name)
+                self._tally.add(receipt)
+        self._view.show(self._tally)
+
+    def finish(self) -> None:
+        self._ended.set()
+        self.join()
+        self._look()
+        self._view.close(self._tally)
+
+
+class _Bar:
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:7}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed}/{task.total} units · {task.fields[facts]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task(plan.made_by, total=len(plan.units), facts="starting")
+        self._progress.start()
+
+    def show(self, tally: _Tally) -> None:
+        facts = f"{tally.images:,} images · {tally.rate:,.0f}/s · {tally.errors:,} not ok"
+        self._progress.update(self._task, completed=tally.units, total=tally.units_total, facts=facts)
+
+    def close(self, tally: _Tally) -> None:
+        self.show(tally)
+        self._progress.stop()
+
+
+class _Lines:
+    def __init__(self, plan: Plan, reporter: Reporter) -> None:
+        self._stage, self._reporter = plan.made_by, reporter
+        self._next = time.monotonic() + LINE_EVERY_SECONDS
+
+    def show(self, tally: _Tally) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_EVERY_SECONDS
+            self._print(tally)
+
+    def close(self, tally: _Tally) -> None:
+        self._print(tally)
+
+    def _print(self, tally: _Tally) -> None:
+        seconds = time.monotonic() - tally.started
+        done = tally.units / max(1, tally.units_total)
+        left = f", {seconds * (1 - done) / done:,.0f} s left" if 0 < done < 1 else ""
+        self._reporter.say(
+            f"{self._stage}: {tally.units}/{tally.units_total} units, {tally.images:,} images, "
+            f"{tally.rate:,.0f} images/s, {tally.errors:,} not ok, {seconds:,.0f} s{left}"
+        )

@@ -1,0 +1,286 @@
+"""Rows that differ, told: which columns, what kind of change, and why. Tables in, tables out."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.format.digest import Lanes, relative_sources, row_lanes
+
+PLACE = frozenset(
+    ("source", "member", "offset", "caption_offset", "json_offset", "shard", "shard_offset", "shard_index")
+)
+MAX_NAMED = 4
+FLAGS = ("m", "has_before", "has_after", "why", "is_new_original")
+
+
+class Change(StrEnum):
+    """How a row differs between two manifests."""
+
+    ADDED = "added"
+    """Only in the second."""
+    REMOVED = "removed"
+    """Only in the first."""
+    CHANGED = "changed"
+    """In both, with other values."""
+    MOVED = "moved"
+    """In both, and nothing differs but where its bytes lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What is to be known of one of two manifests: its columns, and the roots that its sources count from."""
+
+    schema: pa.Schema
+    roots: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """Tells rows that differ; `columns` are compared, rows of both belong together by `by`."""
+
+    before: Side
+    after: Side
+    columns: Sequence[str]
+    by: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of a diff: `before` and `after` are whole rows, null where there is none."""
+        return pa.schema(
+            [
+                pa.field("change", pa.string(), nullable=False),
+                pa.field("key", pa.string(), nullable=False),
+                pa.field("reason", pa.string()),
+                pa.field("columns", pa.list_(pa.string())),
+                pa.field("before", pa.struct(_nullable(self.before.schema))),
+                pa.field("after", pa.struct(_nullable(self.after.schema))),
+            ]
+        )
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of a diff from FLAGS and both sides' columns, named `a_…` and `b_…`.
+
+        Rows of both sides that turn out the same are left out.
+        """
+        has_before, has_after = (_truth(rows.column(name)) for name in ("has_before", "has_after"))
+        both = has_before & has_after
+        differs = {name: self._differs(rows, name) & both for name in self.columns}
+        anywhere = np.zeros(rows.num_rows, np.bool_)
+        elsewhere = np.zeros(rows.num_rows, np.bool_)  # in more than its place
+        for name, each in differs.items():
+            anywhere |= each
+            if name not in PLACE and not (name == "key" and self.by != "key"):
+                elsewhere |= each
+        change = np.select(
+            [~has_after, ~has_before, elsewhere],
+            [str(Change.REMOVED), str(Change.ADDED), str(Change.CHANGED)],
+            default=str(Change.MOVED),
+        )
+        keys = pc.coalesce(rows.column("b_key"), rows.column("a_key"))
+        names = _names(differs, both)
+        told = pa.table(
+            {
+                "change": pa.array(change, pa.string()),
+                "key": keys,
+                "reason": self._reasons(rows, names, both),
+                "columns": pa.array(names, pa.list_(pa.string())),
+                "before": _struct(rows, "a_", self.before.schema, has_before),
+                "after": _struct(rows, "b_", self.after.schema, has_after),
+            }
+        ).cast(self.schema)
+        return told.filter(pa.array(anywhere | ~both))
+
+    def _differs(self, rows: pa.Table, name: str) -> npt.NDArray[np.bool_]:
+        sides = [self._values(rows, name, *side) for side in (("a_", self.before), ("b_", self.after))]
+        a, b = (s if s is not None else pa.nulls(rows.num_rows, o.type) for s, o in _with_other(sides))
+        if pa.types.is_floating(a.type):
+            a, b = (pc.if_else(pc.is_nan(each), None, each) for each in (a, b))  # no number is like no other, but so
+        unequal = pc.fill_null(pc.not_equal(a, b), False)
+        return _truth(pc.or_(unequal, pc.xor(pc.is_null(a), pc.is_null(b))))
+
+    @staticmethod
+    def _values(rows: pa.Table, name: str, prefix: str, side: Side) -> pa.Array | None:
+        if name not in side.schema.names:
+            return None
+        values = rows.column(prefix + name).combine_chunks()
+        return relative_sources(values, side.roots) if name == "source" else values
+
+    def _reasons(
+        self, rows: pa.Table, names: Sequence[Sequence[str] | None], both: npt.NDArray[np.bool_]
+    ) -> pa.Array:
+        """Return why each row differs; for rows of both sides the verdict that changed, else the columns."""
+        only_new = set(self.after.schema.names) - set(self.before.schema.names)
+        of_both = np.flatnonzero(both)
+        told = zip(*(self._told(rows, name, of_both) for name in _VERDICT), strict=True)
+        verdicts = dict(zip(of_both.tolist(), told, strict=True))
+        why = rows.column("why").to_pylist()
+        fresh = _truth(pc.fill_null(rows.column("is_new_original"), False)).tolist()
+        reasons: list[str | None] = []
+        for i, row_names in enumerate(names):
+            if row_names is None:
+                reasons.append(_of_new(why[i], fresh[i]))
+            else:
+                reasons.append(_why_changed(verdicts[i], row_names, only_new, is_fresh=fresh[i]))
+        return pa.array(reasons, pa.string())
+
+    def _told(self, rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> list[tuple[Any, Any]]:
+        pairs = []
+        for prefix, side in (("a_", self.before), ("b_", self.after)):
+            has = name in side.schema.names
+            pairs.append(rows.column(prefix + name).take(places).to_pylist() if has else [_ABSENT] * len(places))
+        return list(zip(*pairs, strict=True))
+
+
+_VERDICT = ("keep", "drop_reason", "duplicate_of", "duplicate_kind")
+_ABSENT = object()
+
+
+def _with_other(sides: Sequence[pa.Array | None]) -> list[tuple[pa.Array | None, pa.Array]]:
+    a, b = sides
+    known = a if a is not None else b
+    return [(a, known), (b, known)]
+
+
+def _of_new(reason: str | None, is_fresh: bool) -> str | None:
+    return f"{reason} of an added image" if is_fresh and reason and reason.startswith("duplicate:") else reason
+
+
+def _why_changed(
+    verdict: Sequence[tuple[Any, Any]], names: Sequence[str], only_new: set[str], *, is_fresh: bool
+) -> str:
+    keep, drop, original, kind = verdict
+    if _ABSENT not in keep and keep[0] != keep[1]:
+        return f"kept, was {drop[0]}" if keep[1] else f"dropped: {_of_new(drop[1], is_fresh)}"
+    if _ABSENT not in drop and drop[0] != drop[1]:
+        return f"dropped: {_of_new(drop[1], is_fresh)}, was {drop[0]}"
+    if _ABSENT not in original and (original[0] is None) != (original[1] is None):
+        if original[1] is None:
+            return f"no longer duplicate:{kind[0]}"
+        return f"now {_of_new(f'duplicate:{kind[1]}', is_fresh)}"
+    if names and set(names) <= only_new:
+        return "only columns that are new"
+    return (
+        "other "
+        + ", ".join(names[:MAX_NAMED])
+        + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
+    )
+
+
+def _names(differs: Mapping[str, npt.NDArray[np.bool_]], both: npt.NDArray[np.bool_]) -> list[list[str] | None]:
+    """Return the names of each row's differing columns; None for rows of one side."""
+    names: list[list[str] | None] = [[] if each else None for each in both.tolist()]
+    for name, each in differs.items():
+        for i in np.flatnonzero(each).tolist():
+            found = names[i]
+            if found is not None:
+                found.append(name)
+    return names
+
+
+def _nullable(schema: pa.Schema) -> list[pa.Field]:
+    return [pa.field(f.name, f.type) for f in schema]
+
+
+def _struct(rows: pa.Table, prefix: str, schema: pa.Schema, has: npt.NDArray[np.bool_]) -> pa.Array:
+    columns = [rows.column(prefix + f.name).combine_chunks().cast(f.type) for f in schema]
+    return pa.StructArray.from_arrays(columns, fields=_nullable(schema), mask=pa.array(~has))
+
+
+def _truth(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (
+        values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.to_numpy()
+    )
+    return found.astype(np.bool_)
+
+
+# --- adding up
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What differs, added up: rows by change and reason, by column, and the digests of all rows before and after."""
+
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    columns: Counter[str] = field(default_factory=Counter)
+    lanes_before: Lanes = field(default_factory=lambda: np.zeros(4, np.uint64))
+    lanes_after: Lanes = field(default_factory=lambda: np.zeros(4, np.uint64))
+
+    def of(self, change: Change) -> int:
+        """Return how many rows differ so."""
+        return sum(self.reasons.get(str(change), {}).values())
+
+    @property
+    def rows(self) -> int:
+        """How many rows differ."""
+        return sum(map(self.of, Change))
+
+    def add(self, other: "Tally") -> None:
+        """Add what another part of the diff found."""
+        for change, counts in other.reasons.items():
+            self.reasons.setdefault(change, Counter()).update(counts)
+        self.columns.update(other.columns)
+        self.lanes_before = self.lanes_before + other.lanes_before
+        self.lanes_after = self.lanes_after + other.lanes_after
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "reasons": {change: dict(sorted(counts.items())) for change, counts in sorted(self.reasons.items())},
+            "columns": dict(sorted(self.columns.items())),
+            "lanes_before": [int(lane) for lane in self.lanes_before],
+            "lanes_after": [int(lane) for lane in self.lanes_after],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Tally":
+        """Return what `to_json` made."""
+        return cls(
+            reasons={change: Counter(counts) for change, counts in found["reasons"].items()},
+            columns=Counter(found["columns"]),
+            lanes_before=np.array(found["lanes_before"], np.uint64),
+            lanes_after=np.array(found["lanes_after"], np.uint64),
+        )
+
+
+def tally(diff: pa.Table, telling: Telling) -> Tally:
+    """Return the rows of a diff added up."""
+    added = Tally()
+    pairs = pa.table({"change": diff.column("change"), "reason": pc.fill_null(diff.column("reason"), "")})
+    for row in pairs.group_by(["change", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        added.reasons.setdefault(row["change"], Counter())[row["reason"]] = row["count_all"]
+    for pair in pc.list_flatten(diff.column("columns")).value_counts().to_pylist():
+        added.columns[pair["values"]] = pair["counts"]
+    added.lanes_before = row_lanes(side_rows(diff, "before", telling.before.schema), telling.before.roots)
+    added.lanes_after = row_lanes(side_rows(diff, "after", telling.after.schema), telling.after.roots)
+    return added
+
+
+def side_rows(diff: pa.Table, side: str, schema: pa.Schema) -> pa.Table:
+    """Return the rows that `before` or `after` holds."""
+    structs = diff.column(side).combine_chunks()
+    structs = structs.filter(structs.is_valid())
+    return pa.table([structs.field(f.name) for f in schema], schema=pa.schema(_nullable(schema))).cast(schema)
+
+
+def row_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one row of a diff as people and JSON read it: the place, and what changed from what to what."""
+    before, after = row["before"], row["after"]
+    shown = after or before
+    told = {"change": row["change"], "key": row["key"], "reason": row["reason"]}
+    told |= {name: shown.get(name) for name in ("source", "member")}
+    if row["columns"] is not None:
+        told["columns"] = {n: [_plain((before or {}).get(n)), _plain((after or {}).get(n))] for n in row["columns"]}
+    json.dumps(told, default=str)
+    return told
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value

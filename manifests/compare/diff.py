@@ -1,0 +1,401 @@
+"""What differs between two manifests: which rows, and why. Found narrow, told whole.
+
+Parts with the same digest are left out unread. Of the rest an engine joins keys, each with a hash of its row, and
+only rows that differ are read whole, compared column by column, and given a reason (manifests.compare.changes). That
+nothing was missed follows from the digests: the first, less the rows before, plus those after, must be the second.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.compare.changes import Change, Side, Tally, Telling, row_as_json, tally
+from manifests.compare.diff_set import DiffSet, PartWriter, commit_diff
+from manifests.errors import InputError, ManifestError
+from manifests.format.ancestry import Ancestor, ancestors
+from manifests.format.digest import Lanes, combine
+from manifests.format.store import Manifest
+from manifests.sql.engine import Engine, quoted, sql_text
+from manifests.sql.expressions import check_expression
+
+ROWS_PER_PART = 50_000
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is compared: rows that have the same `by`, in `columns` (all by default) without those of `ignore`.
+
+    `where` leaves only the rows of both manifests for which it is true.
+    """
+
+    by: Literal["key", "sha256", "url"] = "key"
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    where: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is compared, so that the diff says all that is different."""
+        return not (self.columns or self.ignore or self.where)
+
+    def check(self, a: Manifest, b: Manifest) -> None:
+        """Raise InputError when a column does not exist, or `where` is no condition on a row of both."""
+        known = set(all_columns(a, b))
+        for option, names in (("--columns", self.columns), ("--ignore", self.ignore)):
+            if unknown := [name for name in names if name not in known]:
+                raise InputError(f"{option} {unknown[0]}: no column of either; `curate show {b.uri}` lists them")
+        if self.where is not None:
+            for each in (a, b):
+                check_expression(self.where, each.schema, "--where")
+
+    def compared(self, a: Manifest, b: Manifest) -> list[str]:
+        """Return the columns that are compared."""
+        return [
+            name
+            for name in all_columns(a, b)
+            if name != self.by and name not in self.ignore and (not self.columns or name in self.columns)
+        ]
+
+
+def all_columns(a: Manifest, b: Manifest) -> list[str]:
+    """Return the columns that either manifest has."""
+    return list(dict.fromkeys([*a.schema.names, *b.schema.names]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """What differs, added up, and the first rows by key. `is_proven`: the digests say that nothing was missed."""
+
+    a: Manifest
+    b: Manifest
+    comparison: Comparison
+    tally: Tally
+    first: Sequence[Mapping[str, Any]] = ()
+    is_proven: bool = False
+    notes: Sequence[str] = ()
+
+    @property
+    def new_columns(self) -> list[str]:
+        """Columns that only the second has."""
+        return [name for name in self.b.schema.names if name not in self.a.schema.names]
+
+    @property
+    def lost_columns(self) -> list[str]:
+        """Columns that only the first has."""
+        return [name for name in self.a.schema.names if name not in self.b.schema.names]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was compared differs."""
+        return not (self.tally.rows or self.new_columns or self.lost_columns)
+
+    @property
+    def same(self) -> int | None:
+        """How many rows are in both and the same; None when only some were compared."""
+        if self.comparison.where is not None:
+            return None
+        return self.a.rows - sum(self.tally.of(c) for c in (Change.REMOVED, Change.CHANGED, Change.MOVED))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What to tell of a diff: the first `limit` rows; all to the folder `out`; progress by `say`."""
+
+    limit: int = 20
+    out: str | None = None
+    say: Say = lambda _: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """Where the narrow join left its answer."""
+
+    rows: int
+    places: Sequence[Sequence[int]]
+    """The parts of each manifest that were read."""
+    notes: list[str] = field(default_factory=list)
+
+
+def diff(
+    engine: Callable[[], Engine],
+    a: Manifest,
+    b: Manifest,
+    comparison: Comparison,
+    report: Report,
+) -> Diff:
+    """Return what differs from `a` to `b`; every row goes to `report.out`, too, if that is somewhere.
+
+    `engine` is asked for when rows have to be read. Raises ManifestError when a part is damaged or a key is there
+    twice, InputError when `comparison` does not fit the manifests.
+    """
+    comparison.check(a, b)
+    telling = Telling(
+        before=Side(schema=a.schema, roots=a.roots),
+        after=Side(schema=b.schema, roots=b.roots),
+        columns=comparison.compared(a, b),
+        by=comparison.by,
+    )
+    writer = DiffWriter(telling=telling, out=PartWriter(uri=report.out) if report.out else None, limit=report.limit)
+    if a.digest == b.digest:
+        return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), report.out, [])
+    started = engine()
+    found = _find(started, a, b, comparison, report.say)
+    total, first, parts = Tally(), [], []
+    if found.rows:
+        report.say(f"reading the {found.rows:,} rows that differ")
+        for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
+            total.add(Tally.from_json(answer["tally"]))
+            first += answer["first"]
+            parts.append(answer["part"])
+    first.sort(key=lambda row: (row["key"], row["change"]))
+    is_proven = _prove(started, a, b, comparison, total)
+    made = Diff(
+        a=a,
+        b=b,
+        comparison=comparison,
+        tally=total,
+        first=first[: report.limit],
+        is_proven=is_proven,
+        notes=found.notes,
+    )
+    return _end(made, report.out, [part for part in parts if part])
+
+
+def _end(made: Diff, out: str | None, parts: Sequence[Mapping[str, Any]]) -> Diff:
+    if out is not None:
+        told = {"tally": made.tally, "by": made.comparison.by, "is_whole": made.comparison.is_whole}
+        commit_diff(DiffSet.between(made.a, made.b, out, parts, **told))
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffWriter:
+    """Tells the rows of one group, adds them up, and writes them where they shall go; wherever it runs."""
+
+    telling: Telling
+    out: PartWriter | None
+    limit: int
+
+    def __call__(self, group: pa.Table) -> dict[str, Any]:
+        """Return the group's tally, its first rows, and its part."""
+        told = self.telling(group)
+        told = told.sort_by([("key", "ascending"), ("change", "ascending")])
+        first = [row_as_json(row) for row in told.slice(0, self.limit).to_pylist()]
+        number = group.column("bucket")[0].as_py()
+        part = self.out.write(number, told) if self.out and told.num_rows else None
+        return {"tally": tally(told, self.telling).to_json(), "first": first, "part": part}
+
+
+# --- narrow
+
+
+def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say: Say) -> _Found:
+    """Leave the rows that may differ in the table `changes`: `m`, their places on both sides, and why they left."""
+    shared = shared_parts(a, b)
+    places = [
+        [i for i in range(len(each.parts)) if i not in skipped] for each, skipped in zip((a, b), shared, strict=True)
+    ]
+    if any(shared):
+        say(f"{len(shared[0]):,} of {len(a.parts):,} parts are the same in both and need not be read")
+    names = comparison.compared(a, b)
+    counts = [sum(each.parts[i].rows for i in own) for each, own in zip((a, b), places, strict=True)]
+    say(f"joining {counts[0]:,} rows with {counts[1]:,} by {comparison.by}")
+    for view, each, own in (("a", a, places[0]), ("b", b, places[1])):
+        columns = {"m": _match(comparison.by), "key": "key", "h": _row_hash(each, names)}
+        engine.view(f"{view}_rows", each, columns, where=comparison.where, parts=own)
+    on = "a.m = b.m"
+    if comparison.by != "key":  # several rows may have it: the first goes with the first, by key
+        for view in ("a", "b"):
+            engine.keep(
+                f"{view}_numbered",
+                "SELECT part, row, m, key, h, row_number() OVER (PARTITION BY m ORDER BY key) AS nth "
+                f"FROM {view}_rows",
+            )
+        on += " AND a.nth = b.nth"
+    suffix = "rows" if comparison.by == "key" else "numbered"
+    engine.keep(
+        "changes",
+        "SELECT coalesce(a.m, b.m) AS m, coalesce(a.key, b.key) AS key, a.part AS a_part, a.row AS a_row, "
+        f"b.part AS b_part, b.row AS b_row FROM a_{suffix} a FULL OUTER JOIN b_{suffix} b ON {on} "
+        "WHERE a.m IS NULL OR b.m IS NULL OR a.h <> b.h",
+    )
+    rows = engine.fetch("SELECT count(*) AS n FROM changes").column("n")[0].as_py()
+    notes: list[str] = []
+    if comparison.by == "key" and rows:
+        say(f"{rows:,} rows differ; asking the manifests behind them why some left and some entered")
+        _why_gone(engine, "removed", b, notes)
+        _why_gone(engine, "added", a, notes)
+    return _Found(rows=rows, places=places, notes=notes)
+
+
+def shared_parts(a: Manifest, b: Manifest) -> tuple[set[int], set[int]]:
+    """Return the positions of parts of either manifest that hold the same rows as one of the other, by digest."""
+    if not a.schema.equals(b.schema):
+        return set(), set()
+    theirs: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for i, part in enumerate(b.parts):
+        theirs.setdefault((part.rows, part.lanes), []).append(i)
+    ours, others = set(), set()
+    for i, part in enumerate(a.parts):
+        if places := theirs.get((part.rows, part.lanes)):
+            ours.add(i)
+            others.add(places.pop())
+    return ours, others
+
+
+def _match(by: str) -> str:
+    return "key" if by == "key" else f"coalesce({by}, 'key:' || key)"
+
+
+def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
+    """Return DuckDB's hash of a row's compared columns, sources relative to their root; 0 when there are none."""
+    known = set(manifest.schema.names)
+    values = [
+        "NULL" if name not in known else relative_source(manifest.roots) if name == "source" else quoted(name)
+        for name in names
+    ]
+    return f"hash({', '.join(values)})" if values else "0"
+
+
+def relative_source(roots: Sequence[str]) -> str:
+    """Return SQL for a source relative to the longest of `roots` that it lies under, as digests count it."""
+    longest_first = sorted((root.rstrip("/") + "/" for root in roots), key=len, reverse=True)
+    cases = " ".join(
+        f"WHEN starts_with(source, {sql_text(root)}) THEN substr(source, {len(root) + 1})" for root in longest_first
+    )
+    return f"CASE {cases} ELSE source END" if cases else "source"
+
+
+def _why_gone(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:
+    """Leave in the table `why_<change>` what the ancestors of `other` say of rows that it lacks.
+
+    It has `key`, `why`, and `original`, the key that the row is a copy of.
+    """
+    lacking = "b_part" if change == "removed" else "a_part"
+    engine.keep("gone_0", f"SELECT key FROM changes WHERE {lacking} IS NULL")
+    found: list[str] = []
+    left = engine.fetch("SELECT count(*) AS n FROM gone_0").column("n")[0].as_py()
+    for i, ancestor in enumerate(ancestors(other, notes) if left else ()):
+        engine.view("old", ancestor.manifest, {"key": "key", **_verdict(ancestor, change)})
+        engine.keep(
+            f"told_{change}_{i}",
+            f"SELECT g.key AS key, o.why AS why, o.original AS original FROM gone_{i} g JOIN old o ON g.key = o.key",
+        )
+        engine.keep(
+            f"gone_{i + 1}",
+            f"SELECT key FROM gone_{i} g WHERE NOT EXISTS (SELECT 1 FROM told_{change}_{i} t WHERE t.key = g.key)",
+        )
+        found.append(f"told_{change}_{i}")
+        if not engine.fetch(f"SELECT count(*) AS n FROM gone_{i + 1}").column("n")[0].as_py():
+            break
+    default = "not in its input" if change == "removed" else "new"
+    nothing = f"SELECT key, '{default}' AS why, key AS original FROM gone_0 WHERE 1 = 0"
+    engine.keep(
+        f"why_{change}", " UNION ALL ".join([nothing, *(f"SELECT key, why, original FROM {t}" for t in found)])
+    )
+
+
+def _verdict(ancestor: Ancestor, change: str) -> dict[str, str]:
+    """Return SQL for why a row of `ancestor` did not go on, and for what it is a copy of."""
+    known = ancestor.manifest.schema.names
+    default = sql_text(ancestor.left_by)
+    dropped = "drop_reason" if "drop_reason" in known else "NULL::VARCHAR"
+    why = f"coalesce({dropped}, {default})" if ancestor.is_kept_only else default
+    if change == "added":
+        why = f"'was ' || {why}"
+    return {"why": why, "original": "duplicate_of" if "duplicate_of" in known else "NULL::VARCHAR"}
+
+
+# --- whole
+
+
+def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, found: _Found) -> str:
+    """Return SQL for FLAGS, and the rows of both sides, of all that may differ, in buckets."""
+    for view, each, places in zip(("a", "b"), (a, b), found.places, strict=True):
+        columns = {f"{view}_{name}": quoted(name) for name in each.schema.names}
+        engine.view(f"{view}_whole", each, columns, parts=places)
+        engine.keep(
+            f"{view}_found",
+            f"SELECT w.* FROM {view}_whole w JOIN changes c ON w.part = c.{view}_part AND w.row = c.{view}_row",
+        )
+    has_why = comparison.by == "key"
+    original = "b.b_duplicate_of" if "duplicate_of" in b.schema.names else "r.original"
+    why = (
+        "CASE WHEN c.b_part IS NULL THEN coalesce(r.why, 'not in its input') "
+        "WHEN c.a_part IS NULL THEN coalesce(n.why, 'new') END"
+    )
+    flags = [
+        "c.m AS m",
+        "c.a_part IS NOT NULL AS has_before",
+        "c.b_part IS NOT NULL AS has_after",
+        f"{why if has_why else 'c.m'} AS why",
+        f"{'f.key IS NOT NULL' if has_why else '1 = 0'} AS is_new_original",
+    ]
+    sides = [
+        f"{view}.{view}_{name} AS {view}_{name}" for view, each in (("a", a), ("b", b)) for name in each.schema.names
+    ]
+    joins = (
+        "LEFT JOIN a_found a ON a.part = c.a_part AND a.row = c.a_row "
+        "LEFT JOIN b_found b ON b.part = c.b_part AND b.row = c.b_row "
+    )
+    if has_why:
+        joins += (
+            "LEFT JOIN why_removed r ON r.key = c.key LEFT JOIN why_added n ON n.key = c.key "
+            "LEFT JOIN (SELECT key FROM changes WHERE a_part IS NULL) f "
+            f"ON f.key = coalesce({original}, r.original) "
+        )
+    bucket = engine.bucket("c.m", max(1, -(-found.rows // ROWS_PER_PART)))
+    return f"SELECT {bucket} AS bucket, {', '.join([*flags, *sides])} FROM changes c {joins}"
+
+
+# --- proof
+
+
+def _prove(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, total: Tally) -> bool:
+    """Return whether the digests prove the diff: `a`, less the rows before, plus those after, is `b`.
+
+    Raises ManifestError when they contradict it.
+    """
+    if comparison.where is None:
+        expected = a.rows - total.of(Change.REMOVED) + total.of(Change.ADDED)
+        if expected != b.rows:
+            _blame(engine, a, b, comparison)
+    if not (comparison.is_whole and a.schema.equals(b.schema)):
+        return False
+    before, after = combine(_lanes(a)), combine(_lanes(b))
+    if not np.array_equal(before - total.lanes_before + total.lanes_after, after):
+        _blame(engine, a, b, comparison)
+    return True
+
+
+def _lanes(manifest: Manifest) -> list[Lanes]:
+    return [np.array(part.lanes, np.uint64) for part in manifest.parts]
+
+
+def _blame(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison) -> None:
+    """Raise ManifestError with what is wrong: a key that is there twice, or rows that were not committed."""
+    for each in (a, b) if comparison.by == "key" else ():
+        engine.view("suspects", each, {"key": "key"})
+        twice = engine.fetch("SELECT key FROM suspects GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT 3")
+        if keys := twice.column("key").to_pylist():
+            raise ManifestError(
+                f"{each.uri}: keys are not unique ({', '.join(keys)} …), so rows cannot be told apart; "
+                f"`curate verify {each.uri}` counts them; make the manifest again"
+            )
+    raise ManifestError(
+        f"{a.uri} or {b.uri}: its rows are not those of its digest; `curate verify` names the part that was altered"
+    )
+
+
+def reasons(found: Tally) -> list[tuple[str, str, int]]:
+    """Return (change, reason, rows), the most frequent first within each change."""
+    return [
+        (str(change), reason, rows)
+        for change in Change
+        for reason, rows in sorted(Counter(found.reasons.get(str(change), {})).items(), key=lambda r: (-r[1], r[0]))
+    ]

@@ -1,0 +1,156 @@
+"""A whole diff as files: parts of plain Parquet, and `_diff.json`, written last.
+
+Every row has `change`, `key`, `reason`, `columns` (those that differ), and the rows `before` and `after`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.compare.changes import Tally
+from manifests.errors import InputError, ManifestError
+from manifests.format.part_checks import sha256
+from manifests.format.store import Manifest, from_document, read_batches
+
+DIFF_FILE = "_diff.json"
+BEGUN_FILE = "_begun"  # without it or `_diff.json`, parts in a folder are somebody else's
+_PART = re.compile(r"part-\d{5,}\.parquet|\..*\.[0-9a-f]{32}\.tmp")
+FORMAT_VERSION = 1
+_NOT_OF_ROWS = ("parts", "cost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffPart:
+    """One Parquet file of a diff."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffSet:
+    """What `_diff.json` says: from which manifest to which, in which parts.
+
+    `b` is the second manifest's own description, its parts left out. Only a whole diff, of all columns and rows, can
+    be applied.
+    """
+
+    uri: str
+    a_uri: str
+    a_digest: str
+    b: Manifest
+    by: str
+    is_whole: bool
+    tally: Tally
+    parts: Sequence[DiffPart]
+
+    @classmethod
+    def between(
+        cls, a: Manifest, b: Manifest, uri: str, parts: Sequence[Mapping[str, Any]], **told: Any
+    ) -> "DiffSet":
+        """Return the diff from `a` to `b` whose parts lie at `uri`; `told` are `tally`, `by` and `is_whole`."""
+        ordered = sorted((DiffPart(**part) for part in parts), key=lambda part: part.name)
+        return cls(uri=uri, a_uri=a.uri, a_digest=a.digest, b=b, parts=ordered, **told)
+
+    def to_json(self) -> bytes:
+        """Return the content of `_diff.json`."""
+        b = {name: value for name, value in json.loads(self.b.to_json()).items() if name not in _NOT_OF_ROWS}
+        document = {
+            "format_version": FORMAT_VERSION,
+            "a": {"uri": self.a_uri, "digest": self.a_digest},
+            "b": {"uri": self.b.uri, **b},
+            "by": self.by,
+            "is_whole": self.is_whole,
+            "tally": self.tally.to_json(),
+            "parts": [asdict(part) for part in self.parts],
+        }
+        return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+    def batches(self, part: DiffPart) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one part. Raises ManifestError when it is missing or altered."""
+        uri = storage.join(self.uri, part.name)
+        try:
+            found = sha256(uri)
+        except FileNotFoundError as e:
+            raise ManifestError(f"{uri}: missing; make the diff again") from e
+        if found != part.sha256:
+            raise ManifestError(f"{uri}: altered: its sha256 is not the committed one; make the diff again")
+        yield from read_batches(uri)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartWriter:
+    """Writes the parts of a diff at `uri`."""
+
+    uri: str
+
+    def write(self, number: int, rows: pa.Table) -> dict[str, Any]:
+        """Write one part, whole or not at all, and return what `_diff.json` says of it."""
+        name = f"part-{number:05d}.parquet"
+        with storage.write_whole(storage.join(self.uri, name)) as f:
+            with pq.ParquetWriter(f, rows.schema, compression="zstd", store_schema=True) as writer:
+                writer.write_table(rows.combine_chunks())
+            size_bytes, digest = f.size_bytes, f.sha256.hexdigest()
+        return {"name": name, "rows": rows.num_rows, "size_bytes": size_bytes, "sha256": digest}
+
+
+def commit_diff(made: DiffSet) -> None:
+    """Write `_diff.json`, after every part."""
+    storage.write_bytes(storage.join(made.uri, DIFF_FILE), made.to_json())
+    storage.remove(storage.join(made.uri, BEGUN_FILE))
+
+
+def open_diff(uri: str) -> DiffSet:
+    """Return the diff at `uri`. Raises ManifestError when there is none, or it is not readable."""
+    uri = storage.absolute(uri)
+    place = storage.join(uri, DIFF_FILE)
+    try:
+        fields = json.loads(storage.read_bytes(place))
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise ManifestError(f"{uri}: no diff here ({DIFF_FILE} is missing); `curate diff A B --out` makes one") from e
+    except ValueError as e:
+        raise ManifestError(f"{place}: not JSON ({e}); make the diff again") from e
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version != FORMAT_VERSION:
+        raise ManifestError(
+            f"{place}: format version {version!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
+        )
+    try:
+        return DiffSet(
+            uri=uri,
+            a_uri=fields["a"]["uri"],
+            a_digest=fields["a"]["digest"],
+            b=from_document(fields["b"]["uri"], {**fields["b"], "parts": [], "cost": {}}),
+            by=fields["by"],
+            is_whole=fields["is_whole"],
+            tally=Tally.from_json(fields["tally"]),
+            parts=[DiffPart(**part) for part in fields["parts"]],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ManifestError(f"{place}: damaged ({e!r}); make the diff again") from e
+
+
+def make_room(uri: str, *, may_replace: bool) -> None:
+    """Make room for a diff at `uri`, and mark it as begun.
+
+    A diff that is there, or what is left of one that was interrupted, is removed. Raises InputError when a whole one
+    may not be replaced, or when anything else is there.
+    """
+    names = storage.list_names(uri)
+    is_diff = DIFF_FILE in names or BEGUN_FILE in names
+    strangers = [n for n in names if n not in (DIFF_FILE, BEGUN_FILE) and not (is_diff and _PART.fullmatch(n))]
+    if strangers:
+        raise InputError(f"{uri}: not empty and no diff ({', '.join(strangers[:3])} …); name another output")
+    if DIFF_FILE in names and not may_replace:
+        raise InputError(f"{uri}: a diff is there already; name another output, or replace it with --force")
+    storage.write_bytes(storage.join(uri, BEGUN_FILE), b"")
+    for name in [DIFF_FILE, *(n for n in names if _PART.fullmatch(n))]:  # what vouches for the parts goes first
+        storage.remove(storage.join(uri, name))

@@ -1,0 +1,1 @@
+"""Samples drawn from manifests, and manifests combined."""

@@ -1,0 +1,246 @@
+"""Which rows a selection, a merge or a patched manifest has. Each leaves them in the table PICKS."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.compare.diff import relative_source
+from manifests.compare.diff_set import DiffSet
+from manifests.draw.sampling import PICKS
+from manifests.errors import InputError
+from manifests.exchange.plain_values import Kind, shown, value_sql
+from manifests.format.schema import Status
+from manifests.format.store import Manifest
+from manifests.sql.engine import Engine, quoted
+
+SHOWN = 3
+
+
+class OnConflict(StrEnum):
+    """What becomes of a key that several manifests have with different rows."""
+
+    REFUSE = "refuse"
+    """The merge is refused, and the keys are named."""
+    FIRST = "first"
+    """The row of the manifest that was named first."""
+    BEST = "best"
+    """Whole before truncated, then most pixels, then most bytes, then a hash of the row: whatever the order."""
+
+
+def count(engine: Engine, table: str, where: str = "true") -> int:
+    """Return how many rows of a table of the engine meet a condition."""
+    return int(engine.fetch(f"SELECT count(*) AS n FROM {table} WHERE {where}").column("n")[0].as_py())
+
+
+# --- select
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmatched:
+    """Listed values that no row was matched with.
+
+    `values` is how many, `of` how many are listed; `ambiguous` of them have the value of several keys. `first` are
+    some of them, `kind` is that of the first. `against` is the manifest's first value where nothing was matched; None
+    when it has none.
+    """
+
+    values: int
+    of: int
+    ambiguous: int
+    first: Sequence[str]
+    kind: Kind
+    against: str | None
+
+    def sentence(self, column: str, list_type: str | None) -> str:
+        """Return what was not matched, of a list whose values are of `list_type`, by a column of the manifest."""
+        several = f"; ambiguous, as the value of several keys: {self.ambiguous:,}" if self.ambiguous else ""
+        examples = [shown(each) for each in self.first]
+        if self.values < self.of:
+            more = ", ".join(examples) + " …" * (self.values > len(examples))
+            return f"{self.values:,} of {self.of:,} listed are in no row, by {column} ({more}){several}"
+        against = "no value at all" if self.against is None else shown(self.against)
+        what = f"{list_type or self.kind.name.lower()} {examples[0]}"
+        return f"0 of {self.of:,} values matched on {column}: {what} against {against}{several}"
+
+
+def values_digest(values: pa.Table) -> str:
+    """Return a hash of a set of values (`value` and `kind`) that does not depend on their order."""
+    hashed = hashlib.sha256()
+    for kind in Kind:
+        texts = values.filter(pc.equal(values.column("kind"), kind)).column("value")
+        if kind is not Kind.TEXT and len(texts):
+            hashed.update(f"\n{kind.name}\n".encode())  # no text is empty
+        ordered = texts.cast(pa.large_string()).combine_chunks().take(pc.sort_indices(texts))
+        for first in range(0, len(ordered), 1 << 16):
+            lines = ordered.slice(first, 1 << 16)
+            hashed.update(b"\n".join(v.as_buffer().to_pybytes() for v in lines) + b"\n")
+    return hashed.hexdigest()
+
+
+def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Table, *, is_inverted: bool) -> None:
+    """Pick the rows whose `column` matches one of `values` (`value` and `kind`), or matches none when `is_inverted`.
+
+    A value matches where it is written alike. Of keys, an integer or a UUID that is written like none matches the one
+    that has its value, if no other key has.
+    """
+    kinds = {Kind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {Kind.TEXT}
+    by_value = sorted(kinds) if column == "key" else []
+    engine.table("listed", values)
+    parsed = {f"as_{kind.name}": value_sql(quoted(column), kind) for kind in by_value}
+    engine.view("candidates", manifest, {"value": quoted(column), **parsed})
+    # For a listed value that no key is written like: the first and the last of the keys that have this value.
+    of_kinds = [
+        "SELECT l.value AS value, l.kind AS kind, min(c.value) AS low, max(c.value) AS high FROM listed l "
+        f"JOIN candidates c ON l.value = c.as_{kind.name} WHERE l.kind = {kind.value} AND {_WRITTEN_LIKE_NONE} "
+        "GROUP BY l.value, l.kind"
+        for kind in by_value
+    ]
+    engine.keep("by_value", " UNION ALL ".join(of_kinds) or _NOTHING_BY_VALUE)
+    has = "NOT EXISTS" if is_inverted else "EXISTS"
+    engine.keep(
+        PICKS,
+        "SELECT 0 AS source, c.part AS part, c.row AS row FROM candidates c WHERE "
+        f"{has} (SELECT 1 FROM (SELECT value FROM listed UNION ALL SELECT low AS value FROM by_value "
+        "WHERE low = high) AS w WHERE w.value = c.value)",
+    )
+
+
+_WRITTEN_LIKE_NONE = "NOT EXISTS (SELECT 1 FROM candidates e WHERE e.value = l.value)"
+_NOTHING_BY_VALUE = "SELECT value, kind, value AS low, value AS high FROM listed WHERE false"
+
+
+def unmatched(engine: Engine) -> Unmatched:
+    """Return which of the values of `pick_listed` no row was matched with."""
+    engine.keep(
+        "missing",
+        f"SELECT l.value AS value, l.kind AS kind FROM listed l WHERE {_WRITTEN_LIKE_NONE} AND NOT EXISTS "
+        "(SELECT 1 FROM by_value b WHERE b.value = l.value AND b.kind = l.kind AND b.low = b.high)",
+    )
+    shown_rows = engine.fetch(f"SELECT value, kind FROM missing ORDER BY value, kind LIMIT {SHOWN}").to_pylist()
+    missing, listed = count(engine, "missing"), count(engine, "listed")
+    against = None
+    if missing == listed:
+        against = engine.fetch("SELECT min(value) AS value FROM candidates").column("value")[0].as_py()
+    return Unmatched(
+        values=missing,
+        of=listed,
+        ambiguous=count(engine, "by_value", "low <> high"),
+        first=[each["value"] for each in shown_rows],
+        kind=Kind(shown_rows[0]["kind"]) if shown_rows else Kind.TEXT,
+        against=against,
+    )
+
+
+# --- merge
+
+
+def check_mergeable(sources: Sequence[Manifest]) -> None:
+    """Raise InputError when the manifests cannot be one: other stages or columns, tars of their own, nested roots."""
+    first = sources[0]
+    for each in sources[1:]:
+        if each.stage is not first.stage:
+            raise InputError(
+                f"{each.uri}: of stage {each.stage}, and {first.uri} of {first.stage}; merge manifests of one stage"
+            )
+        if not each.schema.equals(first.schema):
+            differ = sorted(set(each.schema.names) ^ set(first.schema.names))
+            raise InputError(f"{each.uri}: other columns than {first.uri} ({', '.join(differ[:5])}); make one again")
+    if "shard" in first.schema.names:
+        raise InputError(
+            f"{first.uri}: shards have tars of their own, whose names meet; merge the chosen manifests, shard again"
+        )
+    own = [{root.rstrip("/") + "/" for root in each.roots} for each in sources]
+    for outer, inner in itertools.pairwise(sorted(set().union(*own))):
+        if inner.startswith(outer) and any({outer, inner} - roots for roots in own):
+            raise InputError(
+                f"{inner}: lies in {outer}, the root of another manifest, so sources cannot be told apart; scan them "
+                "in one go"
+            )
+
+
+def pick_merged(engine: Engine, sources: Sequence[Manifest], rule: OnConflict) -> tuple[int, int]:
+    """Pick each key once from all `sources`; return how many keys several have, and how many of them differ.
+
+    Raises InputError when rows differ and the rule is to refuse.
+    """
+    names = [name for name in sources[0].schema.names if name != "key"]
+    for i, each in enumerate(sources):
+        values = (relative_source(each.roots) if name == "source" else quoted(name) for name in names)
+        columns = {
+            "key": "key",
+            "h": f"(hash({', '.join(values)}) // 2)::BIGINT",
+            "is_bad": f"CASE WHEN status = '{Status.OK}' THEN 0 ELSE 1 END",
+            "less_area": "-coalesce(width::BIGINT * height, 0)",
+            "less_size": "-coalesce(size, 0)",
+        }
+        engine.view(f"rows_{i}", each, columns)
+    everything = " UNION ALL ".join(
+        f"SELECT {i} AS source, part, row, key, h, is_bad, less_area, less_size FROM rows_{i}"
+        for i in range(len(sources))
+    )
+    engine.keep("twice", f"SELECT key FROM ({everything}) AS e GROUP BY key HAVING count(*) > 1")
+    engine.keep("several", f"SELECT e.* FROM ({everything}) e JOIN twice t ON e.key = t.key")
+    engine.keep("conflicts", "SELECT key FROM several GROUP BY key HAVING count(DISTINCT h) > 1")
+    shared, differ = (
+        engine.fetch(f"SELECT count(*) AS n FROM {t}").column("n")[0].as_py() for t in ("twice", "conflicts")
+    )
+    if differ and rule is OnConflict.REFUSE:
+        shown = engine.fetch(f"SELECT key FROM conflicts ORDER BY key LIMIT {SHOWN}").column("key").to_pylist()
+        raise InputError(
+            f"{differ:,} keys have different rows ({', '.join(shown)}{' …' if differ > SHOWN else ''}); "
+            "`curate diff` shows them; choose with --on-conflict first or best"
+        )
+    order = "source" if rule is OnConflict.FIRST else "is_bad, less_area, less_size, h, source"
+    engine.keep(
+        PICKS,
+        f"SELECT e.source AS source, e.part AS part, e.row AS row FROM ({everything}) e "
+        "WHERE NOT EXISTS (SELECT 1 FROM twice t WHERE t.key = e.key) "
+        "UNION ALL SELECT source, part, row FROM (SELECT source, part, row, "
+        f"row_number() OVER (PARTITION BY key ORDER BY {order}) AS nth FROM several) AS ranked WHERE nth = 1",
+    )
+    return shared, differ
+
+
+# --- patch
+
+
+def check_patch(a: Manifest, diff: DiffSet) -> None:
+    """Raise when `diff` cannot be applied to `a`: it is of another manifest, or does not hold everything."""
+    if diff.a_digest != a.digest:
+        raise InputError(
+            f"{diff.uri}: the diff of {diff.a_uri} with digest {diff.a_digest[:16]}…; {a.uri} has {a.digest[:16]}…"
+        )
+    if not diff.is_whole:
+        raise InputError(
+            f"{diff.uri}: a diff of some columns or rows, which says nothing of the others; make it again without "
+            "--columns, --ignore and --where"
+        )
+
+
+def pick_unchanged(engine: Engine, a: Manifest, gone: pa.Table) -> None:
+    """Pick the rows of `a` whose `key` is not in `gone` (one column, `key`)."""
+    engine.table("gone", gone)
+    engine.view("before", a, {"key": "key"})
+    engine.keep(
+        PICKS,
+        "SELECT 0 AS source, b.part AS part, b.row AS row FROM before b "
+        "WHERE NOT EXISTS (SELECT 1 FROM gone g WHERE g.key = b.key)",
+    )
+
+
+def rebased(a: Manifest, b: Manifest) -> tuple[str, str] | None:
+    """Return the root that sources of `a` lie under and the one that they lie under in `b`; None when they stay.
+
+    Raises InputError when that cannot be told, for there are several.
+    """
+    ours, theirs = ({root.rstrip("/") for root in each.roots} for each in (a, b))
+    if ours == theirs:
+        return None
+    if len(ours) == len(theirs) == 1:
+        return ours.pop() + "/", theirs.pop() + "/"
+    raise InputError(f"{b.uri}: its sources count from other roots than those of {a.uri}, and there are several")

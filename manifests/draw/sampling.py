@@ -1,0 +1,239 @@
+"""Which rows a sample has: a keyed hash of `key` decides, so order, parts and engines do not.
+
+Rows are drawn in the order of `md5(salt:key)`: a larger sample with the same salt has all rows of a smaller one. A
+fraction alone is a threshold on that hash, so that no row moves another in or out. `--top` draws by a value first;
+weights by priority sampling, without replacement: weight / hash as a number in (0, 1] (Duffield, Lund and Thorup,
+Journal of the ACM 54, 2007), which needs nothing but a division and is therefore the same everywhere.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from manifests.draw.apportion import equal, proportional
+from manifests.errors import InputError
+from manifests.format.store import Manifest
+from manifests.sql.engine import Engine, quoted, sql_text
+from manifests.sql.expressions import check_expression, check_value
+
+MAX_STRATA = 10_000
+MAX_RANKED = 1_000_000  # rows that are put in order to find the last one drawn
+PICKS = "picks"
+_HASH_DIGITS = (4, 4, 4, 4, 4, 4, 4, 4)
+_VALUE_DIGITS = (4, 4, 4, 4)
+_HALF = 1 << 63
+_ALL, _NONE = "~", ""  # prefixes after and before everything
+Shares = Literal["proportional", "equal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What to draw: a `fraction`, a `count`, or the `top` rows by a value; of rows that `where` lets through.
+
+    `per_cluster` first leaves that many of each `cluster_id`; `stratify_by` names columns whose every combination
+    gets its share.
+    """
+
+    fraction: float | None = None
+    count: int | None = None
+    top: int | None = None
+    by: str | None = None
+    weight: str | None = None
+    stratify_by: tuple[str, ...] = ()
+    shares: Shares = "proportional"
+    per_cluster: int | None = None
+    where: str | None = None
+    salt: str = "curate"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether each row is drawn or not whatever the others are."""
+        ranked = (self.count, self.top, self.weight, self.per_cluster)
+        return all(each is None for each in ranked) and not self.stratify_by
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a manifest says of the draw: all that differs from the defaults, and the salt."""
+        defaults = asdict(Draw())
+        told = {name: value for name, value in asdict(self).items() if name == "salt" or value != defaults[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise InputError when these options do not go together, or not with this manifest."""
+        amounts = [name for name in ("fraction", "count", "top") if getattr(self, name) is not None]
+        if len(amounts) > 1:
+            raise InputError(f"--{amounts[0]} and --{amounts[1]}: give one of them")
+        if not amounts and self.per_cluster is None and self.where is None:
+            raise InputError("nothing says how many rows: give --fraction, --count, --top, --per-cluster or --where")
+        if self.fraction is not None and not 0 <= self.fraction <= 1:
+            raise InputError(f"--fraction {self.fraction}: is a share of the rows, from 0 to 1")
+        for name in ("count", "top", "per_cluster"):
+            if (number := getattr(self, name)) is not None and number < 0:
+                raise InputError(f"--{name.replace('_', '-')} {number}: is a number of rows")
+        if (self.top is None) != (self.by is None):
+            raise InputError("--top N goes with --by COLUMN, and --by with --top")
+        if self.weight is not None and (self.top is not None or not amounts):
+            raise InputError("--weight goes with --count or --fraction")
+        if self.shares == "equal" and not self.stratify_by:
+            raise InputError("--shares equal goes with --stratify-by")
+        if self.stratify_by and not amounts:
+            raise InputError("--stratify-by goes with --count, --fraction or --top")
+        self._check_columns(manifest)
+
+    def _check_columns(self, manifest: Manifest) -> None:
+        wanted = (*self.stratify_by, *(("cluster_id",) if self.per_cluster is not None else ()))
+        for name in wanted:
+            if name not in manifest.schema.names:
+                raise InputError(
+                    f"{name}: no column of {manifest.uri}, a manifest of stage {manifest.stage}; "
+                    f"`curate show {manifest.uri}` lists them"
+                )
+        for option, expression in (("--by", self.by), ("--weight", self.weight)):
+            if expression is not None:
+                check_value(expression, manifest.schema, option)
+        if self.where is not None:
+            check_expression(self.where, manifest.schema, "--where")
+
+
+def hash_sql(salt: str) -> str:
+    """Return SQL for the place of a row among all: 32 hexadecimal digits, as good as random."""
+    return f"md5({sql_text(salt + ':')} || key)"
+
+
+def below(fraction: float, salt: str) -> str:
+    """Return SQL that is true of `fraction` of all keys."""
+    if fraction >= 1:
+        return "true"
+    return f"{hash_sql(salt)} < '{int(Fraction(fraction) * (1 << 128)):032x}'"
+
+
+def local_condition(draw: Draw) -> str:
+    """Return what a row must be to be drawn, when that does not depend on other rows."""
+    conditions = [f"({draw.where})"] if draw.where is not None else []
+    if draw.fraction is not None:
+        conditions.append(below(draw.fraction, draw.salt))
+    return " AND ".join(conditions) or "true"
+
+
+def decide(engine: Engine, manifest: Manifest, draw: Draw) -> None:
+    """Leave the rows to draw in the table PICKS (`source` 0, `part`, `row`)."""
+    place, digits = _order(draw)
+    strata = ", ".join(f"{quoted(c)}::VARCHAR" for c in draw.stratify_by)
+    columns = {"key": "key", "place": place, "stratum": f"to_json([{strata}])::VARCHAR" if strata else "''"}
+    conditions = [f"({draw.where})"] if draw.where is not None else []
+    value = draw.by if draw.weight is None else draw.weight
+    if value is not None:
+        conditions.append(f"({value}) IS NOT NULL AND NOT isnan(({value})::DOUBLE)")
+    if draw.weight is not None:
+        conditions.append(f"({draw.weight}) > 0")
+    if draw.per_cluster is not None:
+        columns["cluster"] = "cluster_id"
+    engine.view("eligible", manifest, columns, where=" AND ".join(conditions) or None)
+    if draw.per_cluster is not None:
+        engine.keep(
+            "few",
+            "SELECT part, row, key, place, stratum FROM (SELECT *, row_number() OVER "
+            "(PARTITION BY cluster ORDER BY place, key) AS nth FROM eligible) AS ranked "
+            f"WHERE nth <= {draw.per_cluster}",
+        )
+    rows = "eligible" if draw.per_cluster is None else "few"
+    wanted = draw.count if draw.top is None else draw.top
+    if wanted is None and draw.fraction is None:
+        engine.keep(PICKS, f"SELECT 0 AS source, part, row FROM {rows}")
+        return
+    _cut(engine, rows, digits, lambda counts: _seats(draw, counts, wanted))
+
+
+def _order(draw: Draw) -> tuple[str, tuple[int, ...]]:
+    """Return SQL for a text by which rows are drawn, the smallest first, and how it falls into digits."""
+    hashed = hash_sql(draw.salt)
+    if draw.by is None and draw.weight is None:
+        return hashed, _HASH_DIGITS
+    value = f"({draw.by})::DOUBLE"
+    if draw.weight is not None:
+        value = f"(({draw.weight})::DOUBLE / ((('0x' || substr({hashed}, 1, 13))::BIGINT + 1) / {1 << 52}))"
+    # The bits of a float order as its size does; larger values shall come first, and zero has one sign.
+    bits = f"(abs({value})::BIT)::BIGINT"
+    descending = f"CASE WHEN {value} > 0 THEN {_HALF - 1} - {bits} ELSE {_HALF}::UBIGINT + {bits} END"
+    return f"lpad(to_hex(({descending})::UBIGINT), 16, '0') || {hashed}", (*_VALUE_DIGITS, *_HASH_DIGITS)
+
+
+def _seats(draw: Draw, counts: Mapping[str, int], wanted: int | None) -> dict[str, int]:
+    total = sum(counts.values())
+    if wanted is None:
+        wanted = int(Fraction(draw.fraction or 0) * total + Fraction(1, 2))
+    share = equal if draw.shares == "equal" else proportional
+    return share(counts, min(wanted, total))
+
+
+def _cut(
+    engine: Engine, rows: str, digits: tuple[int, ...], seats: Callable[[Mapping[str, int]], Mapping[str, int]]
+) -> None:
+    """Leave in PICKS the first rows of each stratum by `place`, as many as `seats` says of the rows there are.
+
+    Rows are counted by their first digit; the digit in which the last one lies narrows the search.
+    """
+    counted = _count(engine, f"SELECT stratum, substr(place, 1, {digits[0]}) AS digit FROM {rows}")
+    totals = {stratum: sum(by_digit.values()) for stratum, by_digit in counted.items()}
+    if len(totals) > MAX_STRATA:
+        raise InputError(f"--stratify-by: {len(totals):,} strata, at most {MAX_STRATA:,}; take coarser columns")
+    given = seats(totals)
+    cuts = {s: (_ALL if given[s] == n else _NONE, 0) for s, n in totals.items()}
+    cuts |= {s: _narrow("", given[s], counted[s]) for s, n in totals.items() if 0 < given[s] < n}
+    bucket_rows = {s: counted[s].get(prefix, 0) for s, (prefix, _) in cuts.items()}
+    length = digits[0]
+    for width in digits[1:]:
+        if sum(bucket_rows.values()) <= MAX_RANKED:
+            break
+        engine.table("cuts", _cut_table(cuts))
+        counted = _count(
+            engine,
+            f"SELECT r.stratum AS stratum, substr(r.place, {length + 1}, {width}) AS digit FROM {rows} r "
+            f"JOIN cuts c ON r.stratum = c.stratum AND substr(r.place, 1, {length}) = c.prefix",
+        )
+        cuts |= {s: _narrow(cuts[s][0], cuts[s][1], by_digit) for s, by_digit in counted.items()}
+        bucket_rows = {s: by_digit[cuts[s][0][length:]] for s, by_digit in counted.items()}
+        length += width
+    engine.table("cuts", _cut_table(cuts))
+    engine.keep(
+        PICKS,
+        f"SELECT 0 AS source, r.part AS part, r.row AS row FROM {rows} r JOIN cuts c ON r.stratum = c.stratum "
+        f"WHERE substr(r.place, 1, {length}) < c.prefix "
+        "UNION ALL SELECT 0 AS source, part, row FROM (SELECT r.part AS part, r.row AS row, c.rest AS rest, "
+        "row_number() OVER (PARTITION BY r.stratum ORDER BY r.place, r.key) AS nth "
+        f"FROM {rows} r JOIN cuts c ON r.stratum = c.stratum AND substr(r.place, 1, {length}) = c.prefix) AS last "
+        "WHERE nth <= rest",
+    )
+
+
+def _count(engine: Engine, sql: str) -> dict[str, dict[str, int]]:
+    """Return stratum → digit → rows."""
+    table = engine.fetch(f"SELECT stratum, digit, count(*) AS n FROM ({sql}) AS digits GROUP BY stratum, digit")
+    counted: dict[str, dict[str, int]] = {}
+    for stratum, digit, n in zip(*(table.column(c).to_pylist() for c in ("stratum", "digit", "n")), strict=True):
+        counted.setdefault(stratum, {})[digit] = n
+    return counted
+
+
+def _narrow(prefix: str, wanted: int, by_digit: Mapping[str, int]) -> tuple[str, int]:
+    """Return the prefix of the rows among which the last wanted one lies, and how many of those are wanted."""
+    left = wanted
+    for digit in sorted(by_digit):
+        if left <= by_digit[digit]:
+            return prefix + digit, left
+        left -= by_digit[digit]
+    raise ValueError(f"{wanted} rows wanted of {sum(by_digit.values())}")
+
+
+def _cut_table(cuts: Mapping[str, tuple[str, int]]) -> pa.Table:
+    prefixes, rests = zip(*cuts.values(), strict=True) if cuts else ((), ())
+    return pa.table(
+        {
+            "stratum": pa.array(list(cuts), pa.string()),
+            "prefix": pa.array(prefixes, pa.string()),
+            "rest": pa.array(rests, pa.int64()),
+        }
+    )

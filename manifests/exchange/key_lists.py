@@ -1,0 +1,374 @@
+"""Lists of samples that other tools leave: keys, uids, urls or hashes, in text, tables, JSON, NumPy and manifests."""
+
+import contextlib
+import csv
+import dataclasses
+import gzip
+import itertools
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.errors import CurateError, InputError
+from manifests.exchange.plain_values import Kind, float_text, reading_of
+from manifests.format.stand_ins import name_absent
+from manifests.format.store import MANIFEST_FILE, is_committed, open_manifest, read_batches
+from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, told_plainly
+
+UID_PAIR = np.dtype("u8,u8")
+"""How DataComp writes a uid of 128 bits: its first 16 hexadecimal digits, and its last 16."""
+UID_DIGITS = 32
+COLUMNS = ("key", "uid", "url", "sha256")
+"""The columns that are looked for, the first of them that is there; `uid` is what a scan takes for the key."""
+BATCH_ROWS = 65_536
+BLOCK_BYTES = 8 << 20
+MAX_HEADER_BYTES = 1 << 20
+MAX_JSON_BYTES = 256 << 20
+_IMG2DATASET = {"key", "status", "error_message"}  # whose `key` counts the rows of a shard
+
+VALUES = pa.schema([("value", pa.string()), ("kind", pa.int8())])
+"""The values of a list, and the `Kind` of each."""
+
+Values = Iterator[pa.Table]
+Found = tuple[str | None, str | None, Values]
+"""The column of a manifest that a list has values of, their type, and the values."""
+Value = tuple[str | None, Kind]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyList:
+    """Values that name samples, each once, in the order of their first appearance.
+
+    `column` is the column of a manifest that they are values of: key, sha256 or url; None when the list does not say,
+    which means key. `type` is how the list stores them, such as text or int64; None when each has its own type, as in
+    JSON. `values` has the columns of VALUES, without nulls; it is not in one chunk.
+    """
+
+    column: str | None
+    type: str | None
+    values: pa.Table
+
+
+def read_keys(uri: str) -> KeyList:
+    """Return the list at `uri`, a file or a manifest.
+
+    Text has one value a line; empty lines and those that begin with # are passed over. Tables (csv, tsv, json, jsonl,
+    parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's, or has
+    texts or numbers. A file's content decides, else the end of its name; `.gz` after it is known, too. Values are
+    texts, integers or UUIDs (see `reading_of`); what names no sample, such as NaN, is passed over. Memory is bounded
+    by the distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    """
+    place = storage.absolute(uri)
+    with _told(place):
+        column, kind, tables = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
+        values = _distinct(tables)
+    if column is None and len(values) and pc.all(pc.match_substring(values.column(0), "://")).as_py():
+        column = "url"  # no key has a colon
+    return KeyList(column=column, type=kind, values=values)
+
+
+@contextlib.contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Turn what readers raise into one sentence."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except FileNotFoundError as e:
+        raise InputError(f"{place}: no such file") from e
+    except IsADirectoryError as e:
+        raise InputError(f"{place}: a folder without {MANIFEST_FILE}; name a file, or a manifest") from e
+    except (pa.ArrowException, ValueError, EOFError, zlib.error, gzip.BadGzipFile) as e:
+        why = str(e).split("\n", 1)[0][:200]
+        raise InputError(
+            f"{place}: not readable as a list of keys ({why}); one is text, csv, tsv, json, jsonl, npy or parquet"
+        ) from e
+
+
+def _reader_of(place: str) -> Callable[[str], Found]:
+    with _opened(place) as f:
+        head = f.read(4096).lstrip()
+    absent = name_absent(head)
+    if absent is not None:
+        raise InputError(f"{place}: {absent}")
+    if head.startswith(b"PAR1"):
+        return _from_parquet
+    if head.startswith(b"\x93NUMPY"):
+        return _from_npy
+    name = place.rpartition("/")[2].removesuffix(".gz")
+    by_name = _READERS.get(name.rpartition(".")[2].lower() if "." in name else "")
+    if by_name:
+        return by_name
+    return {b"{": _from_json_lines, b"[": _from_json}.get(head[:1], _from_text)
+
+
+@contextlib.contextmanager
+def _opened(place: str) -> Iterator[BinaryIO]:
+    with storage.open_input(place) as f:
+        if place.endswith(".gz"):
+            with gzip.open(f) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield f
+
+
+def _distinct(tables: Values) -> pa.Table:
+    """Return the values that are not empty, each where it first appeared; what does not fit in memory is spilled."""
+    threads = len(os.sched_getaffinity(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="curate-") as spill,
+        told_plainly("list of keys"),
+        connect(memory_bytes=DEFAULT_MEMORY_BYTES, threads=threads, spill=spill) as db,
+    ):
+        db.execute("CREATE TABLE found (value VARCHAR, kind TINYINT)")
+        for table in tables:
+            db.register("batch", table)
+            db.execute("INSERT INTO found SELECT value, kind FROM batch WHERE value <> ''")
+            db.unregister("batch")
+        ordered = db.sql("SELECT value, kind FROM found GROUP BY value, kind ORDER BY min(rowid)")
+        batches = list(ordered.to_arrow_reader(1 << 20))
+    return pa.Table.from_batches(batches, VALUES)
+
+
+def _of_kind(kind: Kind, texts: pa.Array) -> pa.Table:
+    return pa.table([texts, pa.repeat(pa.scalar(kind, pa.int8()), len(texts))], schema=VALUES)
+
+
+def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return which of `names` holds the values, and what column of a manifest they are values of."""
+    known = {name.lower(): name for name in reversed(names)}
+    order = ("uid", "url", "sha256") if known.keys() >= _IMG2DATASET else COLUMNS
+    for each in order:
+        if each in known:
+            return known[each], "key" if each == "uid" else each
+    shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+    raise InputError(f"{place}: no column {', '.join(order[:-1])} or {order[-1]}, only {shown or 'none'}; rename one")
+
+
+# --- manifests and tables
+
+
+def _keys_of_manifest(place: str) -> Found:
+    manifest = open_manifest(place)
+    keys = (batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"]))
+    return "key", "text", (_of_kind(Kind.TEXT, each) for each in keys)
+
+
+def _from_parquet(place: str) -> Found:
+    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
+        names = table.schema_arrow.names
+        name, column = _named(place, names)
+        kind = table.schema_arrow.field(names.index(name)).type
+    reading = reading_of(kind, _parquet_column(place, name))
+    if reading is None or reading.is_damaged:
+        what = "bytes that are neither UTF-8 text nor UUIDs" if reading else f"values of {kind}"
+        raise InputError(f"{place}: column {name} has {what}, which name no sample; write texts, integers or UUIDs")
+    return column, str(kind), (_of_kind(reading.kind, reading.texts(each)) for each in _parquet_column(place, name))
+
+
+def _parquet_column(place: str, name: str) -> Iterator[pa.Array]:
+    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[name]):
+            yield batch.column(0)
+
+
+def _from_csv(place: str) -> Found:
+    return _delimited(place, ",")
+
+
+def _from_tsv(place: str) -> Found:
+    return _delimited(place, "\t")
+
+
+def _delimited(place: str, delimiter: str) -> Found:
+    with _opened(place) as f:
+        header = f.read(MAX_HEADER_BYTES).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+    name, column = _named(place, next(csv.reader([header], delimiter=delimiter), []))
+    texts = _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
+    return column, "text", (_of_kind(Kind.TEXT, each) for each in texts)
+
+
+def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Iterator[pa.Array]:
+    import pyarrow.csv as pa_csv  # noqa: PLC0415
+
+    convert = pa_csv.ConvertOptions(
+        column_types={name: pa.string()}, include_columns=[name], null_values=[], strings_can_be_null=False
+    )
+    options = (pa_csv.ReadOptions(block_size=BLOCK_BYTES, **reading), pa_csv.ParseOptions(**parsing), convert)
+    with _opened(place) as f, pa_csv.open_csv(f, *options) as reader:
+        for batch in reader:
+            yield batch.column(0)
+
+
+# --- text
+
+
+def _from_text(place: str) -> Found:
+    return None, "text", (_of_kind(Kind.TEXT, each) for each in _lines(place))
+
+
+def _lines(place: str) -> Iterator[pa.Array]:
+    with _opened(place) as f:
+        if not f.read(1):
+            return  # no rows; the reader of tables insists on one
+    # Lines are a table of one column, whose delimiter is no character of a text.
+    parsing = {"delimiter": "\x01", "quote_char": False, "escape_char": False}
+    for array in _csv_values(place, parsing, {"column_names": ["value"]}, "value"):
+        trimmed = pc.utf8_trim_whitespace(array)
+        yield trimmed.filter(pc.invert(pc.starts_with(trimmed, "#")))
+
+
+# --- JSON
+
+
+def _from_json(place: str) -> Found:
+    """Read a list of values or of objects, or an object of lists: a table by columns."""
+    with _opened(place) as f:
+        raw = f.read(MAX_JSON_BYTES + 1)
+    if len(raw) > MAX_JSON_BYTES:
+        raise InputError(f"{place}: over {MAX_JSON_BYTES >> 20} MiB of JSON; write it as .jsonl, .txt or .parquet")
+    try:
+        read = json.loads(raw)
+    except json.JSONDecodeError as e:
+        if e.msg == "Extra data":
+            return _from_json_lines(place)
+        raise
+    if isinstance(read, dict) and any(isinstance(each, list) for each in read.values()):
+        name, column = _named(place, [name for name, each in read.items() if isinstance(each, list)])
+        values = (_text_of(place, f"entry {i}", each) for i, each in enumerate(read[name], 1))
+        return column, None, _batched(values)
+    return _entries(place, "entry", read if isinstance(read, list) else [read])
+
+
+def _from_json_lines(place: str) -> Found:
+    return _entries(place, "line", _json_lines(place))
+
+
+def _json_lines(place: str) -> Iterator[Any]:
+    with _opened(place) as f:
+        for number, line in enumerate(f, 1):
+            try:
+                yield json.loads(line) if line.strip() else None
+            except ValueError as e:
+                raise InputError(f"{place}: line {number} is not JSON ({e})") from e
+
+
+def _entries(place: str, what: str, entries: Iterable[Any]) -> Found:
+    """Return the values of texts, or of objects; the first entry tells which they are."""
+    numbered = ((i, entry) for i, entry in enumerate(entries, 1) if entry is not None)
+    first = next(numbered, None)
+    if first is None:
+        return None, None, iter(())
+    name, column = _named(place, list(first[1])) if isinstance(first[1], dict) else (None, None)
+    values = (_value_of(place, f"{what} {i}", entry, name) for i, entry in itertools.chain([first], numbered))
+    return column, None, _batched(values)
+
+
+def _value_of(place: str, where: str, entry: Any, name: str | None) -> Value:
+    if isinstance(entry, dict) != (name is not None):
+        raise InputError(f"{place}: {where}: objects and other values are mixed; write one or the other")
+    return _text_of(place, where, entry if name is None else entry.get(name))
+
+
+def _text_of(place: str, where: str, value: Any) -> Value:
+    """Return the text and the kind of a value of JSON."""
+    if value is None or isinstance(value, str):
+        return value, Kind.TEXT
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) else float_text(value), Kind.INTEGER
+    raise InputError(f"{place}: {where} is {json.dumps(value)[:80]}, not a text or a number")
+
+
+def _batched(values: Iterator[Value]) -> Values:
+    while batch := list(itertools.islice(values, BATCH_ROWS)):
+        texts, kinds = zip(*batch, strict=True)
+        yield pa.table([pa.array(texts, pa.string()), pa.array(kinds, pa.int8())], schema=VALUES)
+
+
+# --- NumPy
+
+
+def _from_npy(place: str) -> Found:
+    with _opened(place) as f:
+        shape, kind = _npy_header(f)
+    native = kind.newbyteorder("=")
+    reading = reading_of(pa.from_numpy_dtype(native), ()) if kind.kind in "iuf" else None
+    if len(shape) == 1 and _is_uid_pair(kind):
+        return "key", "text", (_of_kind(Kind.TEXT, uids_of(each)) for each in _npy_entries(place))
+    if len(shape) == 1 and kind.kind in "US":
+        return None, "text", (_of_kind(Kind.TEXT, _npy_texts(each)) for each in _npy_entries(place))
+    if len(shape) == 1 and reading is not None:
+        numbers = (pa.array(each.astype(native)) for each in _npy_entries(place))
+        return None, native.name, (_of_kind(reading.kind, reading.texts(each)) for each in numbers)
+    raise InputError(
+        f"{place}: an array of {kind} and shape {shape}; a list has one dimension, and is of u8,u8, as DataComp's, "
+        "of texts or of numbers"
+    )
+
+
+def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and type of a .npy file, and leave `f` at its data. Nothing in it is unpickled."""
+    version = np.lib.format.read_magic(f)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(f)
+    return shape, kind
+
+
+def _is_uid_pair(kind: np.dtype[Any]) -> bool:
+    return kind.names is not None and [kind[n].newbyteorder("=").str for n in kind.names] == ["<u8"] * 2
+
+
+def _npy_texts(entries: npt.NDArray[Any]) -> pa.Array:
+    texts = np.char.decode(entries, "utf-8") if entries.dtype.kind == "S" else entries.astype(str)
+    return pa.array(texts, pa.string())
+
+
+def _npy_entries(place: str) -> Iterator[npt.NDArray[Any]]:
+    with _opened(place) as f:
+        (rows,), kind = _npy_header(f)
+        for first in range(0, rows, BATCH_ROWS):
+            count = min(BATCH_ROWS, rows - first)
+            data = f.read(count * kind.itemsize)
+            if len(data) < count * kind.itemsize:
+                raise InputError(f"{place}: ends before its {rows:,} entries do; copy it again")
+            yield np.frombuffer(data, kind)
+
+
+def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:
+    """Return 32 hexadecimal digits for each pair of 64-bit numbers."""
+    first, second = pairs.dtype.names or ()
+    halves = np.empty((len(pairs), 2), ">u8")
+    halves[:, 0], halves[:, 1] = pairs[first], pairs[second]
+    offsets = np.arange(len(pairs) + 1, dtype=np.int32) * UID_DIGITS
+    digits = pa.py_buffer(halves.tobytes().hex().encode())
+    return pa.StringArray.from_buffers(len(pairs), pa.py_buffer(offsets), digits)
+
+
+def pairs_of(uids: pa.Array) -> npt.NDArray[Any]:
+    """Return two 64-bit numbers for each 32 hexadecimal digits; the inverse of `uids_of`."""
+    halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
+    pairs = np.empty(len(halves), UID_PAIR)
+    pairs["f0"], pairs["f1"] = halves[:, 0], halves[:, 1]
+    return pairs
+
+
+_READERS: dict[str, Callable[[str], Found]] = {
+    "txt": _from_text,
+    "csv": _from_csv,
+    "tsv": _from_tsv,
+    "json": _from_json,
+    "jsonl": _from_json_lines,
+    "ndjson": _from_json_lines,
+    "npy": _from_npy,
+    "parquet": _from_parquet,
+}

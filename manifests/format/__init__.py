@@ -1,0 +1,1 @@
+"""The manifest contract: schema, parts, receipts, digest, lineage."""

@@ -1,0 +1,300 @@
+"""The manifest: committed once, read by anything that reads Parquet.
+
+my-manifest/part-00000.parquet ...   one a unit
+my-manifest/_manifest.json           written last; its presence is the commit
+my-manifest/_work/                   receipts of an unfinished run
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.errors import ManifestError
+from manifests.format.digest import combine, digest, fingerprint
+from manifests.format.receipts import WORK, Receipt, add_counts
+from manifests.format.schema import FORMAT_VERSION, Stage, schema
+from manifests.format.stand_ins import name_stand_in
+from manifests.format.wellformed import wrong_fields
+
+MANIFEST_FILE = "_manifest.json"
+_NOT_ASKED = ("operation", "duckdb", "shards_at")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """One Parquet file of a manifest. `lanes` is the digest of its rows before it is closed."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    lanes: tuple[int, int, int, int]
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The manifest that this one was made from."""
+
+    uri: str
+    stage: str
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A committed manifest: what `_manifest.json` says.
+
+    `digest` is of the rows alone (see format.digest); `fingerprint` binds the manifest to the configuration,
+    software and inputs of the run that made it. No digest depends on `cost`: `core_seconds` of the Python work in all
+    units, `wall_seconds` of the run that committed, shuffles included. `derivation` is of a manifest that no stage
+    made: `operation` (sample, select, merge, patch) and its settings; `stage` and `config` are then those of the
+    manifest that the rows were taken from.
+    """
+
+    uri: str
+    stage: Stage
+    rows: int
+    digest: str
+    fingerprint: str
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    counts: Mapping[str, Mapping[str, int]]
+    funnel: Sequence[Mapping[str, Any]]
+    parts: Sequence[Part]
+    broken_sources: Mapping[str, str]
+    facts: Mapping[str, int]
+    cost: Mapping[str, float]
+    created: str
+    schema: pa.Schema
+    derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def made_by(self) -> str:
+        """The stage or the operation that made it."""
+        return str(self.derivation.get("operation", self.stage))
+
+    @property
+    def operation_settings(self) -> dict[str, Any]:
+        """What was asked of the operation that made it; nothing of a stage's manifest."""
+        return {name: value for name, value in self.derivation.items() if name not in _NOT_ASKED}
+
+    @property
+    def shards_uri(self) -> str:
+        """Where the tars lie that the column `shard` names."""
+        return str(self.derivation.get("shards_at", self.uri))
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all parts."""
+        return sum(part.size_bytes for part in self.parts)
+
+    def part_uri(self, part: Part) -> str:
+        """Return where `part` lies."""
+        return storage.join(self.uri, part.name)
+
+    def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of one part. Raises ManifestError when the part is missing or damaged."""
+        tables = list(read_batches(self.part_uri(part), columns))
+        return pa.Table.from_batches(tables, schema=None if tables else _narrow(self.schema, columns))
+
+    def to_json(self) -> bytes:
+        """Return the content of `_manifest.json`."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("uri", "schema")}
+        for name in ("parts", "parents"):
+            fields[name] = [dataclasses.asdict(each) for each in fields[name]]
+        described = [
+            {"name": f.name, "type": str(f.type), "description": (f.metadata or {})[b"description"].decode()}
+            for f in self.schema
+        ]
+        document = {"format_version": FORMAT_VERSION, **fields, "schema": described}
+        return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _narrow(full: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    return full if columns is None else pa.schema([full.field(c) for c in columns])
+
+
+def read_batches(
+    uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of one Parquet part in batches, without loading it whole.
+
+    Raises ManifestError when the part is missing or is not readable Parquet.
+    """
+    try:
+        with storage.open_input(uri) as f:
+            reader = pq.ParquetFile(f)
+            yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
+    except FileNotFoundError as e:
+        raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
+    except (pa.ArrowException, ValueError, OSError) as e:
+        why = str(e).strip().split("\n", 1)[0]
+        raise ManifestError(f"{uri}: not readable Parquet ({why}); restore it, or make the manifest again") from e
+
+
+def manifest_uri(uri: str) -> str:
+    """Return where the commit of the manifest at `uri` lies."""
+    return storage.join(storage.absolute(uri), MANIFEST_FILE)
+
+
+def is_committed(uri: str) -> bool:
+    """Whether a committed manifest is at `uri`."""
+    return storage.exists(manifest_uri(uri))
+
+
+def open_manifest(uri: str) -> Manifest:
+    """Return the committed manifest at `uri`.
+
+    Raises ManifestError when there is none, when it is unfinished, or when `_manifest.json` is not readable.
+    """
+    uri = storage.absolute(uri)
+    try:
+        raw = storage.read_bytes(storage.join(uri, MANIFEST_FILE))
+    except (FileNotFoundError, NotADirectoryError) as e:
+        if storage.list_names(storage.join(uri, WORK)):
+            raise ManifestError(f"{uri}: unfinished; run the command that makes it again to resume it") from e
+        raise ManifestError(f"{uri}: no manifest here ({MANIFEST_FILE} is missing)") from e
+    try:
+        fields = json.loads(raw)
+    except ValueError as e:
+        stand_in = name_stand_in(raw)
+        why = f"not JSON but {stand_in}" if stand_in else f"not JSON ({e}); make the manifest again"
+        raise ManifestError(f"{uri}/{MANIFEST_FILE}: {why}") from e
+    if not isinstance(fields, dict) or fields.get("format_version") != FORMAT_VERSION:
+        found = fields.get("format_version") if isinstance(fields, dict) else None
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: format version {found!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
+        )
+    if wrong := wrong_fields(fields):
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: damaged (the type of {', '.join(wrong)}); make the manifest again"
+        )
+    try:
+        return from_document(uri, fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ManifestError(f"{uri}/{MANIFEST_FILE}: damaged ({e!r}); make the manifest again") from e
+
+
+def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
+    """Return the manifest that the content of a `_manifest.json` tells of.
+
+    Raises ManifestError when its schema is of a later curate; KeyError, TypeError, ValueError or AttributeError when
+    it is damaged.
+    """
+    later = ("derivation", "source_warnings")  # an earlier curate wrote none
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", *later}
+    values = {name: fields[name] for name in known}
+    values["stage"] = Stage(values["stage"])
+    values["parts"] = [Part(**{**p, "lanes": lanes_of(p["lanes"])}) for p in values["parts"]]
+    values["parents"] = [Parent(**p) for p in values["parents"]]
+    values["schema"] = _recorded_schema(uri, values["stage"], fields["schema"])
+    return Manifest(uri=uri, **{name: fields.get(name, {}) for name in later}, **values)
+
+
+def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """Return the schema that `_manifest.json` tells of: this curate's columns, or fewer of an earlier one's."""
+    known = schema(stage)
+    unknown = [c["name"] for c in columns if known.get_field_index(c["name"]) < 0]
+    unknown += [
+        c["name"] for c in columns if c["name"] not in unknown and str(known.field(c["name"]).type) != c["type"]
+    ]
+    if unknown:
+        raise ManifestError(
+            f"{uri}/{MANIFEST_FILE}: its schema is of a later curate, this one does not know its "
+            f"{', '.join(unknown[:5])}; upgrade curate"
+        )
+    return pa.schema([known.field(c["name"]) for c in columns])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Everything `_manifest.json` says that comes from no receipt: what decided the rows, and from where."""
+
+    stage: Stage
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    parents: Sequence[Parent]
+    roots: Sequence[str]
+    funnel: Sequence[Mapping[str, Any]]
+    derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    schema: pa.Schema | None = None
+    """Of a derived manifest that an earlier curate's was taken from; else the stage's."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Binds a manifest to everything that decided its rows: configuration, software and inputs."""
+        derivation = [self.derivation] if self.derivation else []
+        return fingerprint(self.stage, self.config, self.software, self.inputs, *derivation)
+
+    @property
+    def made_by(self) -> str:
+        """The stage or the operation that makes it."""
+        return str(self.derivation.get("operation", self.stage))
+
+
+def commit(
+    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float = 0.0
+) -> Manifest:
+    """Write `_manifest.json` from the receipts of all units, remove `_work`, and return the manifest.
+
+    The funnel of `about` is completed with this stage's own row. Raises ManifestError when one is there already.
+    """
+    uri = storage.absolute(uri)
+    if is_committed(uri):
+        raise ManifestError(f"{uri}: already holds a committed manifest, which is never modified")
+    ordered = sorted(receipts, key=lambda r: r.part)
+    rows = sum(r.rows for r in ordered)
+    counts = add_counts(r.counts for r in ordered)
+    seconds = round(sum(r.seconds for r in ordered), 3)
+    columns = schema(about.stage) if about.schema is None else about.schema
+    manifest = Manifest(
+        uri=uri,
+        stage=about.stage,
+        rows=rows,
+        digest=digest(combine(r.row_lanes for r in ordered), rows, columns),
+        fingerprint=about.fingerprint,
+        config=about.config,
+        software=about.software,
+        inputs=about.inputs,
+        parents=about.parents,
+        roots=about.roots,
+        counts=counts,
+        funnel=[*about.funnel, {"stage": about.made_by, "rows": rows, "core_seconds": seconds, **counts}],
+        parts=[
+            Part(name=r.part, rows=r.rows, size_bytes=r.size_bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
+            for r in ordered
+        ],
+        broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
+        source_warnings=dict(sorted((s, why) for r in ordered for s, why in r.source_warnings.items())),
+        facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
+        cost={
+            "core_seconds": seconds,
+            "wall_seconds": round(wall_seconds, 3),
+            "core_milliseconds_per_row": round(1000 * seconds / max(1, rows), 4),
+            "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
+        },
+        created=created,
+        schema=columns,
+        derivation=about.derivation,
+    )
+    storage.write_bytes(storage.join(uri, MANIFEST_FILE), manifest.to_json())
+    storage.remove(storage.join(uri, WORK))
+    return manifest
+
+
+def lanes_of(values: Sequence[int]) -> tuple[int, int, int, int]:
+    """Return lanes as plain integers, as receipts and parts hold them."""
+    a, b, c, d = np.asarray(values, np.uint64).tolist()
+    return a, b, c, d

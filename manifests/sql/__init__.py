@@ -1,0 +1,1 @@
+"""SQL over manifests, on DuckDB."""

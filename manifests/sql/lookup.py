@@ -1,0 +1,69 @@
+"""Rows by key: where they lie, and then those rows alone."""
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import storage
+from manifests.errors import InputError, ManifestError
+from manifests.format.store import Manifest
+from manifests.sql.engine import DuckEngine, columns_of
+
+PLACES = pa.schema([("part", pa.int32()), ("row", pa.int64()), ("key", pa.string())])
+
+
+def known_columns(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Return `names`, each once; all columns when there are none. Raises InputError when one is not a column."""
+    for name in names:
+        if name not in manifest.schema.names:
+            near = difflib.get_close_matches(name, manifest.schema.names, n=1, cutoff=0.5)
+            known = f"did you mean {near[0]}?" if near else f"`curate show {manifest.uri}` names them all"
+            raise InputError(f"{manifest.uri}: no column {name!r}; {known}")
+    return list(dict.fromkeys(names)) or list(manifest.schema.names)
+
+
+def find(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa.Table:
+    """Return PLACES of the rows with these keys, in the manifest's order: only the column `key` is read.
+
+    Raises ManifestError when a part is not what the manifest says.
+    """
+    engine.table("wanted", pa.table({"key": pa.array(dict.fromkeys(keys), pa.string())}))
+    engine.view("keyed", manifest, columns_of(["key"]))
+    found = engine.fetch("SELECT part, row, key FROM keyed JOIN wanted USING (key) ORDER BY part, row")
+    return found.cast(PLACES)
+
+
+def missing(keys: Iterable[str], places: pa.Table) -> list[str]:
+    """Return the keys that were not found, in their order."""
+    found = set(places.column("key").to_pylist())
+    return [key for key in dict.fromkeys(keys) if key not in found]
+
+
+def rows_at(manifest: Manifest, places: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows at `places`, in the manifest's order, from one row group at a time, with `columns`.
+
+    Row groups without such a row are not read. Raises ManifestError when a part cannot be read.
+    """
+    by_part = zip(places.column("part").to_pylist(), places.column("row").to_pylist(), strict=True)
+    for part, group in itertools.groupby(by_part, key=lambda place: place[0]):
+        uri = manifest.part_uri(manifest.parts[part])
+        try:
+            with storage.open_input(uri) as f, pq.ParquetFile(f) as parquet:
+                yield from _rows_of_part(parquet, [row for _, row in group], columns)
+        except (pa.ArrowException, ValueError, OSError) as e:
+            raise ManifestError(f"{uri}: not readable Parquet ({e}); `curate verify` tells what is damaged") from e
+
+
+def _rows_of_part(parquet: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+    first, waiting = 0, list(rows)
+    for number in range(parquet.num_row_groups):
+        end = first + parquet.metadata.row_group(number).num_rows
+        here = [row - first for row in itertools.takewhile(lambda row: row < end, waiting)]  # noqa: B023 - used at once
+        if here:
+            group = parquet.read_row_group(number, columns=list(columns))
+            yield group.select(list(columns)).take(pa.array(here, pa.int64()))
+            waiting = waiting[len(here) :]
+        first = end

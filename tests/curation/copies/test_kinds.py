@@ -1,0 +1,189 @@
+"""What counts as a copy of what, on pictures as the corpus draws them: every kind is told, and strangers are none."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.kinds import Strictness, kind_of
+from curation.pictures.decode import DEFAULT_LIMITS
+from examples.corpus.charts import bar_chart, line_chart
+from examples.corpus.documents import code, letter, news_page
+from examples.corpus.photographs import city, landscape, person, still_life
+from examples.corpus.textures import through_camera
+from tests.support.copying import COPIES, cropped, mirrored, paint, written_on
+from tests.support.pictures import as_jpeg
+
+PAINTERS = (landscape, city, person, still_life, bar_chart, line_chart, code, letter)
+EVERY = ("exact", "mild", "overlay", "crop", "mirror", "turn")
+
+
+def seen_by_camera(painter):
+    return lambda rng, w, h: through_camera(rng, painter(rng, w, h))
+
+
+PICTURES = {
+    painter.__name__: paint(seen_by_camera(painter) if painter in PAINTERS[:4] else painter) for painter in PAINTERS
+}
+
+
+def evidence_of(first, second):
+    return compare([Look(first)], [Look(second)])
+
+
+def kind(first, second, copies=EVERY, strictness=None):
+    evidence = evidence_of(first, second)
+    found = kind_of(evidence, strictness or Strictness(), copies) if evidence else None
+    return None if found is None else str(found)
+
+
+@pytest.mark.parametrize("done", COPIES)
+def test_each_kind_is_told(done):
+    """Of one picture or another too little is left to prove it, but none is called what it is not."""
+    wanted, change = COPIES[done]
+    found = [kind(change(original), original) for original in PICTURES.values()]
+    assert set(found) <= {wanted, None}
+    assert found.count(wanted) >= len(PICTURES) - 2
+
+
+@pytest.mark.parametrize("done", ["half", "aspect", "blur"])
+def test_a_mild_copy_is_one_both_ways(done):
+    for name, original in list(PICTURES.items())[::2]:
+        copy = COPIES[done][1](original)
+        assert kind(copy, original) == kind(original, copy) == "mild", name
+
+
+def test_strangers_are_no_copies():
+    names = list(PICTURES)
+    for place, name in enumerate(names):
+        for other in names[:place]:
+            assert kind(PICTURES[name], PICTURES[other]) is None, (name, other)
+
+
+@pytest.mark.parametrize("painter", [bar_chart, line_chart, letter, news_page, code])
+def test_two_of_one_template_with_other_contents_are_no_copies(painter):
+    pages = [paint(painter, seed) for seed in (11, 12, 13)]
+    assert [kind(pages[a], pages[b]) for a, b in ((0, 1), (0, 2), (1, 2))] == [None] * 3
+
+
+def chart(values=(40, 75, 55, 90, 30), labels=("North", "South", "East", "West", "Centre"), title="Sales by region"):
+    """Return a bar chart of one template."""
+    page = Image.new("RGB", (640, 480), "white")
+    pen, font, small = ImageDraw.Draw(page), ImageFont.load_default(28), ImageFont.load_default(20)
+    pen.text((200, 20), title, font=font, fill="black")
+    for tick in range(5):
+        pen.line((80, 420 - tick * 80, 620, 420 - tick * 80), fill=(200, 200, 200))
+        pen.text((30, 408 - tick * 80), str(tick * 25), font=small, fill="black")
+    for place, (value, label) in enumerate(zip(values, labels, strict=True)):
+        left = 100 + place * 105
+        pen.rectangle((left, 420 - value * 3.2, left + 70, 420), fill=(60, 110, 180))
+        pen.text((left, 430), label, font=small, fill="black")
+    return np.asarray(page)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"values": (80, 35, 60, 45, 95)},
+        {"labels": ("2019", "2020", "2021", "2022", "2023"), "title": "Rainfall by year"},
+    ],
+    ids=["data", "labels"],
+)
+def test_charts_of_one_template_are_no_copies(other):
+    assert kind(chart(), chart()) == "mild"
+    assert kind(as_jpeg(chart(), 50), chart()) == "mild"
+    assert kind(chart(**other), chart()) is None
+
+
+def test_a_chart_with_one_label_changed_is_another_chart():
+    assert kind(chart(labels=("North", "South", "East", "Wales", "Centre")), chart()) is None
+
+
+def test_one_changed_label_is_seen_and_a_stricter_judge_refuses_it():
+    evidence = evidence_of(chart(labels=("North", "South", "East", "Wales", "Centre")), chart())
+    assert evidence.differing > 0
+    assert kind_of(evidence, Strictness(mild=1.0), ("exact", "mild")) is None
+
+
+@pytest.mark.parametrize("value", [0, 90, 255])
+def test_plain_pictures_prove_nothing(value):
+    plain = np.full((300, 400, 3), value, np.uint8)
+    ramp = np.ascontiguousarray(
+        np.broadcast_to(np.linspace(0, 60, 400).astype(np.uint8)[None, :, None], (300, 400, 3))
+    )
+    for first, second in ((plain, plain), (plain, ramp), (plain, PICTURES["city"]), (PICTURES["letter"], plain)):
+        assert kind(first, second) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 4)])
+def test_any_shape_is_compared(shape):
+    tiny = np.zeros((*shape, 3), np.uint8)
+    for other in (tiny, PICTURES["city"]):
+        assert kind(tiny, other) is kind(other, tiny) is None
+
+
+def test_a_transparent_picture_is_copied_by_who_is_blind_to_transparency():
+    page = Image.fromarray(PICTURES["code"]).convert("L")
+    ink = Image.new("RGBA", page.size, (0, 0, 0, 0))
+    ink.putalpha(page.point(lambda value: 255 - value))
+    clear, black = io.BytesIO(), io.BytesIO()
+    drawn = Image.fromarray(PICTURES["city"]).resize(page.size).convert("RGBA")
+    drawn.putalpha(ink.getchannel("A"))
+    drawn.save(clear, "PNG")
+    drawn.convert("RGB").save(black, "PNG")  # drops the alpha, as many programs do
+    seen = looks(clear.getvalue(), DEFAULT_LIMITS)
+    assert len(seen) == 2
+    found = compare(seen, looks(black.getvalue(), DEFAULT_LIMITS))
+    assert kind_of(found, Strictness(), EVERY) == "mild"
+    assert looks(b"no picture", DEFAULT_LIMITS) == []
+    assert compare([], seen) is compare(seen, []) is None
+
+
+@pytest.mark.parametrize(("done", "wanted"), [(done, wanted) for done, (wanted, _) in COPIES.items()])
+def test_a_kind_counts_only_when_it_is_asked_for(done, wanted):
+    original = PICTURES["city"]
+    copy = COPIES[done][1](original)
+    corners = ("overlay",) if done == "turn 5" else ()  # paper that shows beside a turned picture
+    assert kind(copy, original, ("exact", wanted, *corners)) == wanted
+    assert kind(copy, original, set(EVERY) - {wanted}) is None
+    assert kind(copy, original, ("exact",)) is None
+
+
+def test_a_mirrored_crop_needs_both():
+    original = PICTURES["city"]
+    copy = mirrored(cropped(original, 0.6))
+    assert kind(copy, original) == "mirror"
+    assert kind(copy, original, ("exact", "mirror", "crop")) == "mirror"
+    assert (
+        kind(copy, original, ("exact", "mild", "mirror")) is kind(copy, original, ("exact", "mild", "crop")) is None
+    )
+
+
+def test_full_strictness_forgives_nothing():
+    full = Strictness(**dict.fromkeys(("mild", "overlay", "crop", "mirror", "turn"), 1.0))
+    for name in ("city", "letter"):
+        original = PICTURES[name]
+        assert kind(as_jpeg(written_on(original), 70), original, strictness=full) is None
+        assert kind(original, original, strictness=full) == "mild"
+
+
+def test_a_stricter_judge_finds_no_more():
+    """And where it still finds a copy, the same kind of copy."""
+    for done, change in ((done, change) for done, (_, change) in COPIES.items()):
+        evidence = evidence_of(change(PICTURES["city"]), PICTURES["city"])
+        found = [
+            kind_of(evidence, Strictness(**dict.fromkeys(("mild", "overlay", "crop", "mirror", "turn"), s)), EVERY)
+            for s in (0.5, 0.8, 0.95, 1.0)
+        ]
+        kinds = [each for each in found if each is not None]
+        assert found == kinds + [None] * (len(found) - len(kinds)), done
+        assert len(set(kinds)) == 1, done
+
+
+def test_equal_pictures_give_equal_evidence():
+    first, second = COPIES["turn 5"][1](PICTURES["city"]), PICTURES["city"]
+    once, again = (evidence_of(first.copy(), second.copy()) for _ in range(2))
+    assert dataclasses.asdict(once) == dataclasses.asdict(again)

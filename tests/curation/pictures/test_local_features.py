@@ -1,0 +1,101 @@
+"""Local features: mirroring changes next to nothing, copies agree in keypoints, strangers do not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.config import DedupeConfig
+from curation.pictures.local_features import (
+    BYTES,
+    INVERTED,
+    MAX_POINTS,
+    MIRRORED,
+    POINT,
+    codebook,
+    codes,
+    consistent_points,
+    local_features,
+    root_sift,
+    vlad,
+)
+from examples.corpus.charts import bar_chart
+from examples.corpus.documents import code, letter
+from examples.corpus.photographs import city, landscape, person, still_life
+from tests.support.copying import COPIES, mirrored, paint
+from tests.support.pictures import noise
+
+PAINTERS = (letter, code, bar_chart, landscape, city, person, still_life)
+MIN_POINTS = DedupeConfig().min_points
+MIRRORED_BITS, STRANGE_BITS = 56, 60  # of 256
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return {painter.__name__: paint(painter) for painter in PAINTERS}
+
+
+def differing(first, second) -> int:
+    bits = (np.frombuffer(each.bits, np.uint8) for each in (first, second))
+    return int(np.bitwise_count(np.bitwise_xor(*bits)).sum())
+
+
+def descriptors(seed: int, rows: int = 50) -> np.ndarray:
+    return root_sift(np.random.default_rng(seed).integers(0, 256, (rows, 128)).astype(np.float32))
+
+
+@given(st.integers(0, 1_000))
+@settings(max_examples=20, deadline=None)
+def test_mirroring_descriptors_inverts_half_of_a_code_and_no_bit_of_the_whole(seed):
+    roots = descriptors(seed)
+    assert np.array_equal(MIRRORED[MIRRORED], np.arange(128)), "mirrored twice is as before"
+    assert np.array_equal(codes(roots[:, MIRRORED], codebook()), codes(roots, codebook()) ^ INVERTED)
+    centroids = codebook().centroids
+    assert np.allclose(vlad(roots[:, MIRRORED], centroids), vlad(roots, centroids), atol=1e-5)
+
+
+def test_a_mirrored_picture_has_nearly_the_same_bits_and_another_has_not(pictures):
+    features = {name: local_features(rgb) for name, rgb in pictures.items()}
+    for name, rgb in pictures.items():
+        assert differing(features[name], local_features(mirrored(rgb))) <= MIRRORED_BITS, name
+        for other in pictures.keys() - {name}:
+            assert differing(features[name], features[other]) >= STRANGE_BITS, (name, other)
+
+
+@pytest.mark.parametrize("done", ["jpeg", "half", "crop 75", "crop 50", "mirror", "turn 90", "turn 5"])
+def test_keypoints_of_copies_agree(pictures, done):
+    for name, rgb in pictures.items():
+        copy = local_features(COPIES[done][1](rgb))
+        assert consistent_points(copy.points, local_features(rgb).points) >= MIN_POINTS, name
+
+
+def test_keypoints_of_strangers_hardly_ever_agree(pictures):
+    """Two pages of print may agree in a few; pixels decide about them."""
+    features = [local_features(rgb).points for rgb in pictures.values()]
+    counts = [consistent_points(first, second) for n, first in enumerate(features) for second in features[:n]]
+    assert sum(count >= MIN_POINTS for count in counts) <= len(counts) / 10
+    assert max(counts) < 2 * MIN_POINTS
+    assert [consistent_points(each, each) for each in features] == [len(each) // POINT.itemsize for each in features]
+    assert consistent_points(b"", features[0]) == consistent_points(features[0], b"") == 0
+
+
+def test_features_are_of_their_size_and_the_same_each_time(pictures):
+    for rgb in pictures.values():
+        found = local_features(rgb)
+        assert found == local_features(rgb.copy())
+        assert len(found.bits) == BYTES
+        assert 0 < len(found.points) <= MAX_POINTS * POINT.itemsize
+        assert len(found.points) % POINT.itemsize == 0
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_plain_picture_has_none(value):
+    assert local_features(np.full((300, 400, 3), value, np.uint8)) is None
+    ramp = np.linspace(0, value, 400).astype(np.uint8)
+    assert local_features(np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (300, 400, 3)))) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 5000), (5000, 3), (1, 20_000), (60, 2400), (31, 33)])
+def test_any_size_is_taken(shape):
+    found = local_features(noise(*shape))
+    assert found is None or len(found.bits) == BYTES

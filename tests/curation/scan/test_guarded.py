@@ -1,0 +1,73 @@
+"""An image that crashes the decoder's process costs a retry, and is a row like any other."""
+
+import functools
+import io
+import os
+import signal
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from curation.config import PipelineConfig
+from curation.pictures.decode import DEFAULT_LIMITS
+from curation.scan.guarded import measure_guarded
+from curation.scan.measure import measure
+from jobs.spark import frames
+from jobs.stages.scan import Reading, plan_scan, scan_unit
+from jobs.units.units import Recorder, Task
+from manifests.format.receipts import read_receipts
+from tests.conftest import rows_of
+
+
+def png(colour: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), (colour, 10, 20)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("data", [png(3), b"", b"not an image", png(3)[:60]])
+def test_a_child_measures_the_same(data: bytes) -> None:
+    on_image = functools.partial(measure, limits=DEFAULT_LIMITS)
+    assert measure_guarded(data, on_image) == on_image(data)
+
+
+def test_a_dead_child_is_a_status_and_an_error_is_an_error() -> None:
+    found = measure_guarded(b"x", lambda data: os.kill(os.getpid(), signal.SIGSEGV))
+    assert (found.status, found.error) == ("undecodable", "crashed the decoder: SIGSEGV")
+    assert len(found.sha256) == 64
+    for outside in (signal.SIGKILL, signal.SIGTERM):  # no fact of the image: the unit must be tried again
+        with pytest.raises(RuntimeError, match=f"ended from outside: {outside.name}"):
+            measure_guarded(b"x", lambda data, sent=outside: os.kill(os.getpid(), sent))
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        measure_guarded(b"x", lambda data: 1 / 0)
+
+
+def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) -> None:
+    deadly = b"a picture that kills its reader"
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in {"1.png": png(1), "2.png": deadly, "3.png": png(3)}.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+
+    def on_image(data: bytes):
+        if data == deadly:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return measure(data, DEFAULT_LIMITS)
+
+    config = PipelineConfig(input=(str(tmp_path / "a.tar"),), output="unused")
+    plan = plan_scan(config, str(tmp_path / "scan"))
+    perform = functools.partial(
+        scan_unit,
+        output=plan.output,
+        reading=Reading(max_image_bytes=1 << 20),
+        on_image=on_image,
+        roots=tuple(plan.roots),
+    )
+    frames.map_units(spark, plan.units, Task(recorder=Recorder(output=plan.output, options={}), perform=perform))
+    rows = {r["member"]: r for r in rows_of(tmp_path / "scan").to_pylist()}
+    assert {m: r["status"] for m, r in rows.items()} == {"1.png": "ok", "2.png": "undecodable", "3.png": "ok"}
+    assert rows["2.png"]["error"] == "crashed the decoder: SIGSEGV"
+    assert [r.rows for r in read_receipts(plan.output).values()] == [3]

@@ -1,0 +1,370 @@
+"""The pipeline file: every wrong entry is named before anything starts, and no secret leaves it."""
+
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.choosing.rules import Rules, check_expressions
+from curation.config import PipelineConfig, _Section, check_config, load_config, template
+from curation.text.bounds import CascadeSettings, TextRules
+from jobs.units.units import Plan, Unit
+from manifests import storage
+from manifests.errors import InputError
+from manifests.format.digest import fingerprint
+from manifests.format.schema import Stage, Status
+
+LEAST = {"input": ["a.tar"], "output": "out"}
+DEFAULTS = check_config(LEAST, origin="test")
+SECTIONS = {
+    name: type(f.default) for name, f in PipelineConfig.model_fields.items() if isinstance(f.default, _Section)
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content):
+        path = tmp_path / "pipeline.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return str(path)
+
+    return write
+
+
+def refusal(values):
+    with pytest.raises(InputError) as error:
+        check_config({**LEAST, **values}, origin="test")
+    first, *problems = str(error.value).splitlines()
+    assert first == "test: the configuration is refused, nothing was started"
+    return "\n".join(problems)
+
+
+# --- what is wrong is named ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"outptu": "x"}, "outptu: unknown; did you mean output?"),
+        ({"choos": {}}, "choos: unknown; did you mean choose?"),
+        ({"scan": {"tars_per_unti": 2}}, "scan.tars_per_unti: unknown; did you mean tars_per_unit?"),
+        ({"dedupe": {"distance": 2}}, "dedupe.distance: unknown; did you mean max_distance?"),
+        ({"choose": {"target": 2}}, "choose.target: unknown; did you mean target_count?"),
+        ({"shard": {"zzz": 2}}, "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt"),
+        ({"zzz": 2}, "zzz: unknown; known are input, output, scan, dedupe, score, choose, shard, spark, storage"),
+    ],
+)
+def test_unknown_entries_are_named_with_the_nearest_known(values, problem):
+    assert refusal(values).strip() == problem
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"scan": {"tars_per_unit": "many"}}, "scan.tars_per_unit: "),
+        ({"scan": {"tars_per_unit": 0}}, "scan.tars_per_unit: "),
+        ({"scan": {"tars_per_unit": 1.5}}, "scan.tars_per_unit: "),
+        ({"scan": {"max_image_pixels": 10**12}}, "scan.max_image_pixels: "),
+        ({"scan": {"max_broken_tars": -1}}, "scan.max_broken_tars: "),
+        ({"dedupe": {"verify": "perhaps"}}, "dedupe.verify: "),
+        ({"dedupe": {"copies": ["exact", "rotated"]}}, "dedupe.copies.1: "),
+        ({"dedupe": {"copies": ["mild"]}}, "dedupe: copies: name exact, too"),
+        ({"dedupe": {"verify": False}}, "dedupe: verify: false finds exact and mild alone"),
+        ({"dedupe": {"strictness": {"crop": 1.5}}}, "dedupe.strictness.crop: "),
+        ({"dedupe": {"max_distance": 65}}, "dedupe.max_distance: "),
+        ({"dedupe": []}, "dedupe: "),
+        ({"choose": {"min_heavy_score": 1.01}}, "choose.min_heavy_score: "),
+        ({"score": {"bounds": {"read": {"keep_light": float("nan")}}}}, "score.bounds.read.keep_light: "),
+        ({"choose": {"keep": "most"}}, "choose.keep: "),
+        ({"choose": {"statuses": ["fine"]}}, "choose.statuses.0: "),
+        ({"choose": {"max_aspect": 0.5}}, "choose.max_aspect: "),
+        ({"choose": {"max_aspect": float("inf")}}, "choose.max_aspect: "),
+        ({"choose": {"where": ["width > 3"]}}, "choose.where: "),
+        ({"choose": {"target_fraction": 1.3}}, "choose.target_fraction: "),
+        ({"shard": {"target_shard_bytes": 0}}, "shard.target_shard_bytes: "),
+        ({"spark": {"conf": ["a"]}}, "spark.conf: "),
+        ({"storage": {"s3": "secret"}}, "storage.s3: "),
+        ({"input": []}, "input: "),
+        ({"input": ["a.tar", 3]}, "input.1: "),
+        ({"output": ""}, "output: "),
+        ({"output": None}, "output: "),
+    ],
+)
+def test_wrong_values_are_named(values, where):
+    (problem,) = refusal(values).splitlines()
+    assert problem.startswith(f"  {where}")
+
+
+def test_every_wrong_entry_is_named_at_once():
+    problems = refusal({"scan": {"tars_per_unit": 0, "x": 1}, "choose": {"keep": "most"}, "zzz": 1})
+    assert sorted(line.split(":")[0].strip() for line in problems.splitlines()) == [
+        "choose.keep", "scan.tars_per_unit", "scan.x", "zzz",
+    ]  # fmt: skip
+
+
+def test_targets_exclude_each_other():
+    both = {"choose": {"target_fraction": 0.013, "target_count": 5}}
+    assert refusal(both).strip() == "choose: target_fraction and target_count exclude each other; set one"
+    for one in ({"target_fraction": 0.013}, {"target_count": 0}, {"target_fraction": 0.0}):
+        check_config({**LEAST, "choose": one}, origin="test")
+
+
+def test_light_is_less_than_heavy():
+    wrong = {"choose": {"min_light_score": 0.8, "min_heavy_score": 0.7}}
+    assert refusal(wrong).strip() == "choose: min_light_score must not exceed min_heavy_score"
+
+
+def test_input_and_output_are_needed(written):
+    with pytest.raises(InputError, match=r"(?s)input: Field required.*output: Field required"):
+        load_config(written({"scan": {}}))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"no\.yaml: no such file; `curate init` writes one"):
+        load_config(str(tmp_path / "no.yaml"))
+    with pytest.raises(InputError, match="not readable"):
+        load_config(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "just text", "5"])
+def test_a_file_that_is_not_a_mapping(written, content):
+    with pytest.raises(InputError, match="a pipeline file is a mapping with at least `input` and `output`"):
+        load_config(written(content))
+
+
+@pytest.mark.parametrize("content", ["a: [1", "a: b: c", "\tx: 1", "output: ${nowhere.at_all}\ninput: a"])
+def test_a_file_that_cannot_be_parsed(written, content):
+    with pytest.raises(InputError, match=r"pipeline\.yaml: "):
+        load_config(written(content))
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "p.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"p\.yaml: "):
+        load_config(str(tmp_path / "p.yaml"))
+
+
+def test_a_file_at_any_uri():
+    storage.write_bytes("memory://configs/p.yaml", b"input: a.tar\noutput: out\nchoose: {keep: light}\n")
+    config = load_config("memory://configs/p.yaml", ["choose.min_side=64"])
+    assert (config.input, config.choose.keep, config.choose.min_side) == (("a.tar",), "light", 64)
+    with pytest.raises(InputError, match="no such file"):
+        load_config("memory://configs/other.yaml")
+
+
+# --- overrides -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "name", "value"),
+    [
+        ("scan.tars_per_unit=4", "scan", "tars_per_unit", 4),
+        ("dedupe.copies=[exact,mild]", "dedupe", "copies", ("exact", "mild")),
+        ("score.engine=my.module:Engine", "score", "engine", "my.module:Engine"),
+        ("score.engine_options.gpu=true", "score", "engine_options", {"gpu": True}),
+        ("choose.target_fraction=0.013", "choose", "target_fraction", 0.013),
+        ("choose.target_fraction=1e-3", "choose", "target_fraction", 0.001),
+        ("choose.max_aspect=null", "choose", "max_aspect", None),
+        ("choose.statuses=[ok,truncated]", "choose", "statuses", (Status.OK, Status.TRUNCATED)),
+        ("choose.where.wide=width >= 3 AND url = 'a=b'", "choose", "where", {"wide": "width >= 3 AND url = 'a=b'"}),
+        ("spark.conf.spark.sql.shuffle.partitions=8", "spark", "conf", {"spark.sql.shuffle.partitions": "8"}),
+        ("spark.conf.spark.ui.enabled=false", "spark", "conf", {"spark.ui.enabled": "false"}),
+        ("spark.master=local[2]", "spark", "master", "local[2]"),
+    ],
+)
+def test_overrides(written, override, section, name, value):
+    config = load_config(written(LEAST), [override])
+    assert getattr(getattr(config, section), name) == value
+    untouched = {s for s in SECTIONS if s != section}
+    assert all(getattr(config, s) == getattr(DEFAULTS, s) for s in untouched)
+
+
+def test_what_comes_later_wins(written):
+    path = written({**LEAST, "scan": {"tars_per_unit": 2, "files_per_unit": 3}})
+    assert load_config(path).scan.tars_per_unit == 2
+    assert load_config(path, ["scan.tars_per_unit=4", "scan.tars_per_unit=5"]).scan.tars_per_unit == 5
+    last = load_config(path, ["scan.tars_per_unit=4"], last={"scan": {"tars_per_unit": 6}, "output": "other"})
+    assert (last.scan.tars_per_unit, last.scan.files_per_unit, last.output) == (6, 3, "other")
+
+
+def test_spark_settings_dotted_nested_and_overridden(written):
+    path = written({**LEAST, "spark": {"conf": {"spark.ui.enabled": True, "spark.executor.memory": "2g"}}})
+    config = load_config(path, ["spark.conf.spark.executor.memory=4g", "spark.conf.spark.task.cpus=2"])
+    assert config.spark.conf == {
+        "spark.ui.enabled": "true",
+        "spark.executor.memory": "4g",
+        "spark.task.cpus": "2",
+    }
+
+
+def test_without_a_file():
+    config = load_config(None, ["output=out"], last={"input": ["a.tar", "b/"]})
+    assert (config.input, config.output) == (("a.tar", "b/"), "out")
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("scan.tars_per_unit", "write section.name=value"),
+        ("scan.tars_per_unti=3", "did you mean tars_per_unit"),
+        ("scan=3", "scan: "),
+        ("scan.tars_per_unit=[1", "--set|pipeline.yaml"),
+        ("=3", "unknown"),
+        ("a..b=3", "a: unknown"),
+    ],
+)
+def test_wrong_overrides(written, override, why):
+    with pytest.raises(InputError, match=why):
+        load_config(written(LEAST), [override])
+
+
+@given(
+    st.text(max_size=20)
+    | st.builds(
+        "{}={}".format,
+        st.sampled_from(
+            ["input", "choose.where.a", "choose.salt", "spark.conf.a.b", "storage.s3", "score.engine_options"]
+        ),
+        st.text("ab019 .,:=${}[]'\"\\-#&*!|>%@\n\t", max_size=12),
+    )
+)
+def test_any_override_is_taken_or_refused_as_input(text):
+    storage.write_bytes("memory://configs/least.yaml", yaml.safe_dump(LEAST).encode())
+    try:
+        config = load_config("memory://configs/least.yaml", [text])
+    except InputError:
+        return
+    assert isinstance(config, PipelineConfig)
+
+
+def test_one_input_or_many(written):
+    assert load_config(written({**LEAST, "input": "data/{0..7}.tar"})).input == ("data/{0..7}.tar",)
+
+
+def test_nothing_can_be_changed_afterwards():
+    with pytest.raises(ValueError, match="frozen"):
+        DEFAULTS.scan.tars_per_unit = 3
+
+
+# --- defaults and the template -------------------------------------------------------------------
+
+
+def test_the_template_loads_back_to_the_defaults(written):
+    config = load_config(written(template()))
+    assert config == check_config({"input": ["data/{00000..00007}.tar"], "output": "out"}, origin="test")
+
+
+def test_the_template_shows_every_setting():
+    shown = yaml.safe_load(template())
+    assert list(shown) == list(PipelineConfig.model_fields)
+    for name, section in SECTIONS.items():
+        assert list(shown[name]) == list(section.model_fields)
+
+
+def test_every_setting_is_described():
+    for name, field in PipelineConfig.model_fields.items():
+        assert field.description or SECTIONS[name].__doc__
+    for section in SECTIONS.values():
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
+            assert "\n" not in field.description
+
+
+def test_defaults_are_those_of_the_code():
+    assert (DEFAULTS.choose.min_light_score, DEFAULTS.choose.min_heavy_score) == (
+        TextRules().min_light_score,
+        TextRules().min_heavy_score,
+    )
+    assert DEFAULTS.score.cascade() == CascadeSettings()
+    check_expressions(Rules(own=tuple(DEFAULTS.choose.where.items())))
+
+
+def test_every_stage_has_a_section():
+    assert {stage: type(getattr(DEFAULTS, stage.value)) for stage in Stage} == {s: SECTIONS[s.value] for s in Stage}
+
+
+# --- fingerprints and secrets --------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3) | st.none(), max_size=4))
+def test_equal_values_have_equal_fingerprints(values):
+    backwards = dict(reversed(list(values.items())))
+    assert fingerprint(Stage.SCAN, values) == fingerprint(Stage.SCAN, backwards)
+    assert fingerprint(Stage.SCAN, values) != fingerprint(Stage.SCAN, {**values, "one more": 1})
+    assert fingerprint(Stage.SCAN, values) != fingerprint(Stage.DEDUPE, values)
+    assert len(fingerprint(values)) == 32
+
+
+def plan_of(config):
+    """A plan made of every section of `config`, as the stages make theirs."""
+    sections = {s.value: getattr(config, s.value).model_dump(mode="json") for s in Stage}
+    unit = Unit(name="part-00000", inputs={}, fingerprint=fingerprint(sections))
+    return Plan(
+        stage=Stage.SCAN,
+        output="file:///out",
+        config=sections,
+        software={},
+        inputs={},
+        parents=[],
+        roots=[],
+        funnel=[],
+        units=[unit],
+        options=config.storage,
+    )
+
+
+def test_storage_options_are_in_no_fingerprint_and_in_no_plan():
+    open_ = plan_of(DEFAULTS)
+    secret = plan_of(check_config({**LEAST, "storage": {"s3": {"key": "me", "secret": "S3CR3T"}}}, origin="test"))
+    assert secret.options == {"s3": {"key": "me", "secret": "S3CR3T"}}
+    assert secret.fingerprint == open_.fingerprint
+    assert secret.units == open_.units
+    assert "S3CR3T" not in secret.to_json().decode()
+
+
+def test_where_the_work_runs_is_in_no_fingerprint():
+    spark = {"master": "local[7]", "conf": {"spark.executor.memory": "9g"}}
+    elsewhere = plan_of(check_config({**LEAST, "output": "elsewhere", "spark": spark}, origin="test"))
+    assert elsewhere.fingerprint == plan_of(DEFAULTS).fingerprint
+    changed = plan_of(check_config({**LEAST, "choose": {"keep": "light"}}, origin="test"))
+    assert changed.fingerprint != plan_of(DEFAULTS).fingerprint
+
+
+def test_a_refused_secret_is_not_repeated():
+    with pytest.raises(InputError) as error:
+        check_config({**LEAST, "storage": {"s3": "S3CR3T"}}, origin="test")
+    assert "S3CR3T" not in str(error.value)
+
+
+def test_sections_can_be_written_down():
+    for stage in Stage:
+        json.dumps(getattr(DEFAULTS, stage.value).model_dump(mode="json"))
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def test_light_cannot_be_kept_where_heavy_alone_is_asked():
+    told = refusal({"score": {"ask": "heavy"}, "choose": {"keep": "light"}})
+    assert told == "  (top): choose.keep: light needs score.ask: light; heavy alone does not look for any text"
+    assert check_config({**LEAST, "score": {"ask": "heavy"}}, origin="test").score.ask == "heavy"
+
+
+def test_bounds_of_one_step_can_be_set_alone(written):
+    config = load_config(written(LEAST), ["score.bounds.density.drop_heavy=0.25"])
+    assert config.score.bounds.density.drop_heavy == 0.25
+    assert config.score.bounds.density.drop_light == DEFAULTS.score.bounds.density.drop_light
+    assert config.score.bounds.read == DEFAULTS.score.bounds.read
+
+
+def test_a_later_file_wins(written, tmp_path):
+    first = written({**LEAST, "score": {"max_lines": 2}, "choose": {"min_heavy_score": 0.9}})
+    second = tmp_path / "thresholds.yaml"
+    second.write_text(yaml.safe_dump({"choose": {"min_heavy_score": 0.8}}))
+    config = load_config([first, str(second)])
+    assert (config.choose.min_heavy_score, config.score.max_lines, config.output) == (0.8, 2, "out")

@@ -1,0 +1,211 @@
+"""The funnel adds up: what came in, what left and why, what went on."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.report import FunnelRow, funnel
+from manifests.format.schema import DuplicateKind, Stage, Status
+
+counts = st.integers(0, 1_000)
+by_status = st.fixed_dictionaries({"ok": st.integers(1, 1_000)}, optional={str(s): counts for s in list(Status)[1:]})
+verdicts = st.sampled_from(
+    ["status:empty", "status:truncated", "duplicate:exact", "duplicate:mild", "too_small", "aspect", "where:mine",
+     "not_scored", "not_light", "below_target"]
+)  # fmt: skip
+
+
+def stage(name, rows, seconds=1.0, **counted):
+    return {"stage": str(name), "rows": rows, "core_seconds": seconds, **counted}
+
+
+@st.composite
+def runs(draw):
+    """The per-stage counts of a run, up to any stage, as manifests carry them."""
+    status = draw(by_status)
+    rows = sum(status.values())
+    kinds = draw(st.permutations(list(DuplicateKind)))
+    copies, left = {}, status["ok"] - 1
+    for kind in kinds:
+        copies[str(kind)] = draw(st.integers(0, left))
+        left -= copies[str(kind)]
+    reasons, left = {}, rows
+    for reason in draw(st.lists(verdicts, unique=True)):
+        reasons[reason] = draw(st.integers(0, left))
+        left -= reasons[reason]
+    whole = [
+        stage(Stage.SCAN, rows, draw(st.floats(0, 1e6)), status=status),
+        stage(Stage.DEDUPE, rows, status=status, duplicate_kind=copies),
+        stage(Stage.SCORE, rows, status=status, duplicate_kind=copies, text_step={"density": 1, "read": 2}),
+        stage(Stage.CHOOSE, rows, keep={"true": left, "false": rows - left}, drop_reason=reasons),
+        stage(Stage.SHARD, left, keep={"true": left}),
+    ]
+    return whole[: draw(st.integers(1, 5))]
+
+
+@given(runs())
+def test_rows_form_a_chain_and_reasons_add_up(stages):
+    found = funnel(stages)
+    assert [row.stage for row in found] == [s["stage"] for s in stages]
+    assert found[0].came_in == stages[0]["rows"]
+    for row in found:
+        assert row.came_in - row.left == row.went_on >= 0
+        assert sum(row.reasons.values()) == row.left
+        assert row.core_milliseconds >= 0
+    for before, after in itertools.pairwise(found):
+        assert after.came_in == before.went_on
+
+
+@given(runs())
+def test_once_chosen_every_verdict_is_shown_once(stages):
+    if len(stages) < 4:
+        return
+    found = funnel(stages)
+    shown = [reason for row in found for reason in row.reasons]
+    assert len(shown) == len(set(shown))
+    assert {reason: n for row in found for reason, n in row.reasons.items()} == stages[3]["drop_reason"]
+    assert found[-1].went_on == stages[3]["keep"]["true"]
+
+
+STATUS = {"ok": 80, "truncated": 5, "empty": 10, "undecodable": 5}
+BEFORE = [
+    stage(Stage.SCAN, 100, 2.0, status=STATUS),
+    stage(Stage.DEDUPE, 100, 0.5, status=STATUS, duplicate_kind={"exact": 12, "mild": 8}),
+    stage(Stage.SCORE, 100, 30.0, status=STATUS, text_step={"density": 50, "detect": 5, "read": 10}),
+]
+CHOOSE = stage(
+    Stage.CHOOSE, 100, 0.1,
+    keep={"true": 30, "false": 70}, text_class={"heavy": 31},
+    drop_reason={"status:empty": 10, "status:undecodable": 5, "status:truncated": 5, "duplicate:exact": 12,
+                 "duplicate:mild": 7, "too_small": 1, "not_heavy": 30},
+)  # fmt: skip
+
+
+def test_before_choose_what_has_no_pixels_or_is_a_copy_has_left():
+    scan, dedupe, score = funnel(BEFORE)
+    assert scan == FunnelRow(
+        stage="scan",
+        came_in=100,
+        left=15,
+        went_on=85,
+        reasons={"status:empty": 10, "status:undecodable": 5},
+        core_milliseconds=20.0,
+    )
+    assert (dedupe.came_in, dedupe.left, dedupe.went_on) == (85, 20, 65)
+    assert dedupe.reasons == {"duplicate:exact": 12, "duplicate:mild": 8}
+    assert (score.came_in, score.left, score.went_on, score.reasons) == (65, 0, 65, {})
+    assert score.notes == {"density": 50, "detect": 5, "read": 10}
+
+
+def test_after_choose_its_verdicts_say_where_each_left():
+    scan, dedupe, score, choose, shard = funnel([*BEFORE, CHOOSE, stage(Stage.SHARD, 30, 0.3)])
+    assert (scan.left, scan.went_on) == (20, 80)
+    assert scan.reasons["status:truncated"] == 5
+    assert (dedupe.left, dedupe.went_on) == (19, 61)
+    assert score.left == 0
+    assert (choose.came_in, choose.left, choose.went_on) == (61, 31, 30)
+    assert choose.reasons == {"too_small": 1, "not_heavy": 30}
+    assert (shard.came_in, shard.left, shard.went_on) == (30, 0, 30)
+
+
+def test_nothing_and_no_rows():
+    assert funnel([]) == []
+    (row,) = funnel([stage(Stage.SCAN, 0, 0.0)])
+    assert (row.came_in, row.left, row.went_on, row.core_milliseconds) == (0, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_all_kept_and_none_kept(kept):
+    reasons = {"drop_reason": {"not_heavy": 100 - kept}} if kept < 100 else {}
+    found = funnel([stage(Stage.SCAN, 100, status={"ok": 100}), stage(Stage.CHOOSE, 100, **reasons)])
+    assert [row.went_on for row in found] == [100, kept]
+
+
+# --- operations on manifests
+
+sample_rows = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(["ok", "ok", "ok", "truncated", "empty", "undecodable"]),
+        "is_copy": st.booleans(),
+        "passes": st.booleans(),
+        "is_drawn": st.booleans(),
+    }
+)
+
+
+def counted(name, rows, is_deduped, is_chosen):
+    """What a manifest of these rows counts, as manifests.format.receipts.count_rows does."""
+    verdicts = [verdict(row) for row in rows]
+    counts = {"status": Counter(row["status"] for row in rows)}
+    if is_deduped:
+        counts["duplicate_kind"] = Counter("mild" for row in rows if is_copy(row))
+    if is_chosen:
+        counts["keep"] = Counter("false" if each else "true" for each in verdicts)
+        counts["drop_reason"] = Counter(each for each in verdicts if each)
+    return stage(name, len(rows), **{column: dict(values) for column, values in counts.items()})
+
+
+def is_copy(row):
+    return row["is_copy"] and row["status"] in ("ok", "truncated")
+
+
+def verdict(row):
+    if row["status"] != "ok":
+        return f"status:{row['status']}"
+    return "duplicate:mild" if is_copy(row) else None if row["passes"] else "not_heavy"
+
+
+def alive(rows, is_deduped, is_chosen):
+    if is_chosen:
+        return sum(verdict(row) is None for row in rows)
+    return sum(row["status"] in ("ok", "truncated") and not (is_deduped and is_copy(row)) for row in rows)
+
+
+@given(st.lists(sample_rows, max_size=30), st.integers(1, 5), st.sampled_from(["sample", "select"]))
+def test_a_subset_taken_anywhere_keeps_the_chain(rows, place, operation):
+    """Stages, with an operation that takes some rows after the first `place` of them."""
+    stages, went_on = [], []
+    for number, name in enumerate([*Stage][:4], start=1):
+        is_deduped, is_chosen = number >= 2, number >= 4
+        stages.append(counted(name, rows, is_deduped, is_chosen))
+        if number == place:
+            went_on.append(None)  # what went on here depends on whether `choose` has told
+            rows = [row for row in rows if row["is_drawn"]]
+            stages.append(counted(operation, rows, is_deduped, is_chosen))
+        went_on.append(alive(rows, is_deduped, is_chosen))
+    found = funnel(stages)
+    assert [row.stage for row in found] == [each["stage"] for each in stages]
+    for row in found:
+        assert row.came_in + row.added - row.left == row.went_on >= 0
+        assert sum(row.reasons.values()) == row.left
+        assert row.added == 0
+    for before, after in itertools.pairwise(found):
+        assert after.came_in == before.went_on
+    if place < 5:
+        taken = next(row for row in found if row.stage == operation)
+        assert taken.went_on == went_on[place]
+        assert set(taken.reasons) <= {"not drawn" if operation == "sample" else "not selected"}
+    assert found[-1].went_on == went_on[-1]
+
+
+def test_a_merge_begins_anew_and_a_patch_may_bring_rows_back():
+    merged = stage("merge", 100, status=STATUS, keep={"true": 30, "false": 70}, drop_reason={"not_heavy": 70})
+    patched = stage("patch", 100, status=STATUS, keep={"true": 45, "false": 55}, drop_reason={"not_heavy": 55})
+    first, second, shard = funnel([merged, patched, stage(Stage.SHARD, 45)])
+    assert (first.came_in, first.left, first.went_on, first.reasons) == (100, 70, 30, {"not_heavy": 70})
+    assert (second.came_in, second.added, second.left, second.went_on) == (30, 15, 0, 45)
+    assert (shard.came_in, shard.went_on) == (45, 45)
+
+
+def test_a_merge_of_scans_tells_what_has_no_pixels():
+    (row,) = funnel([stage("merge", 100, status=STATUS)])
+    assert (row.came_in, row.went_on) == (100, 85)
+    assert row.reasons == {"status:empty": 10, "status:undecodable": 5}
+
+
+def test_an_operation_of_a_later_curate_is_shown_by_its_name():
+    _, row = funnel([stage(Stage.SCAN, 10, status={"ok": 10}), stage("shrink", 4, status={"ok": 4})])
+    assert (row.stage, row.left, row.reasons) == ("shrink", 6, {"not in the shrink": 6})

@@ -1,0 +1,157 @@
+"""Laws and contracts of text density: the network's map, the chances weighed from it, the windows chosen by it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from curation.text.windows import MAX_WINDOWS, views, windows
+from filters import text_density
+from filters.protocol import Filter, Rgb
+from filters.text_density import CELL_PIXELS, TextDensity, TextMap, text_chances, text_map
+from tests.support.pictures import LINES, landscape, noise, on_landscape, render
+
+SHAPES = [(1, 1), (1, 400), (20, 8000), (8000, 20), (1, 60000), (31, 33), (385, 384), (700, 900)]
+
+
+def chances_of(rgb: Rgb):
+    return text_chances(text_map(rgb))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90), st.just(3)), elements=st.integers(0, 255))
+)
+def test_chances_are_shares_and_repeat(rgb: Rgb):
+    chances = chances_of(rgb)
+    assert 0 <= chances.light <= 1
+    assert 0 <= chances.heavy <= 1
+    assert chances_of(rgb.copy()) == chances
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("level", [0, 127, 255])
+def test_one_colour_holds_no_text_whatever_the_shape(shape: tuple[int, int], level: int):
+    chances = chances_of(np.full((*shape, 3), level, dtype=np.uint8))
+    assert chances.light < 0.5
+    assert chances.heavy < 0.05
+
+
+def test_the_map_has_a_value_for_each_cell():
+    found = text_map(render(LINES, least=384)[:384, :384])
+    assert found.log_odds.shape == found.heights_pixels.shape == (384 // CELL_PIXELS, 384 // CELL_PIXELS)
+    assert found.log_odds.dtype == np.float32
+    assert ((found.chances >= 0) & (found.chances <= 1)).all()
+
+
+def test_the_map_is_high_where_the_text_is():
+    rgb = landscape()
+    word = render(["Hello world"], size_pixels=30)
+    rgb[200 : 200 + word.shape[0], 30 : 30 + word.shape[1]] = word
+    chances = text_map(rgb).chances
+    rows, columns = np.nonzero(chances > 0.5)
+    assert len(rows) > 4
+    assert rows.min() * CELL_PIXELS >= 180
+    assert columns.max() * CELL_PIXELS <= 40 + word.shape[1]
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3), float)]
+)
+def test_what_is_no_picture_is_refused(array: np.ndarray):
+    with pytest.raises(ValueError, match="pass a picture"):
+        text_map(array)
+
+
+def test_density_is_a_filter():
+    density = TextDensity()
+    assert isinstance(density, Filter)
+    page = render(LINES)
+    measured = density.measure(page)
+    assert set(measured) == set(density.columns)
+    assert measured["text_density"] == chances_of(page).heavy
+    assert density.version.startswith("text_net@")
+    assert "onnxruntime-" in density.version
+
+
+def test_network_and_weights_are_small():
+    assert len(text_density._resource("text_net.onnx")) + len(text_density._resource("text_net.json")) < 2_000_000
+
+
+# --- windows ----------------------------------------------------------------------------------------------
+
+
+def blank_map(rows: int = 48, columns: int = 48) -> TextMap:
+    return TextMap(
+        log_odds=np.full((rows, columns), -6, np.float32),
+        heights_pixels=np.full((rows, columns), 12, np.float32),
+        flat_share=0.5,
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.lists(st.tuples(st.integers(0, 47), st.integers(0, 47), st.floats(-3, 8)), max_size=30),
+    st.integers(1000, 500_000),
+)
+def test_windows_lie_in_the_picture_apart_and_views_fit_the_area(
+    height: int, width: int, peaks: list[tuple[int, int, float]], area: int
+):
+    found = blank_map()
+    for row, column, odds in peaks:
+        found.log_odds[row, column] = odds
+    chosen = windows(found, height, width)
+    assert 1 <= len(chosen) <= MAX_WINDOWS
+    for window in chosen:
+        assert 0 <= window.top < window.bottom <= height
+        assert 0 <= window.left < window.right <= width
+    assert not any(a.overlaps(b) for k, a in enumerate(chosen) for b in chosen[k + 1 :])
+    assert chosen == windows(found, height, width)
+
+
+def test_a_word_in_a_photograph_is_looked_at_enlarged():
+    rgb = on_landscape(render(["Open"], size_pixels=14))
+    (view,) = views(rgb, text_map(rgb), area_pixels=320 * 320)
+    window = view.window
+    assert window.area_pixels < 0.5 * rgb.shape[0] * rgb.shape[1]
+    assert window.top < 130 < window.bottom
+    assert view.pixels.shape[0] > 1.5 * (window.bottom - window.top)
+
+
+def test_a_page_is_looked_at_whole_and_shrunk():
+    page = render(LINES * 2, size_pixels=28)
+    (view,) = views(page, text_map(page), area_pixels=320 * 320)
+    assert (view.window.top, view.window.left) == (0, 0)
+    assert (view.window.bottom, view.window.right) == page.shape[:2]
+    assert view.pixels.shape[0] * view.pixels.shape[1] < 1.3 * 320 * 320
+
+
+def test_a_long_page_is_looked_at_in_tiles_so_that_small_print_survives():
+    page = render([line[:30] for line in LINES * 12], size_pixels=14)
+    assert page.shape[0] > 10 * page.shape[1]
+    shown = views(page, text_map(page), area_pixels=320 * 320)
+    assert len(shown) == 2
+    assert all(view.window.aspect < 2 for view in shown)
+    assert all(view.pixels.shape[1] > 0.6 * page.shape[1] for view in shown)
+
+
+def test_boxes_found_in_a_view_come_back_to_the_picture():
+    from filters.protocol import Boxes
+
+    rgb = on_landscape(render(["Open"], size_pixels=14))
+    (view,) = views(rgb, text_map(rgb), area_pixels=320 * 320)
+    height, width = view.pixels.shape[:2]
+    whole = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
+    (quad,) = view.place(Boxes(quads=whole, scores=np.ones(1, np.float32))).quads
+    window = view.window
+    assert quad.tolist() == [
+        [window.left, window.top], [window.right, window.top],
+        [window.right, window.bottom], [window.left, window.bottom],
+    ]  # fmt: skip
+
+
+def test_noise_has_windows_too():
+    assert views(noise(), text_map(noise()), area_pixels=320 * 320)

@@ -1,0 +1,83 @@
+"""Nothing that grows with the input comes to the driver or is broadcast, and nothing is compared with everything."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from curation.config import DedupeConfig
+from curation.pictures.decode import DEFAULT_LIMITS
+from jobs.dedupe.pictures import OWN, PictureSet
+from jobs.dedupe.stage import assignments
+from manifests.format.store import open_manifest
+from tests.conftest import TOP, Reference
+
+FETCHES = {"collect", "toArrow", "toPandas", "toLocalIterator", "take", "first", "head", "tail", "collectAsArrow"}
+ALLOWED = {
+    ("jobs/dedupe/partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
+    ("jobs/stages/choose.py", "select", "toArrow"): "sums by the 256 digits of a byte",
+    ("jobs/stages/choose.py", "select", "first"): "one row: a maximum",
+    ("jobs/cli/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
+    ("jobs/dedupe/components.py", "_fingerprint", "first"): "one row: a count and a sum",
+    ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
+    ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
+    ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
+    ("jobs/stages/scan.py", "make_keys_unique", "collect"): "a name for each part",
+    ("jobs/dedupe/vector_search.py", "_cells", "first"): "one row: how long vectors are",
+    ("jobs/dedupe/vector_search.py", "_cells", "toArrow"): "a sample of at most training_rows vectors",
+    ("jobs/stages/shard.py", "place", "toArrow"): "a count for each bucket",
+    ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
+    ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
+    ("jobs/spark/frames.py", "map_units", "collect"): "a name for each unit",
+}
+
+
+def fetches(tree: ast.AST, function: str = "") -> set[tuple[str, str]]:
+    """Return (function, method) of every call of a method that brings rows to the driver."""
+    found = set()
+    for below in ast.iter_child_nodes(tree):
+        inside = below.name if isinstance(below, ast.FunctionDef) else function
+        if isinstance(below, ast.Call) and isinstance(below.func, ast.Attribute) and below.func.attr in FETCHES:
+            found.add((inside, below.func.attr))
+        found |= fetches(below, inside)
+    return found
+
+
+def test_only_what_is_bounded_comes_to_the_driver() -> None:
+    found = {
+        (path.relative_to(TOP).as_posix(), *each)
+        for path in sorted(Path(TOP, "jobs").rglob("*.py"))
+        for each in fetches(ast.parse(path.read_text()))
+    }
+    assert not found - set(ALLOWED), "name each with the reason why it is bounded, or do without it"
+
+
+def test_a_fetch_in_a_nested_function_is_seen() -> None:
+    tree = ast.parse("def f(frame):\n    def g():\n        return [r for r in frame.where('x').collect()]\n")
+    assert fetches(tree) == {("g", "collect")}
+
+
+@pytest.mark.parametrize("copies", [("exact",), ("exact", "mild"), DedupeConfig().copies])
+def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
+    """What is checkpointed on the way was planned by the same rules; the last plan joins all of it."""
+    sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=OWN)]
+    before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
+    try:
+        answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {})
+        plan = answer._jdf.queryExecution().executedPlan().toString()
+    finally:
+        spark.conf.set("spark.sql.autoBroadcastJoinThreshold", before)
+    assert "SortMergeJoin" in plan or "ShuffledHashJoin" in plan
+    for never in ("CartesianProduct", "BroadcastNestedLoopJoin", "BroadcastExchange", "BroadcastHashJoin"):
+        assert never not in plan
+
+
+def test_few_frames_are_broadcast_and_none_grows() -> None:
+    hints = {}
+    for path in sorted(Path(TOP, "jobs").rglob("*.py")):
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
+        if count := sum(n.attr == "broadcast" for n in calls):
+            hints[path.name] = count
+    # Names of parts; nodes of a bounded sample; a row for each bucket of the shuffle.
+    assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard.py": 1}

@@ -1,0 +1,101 @@
+"""Near pairs on real Spark: one answer whatever the partitions, the order and the cells' tasks."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from benchmarks.dedupe_scale import Maker, measure
+from curation.config import DedupeConfig
+from curation.copies.cells import as_matrix, distances_between
+from jobs.dedupe.pdq_search import near_pairs
+from tests.curation.copies.test_cells import dense, flipped, listed, parts, random_prints, search
+
+
+@pytest.fixture(scope="module")
+def prints():
+    """900 random fingerprints, 300 copies of some, and 400 of one dense family."""
+    rng = np.random.default_rng(20)
+    base = random_prints(rng, 900)
+    copies = flipped(rng, base[:300], rng.integers(1, 32, 300))
+    return np.concatenate([base, copies, dense(rng, 400)])
+
+
+def frame(spark, fingerprints, partitions):
+    table = pa.table(
+        {
+            "node": pa.array([bytes(row) for row in fingerprints], pa.binary()),
+            "is_text": pa.array([row[0] < 20 for row in fingerprints], pa.bool_()),
+        }
+    )
+    return spark.createDataFrame(table).repartition(partitions)
+
+
+def pairs_of(spark, fingerprints, config, partitions=3):
+    return sorted(listed(near_pairs(frame(spark, fingerprints, partitions), config).toArrow()))
+
+
+@pytest.mark.parametrize("per_cell", [10_000, 250])
+def test_pairs_do_not_depend_on_partitions_or_order(spark, prints, per_cell) -> None:
+    config = DedupeConfig(fingerprints_per_cell=per_cell)
+    found = pairs_of(spark, prints, config, 1)
+    assert found == sorted(set(found))
+    shuffled = prints[np.random.default_rng(21).permutation(len(prints))]
+    assert pairs_of(spark, shuffled, config, 3) == pairs_of(spark, prints[::-1], config, 7) == found
+
+
+def test_one_cell_is_what_the_pure_search_finds(spark, prints) -> None:
+    is_text = prints[:, 0] < 20
+    assert pairs_of(spark, prints, DedupeConfig()) == sorted(listed(search(prints, is_text=is_text)))
+
+
+def test_cells_find_nearly_all_and_nothing_else(spark, prints) -> None:
+    """Pairs found in cells hang together in one cell too, and few parts of one cell fall apart."""
+    whole = parts(pairs_of(spark, prints, DedupeConfig()))
+    in_cells = parts(pairs_of(spark, prints, DedupeConfig(fingerprints_per_cell=400)))
+    assert all(any(part <= one for one in whole) for part in in_cells)
+    assert len(in_cells & whole) >= 0.95 * len(whole)
+
+
+def test_as_many_probes_as_cells_find_all(spark, prints) -> None:
+    """And a dense family that fills its cell is split without harm."""
+    config = DedupeConfig(fingerprints_per_cell=600, probes=64)
+    assert parts(pairs_of(spark, prints, config)) == parts(pairs_of(spark, prints, DedupeConfig()))
+
+
+def test_nothing_and_one(spark, prints) -> None:
+    for count in (0, 1):
+        assert pairs_of(spark, prints[:count], DedupeConfig(fingerprints_per_cell=1)) == []
+
+
+# --- the benchmark's records ---------------------------------------------------------------------
+
+
+def test_records_depend_on_their_number_alone() -> None:
+    maker = Maker(equal=30, near=100)
+
+    def make(*batches):
+        found = maker(pa.RecordBatch.from_pydict({"id": pa.array(numbers, pa.int64())}) for numbers in batches)
+        return pa.Table.from_batches(found)
+
+    rows = make(range(2_000))
+    assert rows.equals(make(range(700), range(700, 2_000)).combine_chunks())
+    prints = as_matrix(rows["node"])
+    assert len(np.unique(prints[:30], axis=0)) == 1
+    centred = distances_between(prints[30:130], np.repeat(prints[30:31], 100, axis=0))
+    assert 10 < centred.max() <= 20
+    copies = rows.filter(rows["origin"].is_valid())
+    assert len(copies) == 186
+    origins = as_matrix(copies["origin"])
+    assert distances_between(as_matrix(copies["node"]), origins).tolist() == copies["distance"].to_pylist()
+    assert {bytes(o) for o in origins} <= {bytes(p) for p in prints[130:]}
+    assert len({bytes(p) for p in prints}) > 1_900
+
+
+def test_the_benchmark_measures(spark, tmp_path) -> None:
+    found = measure(spark, 5_000, str(tmp_path))
+    assert found["recall"]["all"] == 1.0
+    assert found["audit"]["fingerprints"] == 2_000
+    assert found["audit"]["neighbours"] > 0
+    assert found["audit"]["in_another_component"] == 0
+    assert found["components"] < found["fingerprints"] < 5_000
+    assert min(found["shuffled_bytes_per_record"], found["peak_heap_megabytes"]) > 0

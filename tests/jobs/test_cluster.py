@@ -1,0 +1,131 @@
+"""The whole pipeline by spark-submit on a real standalone cluster, the project sent along as a zip."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from tests.conftest import Reference, curate, digests, tar_hashes, write_pipeline
+
+SPARK = Path(pyspark.__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A running master, and a Python that has the dependencies but not the project."""
+
+    url: str
+    python: Path
+    environment: Mapping[str, str]
+
+
+def bare_python(folder: Path) -> Path:
+    """Return a Python that sees this environment's packages but not what is installed in editable mode."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    packages.joinpath("dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = folder / "bin/python"
+    look = subprocess.run(
+        [python, "-c", "import pyspark, pyarrow, cv2; import jobs"], cwd=folder, capture_output=True
+    )
+    assert look.returncode == 1, "the project must not be installed for the workers"
+    assert b"No module named 'jobs'" in look.stderr
+    return python
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def start(name: str, arguments: list[str], environment: Mapping[str, str], wanted: str) -> subprocess.Popen:
+    """Start one of Spark's daemons and return once its log says `wanted`."""
+    command = [str(SPARK / "bin/spark-class"), f"org.apache.spark.deploy.{name}", *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if re.search(wanted, line):
+            # The pipe has to be drained from here on, or the daemon stops at a full one.
+            subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+            return process
+    raise AssertionError(f"{name} ended")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A master and two workers of one core each, as processes of their own on loopback."""
+    python = bare_python(tmp_path / "workers")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHONPATH", "PYSPARK", "SPARK"))}
+    environment = {**clean, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK), "PYSPARK_PYTHON": str(python)}
+    port = free_port()
+    url = f"spark://127.0.0.1:{port}"
+    running = [
+        start(
+            "master.Master",
+            ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"],
+            environment,
+            "I have been elected leader|Starting Spark master",
+        )
+    ]
+    for i in range(2):
+        arguments = [
+            "--cores",
+            "1",
+            "--memory",
+            "2g",
+            "--host",
+            "127.0.0.1",
+            "--webui-port",
+            "0",
+            "--work-dir",
+            str(tmp_path / f"work{i}"),
+            url,
+        ]
+        running.append(start("worker.Worker", arguments, environment, "Successfully registered with master"))
+    yield Cluster(url=url, python=python, environment=environment)
+    for process in reversed(running):
+        process.kill()
+        process.wait()
+
+
+def test_a_cluster_gives_the_local_digest(reference: Reference, cluster: Cluster, tmp_path: Path) -> None:
+    pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out", spark={})
+    curate("package", "-o", tmp_path / "dist")
+    done = subprocess.run(
+        [
+            str(SPARK / "bin/spark-submit"),
+            *("--master", cluster.url),
+            *("--conf", "spark.executor.memory=1g", "--conf", "spark.driver.host=127.0.0.1"),
+            *("--py-files", str(tmp_path / "dist/curate.zip")),
+            *(str(tmp_path / "dist/curate_submit.py"), "run", str(pipeline)),
+        ],
+        env={**cluster.environment, "PYSPARK_DRIVER_PYTHON": str(cluster.python)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digests(tmp_path / "out") == reference.digests
+    assert tar_hashes(tmp_path / "out/shards") == tar_hashes(reference.output / "shards")
+    executors = {p.parent.parent.name + p.parent.name for p in tmp_path.glob("work*/app-*/*/stderr")}
+    assert len(executors) == 2, "both workers took part"
+
+
+def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, cluster: Cluster, tmp_path: Path) -> None:
+    """`curate --master spark://…`, without spark-submit, sends its packages itself."""
+    environment = {"PYSPARK_PYTHON": str(cluster.python), "SPARK_LOCAL_IP": "127.0.0.1"}
+    arguments = ["--master", cluster.url, "--set", "spark.conf.spark.driver.host=127.0.0.1"]
+    curate("dedupe", reference.output / "scan", "-o", tmp_path / "deduped", *arguments, env=environment)
+    from manifests.format.store import open_manifest
+
+    assert open_manifest(str(tmp_path / "deduped")).digest == reference.digests["deduped"]
+    assert sys.executable != str(cluster.python)
