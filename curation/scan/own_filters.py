@@ -13,7 +13,7 @@ from typing import Any
 
 from filters.protocol import Filter, FilterError, FilterFailed, Measured, Rgb, load_filter
 from manifests import storage
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 
 OwnFilters = Sequence[tuple[str, Filter]]
 """Filters under the names that the user gave them."""
@@ -40,7 +40,7 @@ def _load(name: str, path: str, options: Mapping[str, Any]) -> Filter:
 
 def own_filters(wanted: Wanted) -> OwnFilters:
     """Return this process's filters; their models are loaded once in its life. Raises as `load_own` does."""
-    key = fingerprint(list(wanted.items()))
+    key = settings_hash(list(wanted.items()))
     if key not in _BUILT:
         _BUILT.clear()
         _BUILT[key] = load_own(wanted)
@@ -59,7 +59,7 @@ def settings_of(wanted: Wanted) -> dict[str, Any]:
     """Return the filters' settings as a manifest shows them, redacted; a mark still tells when a secret changed."""
     return {
         name: {"class": path}
-        | ({"options": storage.redact(options), "mark": fingerprint(options)} if options else {})
+        | ({"options": storage.redact(options), "mark": settings_hash(options)} if options else {})
         for name, (path, options) in wanted.items()
     }
 

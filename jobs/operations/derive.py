@@ -19,7 +19,7 @@ from jobs.units.progress import Reporter
 from jobs.units.units import Plan, Recorder, State, Unit, begin, inspect, receipt_of
 from manifests import storage
 from manifests.draw.sampling import PICKS
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, Parent, Part, Provenance, lanes_of
@@ -119,7 +119,7 @@ def count_rows(request: Request, engine: Engine) -> int:
 
 def _plan(request: Request, pieces: Sequence[Piece]) -> Plan:
     about = request.about
-    mark = functools.partial(fingerprint, about.fingerprint)
+    mark = functools.partial(settings_hash, about.fingerprint)
     units = [_unit(f"part-{i:05d}", {"piece": [p.source, *p.places]}, mark) for i, p in enumerate(pieces)]
     units += [
         _unit(f"part-{i:05d}", {"extra": name}, mark) for i, name in enumerate(request.extra, start=len(pieces))

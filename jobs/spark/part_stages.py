@@ -14,7 +14,7 @@ from jobs.spark import frames
 from jobs.spark.run import Lineage
 from jobs.units.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker, receipt_of
 from manifests import storage
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, read_batches
@@ -59,7 +59,7 @@ def part_units(
 
     The parts' own hashes count, so that a parent made again in other parts is not taken for the same.
     """
-    layout = fingerprint([(p.name, p.sha256) for p in parent.parts])
+    layout = settings_hash([(p.name, p.sha256) for p in parent.parts])
     shared = {"parent": parent.digest, "layout": layout, **(others or {})}
     return UnitMaker(stage=stage, config=config, software=software, shared=shared)
 

@@ -14,7 +14,7 @@ from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.units import Plan, Recorder, Task, Unit
 from manifests import storage
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
 
@@ -29,7 +29,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     engine = load_engine(config.score.engine, **config.score.engine_options)
     options = config.score.engine_options
     # What a manifest shows is redacted; the mark still tells when a redacted option changed.
-    shown = {"options": storage.redact(options), "mark": fingerprint(options)} if options else {}
+    shown = {"options": storage.redact(options), "mark": settings_hash(options)} if options else {}
     settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
     return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
@@ -58,7 +58,7 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
 
 def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:
     """Return this worker's scorer; the engine's models are loaded once in a worker's life."""
-    key = fingerprint(config.model_dump(), limits.max_pixels, limits.max_bytes)
+    key = settings_hash(config.model_dump(), limits.max_pixels, limits.max_bytes)
     if key not in _SCORERS:
         _SCORERS.clear()
         _SCORERS[key] = Scorer(

@@ -20,7 +20,7 @@ from jobs.units.at_work import require_no_other, run_uri
 from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.errors import InputError, ManifestError, RunChanged, sentence_of
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 from manifests.format.receipts import WORK, Receipt, WrittenPart, read_receipts, write_receipt
 from manifests.format.schema import Stage
 from manifests.format.store import MANIFEST_FILE, Manifest, Provenance, is_committed, lanes_of, open_manifest
@@ -101,7 +101,7 @@ class UnitMaker:
         self, name: str, inputs: Mapping[str, Any], *, rows: int | None = None, size_bytes: int | None = None
     ) -> Unit:
         """Return the unit `name`; its fingerprint covers all that decides its rows."""
-        mark = fingerprint(self.stage, self.config, self.software, self.shared, inputs)
+        mark = settings_hash(self.stage, self.config, self.software, self.shared, inputs)
         return Unit(name=name, inputs=inputs, fingerprint=mark, rows=rows, size_bytes=size_bytes)
 
 

@@ -113,7 +113,7 @@ def digest(lanes: Lanes, rows: int, schema: pa.Schema) -> str:
     return hashlib.sha256(head.encode() + lanes.astype("<u8").tobytes()).hexdigest()
 
 
-def fingerprint(*parts: Any) -> str:
+def settings_hash(*parts: Any) -> str:
     """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

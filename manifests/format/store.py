@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import ManifestError
-from manifests.format.digest import combine, digest, fingerprint
+from manifests.format.digest import combine, digest, settings_hash
 from manifests.format.receipts import WORK, Receipt, add_counts
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
 from manifests.format.stand_ins import name_stand_in
@@ -236,7 +236,7 @@ class Provenance:
     def fingerprint(self) -> str:
         """Binds a manifest to everything that decided its rows: configuration, software and inputs."""
         derivation = [self.derivation] if self.derivation else []
-        return fingerprint(self.stage, self.config, self.software, self.inputs, *derivation)
+        return settings_hash(self.stage, self.config, self.software, self.inputs, *derivation)
 
     @property
     def made_by(self) -> str:

@@ -13,7 +13,7 @@ from curation.text.bounds import CascadeSettings, TextRules
 from jobs.units.units import Plan, Unit
 from manifests import storage
 from manifests.errors import InputError
-from manifests.format.digest import fingerprint
+from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage, Status
 
 LEAST = {"input": ["a.tar"], "output": "out"}
@@ -294,16 +294,16 @@ def test_every_stage_has_a_section():
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3) | st.none(), max_size=4))
 def test_equal_values_have_equal_fingerprints(values):
     backwards = dict(reversed(list(values.items())))
-    assert fingerprint(Stage.SCAN, values) == fingerprint(Stage.SCAN, backwards)
-    assert fingerprint(Stage.SCAN, values) != fingerprint(Stage.SCAN, {**values, "one more": 1})
-    assert fingerprint(Stage.SCAN, values) != fingerprint(Stage.DEDUPE, values)
-    assert len(fingerprint(values)) == 32
+    assert settings_hash(Stage.SCAN, values) == settings_hash(Stage.SCAN, backwards)
+    assert settings_hash(Stage.SCAN, values) != settings_hash(Stage.SCAN, {**values, "one more": 1})
+    assert settings_hash(Stage.SCAN, values) != settings_hash(Stage.DEDUPE, values)
+    assert len(settings_hash(values)) == 32
 
 
 def plan_of(config):
     """A plan made of every section of `config`, as the stages make theirs."""
     sections = {s.value: getattr(config, s.value).model_dump(mode="json") for s in Stage}
-    unit = Unit(name="part-00000", inputs={}, fingerprint=fingerprint(sections))
+    unit = Unit(name="part-00000", inputs={}, fingerprint=settings_hash(sections))
     return Plan(
         stage=Stage.SCAN,
         output="file:///out",
