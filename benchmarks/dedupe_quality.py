@@ -73,7 +73,7 @@ from curation.sources.byte_ranges import image_range, read_ranges
 from examples.corpus.samples import FLAT, PAINTERS, pick_size
 from examples.corpus.textures import Rng, through_camera
 from filters.geometry import shrink_to_area
-from filters.text_density import text_chances, text_map
+from filters.text_density import text_map, text_probabilities
 from jobs.dedupe import pictures
 from jobs.dedupe.judges import LOOKS_KEPT
 from jobs.dedupe.stage import dedupe
@@ -419,7 +419,7 @@ def measure_kernels(rows: Sequence[Row], folder: Path) -> tuple[dict[str, float]
         with clock.on("PDQ"):
             made = pdq(rgb)
         with clock.on("density"):
-            text_chances(text_map(rgb))
+            text_probabilities(text_map(rgb))
         with clock.on("local features"):
             local.local_features(rgb)
         prints.append((made.bits, made.quality))

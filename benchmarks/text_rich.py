@@ -48,8 +48,8 @@ from curation.text.cascade import Cascade, read_trail
 from curation.text.scoring import ENOUGH_PIXELS, enough_of
 from curation.trust.calibration import Interval, Sample, share, step_reports
 from curation.trust.labels import Label
-from filters.protocol import Boxes, Line, Rgb, TextChances, load_engine
-from filters.text_density import text_chances, text_map
+from filters.protocol import Boxes, Line, Rgb, TextProbabilities, load_engine
+from filters.text_density import text_map, text_probabilities
 from manifests.format.store import open_manifest
 
 WEB_MIX = {"none": 0.497, "some": 0.490, "rich": 0.013}  # Web-SSL's shares: light kept 50.3 %, heavy 1.3 %
@@ -247,7 +247,7 @@ def cost_by_class(images: Sequence[Labelled], *, with_light: bool) -> dict[str, 
         if rgb is None:
             continue
         with clock.on("density"):
-            prior = text_chances(text_map(rgb))
+            prior = text_probabilities(text_map(rgb))
         if not settings.is_open(TextStep.DENSITY, prior):
             continue
         with clock.on("decode again"):
@@ -319,7 +319,7 @@ def all_steps(images: Sequence[Labelled]) -> list[Sample]:
     found = []
     for image in images:
         rgb = _ready(image.data)
-        (measures,) = cascade.measure([rgb], [text_chances(text_map(rgb))])
+        (measures,) = cascade.measure([rgb], [text_probabilities(text_map(rgb))])
         found.append(Sample(key=image.key, label=names[image.label], trail=read_trail(measures.text_trail)))
     return found
 
@@ -338,7 +338,7 @@ def are_batches_equal(images: Sequence[Labelled], sizes: Sequence[int] = (1, 8, 
     """Whether the same pictures measure the same in batches of each size."""
     cascade = Cascade(load_engine("rapidocr"), CascadeSettings())
     pictures = [_ready(i.data) for i in images]
-    priors: list[TextChances] = [text_chances(text_map(rgb)) for rgb in pictures]
+    priors: list[TextProbabilities] = [text_probabilities(text_map(rgb)) for rgb in pictures]
     runs = [
         [
             m

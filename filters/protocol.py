@@ -109,7 +109,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextChances:
+class TextProbabilities:
     """The chances, in [0, 1], that a picture holds any text to read (light) and that text makes it (heavy)."""
 
     light: float

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.geometry import shrink_to_area
-from filters.protocol import Measured, Rgb, TextChances
+from filters.protocol import Measured, Rgb, TextProbabilities
 
 AREA_PIXELS = 384 * 384
 CELL_PIXELS = 8
@@ -51,8 +51,8 @@ class TextMap:
     flat_share: float
 
     @property
-    def chances(self) -> Cells:
-        """The chance that a cell is part of a line of text, (rows, columns) float32 in [0, 1]."""
+    def probabilities(self) -> Cells:
+        """The probability that a cell is part of a line of text, (rows, columns) float32 in [0, 1]."""
         return np.asarray(1 / (1 + np.exp(-np.clip(self.log_odds, -30, 30))), dtype=np.float32)
 
 
@@ -70,7 +70,7 @@ class TextDensity:
 
     def measure(self, rgb: Rgb) -> Mapping[str, Measured]:
         """Return both chances of `rgb`."""
-        chances = text_chances(text_map(rgb))
+        chances = text_probabilities(text_map(rgb))
         return {"text_presence": chances.light, "text_density": chances.heavy}
 
 
@@ -105,11 +105,11 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
     )
 
 
-def text_chances(found: TextMap) -> TextChances:
+def text_probabilities(found: TextMap) -> TextProbabilities:
     """Return both chances of the picture whose map is `found`, rounded to 6 decimals."""
     features = map_features(found)
     light, heavy = (_weigh(features, _weights()[question]) for question in ("light", "heavy"))
-    return TextChances(light=light, heavy=heavy)
+    return TextProbabilities(light=light, heavy=heavy)
 
 
 def map_features(found: TextMap) -> dict[str, float]:
@@ -119,7 +119,7 @@ def map_features(found: TextMap) -> dict[str, float]:
     `letters`: log of about how many letters' squares the text fills; `area`: log of the share of cells; `spread`: the
     share of the blocks of a grid that hold text; `flat`: the share of flat ground.
     """
-    odds, chances = found.log_odds, found.chances
+    odds, chances = found.log_odds, found.probabilities
     in_line = max(float(cv2.blur(odds, size).max()) for size in ((3, 1), (1, 3)))
     surest = np.sort(odds, axis=None)[::-1][:12]
     letters = float((chances * (chances > 0.2) * CELL_PIXELS**2 / found.heights_pixels**2).sum())

@@ -19,7 +19,7 @@ from curation.sources.sibling_tables import ENCODING, NO_TABLE, SiblingTable
 from curation.sources.text_encoding import DETECTOR_VERSION
 from filters import text_density as density_filter
 from filters.embedding import Embedder
-from filters.text_density import text_chances, text_map
+from filters.text_density import text_map, text_probabilities
 from manifests.format.schema import Stage, Status, schema
 
 SCAN_SCHEMA = schema(Stage.SCAN)
@@ -104,7 +104,7 @@ def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Mea
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
     is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
     local = local_features.local_features(decoded.rgb) if decoded.rgb is not None and asked.local_features else None
-    chances = text_chances(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
+    chances = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
     vector = asked.embedder.embed(decoded.rgb) if asked.embedder is not None and decoded.rgb is not None else None
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
-from filters.protocol import TextChances
+from filters.protocol import TextProbabilities
 
 TextClass = Literal["none", "light", "heavy"]
 READ_FEATURES = ("word", "second_word", "chars")  # of the lines that were read
@@ -37,7 +37,7 @@ class Bounds:
     drop_heavy: float = 0.0
     keep_heavy: float = 1.1
 
-    def is_open(self, chances: TextChances, *, with_light: bool, with_heavy: bool = True) -> bool:
+    def is_open(self, chances: TextProbabilities, *, with_light: bool, with_heavy: bool = True) -> bool:
         """Whether a question that is asked is still open; what is heavy is light."""
         if chances.heavy >= self.keep_heavy:
             return False
@@ -65,7 +65,9 @@ def reading_tells_heavy() -> bool:
     return any(text_weights()["chances"][TextStep.READ]["heavy"].get(name) for name in READ_FEATURES)
 
 
-def is_open(bounds: Mapping[TextStep, Bounds], step: TextStep, chances: TextChances, *, with_light: bool) -> bool:
+def is_open(
+    bounds: Mapping[TextStep, Bounds], step: TextStep, chances: TextProbabilities, *, with_light: bool
+) -> bool:
     """Whether a picture goes on after `step` left it these chances."""
     with_heavy = step not in (TextStep.DETECT_LARGE, TextStep.READ) or reading_tells_heavy()
     return bounds.get(step, Bounds()).is_open(chances, with_light=with_light, with_heavy=with_heavy)
@@ -99,7 +101,7 @@ class CascadeSettings:
     bounds: Mapping[TextStep, Bounds] = field(default_factory=default_bounds)
     is_exhaustive: bool = False
 
-    def is_open(self, step: TextStep, chances: TextChances) -> bool:
+    def is_open(self, step: TextStep, chances: TextProbabilities) -> bool:
         """Whether a picture goes on after `step` left it these chances."""
         if self.is_exhaustive:
             return True

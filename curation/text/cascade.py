@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from curation.text.bounds import CascadeSettings, TextClass, TextRules, TextStep, text_weights, weights_mark
 from curation.text.windows import View, views
-from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine
-from filters.text_density import TextMap, text_chances, text_map
+from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities
+from filters.text_density import TextMap, text_map, text_probabilities
 
 Features = Mapping[str, float]
 
@@ -73,7 +73,7 @@ class Trace:
 
     step: TextStep
     features: Features
-    chances: TextChances
+    chances: TextProbabilities
 
 
 @dataclass(kw_only=True)
@@ -82,7 +82,7 @@ class _Sight:
 
     rgb: Rgb
     found: TextMap
-    prior: TextChances
+    prior: TextProbabilities
     traces: list[Trace]
     views: list[View] = field(default_factory=list)
     boxes: Boxes | None = None
@@ -91,7 +91,7 @@ class _Sight:
     worths: list[float] = field(default_factory=list)
 
     @property
-    def chances(self) -> TextChances:
+    def chances(self) -> TextProbabilities:
         return self.traces[-1].chances
 
 
@@ -104,18 +104,18 @@ class Cascade:
         self.engine = engine
         self.settings = settings
 
-    def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[TextMeasures]:
+    def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[TextMeasures]:
         """Return what the cascade sees in each of `pictures`, (height, width, 3), whose density left `priors`.
 
         What the engine raises is not caught.
         """
         return [_measures(sight) for sight in self._look(pictures, priors)]
 
-    def trace(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[list[Trace]]:
+    def trace(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[list[Trace]]:
         """Return what each step that ran saw of each of `pictures`: what the weights are fitted to."""
         return [sight.traces for sight in self._look(pictures, priors)]
 
-    def _look(self, pictures: Sequence[Rgb], priors: Sequence[TextChances]) -> list[_Sight]:
+    def _look(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[_Sight]:
         sights = [
             _Sight(rgb=rgb, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)])
             for rgb, prior in zip(pictures, priors, strict=True)
@@ -174,7 +174,7 @@ def telling_lines(boxes: Boxes, max_lines: int) -> list[int]:
     return [int(place) for place in np.lexsort((np.arange(len(boxes)), -worth))[:max_lines]]
 
 
-def text_score(chances: TextChances) -> float:
+def text_score(chances: TextProbabilities) -> float:
     """Return the one number pictures are ranked by: text that makes the picture, and a share of any text at all."""
     any_text = max(chances.light, chances.heavy)
     return round(LIGHT_SHARE * any_text + (1 - LIGHT_SHARE) * chances.heavy, SCORE_DECIMALS)
@@ -187,7 +187,7 @@ def text_class(measures: TextMeasures, rules: TextRules) -> TextClass:
     return "light" if measures.text_score >= rules.min_light_score else "none"
 
 
-def density_measures(prior: TextChances) -> TextMeasures:
+def density_measures(prior: TextProbabilities) -> TextMeasures:
     """Return what is known of a picture that density settled: nothing but its chances."""
     nothing = np.zeros((1, 1, 3), np.uint8)
     return _measures(_Sight(rgb=nothing, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)]))
@@ -198,18 +198,20 @@ def trail(traces: Sequence[Trace]) -> str:
     return json.dumps({str(t.step): [t.chances.light, t.chances.heavy] for t in traces}, separators=(",", ":"))
 
 
-def read_trail(text: str) -> dict[TextStep, TextChances]:
+def read_trail(text: str) -> dict[TextStep, TextProbabilities]:
     """Return the chances that a row's `text_trail` holds."""
-    return {TextStep(s): TextChances(light=light, heavy=heavy) for s, (light, heavy) in json.loads(text).items()}
+    return {
+        TextStep(s): TextProbabilities(light=light, heavy=heavy) for s, (light, heavy) in json.loads(text).items()
+    }
 
 
 # --- weights ----------------------------------------------------------------------------------------------
 
 
-def _weigh(step: TextStep, features: Features) -> TextChances:
+def _weigh(step: TextStep, features: Features) -> TextProbabilities:
     weights = text_weights()["chances"][step.value]
     light, heavy = (_chance(weights[question], features) for question in ("light", "heavy"))
-    return TextChances(light=light, heavy=heavy)
+    return TextProbabilities(light=light, heavy=heavy)
 
 
 def _chance(weights: Mapping[str, float], features: Features) -> float:
@@ -220,7 +222,7 @@ def _chance(weights: Mapping[str, float], features: Features) -> float:
 # --- evidence ---------------------------------------------------------------------------------------------
 
 
-def _density(prior: TextChances) -> Trace:
+def _density(prior: TextProbabilities) -> Trace:
     return Trace(step=TextStep.DENSITY, features={}, chances=prior)
 
 
@@ -231,7 +233,7 @@ def _trace(step: TextStep, sight: _Sight) -> Trace:
 
 def _features(sight: _Sight) -> Iterator[tuple[str, float]]:
     """Yield what chances are weighed from: the log-odds of both densities, the boxes, the lines read."""
-    large = text_chances(sight.found)
+    large = text_probabilities(sight.found)
     for name, chances in (("density", sight.prior), ("large", large)):
         yield f"{name}_light", _log_odds(chances.light)
         yield f"{name}_heavy", _log_odds(chances.heavy)

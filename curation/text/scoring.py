@@ -13,8 +13,8 @@ from curation.pictures.decode import DecodeLimits, decode
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from curation.text.bounds import CascadeSettings, TextStep
 from curation.text.cascade import Cascade, TextMeasures, density_measures
-from filters.protocol import Rgb, TextChances, TextEngine
-from filters.text_density import text_chances, text_map
+from filters.protocol import Rgb, TextEngine, TextProbabilities
+from filters.text_density import text_map, text_probabilities
 from manifests.errors import BrokenSource
 from manifests.format.schema import COLUMNS, Stage, Status
 
@@ -69,14 +69,14 @@ class Scorer:
 
     def _batches(
         self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int]
-    ) -> Iterator[list[tuple[int, Rgb, TextChances]]]:
+    ) -> Iterator[list[tuple[int, Rgb, TextProbabilities]]]:
         """Yield (place, picture, prior) in batches of so many images, or of PIXELS_AT_ONCE if that is fewer."""
-        batch: list[tuple[int, Rgb, TextChances]] = []
+        batch: list[tuple[int, Rgb, TextProbabilities]] = []
         for group in in_groups(waiting, [rows[p]["size"] for p in waiting]):
             images = read_ranges([image_range(rows[p]) for p in group])
             for place, data in zip(group, images, strict=True):
                 rgb = self._decode(rows[place], data)
-                batch.append((place, rgb, _prior(rows[place]) or text_chances(text_map(rgb))))
+                batch.append((place, rgb, _prior(rows[place]) or text_probabilities(text_map(rgb))))
                 held = sum(picture.size // 3 for _, picture, _ in batch)
                 if len(batch) == self.batch_images or held >= PIXELS_AT_ONCE:
                     yield batch
@@ -109,10 +109,10 @@ def enough_of(rgb: Rgb) -> Rgb:
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _prior(row: Mapping[str, Any]) -> TextChances | None:
+def _prior(row: Mapping[str, Any]) -> TextProbabilities | None:
     """Return what the scan's density left, or None when the scan was told not to measure it."""
     light, heavy = row["text_presence"], row["text_density"]
-    return None if light is None or heavy is None else TextChances(light=light, heavy=heavy)
+    return None if light is None or heavy is None else TextProbabilities(light=light, heavy=heavy)
 
 
 def _columns(measures: TextMeasures, *, engine: str | None) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class View:
 def windows(found: TextMap, height: int, width: int) -> list[Window]:
     """Return at most MAX_WINDOWS windows, in order, that hold most of the text seen on a picture of this size."""
     whole = [Window(top=0, left=0, bottom=height, right=width)]
-    chances = found.chances
+    chances = found.probabilities
     rows, columns = chances.shape
     mask = (chances > max(MIN_CHANCE, MIN_SHARE_OF_SUREST * float(chances.max()))).astype(np.uint8)
     mask = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), dtype=np.uint8)
@@ -159,7 +159,7 @@ def _tiles(window: Window, shape: tuple[int, ...], found: TextMap) -> list[Windo
 def _mass(window: Window, shape: tuple[int, ...], found: TextMap) -> float:
     rows, columns = found.log_odds.shape
     down, across = rows / shape[0], columns / shape[1]
-    part = found.chances[
+    part = found.probabilities[
         int(window.top * down) : math.ceil(window.bottom * down),
         int(window.left * across) : math.ceil(window.right * across),
     ]

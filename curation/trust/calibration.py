@@ -16,7 +16,7 @@ from scipy.stats import beta
 from curation.text.bounds import Bounds, TextStep, is_open
 from curation.text.cascade import SCORE_DECIMALS, text_score
 from curation.trust.labels import Label
-from filters.protocol import TextChances
+from filters.protocol import TextProbabilities
 
 DECIDING = tuple(step for step in TextStep if step is not TextStep.READ)
 COSTS_MILLISECONDS: Mapping[TextStep, float] = {  # of a core, measured: what running a step costs
@@ -41,7 +41,7 @@ class Sample:
 
     key: str
     label: Label
-    trail: Mapping[TextStep, TextChances]
+    trail: Mapping[TextStep, TextProbabilities]
     weight: float = 1.0
 
     def answers(self, question: str) -> bool:
@@ -143,8 +143,8 @@ def calibrate(samples: Sequence[Sample], goals: Goals, *, with_light: bool = Tru
 
 
 def replay(
-    trail: Mapping[TextStep, TextChances], bounds: Mapping[TextStep, Bounds], *, with_light: bool
-) -> tuple[TextStep, TextChances]:
+    trail: Mapping[TextStep, TextProbabilities], bounds: Mapping[TextStep, Bounds], *, with_light: bool
+) -> tuple[TextStep, TextProbabilities]:
     """Return the step that would have been the last, and the chances it left, under `bounds`."""
     steps = [step for step in TextStep if step in trail]
     for step in steps:

@@ -30,7 +30,7 @@ from curation.text.bounds import READ_FEATURES
 from curation.text.cascade import Cascade, CascadeSettings, TextStep
 from curation.text.scoring import enough_of
 from filters.protocol import Rgb, load_engine
-from filters.text_density import map_features, text_chances, text_map
+from filters.text_density import map_features, text_map, text_probabilities
 from scripts.text_net.pictures import draw, labelled_photographs
 from scripts.text_net.unseen import asking
 
@@ -116,7 +116,7 @@ def look_fully(rgb: Rgb) -> Mapping[str, Mapping[str, float]]:
     if _CASCADE is None:
         _CASCADE = Cascade(load_engine("rapidocr"), CascadeSettings(is_exhaustive=True))
     rgb = enough_of(rgb)
-    (traces,) = _CASCADE.trace([rgb], [text_chances(text_map(rgb))])
+    (traces,) = _CASCADE.trace([rgb], [text_probabilities(text_map(rgb))])
     found = {str(t.step): t.features for t in traces if t.step is not TextStep.DENSITY}
     if TextStep.READ not in found:  # there was no line to read
         found[str(TextStep.READ)] = found[str(TextStep.DETECT_LARGE)]

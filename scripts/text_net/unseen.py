@@ -90,7 +90,7 @@ def _with_density(rows: pa.Table) -> pa.Table:
         chances = None
         if row["status"] in ("ok", "truncated"):
             rgb = decode(read_ranges([image_range(row)])[0]).rgb
-            chances = None if rgb is None else text_density.text_chances(text_density.text_map(rgb))
+            chances = None if rgb is None else text_density.text_probabilities(text_density.text_map(rgb))
         values["text_presence"].append(None if chances is None else chances.light)
         values["text_density"].append(None if chances is None else chances.heavy)
     for name, column in values.items():

@@ -9,14 +9,14 @@ from hypothesis.extra import numpy as hnp
 from curation.text.windows import MAX_WINDOWS, views, windows
 from filters import text_density
 from filters.protocol import Filter, Rgb
-from filters.text_density import CELL_PIXELS, TextDensity, TextMap, text_chances, text_map
+from filters.text_density import CELL_PIXELS, TextDensity, TextMap, text_map, text_probabilities
 from tests.support.pictures import LINES, landscape, noise, on_landscape, render
 
 SHAPES = [(1, 1), (1, 400), (20, 8000), (8000, 20), (1, 60000), (31, 33), (385, 384), (700, 900)]
 
 
 def chances_of(rgb: Rgb):
-    return text_chances(text_map(rgb))
+    return text_probabilities(text_map(rgb))
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,14 +42,14 @@ def test_the_map_has_a_value_for_each_cell():
     found = text_map(render(LINES, least=384)[:384, :384])
     assert found.log_odds.shape == found.heights_pixels.shape == (384 // CELL_PIXELS, 384 // CELL_PIXELS)
     assert found.log_odds.dtype == np.float32
-    assert ((found.chances >= 0) & (found.chances <= 1)).all()
+    assert ((found.probabilities >= 0) & (found.probabilities <= 1)).all()
 
 
 def test_the_map_is_high_where_the_text_is():
     rgb = landscape()
     word = render(["Hello world"], size_pixels=30)
     rgb[200 : 200 + word.shape[0], 30 : 30 + word.shape[1]] = word
-    chances = text_map(rgb).chances
+    chances = text_map(rgb).probabilities
     rows, columns = np.nonzero(chances > 0.5)
     assert len(rows) > 4
     assert rows.min() * CELL_PIXELS >= 180

@@ -19,8 +19,8 @@ from curation.text.cascade import (
     text_score,
 )
 from examples.corpus import charts, documents, patterns, photographs
-from filters.protocol import Boxes, Line, Rgb, TextChances, TextEngine, load_engine
-from filters.text_density import text_chances, text_map
+from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities, load_engine
+from filters.text_density import text_map, text_probabilities
 from tests.support.pictures import LINES, as_jpeg, landscape, noise, on_landscape, render, turned
 
 OPEN = {step: Bounds() for step in TextStep}
@@ -32,13 +32,13 @@ def engine() -> TextEngine:
 
 
 def measure(engine: TextEngine, rgb: Rgb, **changes: object) -> TextMeasures:
-    (found,) = Cascade(engine, CascadeSettings(**changes)).measure([rgb], [text_chances(text_map(rgb))])  # type: ignore[arg-type]
+    (found,) = Cascade(engine, CascadeSettings(**changes)).measure([rgb], [text_probabilities(text_map(rgb))])  # type: ignore[arg-type]
     return found
 
 
 def class_of(engine: TextEngine, rgb: Rgb) -> str:
     rgb = np.ascontiguousarray(rgb)
-    prior = text_chances(text_map(rgb))
+    prior = text_probabilities(text_map(rgb))
     if not CascadeSettings().is_open(TextStep.DENSITY, prior):
         return text_class(density_measures(prior), TextRules())
     return text_class(measure(engine, rgb), TextRules())
@@ -144,7 +144,7 @@ class ScriptedEngine:
 def test_the_same_pictures_measure_the_same_in_any_batch_and_order(engine: TextEngine):
     makers = [*RICH.values(), *ANY.values(), *NONE.values()][::4]
     pictures = [np.ascontiguousarray(make()) for make in makers]
-    priors = [text_chances(text_map(rgb)) for rgb in pictures]
+    priors = [text_probabilities(text_map(rgb)) for rgb in pictures]
     cascade = Cascade(engine, CascadeSettings(bounds=OPEN))
     together = cascade.measure(pictures, priors)
     for size in (1, 8):
@@ -158,7 +158,7 @@ def test_the_same_pictures_measure_the_same_in_any_batch_and_order(engine: TextE
 
 
 def test_a_settled_question_ends_the_cascade():
-    engine, rgb, prior = ScriptedEngine(), landscape(), TextChances(light=0.5, heavy=0.5)
+    engine, rgb, prior = ScriptedEngine(), landscape(), TextProbabilities(light=0.5, heavy=0.5)
     bounds = {TextStep.DETECT_SMALL: Bounds(keep_heavy=0.0, keep_light=0.0)}
     (found,) = Cascade(engine, CascadeSettings(bounds=bounds)).measure([rgb], [prior])
     assert (found.text_step, engine.detections, engine.read_counts) == ("detect_small", 1, [])
@@ -172,12 +172,12 @@ def test_a_settled_question_ends_the_cascade():
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_asking_for_heavy_alone_never_looks_at_more(light: float, heavy: float, low: float, high: float):
     bounds = Bounds(drop_light=min(low, high), keep_light=max(low, high), drop_heavy=low, keep_heavy=1.1)
-    chances = TextChances(light=light, heavy=heavy)
+    chances = TextProbabilities(light=light, heavy=heavy)
     assert bounds.is_open(chances, with_light=True) >= bounds.is_open(chances, with_light=False)
 
 
 def test_lines_are_read_one_by_one_and_only_while_there_is_doubt():
-    rgb, prior = landscape(), TextChances(light=0.5, heavy=0.5)
+    rgb, prior = landscape(), TextProbabilities(light=0.5, heavy=0.5)
     thorough = ScriptedEngine(lines=5)
     (found,) = Cascade(thorough, CascadeSettings(bounds=OPEN, max_lines=5)).measure([rgb], [prior])
     assert (found.text_step, thorough.read_counts) == ("read", [1] * 5)
@@ -192,7 +192,7 @@ def test_lines_are_read_one_by_one_and_only_while_there_is_doubt():
 
 
 def test_nothing_is_read_for_a_question_that_reading_does_not_answer():
-    engine, rgb, prior = ScriptedEngine(lines=5), landscape(), TextChances(light=0.5, heavy=0.5)
+    engine, rgb, prior = ScriptedEngine(lines=5), landscape(), TextProbabilities(light=0.5, heavy=0.5)
     (found,) = Cascade(engine, CascadeSettings(bounds=OPEN, with_light=False)).measure([rgb], [prior])
     assert bool(engine.read_counts) == reading_tells_heavy()
     assert found.text_step == ("read" if reading_tells_heavy() else "detect_large")
@@ -201,7 +201,7 @@ def test_nothing_is_read_for_a_question_that_reading_does_not_answer():
 def test_exhaustive_runs_every_step_whatever_the_bounds():
     engine = ScriptedEngine(lines=2)
     (found,) = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(
-        [landscape()], [TextChances(light=0, heavy=0)]
+        [landscape()], [TextProbabilities(light=0, heavy=0)]
     )
     assert list(read_trail(found.text_trail)) == list(TextStep)
 
@@ -210,7 +210,7 @@ def test_exhaustive_runs_every_step_whatever_the_bounds():
 @given(st.integers(1, 40), st.floats(0, 1), st.floats(0, 1))
 def test_score_grows_with_boxes_and_confidence(lines: int, sure: float, surer: float):
     """From one line on: a single one that reads as nothing may well say less than none."""
-    rgb, prior = noise(700, 300), TextChances(light=0.3, heavy=0.1)
+    rgb, prior = noise(700, 300), TextProbabilities(light=0.3, heavy=0.1)
     sure, surer = sorted((sure, surer))
     rules = CascadeSettings(bounds=OPEN)
     (fewer,) = Cascade(ScriptedEngine(lines=lines, confidence=sure), rules).measure([rgb], [prior])
@@ -220,10 +220,10 @@ def test_score_grows_with_boxes_and_confidence(lines: int, sure: float, surer: f
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_score_is_a_share_that_grows_with_both_chances(light: float, heavy: float, more: float):
-    score = text_score(TextChances(light=light, heavy=heavy))
+    score = text_score(TextProbabilities(light=light, heavy=heavy))
     assert 0 <= score <= 1
-    assert score <= text_score(TextChances(light=max(light, more), heavy=heavy))
-    assert score <= text_score(TextChances(light=light, heavy=max(heavy, more)))
+    assert score <= text_score(TextProbabilities(light=max(light, more), heavy=heavy))
+    assert score <= text_score(TextProbabilities(light=light, heavy=max(heavy, more)))
 
 
 def test_a_box_that_covers_the_picture_is_no_line():
@@ -237,7 +237,7 @@ def test_a_box_that_covers_the_picture_is_no_line():
             return found
 
     rgb = render(LINES * 2, size_pixels=28)  # looked at whole
-    (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [TextChances(light=0.5, heavy=0.5)])
+    (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [TextProbabilities(light=0.5, heavy=0.5)])
     assert found.text_boxes == 0
 
 

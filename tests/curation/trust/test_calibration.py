@@ -16,15 +16,15 @@ from curation.text.cascade import Cascade, read_trail, text_score
 from curation.trust.calibration import Goals, Sample, calibrate, replay, share
 from curation.trust.labels import label_rows, place_of, read_labels
 from examples.corpus.samples import NONE, RICH, SOME
-from filters.protocol import TextChances, load_engine
-from filters.text_density import text_chances, text_map
+from filters.protocol import TextProbabilities, load_engine
+from filters.text_density import text_map, text_probabilities
 from manifests.errors import InputError
 from manifests.format.store import open_manifest
 from tests.conftest import Reference, curate, rows_of
 
 STEPS = list(TextStep)
 chance = st.floats(0, 0.99).map(lambda value: round(value, 6))
-chances = st.builds(TextChances, light=chance, heavy=chance)
+chances = st.builds(TextProbabilities, light=chance, heavy=chance)
 trails = st.tuples(*[chances] * len(STEPS)).map(lambda found: dict(zip(STEPS, found, strict=True)))
 samples = st.lists(
     st.builds(
@@ -69,13 +69,13 @@ def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[Sample]
 
 def test_the_picture_is_given_up_that_saves_most():
     """One picture with text may be lost: the one in the way of dropping the others at the first step."""
-    nothing = TextChances(light=0.1, heavy=0.0)
+    nothing = TextProbabilities(light=0.1, heavy=0.0)
     hard = {
-        **dict.fromkeys(STEPS, TextChances(light=0.05, heavy=0.0)),
-        TextStep.READ: TextChances(light=0.9, heavy=0.0),
+        **dict.fromkeys(STEPS, TextProbabilities(light=0.05, heavy=0.0)),
+        TextStep.READ: TextProbabilities(light=0.9, heavy=0.0),
     }
-    easy = dict.fromkeys(STEPS, TextChances(light=0.6, heavy=0.0))
-    page = dict.fromkeys(STEPS, TextChances(light=0.9, heavy=0.9))
+    easy = dict.fromkeys(STEPS, TextProbabilities(light=0.6, heavy=0.0))
+    page = dict.fromkeys(STEPS, TextProbabilities(light=0.9, heavy=0.9))
     found = [
         Sample(key="hard", label="light", trail=hard),
         *(Sample(key=f"easy{n}", label="light", trail=easy) for n in range(8)),
@@ -98,7 +98,7 @@ def test_thresholds_give_the_wanted_recall_or_false_rate(found: list[Sample], wa
 
 
 def test_a_class_without_samples_and_a_trail_without_steps_are_refused():
-    trail = {step: TextChances(light=0.5, heavy=0.5) for step in STEPS}
+    trail = {step: TextProbabilities(light=0.5, heavy=0.5) for step in STEPS}
     made = [Sample(key=str(k), label=label, trail=trail) for k, label in enumerate(["none", "light", "heavy"])]
     with pytest.raises(ValueError, match="needs samples of each label"):
         calibrate(made[:2], Goals())
@@ -121,7 +121,7 @@ def test_the_replay_is_the_cascade(pictures, found: tuple[Bounds, ...], with_lig
     """Bounds tried on a trail do what they would have done on the pictures, as far as to the last line read."""
     engine = _engine()
     tried = dict(zip(STEPS[:-1], found, strict=True))
-    priors = [text_chances(text_map(rgb)) for rgb in pictures]
+    priors = [text_probabilities(text_map(rgb)) for rgb in pictures]
     full = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(pictures, priors)
     real = Cascade(engine, CascadeSettings(bounds=tried, with_light=with_light)).measure(pictures, priors)
     for exhaustive, measures in zip(full, real, strict=True):
