@@ -24,17 +24,17 @@ from tests.support.making import commit_rows
 
 HOLD = """
 import sys
-from jobs.at_work import at_work
+from jobs.units.at_work import at_work
 with at_work(sys.argv[1]):
     print("at work", flush=True)
     sys.stdin.read()
 """
 DERIVE = """
 import sys
-from jobs.derive import Request, derive, derived_from
-from jobs.progress import Reporter
-from manifests.engine import DuckEngine
-from manifests.store import open_manifest
+from jobs.operations.derive import Request, derive, derived_from
+from jobs.units.progress import Reporter
+from manifests.format.store import open_manifest
+from manifests.sql.engine import DuckEngine
 
 def held():
     print("at work", flush=True)
