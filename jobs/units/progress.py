@@ -4,6 +4,7 @@ Progress is read from the receipts, which units leave wherever they run, so it i
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jobs.show import terminal
+from jobs.show import logs, terminal
 from jobs.units.units import Plan, State
 from manifests import storage
 from manifests.format.receipts import Receipt, read_receipts
@@ -26,6 +27,8 @@ from manifests.format.receipts import Receipt, read_receipts
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0
 LINE_EVERY_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -36,9 +39,10 @@ class Reporter:
         self.console = terminal.console(stderr=True, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print one line, unless quiet."""
+        """Print one line, unless quiet. The log file gets it in any case."""
         if not self.quiet:
             self.console.print(text, markup=False)
+        _log.info("%s", text, extra={logs.IS_SHOWN: not self.quiet})
 
     @contextlib.contextmanager
     def watch(self, plan: Plan, state: State) -> Iterator[None]:
