@@ -66,7 +66,7 @@ def sample_ours(uri: str, **settings: Any) -> Work:
     """Return the work of our sample, written to the folder for temporary files."""
     from jobs.operations.derive import Request, derive, derived_from  # noqa: PLC0415
     from jobs.units.progress import Reporter  # noqa: PLC0415
-    from manifests.draw.sampling import Draw, decide, local_condition  # noqa: PLC0415
+    from manifests.draw.sampling import Draw, local_condition, pick_sample  # noqa: PLC0415
     from manifests.format.store import open_manifest  # noqa: PLC0415
     from manifests.sql.engine import DuckEngine  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def sample_ours(uri: str, **settings: Any) -> Work:
     def work() -> Facts:
         source = open_manifest(uri)
         about = derived_from([source], "sample", draw.settings)
-        which: Any = {"decide": lambda engine: decide(engine, source, draw)}
+        which: Any = {"decide": lambda engine: pick_sample(engine, source, draw)}
         if draw.is_local:
             which = {"where": local_condition(draw), "share": draw.fraction}
         request = Request(about=about, sources=[source], output=output, **which)
@@ -89,11 +89,11 @@ def sample_ours(uri: str, **settings: Any) -> Work:
 
 def sample_bare(uri: str, fraction: float) -> Work:
     """Return the work of copying the rows of the same predicate to one file."""
-    from manifests.draw.sampling import below  # noqa: PLC0415
+    from manifests.draw.sampling import fraction_condition  # noqa: PLC0415
     from manifests.sql.engine import sql_text  # noqa: PLC0415
 
     target = sql_text(f"{tempfile.gettempdir()}/sample.parquet")
-    rows = f"SELECT * FROM read_parquet($files) WHERE {below(fraction, 'curate')}"
+    rows = f"SELECT * FROM read_parquet($files) WHERE {fraction_condition(fraction, 'curate')}"
 
     def work() -> Facts:
         with bare_duckdb() as db:
@@ -107,12 +107,12 @@ def sample_bare(uri: str, fraction: float) -> Work:
 def verify_ours(uri: str) -> Work:
     """Return the work of `verify --quick`."""
     from manifests.format.store import open_manifest  # noqa: PLC0415
-    from manifests.inspect.verify import Findings, Means, check_files  # noqa: PLC0415
+    from manifests.inspect.verify import Findings, Resources, check_files  # noqa: PLC0415
 
     def work() -> Facts:
         found = Findings()
-        check_files(open_manifest(uri), found, Means(threads=threads()))
-        return {"is_whole": found.is_whole}
+        check_files(open_manifest(uri), found, Resources(threads=threads()))
+        return {"is_whole": found.is_valid}
 
     return work
 

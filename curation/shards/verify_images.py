@@ -21,11 +21,11 @@ import duckdb
 from curation.shards.plan import image_extension
 from curation.sources.tar_stream import ForwardReader, StrictTar
 from manifests import storage
-from manifests.draw.sampling import below
+from manifests.draw.sampling import fraction_condition
 from manifests.errors import BrokenSource
 from manifests.format.schema import Stage, Status
 from manifests.format.store import Manifest
-from manifests.inspect.verify import Findings, Means, database
+from manifests.inspect.verify import Findings, Resources, database
 from manifests.sql.engine import from_parts, quoted, told_plainly
 
 ROWS_AT_ONCE = 8192
@@ -86,7 +86,7 @@ class _Seen:
 
 
 def check_images(
-    manifest: Manifest, whole: Sequence[int], found: Findings, means: Means, *, fraction: float, salt: str
+    manifest: Manifest, whole: Sequence[int], found: Findings, means: Resources, *, fraction: float, salt: str
 ) -> None:
     """Read the images of the parts `whole`, or `fraction` of them by `salt`, and compare each with its row.
 
@@ -98,7 +98,7 @@ def check_images(
     threads = max(means.threads, MIN_THREADS)
     unread = _Unread(found.missing)
     with database(means) as db, ThreadPoolExecutor(threads) as pool:
-        images = unread.leave_out(_images(db, manifest, whole, found, below(fraction, salt)))
+        images = unread.leave_out(_images(db, manifest, whole, found, fraction_condition(fraction, salt)))
         windows = _windows(images, min(WINDOW_BYTES, means.memory_bytes // (2 * threads)))
         for seen in _side_by_side(pool, windows, threads):
             found.checked.update(images=seen.images, image_bytes=seen.image_bytes)

@@ -10,7 +10,14 @@ import pyarrow.parquet as pq
 from curation.sources.text_encoding import decode_text
 from manifests import storage
 from manifests.errors import BrokenSource
-from manifests.exchange.plain_values import Kind, Reading, bytes_of, reading_of, shown, value_in_text
+from manifests.exchange.comparable_values import (
+    ColumnReader,
+    ValueKind,
+    bytes_of,
+    column_reader,
+    parse_value,
+    shorten,
+)
 from manifests.format.stand_ins import HEAD_BYTES, name_stand_in
 
 _KEY_COLUMN = "key"
@@ -49,14 +56,20 @@ class SiblingTable:
     """
 
     def __init__(
-        self, *, uri: str, stems: Collection[str], key_type: str, kind: Kind, rows: Sequence[tuple[str | None, Row]]
+        self,
+        *,
+        uri: str,
+        stems: Collection[str],
+        key_type: str,
+        kind: ValueKind,
+        rows: Sequence[tuple[str | None, Row]],
     ) -> None:
         self._uri = uri
         self._key_type = key_type
         self._kind = kind
         self._size = len(rows)
         self._rows = _by_key(rows)
-        values = (value_in_text(stem, kind) for stem in {_last(stem) for stem in stems})
+        values = (parse_value(stem, kind) for stem in {_last(stem) for stem in stems})
         self._stems_with = Counter(value for value in values if value is not None)
         self._first_stem: str | None = None
         self._has_matched = False
@@ -72,7 +85,7 @@ class SiblingTable:
             self._first_stem = name
         row = self._rows.get(name)
         if row is None:
-            value = value_in_text(name, self._kind)
+            value = parse_value(name, self._kind)
             row = self._rows.get(value) if value is not None and self._stems_with[value] == 1 else None
         self._has_matched = self._has_matched or row is not None
         return row
@@ -83,7 +96,7 @@ class SiblingTable:
             return None
         return (
             f"{self._uri}: 0 of {self._size:,} rows matched on {_KEY_COLUMN}: {self._key_type} against "
-            f"{shown(self._first_stem)}; write the keys as in the tar"
+            f"{shorten(self._first_stem)}; write the keys as in the tar"
         )
 
 
@@ -140,14 +153,14 @@ def _table(uri: str, stems: Collection[str], columns: Mapping[str, pa.ChunkedArr
         uri=uri,
         stems=stems,
         key_type=str(key.type),
-        kind=reading.kind if reading else Kind.TEXT,
+        kind=reading.kind if reading else ValueKind.TEXT,
         rows=list(zip(keys, rows or [{}] * len(keys), strict=True)),
     )
 
 
-def _plain_values(column: pa.ChunkedArray) -> tuple[Reading | None, list[str | None]]:
+def _plain_values(column: pa.ChunkedArray) -> tuple[ColumnReader | None, list[str | None]]:
     """Return how a column is read, and what its values name samples by; None for those that name none."""
-    reading = reading_of(column.type, column.chunks)
+    reading = column_reader(column.type, column.chunks)
     if reading is None:
         return None, [None] * len(column)
     return reading, [text for chunk in column.chunks for text in reading.texts(chunk).to_pylist()]
@@ -155,7 +168,7 @@ def _plain_values(column: pa.ChunkedArray) -> tuple[Reading | None, list[str | N
 
 def _uids(column: pa.ChunkedArray) -> list[str | int | None]:
     reading, texts = _plain_values(column)
-    if reading is None or reading.kind is not Kind.INTEGER:
+    if reading is None or reading.kind is not ValueKind.INTEGER:
         return list(texts)
     return [int(text) if text is not None and _INTEGER.fullmatch(text) else None for text in texts]
 
@@ -188,5 +201,5 @@ def _last(stem: str) -> str:
     return stem.rsplit("/", 1)[-1]
 
 
-NO_TABLE = SiblingTable(uri="", stems=(), key_type="", kind=Kind.TEXT, rows=())
+NO_TABLE = SiblingTable(uri="", stems=(), key_type="", kind=ValueKind.TEXT, rows=())
 """For a tar without a table: no stem has a row, and there is no warning."""

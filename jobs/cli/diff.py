@@ -56,7 +56,7 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     """
     from jobs.show.diff import print_diff  # noqa: PLC0415 - takes a while to import
     from jobs.units.progress import Reporter  # noqa: PLC0415
-    from manifests.compare.diff import Comparison, Report  # noqa: PLC0415
+    from manifests.compare.diff import Comparison, DiffOptions  # noqa: PLC0415
     from manifests.compare.diff import diff as find  # noqa: PLC0415
 
     storage_options(choice)
@@ -67,7 +67,7 @@ def diff(a: str, b: str, choice: EngineChoice, **flags: Any) -> None:
     comparison.check(first, second)
     out = storage.absolute(flags["out"]) if flags["out"] else None
     reporter = Reporter(quiet=flags["quiet"] or (flags["as_json"] and not sys.stderr.isatty()))
-    report = Report(limit=0 if flags["stat"] else flags["limit"], out=out, say=reporter.say)
+    report = DiffOptions(limit=0 if flags["stat"] else flags["limit"], out=out, say=reporter.say)
     with _room(out, may_replace=flags["force"]), engines(choice, reporter) as engine:
         found = find(lambda: engine([first, second]), first, second, comparison, report)
     style = "json" if flags["as_json"] else "markdown" if flags["as_markdown"] else "table"

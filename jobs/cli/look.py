@@ -57,11 +57,11 @@ def stats(manifest: str, columns: str | None, by: str | None, where: str | None,
     columns with many different ones are of a sample of about 1,000,000 rows, and the output says so.
     """
     from jobs.show import look  # noqa: PLC0415
-    from manifests.inspect.stats import Question  # noqa: PLC0415
+    from manifests.inspect.stats import StatsRequest  # noqa: PLC0415
     from manifests.inspect.stats import stats as measured  # noqa: PLC0415
     from manifests.sql.engine import DuckEngine  # noqa: PLC0415 - takes a while to import
 
-    question = Question(columns=_names(columns) or None, by=_names(by), where=where, top=top)
+    question = StatsRequest(columns=_names(columns) or None, by=_names(by), where=where, top=top)
     opened = open_manifest(manifest)
     with DuckEngine() as engine:
         look.print_stats(measured(opened, question, engine), as_json=as_json)
@@ -110,7 +110,7 @@ def query(manifest: str, sql: str, others: tuple[str, ...], limit: int | None, *
     A query reads the manifests it is given and nothing else: no other file, and no network.
     """
     from jobs.show import look  # noqa: PLC0415
-    from manifests.sql.query import select  # noqa: PLC0415 - takes a while to import
+    from manifests.sql.query import run_query  # noqa: PLC0415 - takes a while to import
 
     form, out = _form(flags["as_json"], flags["as_csv"]), flags["out"]
     if out is not None and form != "table":
@@ -120,7 +120,7 @@ def query(manifest: str, sql: str, others: tuple[str, ...], limit: int | None, *
     opened = open_manifest(manifest)
     views = {"manifest": opened, "m": opened, **_views(others)}
     is_cut = form == "table" and out is None and limit is None
-    with select(views, sql, max_rows=MAX_TABLE_ROWS + 1 if is_cut else limit) as answer:
+    with run_query(views, sql, max_rows=MAX_TABLE_ROWS + 1 if is_cut else limit) as answer:
         if out is not None:
             rows = look.write_parquet(out, answer.schema, answer.batches)
             click.echo(f"{rows:,} rows at {storage.absolute(out)}", err=True)
@@ -187,7 +187,7 @@ def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str |
     from jobs.show import look  # noqa: PLC0415
     from jobs.units.output_place import require_folder  # noqa: PLC0415
     from manifests.sql.engine import DuckEngine  # noqa: PLC0415 - takes a while to import
-    from manifests.sql.lookup import find, known_columns, missing  # noqa: PLC0415
+    from manifests.sql.lookup import find_rows, known_columns, missing_keys  # noqa: PLC0415
 
     form = _form(flags["as_json"], flags["as_csv"])
     if images is not None:
@@ -196,14 +196,14 @@ def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str |
     names = known_columns(opened, _names(columns))
     wanted = list(_keys(keys))
     with DuckEngine() as engine:
-        places = find(opened, wanted, engine)
+        places = find_rows(opened, wanted, engine)
     problems: list[str] = []
     rows = _with_pictures(opened, places, names, images, problems)
     shown = [*names, "image"] if images is not None else names
     look.print_rows(shown, rows, form="jsonl" if form == "json" else form)
     if images is not None:
         collections.deque(rows, maxlen=0)  # all pictures are written, even when nobody reads the rows any more
-    if lacking := missing(wanted, places):
+    if lacking := missing_keys(wanted, places):
         named = ", ".join(lacking[:10]) + (f" … and {len(lacking) - 10:,} more" if len(lacking) > 10 else "")
         problems.append(f"{len(lacking):,} of {len(set(wanted)):,} keys are not in {opened.uri}: {named}")
     for problem in problems:

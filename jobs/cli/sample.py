@@ -74,12 +74,12 @@ def sample(manifest: str, output: str, choice: EngineChoice, **flags: Any) -> No
 
 def _how(source: Manifest, draw: Any) -> dict[str, Any]:
     """Return how a request finds the rows of `draw`."""
-    from manifests.draw.sampling import decide, local_condition  # noqa: PLC0415
+    from manifests.draw.sampling import local_condition, pick_sample  # noqa: PLC0415
 
     if draw.is_local:
         return {"where": local_condition(draw), "share": 1.0 if draw.fraction is None else draw.fraction}
 
-    return {"decide": lambda engine: decide(engine, source, draw)}
+    return {"decide": lambda engine: pick_sample(engine, source, draw)}
 
 
 def make(request: Any, choice: EngineChoice, run: dict[str, Any], derive: Any) -> None:

@@ -15,7 +15,7 @@ from jobs.show import terminal
 
 if TYPE_CHECKING:  # duckdb takes a while to import
     from manifests.format.store import Manifest
-    from manifests.inspect.verify import Findings, Means
+    from manifests.inspect.verify import Findings, Resources
 
 EXIT_FAULTS = 1
 LINE_EVERY_SECONDS = 30.0
@@ -53,7 +53,7 @@ def verify(manifest: str, fraction: float | None, limit: int, as_json: bool, **f
     1 when faults were found, 2 when there is no manifest to check.
     """
     from manifests.format.store import open_manifest  # noqa: PLC0415
-    from manifests.inspect.verify import Depth, Findings, Means, check_files, check_rows  # noqa: PLC0415
+    from manifests.inspect.verify import Depth, Findings, Resources, check_files, check_rows  # noqa: PLC0415
 
     _require_that_options_fit(flags["is_quick"], flags["is_deep"], fraction)
     depth = Depth.QUICK if flags["is_quick"] else Depth.DEEP if flags["is_deep"] else Depth.ROWS
@@ -61,14 +61,14 @@ def verify(manifest: str, fraction: float | None, limit: int, as_json: bool, **f
     found = Findings(limit or None)
     given = {"threads": flags["threads"]} if flags["threads"] else {}
     with _progress(is_quiet=flags["quiet"] or (as_json and not sys.stderr.isatty())) as tell:
-        means = Means(on_progress=tell, temp_folder=flags["temp_dir"], **given)
+        means = Resources(on_progress=tell, temp_folder=flags["temp_dir"], **given)
         whole = check_files(opened, found, means)
         if depth is not Depth.QUICK:
             check_rows(opened, whole, found, means)
         if depth is Depth.DEEP:
             _check_images(opened, whole, found, means, 1.0 if fraction is None else fraction, flags["salt"])
     (_print_json if as_json else _print)(opened, str(depth), found)
-    if not found.is_whole:
+    if not found.is_valid:
         raise click.exceptions.Exit(EXIT_FAULTS)
 
 
@@ -82,7 +82,7 @@ def _require_that_options_fit(is_quick: bool, is_deep: bool, fraction: float | N
 
 
 def _check_images(
-    manifest: "Manifest", whole: list[int], found: "Findings", means: "Means", fraction: float, salt: str
+    manifest: "Manifest", whole: list[int], found: "Findings", means: "Resources", fraction: float, salt: str
 ) -> None:
     from curation.shards.verify_images import check_images  # noqa: PLC0415 - OpenCV takes a while to import
 
@@ -93,7 +93,7 @@ def _print_json(manifest: "Manifest", depth: str, found: "Findings") -> None:
     answer = {
         "uri": manifest.uri,
         "depth": depth,
-        "is_whole": found.is_whole,
+        "is_whole": found.is_valid,
         "checked": dict(sorted(found.checked.items())),
         "fault_count": found.fault_count,
         "faults": [dataclasses.asdict(fault) for fault in found.faults],
@@ -112,7 +112,7 @@ def _print(manifest: "Manifest", depth: str, found: "Findings") -> None:
         click.echo(_line(f"note: {note}"))
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found.checked.items())
     click.echo(f"checked ({depth}): {told}")
-    verdict = "whole" if found.is_whole else f"{found.fault_count:,} fault{'s' * (found.fault_count > 1)}"
+    verdict = "whole" if found.is_valid else f"{found.fault_count:,} fault{'s' * (found.fault_count > 1)}"
     click.echo(_line(f"{manifest.uri}: {verdict}"))
 
 

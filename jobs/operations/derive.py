@@ -90,7 +90,7 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
     if settled.manifest is not None:
         reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
         return settled.manifest
-    pieces = cut(request.sources, _rows_by_part(request, engine()))
+    pieces = plan_pieces(request.sources, _rows_by_part(request, engine()))
     if not (pieces or request.extra):
         request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
     plan = _plan(request, pieces)
@@ -144,7 +144,7 @@ def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
     return by_part
 
 
-def cut(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
+def plan_pieces(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
     """Return the pieces of the output: parts in order, joined until they give ROWS_PER_PART rows."""
     pieces: list[Piece] = []
     for number, (source, by_part) in enumerate(zip(sources, rows_by_part, strict=True)):

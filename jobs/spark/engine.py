@@ -22,7 +22,7 @@ from jobs.spark import frames
 from jobs.units.units import prepare_worker
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest, read_batches
 from manifests.sql.engine import GroupWork, quoted, told_plainly
 from manifests.sql.expressions import sealed
@@ -90,7 +90,7 @@ class SparkEngine:
         """See Engine. A task reads a part, and of it the columns that the expressions name."""
         places = list(range(len(manifest.parts)) if parts is None else parts)
         unseen = [place for place in places if (manifest.uri, place) not in self._looked_at]
-        require_whole(manifest, unseen)
+        require_intact(manifest, unseen)
         self._looked_at.update((manifest.uri, place) for place in unseen)
         query = RowQuery(
             columns=columns,

@@ -33,8 +33,8 @@ from jobs.spark.run import Context, run_stage
 from jobs.units.units import DONE_DDL, Plan, Recorder, Task, Unit, UnitMaker, note_failure, prepare_worker, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
-from manifests.format.digest import relative_sources
 from manifests.format.receipts import Receipt, read_receipts, set_receipt_aside, write_part, write_receipt
+from manifests.format.roots import split_source
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, lanes_of, read_batches
 
@@ -308,12 +308,11 @@ def _are_keys_distinct(parts: frames.Parts) -> bool:
 
 def _locate(table: pa.Table, *, roots: Sequence[str]) -> pa.Table:
     """Return where samples lie as _PLACE_SCHEMA, their sources as (number of the root, name below it)."""
-    source = table.column("source").combine_chunks()
-    names = relative_sources(source, roots)
-    lengths = pc.subtract(pc.utf8_length(source), pc.utf8_length(names))
-    numbers = {r.rstrip("/") + "/": i for i, r in enumerate(roots)}
-    root = [numbers[uri[:n]] for uri, n in zip(source.to_pylist(), lengths.to_pylist(), strict=True)]
-    placed = table.append_column("root", pa.array(root, pa.int32())).append_column("name", names)
+    numbers = {root.rstrip("/") + "/": i for i, root in enumerate(roots)}
+    split = {uri: split_source(uri, roots) for uri in table.column("source").unique().to_pylist()}
+    places = [split[uri] for uri in table.column("source").to_pylist()]
+    placed = table.append_column("root", pa.array([numbers[root] for root, _ in places], pa.int32()))
+    placed = placed.append_column("name", pa.array([name for _, name in places], pa.string()))
     return placed.select(_PLACE_SCHEMA.names)
 
 

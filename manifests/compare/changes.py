@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.format.digest import Lanes, relative_sources, row_lanes
+from manifests.format.digest import Lanes, row_lanes
+from manifests.format.roots import relative_sources
 
 PLACE = frozenset(
     ("source", "member", "offset", "caption_offset", "json_offset", "shard", "shard_offset", "shard_index")
@@ -43,7 +44,7 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
+class RowComparer:
     """Tells rows that differ; `columns` are compared, rows of both belong together by `by`."""
 
     before: Side
@@ -250,7 +251,7 @@ class Tally:
         )
 
 
-def tally(diff: pa.Table, telling: Telling) -> Tally:
+def count_differences(diff: pa.Table, comparer: RowComparer) -> Tally:
     """Return the rows of a diff added up."""
     added = Tally()
     pairs = pa.table({"change": diff.column("change"), "reason": pc.fill_null(diff.column("reason"), "")})
@@ -258,8 +259,8 @@ def tally(diff: pa.Table, telling: Telling) -> Tally:
         added.reasons.setdefault(row["change"], Counter())[row["reason"]] = row["count_all"]
     for pair in pc.list_flatten(diff.column("columns")).value_counts().to_pylist():
         added.columns[pair["values"]] = pair["counts"]
-    added.lanes_before = row_lanes(side_rows(diff, "before", telling.before.schema), telling.before.roots)
-    added.lanes_after = row_lanes(side_rows(diff, "after", telling.after.schema), telling.after.roots)
+    added.lanes_before = row_lanes(side_rows(diff, "before", comparer.before.schema), comparer.before.roots)
+    added.lanes_after = row_lanes(side_rows(diff, "after", comparer.after.schema), comparer.after.roots)
     return added
 
 

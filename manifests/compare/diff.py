@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from manifests.compare.changes import Change, Side, Tally, Telling, row_as_json, tally
+from manifests.compare.changes import Change, RowComparer, Side, Tally, count_differences, row_as_json
 from manifests.compare.diff_set import DiffSet, PartWriter, commit_diff
 from manifests.errors import InputError, ManifestError
 from manifests.format.ancestry import Ancestor, ancestors
 from manifests.format.digest import Lanes, combine
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted, sql_text
+from manifests.sql.engine import Engine, quoted, relative_source, sql_text
 from manifests.sql.expressions import check_expression
 
 ROWS_PER_PART = 50_000
@@ -103,7 +103,7 @@ class Diff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class DiffOptions:
     """What to tell of a diff: the first `limit` rows; all to the folder `out`; progress by `say`."""
 
     limit: int = 20
@@ -126,7 +126,7 @@ def diff(
     a: Manifest,
     b: Manifest,
     comparison: Comparison,
-    report: Report,
+    report: DiffOptions,
 ) -> Diff:
     """Return what differs from `a` to `b`; every row goes to `report.out`, too, if that is somewhere.
 
@@ -134,13 +134,13 @@ def diff(
     twice, InputError when `comparison` does not fit the manifests.
     """
     comparison.check(a, b)
-    telling = Telling(
+    comparer = RowComparer(
         before=Side(schema=a.schema, roots=a.roots),
         after=Side(schema=b.schema, roots=b.roots),
         columns=comparison.compared(a, b),
         by=comparison.by,
     )
-    writer = DiffWriter(telling=telling, out=PartWriter(uri=report.out) if report.out else None, limit=report.limit)
+    writer = DiffWriter(comparer=comparer, out=PartWriter(uri=report.out) if report.out else None, limit=report.limit)
     if a.digest == b.digest:
         return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), report.out, [])
     started = engine()
@@ -177,18 +177,18 @@ def _end(made: Diff, out: str | None, parts: Sequence[Mapping[str, Any]]) -> Dif
 class DiffWriter:
     """Tells the rows of one group, adds them up, and writes them where they shall go; wherever it runs."""
 
-    telling: Telling
+    comparer: RowComparer
     out: PartWriter | None
     limit: int
 
     def __call__(self, group: pa.Table) -> dict[str, Any]:
         """Return the group's tally, its first rows, and its part."""
-        told = self.telling(group)
+        told = self.comparer(group)
         told = told.sort_by([("key", "ascending"), ("change", "ascending")])
         first = [row_as_json(row) for row in told.slice(0, self.limit).to_pylist()]
         number = group.column("bucket")[0].as_py()
         part = self.out.write(number, told) if self.out and told.num_rows else None
-        return {"tally": tally(told, self.telling).to_json(), "first": first, "part": part}
+        return {"tally": count_differences(told, self.comparer).to_json(), "first": first, "part": part}
 
 
 # --- narrow
@@ -260,15 +260,6 @@ def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
         for name in names
     ]
     return f"hash({', '.join(values)})" if values else "0"
-
-
-def relative_source(roots: Sequence[str]) -> str:
-    """Return SQL for a source relative to the longest of `roots` that it lies under, as digests count it."""
-    longest_first = sorted((root.rstrip("/") + "/" for root in roots), key=len, reverse=True)
-    cases = " ".join(
-        f"WHEN starts_with(source, {sql_text(root)}) THEN substr(source, {len(root) + 1})" for root in longest_first
-    )
-    return f"CASE {cases} ELSE source END" if cases else "source"
 
 
 def _why_gone(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.compare.changes import Tally
 from manifests.errors import InputError, ManifestError
-from manifests.format.part_checks import sha256
+from manifests.format.integrity import file_sha256
 from manifests.format.store import Manifest, from_document, read_batches
 
 DIFF_FILE = "_diff.json"
@@ -78,7 +78,7 @@ class DiffSet:
         """Yield the rows of one part. Raises ManifestError when it is missing or altered."""
         uri = storage.join(self.uri, part.name)
         try:
-            found = sha256(uri)
+            found = file_sha256(uri)
         except FileNotFoundError as e:
             raise ManifestError(f"{uri}: missing; make the diff again") from e
         if found != part.sha256:

@@ -9,14 +9,13 @@ from enum import StrEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.compare.diff import relative_source
 from manifests.compare.diff_set import DiffSet
 from manifests.draw.sampling import PICKS
 from manifests.errors import InputError
-from manifests.exchange.plain_values import Kind, shown, value_sql
+from manifests.exchange.comparable_values import ValueKind, parse_value_sql, shorten
 from manifests.format.schema import Status
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted
+from manifests.sql.engine import Engine, quoted, relative_source
 
 SHOWN = 3
 
@@ -53,17 +52,17 @@ class Unmatched:
     of: int
     ambiguous: int
     first: Sequence[str]
-    kind: Kind
+    kind: ValueKind
     against: str | None
 
     def sentence(self, column: str, list_type: str | None) -> str:
         """Return what was not matched, of a list whose values are of `list_type`, by a column of the manifest."""
         several = f"; ambiguous, as the value of several keys: {self.ambiguous:,}" if self.ambiguous else ""
-        examples = [shown(each) for each in self.first]
+        examples = [shorten(each) for each in self.first]
         if self.values < self.of:
             more = ", ".join(examples) + " …" * (self.values > len(examples))
             return f"{self.values:,} of {self.of:,} listed are in no row, by {column} ({more}){several}"
-        against = "no value at all" if self.against is None else shown(self.against)
+        against = "no value at all" if self.against is None else shorten(self.against)
         what = f"{list_type or self.kind.name.lower()} {examples[0]}"
         return f"0 of {self.of:,} values matched on {column}: {what} against {against}{several}"
 
@@ -71,9 +70,9 @@ class Unmatched:
 def values_digest(values: pa.Table) -> str:
     """Return a hash of a set of values (`value` and `kind`) that does not depend on their order."""
     hashed = hashlib.sha256()
-    for kind in Kind:
+    for kind in ValueKind:
         texts = values.filter(pc.equal(values.column("kind"), kind)).column("value")
-        if kind is not Kind.TEXT and len(texts):
+        if kind is not ValueKind.TEXT and len(texts):
             hashed.update(f"\n{kind.name}\n".encode())  # no text is empty
         ordered = texts.cast(pa.large_string()).combine_chunks().take(pc.sort_indices(texts))
         for first in range(0, len(ordered), 1 << 16):
@@ -88,10 +87,10 @@ def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Tabl
     A value matches where it is written alike. Of keys, an integer or a UUID that is written like none matches the one
     that has its value, if no other key has.
     """
-    kinds = {Kind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {Kind.TEXT}
+    kinds = {ValueKind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {ValueKind.TEXT}
     by_value = sorted(kinds) if column == "key" else []
     engine.table("listed", values)
-    parsed = {f"as_{kind.name}": value_sql(quoted(column), kind) for kind in by_value}
+    parsed = {f"as_{kind.name}": parse_value_sql(quoted(column), kind) for kind in by_value}
     engine.view("candidates", manifest, {"value": quoted(column), **parsed})
     # For a listed value that no key is written like: the first and the last of the keys that have this value.
     of_kinds = [
@@ -131,7 +130,7 @@ def unmatched(engine: Engine) -> Unmatched:
         of=listed,
         ambiguous=count(engine, "by_value", "low <> high"),
         first=[each["value"] for each in shown_rows],
-        kind=Kind(shown_rows[0]["kind"]) if shown_rows else Kind.TEXT,
+        kind=ValueKind(shown_rows[0]["kind"]) if shown_rows else ValueKind.TEXT,
         against=against,
     )
 

@@ -103,7 +103,7 @@ def hash_sql(salt: str) -> str:
     return f"md5({sql_text(salt + ':')} || key)"
 
 
-def below(fraction: float, salt: str) -> str:
+def fraction_condition(fraction: float, salt: str) -> str:
     """Return SQL that is true of `fraction` of all keys."""
     if fraction >= 1:
         return "true"
@@ -114,11 +114,11 @@ def local_condition(draw: Draw) -> str:
     """Return what a row must be to be drawn, when that does not depend on other rows."""
     conditions = [f"({draw.where})"] if draw.where is not None else []
     if draw.fraction is not None:
-        conditions.append(below(draw.fraction, draw.salt))
+        conditions.append(fraction_condition(draw.fraction, draw.salt))
     return " AND ".join(conditions) or "true"
 
 
-def decide(engine: Engine, manifest: Manifest, draw: Draw) -> None:
+def pick_sample(engine: Engine, manifest: Manifest, draw: Draw) -> None:
     """Leave the rows to draw in the table PICKS (`source` 0, `part`, `row`)."""
     place, digits = _order(draw)
     strata = ", ".join(f"{quoted(c)}::VARCHAR" for c in draw.stratify_by)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.errors import InputError, ManifestError
 from manifests.exchange.key_lists import UID_PAIR, pairs_of
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest, is_committed
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, told_plainly
 from manifests.sql.expressions import check_expression
@@ -121,7 +121,7 @@ def export(
     anything is written, and ManifestError when a part is not what was committed.
     """
     wanted.check(manifest)
-    require_whole(manifest)
+    require_intact(manifest)
     with _database(manifest, wanted, temp_folder) as db:
         selected, usable = _look(db, manifest, wanted)
         batches = db.sql(_query(manifest, wanted)).to_arrow_reader(BATCH_ROWS)

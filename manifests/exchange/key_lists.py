@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import CurateError, InputError
-from manifests.exchange.plain_values import Kind, float_text, reading_of
+from manifests.exchange.comparable_values import ValueKind, column_reader, float_text
 from manifests.format.stand_ins import name_absent
 from manifests.format.store import MANIFEST_FILE, is_committed, open_manifest, read_batches
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, told_plainly
@@ -37,12 +37,12 @@ MAX_JSON_BYTES = 256 << 20
 _IMG2DATASET = {"key", "status", "error_message"}  # whose `key` counts the rows of a shard
 
 VALUES = pa.schema([("value", pa.string()), ("kind", pa.int8())])
-"""The values of a list, and the `Kind` of each."""
+"""The values of a list, and the `ValueKind` of each."""
 
 Values = Iterator[pa.Table]
 Found = tuple[str | None, str | None, Values]
 """The column of a manifest that a list has values of, their type, and the values."""
-Value = tuple[str | None, Kind]
+Value = tuple[str | None, ValueKind]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def read_keys(uri: str) -> KeyList:
     Text has one value a line; empty lines and those that begin with # are passed over. Tables (csv, tsv, json, jsonl,
     parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's, or has
     texts or numbers. A file's content decides, else the end of its name; `.gz` after it is known, too. Values are
-    texts, integers or UUIDs (see `reading_of`); what names no sample, such as NaN, is passed over. Memory is bounded
+    texts, integers or UUIDs (see `column_reader`); what names no sample, such as NaN, is skipped. Memory is bounded
     by the distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
     """
     place = storage.absolute(uri)
@@ -140,7 +140,7 @@ def _distinct(tables: Values) -> pa.Table:
     return pa.Table.from_batches(batches, VALUES)
 
 
-def _of_kind(kind: Kind, texts: pa.Array) -> pa.Table:
+def _of_kind(kind: ValueKind, texts: pa.Array) -> pa.Table:
     return pa.table([texts, pa.repeat(pa.scalar(kind, pa.int8()), len(texts))], schema=VALUES)
 
 
@@ -161,7 +161,7 @@ def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
 def _keys_of_manifest(place: str) -> Found:
     manifest = open_manifest(place)
     keys = (batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"]))
-    return "key", "text", (_of_kind(Kind.TEXT, each) for each in keys)
+    return "key", "text", (_of_kind(ValueKind.TEXT, each) for each in keys)
 
 
 def _from_parquet(place: str) -> Found:
@@ -169,7 +169,7 @@ def _from_parquet(place: str) -> Found:
         names = table.schema_arrow.names
         name, column = _named(place, names)
         kind = table.schema_arrow.field(names.index(name)).type
-    reading = reading_of(kind, _parquet_column(place, name))
+    reading = column_reader(kind, _parquet_column(place, name))
     if reading is None or reading.is_damaged:
         what = "bytes that are neither UTF-8 text nor UUIDs" if reading else f"values of {kind}"
         raise InputError(f"{place}: column {name} has {what}, which name no sample; write texts, integers or UUIDs")
@@ -195,7 +195,7 @@ def _delimited(place: str, delimiter: str) -> Found:
         header = f.read(MAX_HEADER_BYTES).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
     name, column = _named(place, next(csv.reader([header], delimiter=delimiter), []))
     texts = _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
-    return column, "text", (_of_kind(Kind.TEXT, each) for each in texts)
+    return column, "text", (_of_kind(ValueKind.TEXT, each) for each in texts)
 
 
 def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Iterator[pa.Array]:
@@ -214,7 +214,7 @@ def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], na
 
 
 def _from_text(place: str) -> Found:
-    return None, "text", (_of_kind(Kind.TEXT, each) for each in _lines(place))
+    return None, "text", (_of_kind(ValueKind.TEXT, each) for each in _lines(place))
 
 
 def _lines(place: str) -> Iterator[pa.Array]:
@@ -283,9 +283,9 @@ def _value_of(place: str, where: str, entry: Any, name: str | None) -> Value:
 def _text_of(place: str, where: str, value: Any) -> Value:
     """Return the text and the kind of a value of JSON."""
     if value is None or isinstance(value, str):
-        return value, Kind.TEXT
+        return value, ValueKind.TEXT
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value) if isinstance(value, int) else float_text(value), Kind.INTEGER
+        return str(value) if isinstance(value, int) else float_text(value), ValueKind.INTEGER
     raise InputError(f"{place}: {where} is {json.dumps(value)[:80]}, not a text or a number")
 
 
@@ -302,11 +302,11 @@ def _from_npy(place: str) -> Found:
     with _opened(place) as f:
         shape, kind = _npy_header(f)
     native = kind.newbyteorder("=")
-    reading = reading_of(pa.from_numpy_dtype(native), ()) if kind.kind in "iuf" else None
+    reading = column_reader(pa.from_numpy_dtype(native), ()) if kind.kind in "iuf" else None
     if len(shape) == 1 and _is_uid_pair(kind):
-        return "key", "text", (_of_kind(Kind.TEXT, uids_of(each)) for each in _npy_entries(place))
+        return "key", "text", (_of_kind(ValueKind.TEXT, uids_of(each)) for each in _npy_entries(place))
     if len(shape) == 1 and kind.kind in "US":
-        return None, "text", (_of_kind(Kind.TEXT, _npy_texts(each)) for each in _npy_entries(place))
+        return None, "text", (_of_kind(ValueKind.TEXT, _npy_texts(each)) for each in _npy_entries(place))
     if len(shape) == 1 and reading is not None:
         numbers = (pa.array(each.astype(native)) for each in _npy_entries(place))
         return None, native.name, (_of_kind(reading.kind, reading.texts(each)) for each in numbers)

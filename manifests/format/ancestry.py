@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from manifests.format.lineage import State, lineage
+from manifests.format.lineage import LinkState, lineage
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
 
@@ -13,7 +13,7 @@ LEFT_BY = {
     "patch": "removed by a patch",
     "merge": "not in the merge",
 }
-_UNKNOWN = {State.GONE: "not there any more", State.CHANGED: "made again since"}
+_UNKNOWN = {LinkState.GONE: "not there any more", LinkState.CHANGED: "made again since"}
 
 
 @dataclass(frozen=True, kw_only=True)

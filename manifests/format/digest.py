@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.format.roots import relative_sources
+
 Lanes = npt.NDArray[np.uint64]
 
 
@@ -84,18 +86,6 @@ def _join(fixed: npt.NDArray[Any], texts: list[pa.Array]) -> pa.Array:
     )
     empty = pa.scalar(b"", pa.large_binary())
     return pc.binary_join_element_wise(pc.cast(heads, pa.large_binary()), *texts, empty)
-
-
-def relative_sources(column: pa.Array, roots: Sequence[str]) -> pa.Array:
-    """Return source URIs relative to the longest of `roots` that each lies under."""
-    encoded = column.dictionary_encode()
-    longest_first = sorted((r.rstrip("/") + "/" for r in roots), key=len, reverse=True)
-
-    def relative(uri: str) -> str:
-        return next((uri.removeprefix(r) for r in longest_first if uri.startswith(r)), uri)
-
-    names = pa.array([relative(u) for u in encoded.dictionary.to_pylist()], pa.string())
-    return names.take(encoded.indices)
 
 
 def combine(lanes: Iterable[Lanes]) -> Lanes:

@@ -11,7 +11,7 @@ ROWS = "rows"
 _OTHER_ROLES = ("reference:", "against:")
 
 
-class State(StrEnum):
+class LinkState(StrEnum):
     """Whether a recorded manifest is still to be found."""
 
     HERE = "here"
@@ -34,7 +34,7 @@ class Link:
 
     recorded: Parent
     role: str
-    state: State
+    state: LinkState
     found: Manifest | None = None
     why: str = ""
 
@@ -87,17 +87,17 @@ def _look(child: Manifest, parent: Parent, role: str) -> Link:
     """Return the link to `parent`, looked for where it was and beside `child`."""
     states: list[Link] = []
     places = [parent.uri, _beside(child.uri, parent.uri)]
-    for state, uri in zip((State.HERE, State.MOVED), places, strict=True):
+    for state, uri in zip((LinkState.HERE, LinkState.MOVED), places, strict=True):
         try:
             found = open_manifest(uri)
         except Exception as e:  # noqa: BLE001 - storages raise what they like, and the rest is known all the same
-            states.append(Link(recorded=parent, role=role, state=State.GONE, why=str(e)))
+            states.append(Link(recorded=parent, role=role, state=LinkState.GONE, why=str(e)))
             continue
         if found.digest == parent.digest and found.uri != child.uri:
-            state = State.HERE if found.uri == storage.absolute(parent.uri) else state  # noqa: PLW2901 - they are one
+            state = LinkState.HERE if found.uri == storage.absolute(parent.uri) else state  # noqa: PLW2901 - they are one
             return Link(recorded=parent, role=role, state=state, found=found)
         why = f"there is one of {found.made_by} with other rows, made {found.created}"
-        states.append(Link(recorded=parent, role=role, state=State.CHANGED, why=why))
+        states.append(Link(recorded=parent, role=role, state=LinkState.CHANGED, why=why))
     return states[0]
 
 

@@ -62,7 +62,7 @@ class Receipt:
             raise ManifestError(f"not a receipt: {e}; remove it and its unit is done again") from e
 
 
-def count_rows(batch: pa.RecordBatch | pa.Table) -> dict[str, Counter[str]]:
+def count_values(batch: pa.RecordBatch | pa.Table) -> dict[str, Counter[str]]:
     """Return how many rows have each value of the columns worth counting; nulls are not counted."""
     counts: dict[str, Counter[str]] = {}
     for name in COUNTED:
@@ -112,7 +112,7 @@ def write_part(
             for table in _row_groups(batches, schema):
                 rows += table.num_rows
                 lanes = lanes + row_lanes(table, roots)
-                counts.append(count_rows(table))
+                counts.append(count_values(table))
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         size, sha = f.size_bytes, f.sha256.hexdigest()
     return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))

@@ -36,7 +36,7 @@ ON_A_ROW = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.Inval
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class StatsRequest:
     """What to look at: which columns (None is all), by the values of which, of which rows, how many top values."""
 
     columns: Sequence[str] | None = None
@@ -130,7 +130,7 @@ class Stats:
     rows_left_out: int
 
 
-def stats(manifest: Manifest, question: Question, engine: DuckEngine) -> Stats:
+def stats(manifest: Manifest, question: StatsRequest, engine: DuckEngine) -> Stats:
     """Return what the columns hold, groups with most rows first, MAX_GROUPS at most; without `by` there is one.
 
     Columns are looked at one after another. Raises InputError when a column is unknown or cannot be grouped by, or
@@ -216,7 +216,7 @@ class _Seen:
     """The rows of each group, and where to read them: all of them in `source`, some in `sample` if there are many."""
 
     engine: DuckEngine
-    question: Question
+    question: StatsRequest
     rows: Sequence[int]
     source: str
     sample: str | None = None

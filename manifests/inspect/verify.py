@@ -21,8 +21,8 @@ import pyarrow as pa
 from manifests import storage
 from manifests.errors import CurateError, ManifestError
 from manifests.format.digest import Lanes, combine, digest, no_rows, row_lanes
-from manifests.format.part_checks import CONCURRENT, MISSING, RESTORE, concurrently, file_faults, part_faults
-from manifests.format.receipts import COUNTED, add_counts, count_rows
+from manifests.format.integrity import CONCURRENT, MISSING, RESTORE, concurrently, file_faults, part_faults
+from manifests.format.receipts import COUNTED, add_counts, count_values
 from manifests.format.schema import Stage, Status
 from manifests.format.store import MANIFEST_FILE, Manifest, Part, open_manifest, read_batches
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, told_plainly
@@ -53,7 +53,7 @@ class Fault:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Means:
+class Resources:
     """What a verification may use. `on_progress` is told a step, how much of it is done, and of how much."""
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
@@ -74,7 +74,7 @@ class Findings:
         self._max_faults = max_faults
 
     @property
-    def is_whole(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether nothing is wrong."""
         return self.fault_count == 0
 
@@ -96,7 +96,7 @@ def _document(manifest: Manifest) -> str:
 # --- files, sums and keys
 
 
-def check_files(manifest: Manifest, found: Findings, means: Means) -> list[int]:
+def check_files(manifest: Manifest, found: Findings, means: Resources) -> list[int]:
     """Check all that does not need the rows, and return which parts are whole, as positions in `manifest.parts`."""
     _check_sums(manifest, found)
     with ThreadPoolExecutor(1) as pool:
@@ -127,7 +127,7 @@ def _check_sums(manifest: Manifest, found: Findings) -> None:
             found.fault(document, f"names the part {name} {times} times", AGAIN)
 
 
-def _check_parts(manifest: Manifest, found: Findings, means: Means) -> list[int]:
+def _check_parts(manifest: Manifest, found: Findings, means: Resources) -> list[int]:
     """Return which parts are whole."""
     whole: list[int] = []
     done_bytes = 0
@@ -146,12 +146,12 @@ def _check_parts(manifest: Manifest, found: Findings, means: Means) -> list[int]
     return whole
 
 
-def _readers(manifest: Manifest, means: Means) -> int:
+def _readers(manifest: Manifest, means: Resources) -> int:
     """Return how many files to read at a time: a distant storage answers many requests at once."""
     return means.threads if storage.is_local(manifest.uri) else max(means.threads, CONCURRENT)
 
 
-def _check_beside(manifest: Manifest, found: Findings, means: Means) -> None:
+def _check_beside(manifest: Manifest, found: Findings, means: Resources) -> None:
     """Check the files that lie beside the parts: the tars of shards, and their statistics."""
     beside = [(part, name, told) for part in manifest.parts for name, told in sorted(part.files.items())]
     total_bytes = sum(told["bytes"] for *_, told in beside)
@@ -185,7 +185,7 @@ def _note_leftovers(manifest: Manifest, found: Findings) -> None:
 
 
 @contextlib.contextmanager
-def database(means: Means) -> Iterator[duckdb.DuckDBPyConnection]:
+def database(means: Resources) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that keeps to its memory and spills to a folder that ends with the block."""
     with tempfile.TemporaryDirectory(prefix="curate-", dir=means.temp_folder) as spill:
         db = connect(memory_bytes=means.memory_bytes, threads=means.threads, spill=spill)
@@ -195,7 +195,7 @@ def database(means: Means) -> Iterator[duckdb.DuckDBPyConnection]:
             db.close()
 
 
-def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means: Means) -> None:
+def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means: Resources) -> None:
     """Find keys that more than one row of the parts at `places` has.
 
     64-bit hashes of the keys are compared, and the keys themselves only where two hashes are the same.
@@ -213,7 +213,7 @@ def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means
     means.on_progress("keys", rows, rows)
 
 
-def _are_keys_unique(manifest: Manifest, means: Means) -> bool:
+def _are_keys_unique(manifest: Manifest, means: Resources) -> bool:
     """Whether no two keys of the manifest have the same hash; False also when a part cannot be read."""
     places = range(len(manifest.parts))
     try:
@@ -265,7 +265,7 @@ class _Reread:
     problem: str | None = None
 
 
-def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, means: Means) -> None:
+def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, means: Resources) -> None:
     """Read every row of the parts `whole` again, and compare its digest, its counts and what it refers to."""
     parts = [manifest.parts[place] for place in whole]
     total = sum(part.rows for part in parts)
@@ -289,7 +289,7 @@ def _read(manifest: Manifest, part: Part) -> _Reread:
     try:
         for batch in read_batches(manifest.part_uri(part)):
             lanes = lanes + row_lanes(batch, manifest.roots)
-            counts.append(count_rows(batch))
+            counts.append(count_values(batch))
     except ManifestError as e:
         return _Reread(lanes=lanes, counts={}, problem=str(e))
     return _Reread(lanes=lanes, counts=add_counts(counts))
@@ -320,7 +320,7 @@ def _compare_counts(manifest: Manifest, counted: dict[str, dict[str, int]], foun
                 )
 
 
-def check_duplicates(manifest: Manifest, found: Findings, means: Means) -> None:
+def check_duplicates(manifest: Manifest, found: Findings, means: Resources) -> None:
     """Find duplicates whose `duplicate_of` no row of the manifest has as its key, where it should be one.
 
     Hashes of 64 bits are compared: of 10 billion rows, one reference in a billion that leads nowhere is not noticed.

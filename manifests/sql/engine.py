@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 
 from manifests import storage
 from manifests.errors import NO_SPACE, InputError, ManifestError
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
+from manifests.format.roots import longest_first
 from manifests.format.store import Manifest
 
 DEFAULT_MEMORY_BYTES = 2 << 30
@@ -65,6 +66,15 @@ class Engine(Protocol):
 def sql_text(text: str) -> str:
     """Return `text` as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def relative_source(roots: Sequence[str]) -> str:
+    """Return SQL for the column `source` relative to the longest of `roots`, as `relative_sources` makes it."""
+    cases = " ".join(
+        f"WHEN starts_with(source, {sql_text(root)}) THEN substr(source, {len(root) + 1})"
+        for root in longest_first(roots)
+    )
+    return f"CASE {cases} ELSE source END" if cases else "source"
 
 
 def quoted(name: str) -> str:
@@ -170,7 +180,7 @@ class DuckEngine:
         """See Engine."""
         places = list(range(len(manifest.parts)) if parts is None else parts)
         unseen = [place for place in places if (manifest.uri, place) not in self._looked_at]
-        require_whole(manifest, unseen)
+        require_intact(manifest, unseen)
         self._looked_at.update((manifest.uri, place) for place in unseen)
         place = "file_index" if parts is None else f"[{', '.join(map(str, places)) or 0}][file_index::BIGINT + 1]"
         chosen = ", ".join(f"{sql} AS {quoted(alias)}" for alias, sql in columns.items())

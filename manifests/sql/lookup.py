@@ -25,7 +25,7 @@ def known_columns(manifest: Manifest, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names)) or list(manifest.schema.names)
 
 
-def find(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa.Table:
+def find_rows(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa.Table:
     """Return PLACES of the rows with these keys, in the manifest's order: only the column `key` is read.
 
     Raises ManifestError when a part is not what the manifest says.
@@ -36,7 +36,7 @@ def find(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa.Tabl
     return found.cast(PLACES)
 
 
-def missing(keys: Iterable[str], places: pa.Table) -> list[str]:
+def missing_keys(keys: Iterable[str], places: pa.Table) -> list[str]:
     """Return the keys that were not found, in their order."""
     found = set(places.column("key").to_pylist())
     return [key for key in dict.fromkeys(keys) if key not in found]

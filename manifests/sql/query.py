@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from manifests import storage
 from manifests.errors import NO_SPACE, CurateError, InputError, ManifestError
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, sql_text
 
@@ -21,7 +21,7 @@ _HINTS = ("Candidate", "Did you mean")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class QueryResult:
     """The rows of a query, batch by batch; no two columns have the same name."""
 
     schema: pa.Schema
@@ -29,14 +29,14 @@ class Answer:
 
 
 @contextlib.contextmanager
-def select(
+def run_query(
     views: Mapping[str, Manifest],
     sql: str,
     *,
     max_rows: int | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     threads: int | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[QueryResult]:
     """Yield the rows of `sql`, `max_rows` at most, over `views`: name → manifest.
 
     What does not fit into memory is spilled to a folder that is removed in the end. Raises InputError when `sql` is
@@ -45,7 +45,7 @@ def select(
     """
     _require_select(sql)
     for manifest in views.values():
-        require_whole(manifest)
+        require_intact(manifest)
     with tempfile.TemporaryDirectory(prefix="curate-") as spill, _told():
         threads = threads or len(os.sched_getaffinity(0))
         with connect(memory_bytes=memory_bytes, threads=threads, spill=spill) as db:
@@ -58,7 +58,7 @@ def select(
             reader = rows.to_arrow_reader(BATCH_ROWS)
             named = zip(reader.schema, _named_apart(reader.schema.names), strict=True)
             schema = pa.schema([field.with_name(name) for field, name in named])
-            yield Answer(schema=schema, batches=_batches(reader, schema))
+            yield QueryResult(schema=schema, batches=_batches(reader, schema))
 
 
 def _require_select(sql: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest
 from manifests.sql.engine import connect, from_parts, quoted, told_plainly
 
@@ -21,7 +21,7 @@ def read_rows(
     Rows for which `where` (a DuckDB expression) is true, and of `picks` (`part`, `row`) those that are in it. Every
     part is hashed first: ManifestError is raised when one is not what was committed.
     """
-    require_whole(manifest, places, is_hashed=True)
+    require_intact(manifest, places, is_hashed=True)
     names = ", ".join(f"p.{quoted(name)}" for name in manifest.schema.names)
     with (
         tempfile.TemporaryDirectory(prefix="curate-") as spill,

@@ -18,7 +18,7 @@ from manifests.errors import InputError
 from manifests.file_names import name_bytes, name_text
 from manifests.format.store import open_manifest
 from manifests.sql.engine import DuckEngine, columns_of
-from manifests.sql.query import select
+from manifests.sql.query import run_query
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 from tests.support.object_store import bucket_of
 
@@ -72,7 +72,7 @@ def manifest_at(uri):
 def looked_at(uri):
     """Return what DuckDB sees of a manifest, by both ways that use it."""
     manifest = open_manifest(uri)
-    with select({"m": manifest}, "select key, source, size from m order by key") as answer:
+    with run_query({"m": manifest}, "select key, source, size from m order by key") as answer:
         rows = [row for batch in answer.batches for row in batch.to_pylist()]
     with DuckEngine() as engine:
         engine.view("rows", manifest, columns_of(["key", "source", "size"]))

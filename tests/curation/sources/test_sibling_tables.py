@@ -18,7 +18,7 @@ from curation.sources.keys import declared_key
 from curation.sources.sibling_tables import ENCODING, NO_TABLE, sibling_states, sibling_table, sibling_uri
 from manifests import storage
 from manifests.errors import BrokenSource
-from manifests.exchange.plain_values import Kind, reading_of, value_in_text, value_sql
+from manifests.exchange.comparable_values import ValueKind, column_reader, parse_value, parse_value_sql
 
 STEMS = [f"{n:09d}" for n in range(3)]
 UUIDS = [uuid.UUID(int=2**127 + n) for n in range(3)]
@@ -315,22 +315,22 @@ spellings = st.one_of(
 )
 
 
-@given(st.lists(spellings, max_size=20), st.sampled_from([Kind.INTEGER, Kind.UUID]))
+@given(st.lists(spellings, max_size=20), st.sampled_from([ValueKind.INTEGER, ValueKind.UUID]))
 @settings(max_examples=80, deadline=None)
 def test_duckdb_and_python_see_the_same_values_in_texts(texts, kind):
     with duckdb.connect() as db:
         db.register("given", pa.table({"n": range(len(texts)), "text": pa.array(texts, pa.string())}))
-        found = db.sql(f"SELECT {value_sql('text', kind)} FROM given ORDER BY n").fetchall()
-    assert [value for (value,) in found] == [value_in_text(text, kind) for text in texts]
+        found = db.sql(f"SELECT {parse_value_sql('text', kind)} FROM given ORDER BY n").fetchall()
+    assert [value for (value,) in found] == [parse_value(text, kind) for text in texts]
 
 
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)))
 def test_integers_are_read_as_their_decimal_digits(numbers):
     array = pa.array(numbers, pa.int64())
     expected = [None if n is None else str(n) for n in numbers]
-    assert reading_of(array.type, [array]).texts(array).to_pylist() == expected
+    assert column_reader(array.type, [array]).texts(array).to_pylist() == expected
     wide = array.cast(pa.decimal128(30, 5))
-    assert reading_of(wide.type, [wide]).texts(wide).to_pylist() == expected
+    assert column_reader(wide.type, [wide]).texts(wide).to_pylist() == expected
 
 
 @given(st.lists(st.floats()), st.sampled_from(["f2", "f4", "f8"]))
@@ -338,14 +338,14 @@ def test_floats_are_integers_where_they_are_exact(numbers, kind):
     with np.errstate(over="ignore"):
         array = pa.array(np.array(numbers, kind))
     bits = {"f2": 11, "f4": 24, "f8": 53}[kind]
-    read = reading_of(array.type, [array]).texts(array).to_pylist()
+    read = column_reader(array.type, [array]).texts(array).to_pylist()
     for number, text in zip(array.cast(pa.float64()).to_pylist(), read, strict=True):
         if not np.isfinite(number):
             assert text is None
         elif number == int(number) and abs(number) < 2**bits:
             assert text == str(int(number))
         else:
-            assert value_in_text(text.lstrip("-"), Kind.INTEGER) is None
+            assert parse_value(text.lstrip("-"), ValueKind.INTEGER) is None
 
 
 # --- what rows say -------------------------------------------------------------------------------

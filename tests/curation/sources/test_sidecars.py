@@ -17,7 +17,7 @@ from curation.sources.samples import MAX_SIDECAR_BYTES, Problem, Sample
 from curation.sources.sibling_tables import SiblingTable
 from curation.sources.tars import read_tar
 from manifests import storage
-from manifests.exchange.plain_values import Kind
+from manifests.exchange.comparable_values import ValueKind
 from manifests.format.schema import Status
 
 LIMITS = DecodeLimits()
@@ -47,7 +47,7 @@ def scanned(members, table=None, max_image_bytes=1 << 20):
         uri="s3://b/0.parquet",
         stems=contents.stems(),
         key_type="string",
-        kind=Kind.TEXT,
+        kind=ValueKind.TEXT,
         rows=list((table or {}).items()),
     )
     batches = list(rows(contents.samples(), Origin(uri="s3://b/0.tar", name="0.tar", table=beside)))

@@ -18,11 +18,11 @@ from curation.sources.originals import file_name
 from jobs.cli.main import main
 from jobs.show.history import changed
 from manifests import storage
-from manifests.format.lineage import ROWS, State, lineage, roles
+from manifests.format.lineage import ROWS, LinkState, lineage, roles
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine
-from manifests.sql.lookup import find, missing, rows_at
+from manifests.sql.lookup import find_rows, missing_keys, rows_at
 from tests.conftest import Reference
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
@@ -183,7 +183,7 @@ def test_a_set_that_is_the_parent_itself_is_told_apart(tmp_path: Path):
     )
     assert [role for _, role in roles(three)] == [ROWS, "reference:self", "against:old"]
     (step, _) = lineage(three)
-    assert [link.state for link in step.links] == [State.HERE] * 3
+    assert [link.state for link in step.links] == [LinkState.HERE] * 3
 
 
 def test_a_manifest_that_names_itself_ends(tmp_path: Path):
@@ -282,17 +282,17 @@ def test_rows_by_key_are_those_rows_in_order(cuts, wanted, absent):
     manifest = commit_rows(f"memory://looked/{uuid.uuid4().hex}", parts)
     keys = [rows[n]["key"] for n in wanted] + absent
     with DuckEngine() as engine:
-        places = find(manifest, keys, engine)
+        places = find_rows(manifest, keys, engine)
     found = [row for table in rows_at(manifest, places, ["width", "key"]) for row in table.to_pylist()]
     assert found == [{"width": n, "key": rows[n]["key"]} for n in sorted(set(wanted))]
-    assert missing(keys, places) == list(dict.fromkeys(absent))
+    assert missing_keys(keys, places) == list(dict.fromkeys(absent))
 
 
 def test_only_row_groups_with_such_rows_are_read(tmp_path: Path):
     rows = [{"key": f"k{n}", "width": n} for n in range(150_000)]
     manifest = commit_rows(tmp_path / "m", [rows[:140_000], rows[140_000:]])
     with DuckEngine() as engine:
-        places = find(manifest, ["k139999", "k0", "k149999"], engine)
+        places = find_rows(manifest, ["k139999", "k0", "k149999"], engine)
     tables = list(rows_at(manifest, places, ["key"]))
     assert [table.column("key").to_pylist() for table in tables] == [["k0"], ["k139999"], ["k149999"]]
 

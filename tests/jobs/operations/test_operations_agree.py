@@ -26,15 +26,15 @@ from jobs.spark.engine import SparkEngine, _explained
 from jobs.units.progress import Reporter
 from manifests import storage
 from manifests.compare import diff as diffs
-from manifests.compare.diff import Comparison, Diff, Report, diff
+from manifests.compare.diff import Comparison, Diff, DiffOptions, diff
 from manifests.compare.diff_set import open_diff
 from manifests.draw import sampling
 from manifests.draw.combining import OnConflict, pick_listed, pick_merged, unmatched
-from manifests.draw.sampling import Draw, decide, local_condition
+from manifests.draw.sampling import Draw, local_condition, pick_sample
 from manifests.errors import InputError
+from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
-from manifests.exchange.plain_values import Kind
-from manifests.format.part_checks import require_whole
+from manifests.format.integrity import require_intact
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine, Engine, GroupWork
@@ -126,7 +126,7 @@ def make(engine: Engine, request: Request, output: Path) -> Manifest:
     """Make what is asked for with this engine at an output of its own, and check that the parts are what it says."""
     at = dataclasses.replace(request, output=storage.absolute(str(output / engine.name)))
     made = derive.derive(at, lambda: engine, QUIET)
-    require_whole(made, is_hashed=True)
+    require_intact(made, is_hashed=True)
     return made
 
 
@@ -223,7 +223,7 @@ def drawing(source: Manifest, draw: Draw) -> Request:
     how: dict[str, Any] = (
         {"where": local_condition(draw), "share": draw.fraction or 1.0}
         if draw.is_local
-        else {"decide": functools.partial(decide, manifest=source, draw=draw)}
+        else {"decide": functools.partial(pick_sample, manifest=source, draw=draw)}
     )
     return Request(about=derived_from([source], "sample", draw.settings), sources=[source], output="", **how)
 
@@ -367,7 +367,7 @@ def same_diff(engines: Engines, a: Manifest, b: Manifest, comparison: Comparison
     told, files = [], []
     for engine in engines:
         out = storage.absolute(str(folder / engine.name))
-        found = diff(lambda engine=engine: engine, a, b, comparison, Report(limit=9, out=out))
+        found = diff(lambda engine=engine: engine, a, b, comparison, DiffOptions(limit=9, out=out))
         told.append(
             json.dumps([found.tally.to_json(), list(found.first), found.is_proven, list(found.notes)], sort_keys=True)
         )
@@ -435,14 +435,14 @@ LISTED = {
 }
 
 
-def listed(values: Sequence[str], kinds: Sequence[Kind]) -> pa.Table:
+def listed(values: Sequence[str], kinds: Sequence[ValueKind]) -> pa.Table:
     return pa.table([pa.array(values, pa.string()), pa.array(kinds, pa.int8())], schema=VALUES)
 
 
 @pytest.mark.parametrize(("column", "is_inverted"), [("key", False), ("url", False), ("url", True)])
 def test_selections(engines: Engines, manifest: Manifest, tmp_path: Path, column: str, is_inverted: bool) -> None:
     texts = [*LISTED[column], "nowhere", "", "\U0001f600", "\uffee"]
-    values = listed(texts, [Kind.TEXT] * len(texts))
+    values = listed(texts, [ValueKind.TEXT] * len(texts))
     missing = []
 
     def choose(engine: Engine) -> None:
@@ -466,7 +466,7 @@ def test_selections_by_value(engines: Engines, tmp_path: Path, is_inverted: bool
     texts = ["8", "007", some.hex]
     values = listed(
         [*integers, *texts, str(some), str(other)],
-        [Kind.INTEGER] * len(integers) + [Kind.TEXT] * len(texts) + [Kind.UUID] * 2,
+        [ValueKind.INTEGER] * len(integers) + [ValueKind.TEXT] * len(texts) + [ValueKind.UUID] * 2,
     )
     found = []
 
@@ -543,7 +543,7 @@ def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypat
         "both": (editions.june_shards, editions.may),
     }[stages]
     out = str(tmp_path / "diff")
-    diff(lambda: engines[0], a, b, Comparison(), Report(out=storage.absolute(out)))
+    diff(lambda: engines[0], a, b, Comparison(), DiffOptions(out=storage.absolute(out)))
     made = same(engines, combine._patching(a, open_diff(out), "", {}), tmp_path)
     assert made.digest == b.digest
     assert len(made.parts) > 2

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.cli.main import main
-from jobs.operations.derive import Piece, cut
+from jobs.operations.derive import Piece, plan_pieces
 from manifests.draw.combining import values_digest
+from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
-from manifests.exchange.plain_values import Kind
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
 from tests.conftest import rows_of
@@ -302,16 +302,17 @@ def test_urls_are_not_matched_by_value(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_values_tells_kinds_apart_and_no_order() -> None:
-    def digest(*pairs: tuple[str, Kind]) -> str:
+    def digest(*pairs: tuple[str, ValueKind]) -> str:
         columns = list(zip(*pairs, strict=True)) or [[], []]
         return values_digest(
             pa.table([pa.array(columns[0], pa.string()), pa.array(columns[1], pa.int8())], schema=VALUES)
         )
 
-    one, two, number = ("1", Kind.TEXT), ("2", Kind.TEXT), ("1", Kind.INTEGER)
+    one, two, number = ("1", ValueKind.TEXT), ("2", ValueKind.TEXT), ("1", ValueKind.INTEGER)
     assert digest(one, two, number) == digest(number, two, one)
     assert (
-        len({digest(*each) for each in ([], [one], [number], [one, number], [two, number], [("1", Kind.UUID)])}) == 6
+        len({digest(*each) for each in ([], [one], [number], [one, number], [two, number], [("1", ValueKind.UUID)])})
+        == 6
     )
     assert digest(one, two) == hashlib.sha256(b"1\n2\n").hexdigest()  # as it was before there were kinds
 
@@ -379,7 +380,7 @@ def test_parts_are_cut_in_order_and_to_size(tmp_path: Path, monkeypatch) -> None
 
     monkeypatch.setattr(derive, "ROWS_PER_PART", 10)
     source = commit_rows(tmp_path / "m", [[{"key": f"{p}-{n}"} for n in range(4)] for p in range(6)])
-    assert cut([source], [{0: 4, 1: 4, 2: 4, 4: 20, 5: 1}]) == [
+    assert plan_pieces([source], [{0: 4, 1: 4, 2: 4, 4: 20, 5: 1}]) == [
         Piece(source=0, places=(0, 1)),
         Piece(source=0, places=(2,)),
         Piece(source=0, places=(4,)),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.cli.main import main
 from manifests.draw import sampling
 from manifests.draw.apportion import equal, proportional
-from manifests.draw.sampling import Draw, below, decide, local_condition
+from manifests.draw.sampling import Draw, fraction_condition, local_condition, pick_sample
 from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
@@ -52,7 +52,7 @@ def drawn(manifest: Manifest, draw: Draw) -> set[str]:
             engine.view("taken", manifest, {}, where=local_condition(draw))
             picked = engine.fetch("SELECT part, row FROM taken")
         else:
-            decide(engine, manifest, draw)
+            pick_sample(engine, manifest, draw)
             picked = engine.fetch("SELECT part, row FROM picks")
     places = list(zip(picked.column("part").to_pylist(), picked.column("row").to_pylist(), strict=True))
     assert len(set(places)) == len(places), "no row twice"
@@ -295,9 +295,9 @@ def test_per_cluster_needs_clusters(tmp_path: Path) -> None:
 
 
 def test_thresholds_are_exact() -> None:
-    assert below(1.0, "s") == "true"
-    assert below(0.5, "s").endswith(f"'8{'0' * 31}'")
-    assert "''" in below(0.5, "it's")
+    assert fraction_condition(1.0, "s") == "true"
+    assert fraction_condition(0.5, "s").endswith(f"'8{'0' * 31}'")
+    assert "''" in fraction_condition(0.5, "it's")
 
 
 @settings(SETTINGS, max_examples=6)

@@ -26,9 +26,9 @@ from curation.sources.keys import declared_key
 from jobs.cli.main import main
 from manifests import storage
 from manifests.errors import InputError, ManifestError
+from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.exports import LISTED, Export, Format, export
 from manifests.exchange.key_lists import UID_PAIR, VALUES, pairs_of, read_keys, uids_of
-from manifests.exchange.plain_values import Kind
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Provenance, commit, lanes_of
@@ -217,7 +217,7 @@ def kinds_of(name, data):
     uri = f"memory://lists/{name}"
     storage.write_bytes(uri, data)
     found = read_keys(uri)
-    return found.type, [(each["value"], Kind(each["kind"])) for each in found.values.to_pylist()]
+    return found.type, [(each["value"], ValueKind(each["kind"])) for each in found.values.to_pylist()]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_lists_are_read_whatever_their_form(name, data, column, values):
     assert read(name, data) == (column, values)
 
 
-TEXT, INTEGER, UUID = Kind
+TEXT, INTEGER, UUID = ValueKind
 
 
 @pytest.mark.parametrize(

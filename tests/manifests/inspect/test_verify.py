@@ -18,12 +18,12 @@ from manifests import storage
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
 from manifests.inspect import verify
-from manifests.inspect.verify import Findings, Means, check_files, check_keys, check_rows
+from manifests.inspect.verify import Findings, Resources, check_files, check_keys, check_rows
 from tests.jobs.test_object_storage import BUCKET, s3
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 
 __all__ = ["s3"]
-MEANS = Means(threads=2)
+MEANS = Resources(threads=2)
 EMPTY = {"key": "no image", "status": "empty", "offset": None}
 
 
@@ -142,7 +142,7 @@ def test_every_fault_of_every_part_is_told(scanned, tmp_path):
         "part-00001.parquet: altered: its sha256 is not the committed one",
     ]
     assert found.notes == ["damaged parts, whose rows were not read: 2"]
-    assert not found.is_whole
+    assert not found.is_valid
 
 
 @given(st.data())
@@ -177,7 +177,7 @@ def test_files_that_no_part_names_are_noted(scanned, tmp_path):
     (tmp_path / "scan" / "part-00002.parquet").write_bytes(b"")
     (tmp_path / "scan" / "README").write_text("")
     found = found_in(scanned, depth="quick")
-    assert found.is_whole
+    assert found.is_valid
     assert [note.split(":", 2)[1].rsplit("/", 1)[-1] for note in found.notes] == ["part-00002.parquet"]
 
 
@@ -196,7 +196,7 @@ def test_repeated_keys_are_named(tmp_path, monkeypatch, are_few):
     ]
     found = Findings()
     check_keys(manifest, [1, 2, 3], found, MEANS)
-    assert found.is_whole
+    assert found.is_valid
 
 
 @given(st.lists(st.lists(st.text(max_size=3), max_size=6), max_size=4))
@@ -228,7 +228,7 @@ def test_rows_that_are_not_those_that_were_committed(tmp_path):
 
 def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
     rows = [[{"key": "a", "source": "file:///data/x/0.tar"}]]
-    assert found_in(commit_rows(tmp_path / "m", rows, roots=["file:///data", "file:///data/x"])).is_whole
+    assert found_in(commit_rows(tmp_path / "m", rows, roots=["file:///data", "file:///data/x"])).is_valid
 
 
 def test_counts_and_statuses(tmp_path):
@@ -269,7 +269,7 @@ def test_later_stages_ask_the_manifest_of_dedupe(tmp_path, inputs, faults):
     assert told(found_in(scored)) == faults
     storage.remove(before.uri)
     found = found_in(scored)
-    assert found.is_whole
+    assert found.is_valid
     assert "the manifest of dedupe that would say why is gone" in found.notes[0]
 
 

@@ -18,7 +18,7 @@ from manifests import storage
 from manifests.errors import InputError, ManifestError
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
-from manifests.sql.query import select
+from manifests.sql.query import run_query
 from tests.conftest import TOP
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows
@@ -43,7 +43,7 @@ def place(tmp_path: Path) -> Path:
 
 def rows(uri, sql, **options):
     opened = open_manifest(str(uri))
-    with select({"manifest": opened, "m": opened}, sql, **options) as answer:
+    with run_query({"manifest": opened, "m": opened}, sql, **options) as answer:
         return [row for batch in answer.batches for row in batch.to_pylist()]
 
 

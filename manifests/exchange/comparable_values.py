@@ -1,8 +1,8 @@
 """Values of tables as the texts that they are compared by: integers in decimal, UUIDs with dashes, bytes decoded.
 
 Other tools store the same ids as integers, floats, decimals, bytes or UUIDs. Text matches text as it is written. An
-integer also matches digits of its value, and a UUID its digits in any case, with or without dashes: `value_in_text`
-says which value a text has, `value_sql` the same in SQL.
+integer also matches digits of its value, and a UUID its digits in any case, with or without dashes: `parse_value`
+says which value a text has, `parse_value_sql` the same in SQL.
 """
 
 import math
@@ -23,7 +23,7 @@ _UUID = "([0-9A-Fa-f]{8})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-
 _NO_TEXT = r"[\x00-\x08\x0E-\x1F\x7F]"  # bytes with such characters are valid UTF-8, and yet no text
 
 
-class Kind(IntEnum):
+class ValueKind(IntEnum):
     """What the texts of a column are."""
 
     TEXT = 0
@@ -32,18 +32,18 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ColumnReader:
     """How a column is read: `texts` returns the strings of an array of it, null for what names nothing.
 
     A column of bytes of which some are no text is read so too, with `is_damaged`: those are null.
     """
 
-    kind: Kind
+    kind: ValueKind
     texts: Callable[[pa.Array], pa.Array]
     is_damaged: bool = False
 
 
-def reading_of(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> Reading | None:
+def column_reader(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> ColumnReader | None:
     """Return how a column of this type is read; None for types that name nothing, such as bool and lists.
 
     `chunks` are all of the column, and looked at for bytes only: they are text where all of them are printable UTF-8,
@@ -51,19 +51,19 @@ def reading_of(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> Reading 
     where they are whole and small enough to be exact; NaN and infinity name nothing.
     """
     if isinstance(column_type, pa.UuidType):
-        return Reading(kind=Kind.UUID, texts=_uuids)
+        return ColumnReader(kind=ValueKind.UUID, texts=_uuids)
     if isinstance(column_type, pa.Bool8Type):
         return None
     plain = _plain_type(column_type)
     if _is_text(plain) or pa.types.is_null(plain):
-        return Reading(kind=Kind.TEXT, texts=_strings)
+        return ColumnReader(kind=ValueKind.TEXT, texts=_strings)
     if pa.types.is_integer(plain):
-        return Reading(kind=Kind.INTEGER, texts=_strings)
+        return ColumnReader(kind=ValueKind.INTEGER, texts=_strings)
     if pa.types.is_floating(plain):
-        return Reading(kind=Kind.INTEGER, texts=_floats)
+        return ColumnReader(kind=ValueKind.INTEGER, texts=_floats)
     if pa.types.is_decimal(plain):
-        return Reading(kind=Kind.INTEGER, texts=_decimals)
-    return _reading_of_bytes(chunks) if _is_bytes(plain) else None
+        return ColumnReader(kind=ValueKind.INTEGER, texts=_decimals)
+    return _reader_of_bytes(chunks) if _is_bytes(plain) else None
 
 
 def bytes_of(array: pa.Array) -> pa.Array | None:
@@ -72,18 +72,18 @@ def bytes_of(array: pa.Array) -> pa.Array | None:
     return _plain(array).cast(pa.large_binary()) if _is_text(plain) or _is_bytes(plain) else None
 
 
-def value_in_text(text: str, kind: Kind) -> str | None:
-    """Return the value of this kind that a text has, as `Reading.texts` writes it; None when it has none."""
-    if kind is Kind.INTEGER and re.fullmatch(_DIGITS, text):
+def parse_value(text: str, kind: ValueKind) -> str | None:
+    """Return the value of this kind that a text has, as `ColumnReader.texts` writes it; None when it has none."""
+    if kind is ValueKind.INTEGER and re.fullmatch(_DIGITS, text):
         return text.lstrip("0") or "0"
-    if kind is Kind.UUID and (found := re.fullmatch(_UUID, text)):
+    if kind is ValueKind.UUID and (found := re.fullmatch(_UUID, text)):
         return "-".join(found.groups()).lower()
     return None
 
 
-def value_sql(column: str, kind: Kind) -> str:
-    """Return `value_in_text` of a text column as an expression of DuckDB."""
-    if kind is Kind.INTEGER:
+def parse_value_sql(column: str, kind: ValueKind) -> str:
+    """Return `parse_value` of a text column as an expression of DuckDB."""
+    if kind is ValueKind.INTEGER:
         digits = f"coalesce(nullif(ltrim({column}, '0'), ''), '0')"
         return f"CASE WHEN regexp_full_match({column}, '{_DIGITS}') THEN {digits} END"
     dashed = f"lower(regexp_replace({column}, '{_UUID}', '\\1-\\2-\\3-\\4-\\5'))"
@@ -101,7 +101,7 @@ def float_text(value: float, *, exact_bits: int = 53) -> str | None:
     return str(int(value)) if value.is_integer() and abs(value) < 2**exact_bits else repr(value)
 
 
-def shown(text: str) -> str:
+def shorten(text: str) -> str:
     """Return a text as messages show it: cut, and on one line."""
     short = text if len(text) <= 80 else text[:80] + "…"
     return short if short.isprintable() else ascii(short)
@@ -158,7 +158,7 @@ def _decimals(array: pa.Array) -> pa.Array:
 # --- bytes
 
 
-def _reading_of_bytes(chunks: Iterable[pa.Array]) -> Reading:
+def _reader_of_bytes(chunks: Iterable[pa.Array]) -> ColumnReader:
     is_text = True
     lengths: set[int] = set()
     for chunk in chunks:
@@ -166,12 +166,12 @@ def _reading_of_bytes(chunks: Iterable[pa.Array]) -> Reading:
         is_text = is_text and _decoded(plain).null_count == plain.null_count
         lengths.update(pc.unique(pc.binary_length(plain)).drop_null().to_pylist())
     if is_text:
-        return Reading(kind=Kind.TEXT, texts=_decoded)
+        return ColumnReader(kind=ValueKind.TEXT, texts=_decoded)
     if lengths == {UUID_BYTES}:
-        return Reading(kind=Kind.UUID, texts=_uuids)
+        return ColumnReader(kind=ValueKind.UUID, texts=_uuids)
     if lengths == {SHA256_BYTES}:
-        return Reading(kind=Kind.TEXT, texts=_hexadecimal)
-    return Reading(kind=Kind.TEXT, texts=_decoded, is_damaged=True)
+        return ColumnReader(kind=ValueKind.TEXT, texts=_hexadecimal)
+    return ColumnReader(kind=ValueKind.TEXT, texts=_decoded, is_damaged=True)
 
 
 def _decoded(array: pa.Array) -> pa.Array:

@@ -19,7 +19,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def require_whole(manifest: Manifest, places: Sequence[int] | None = None, *, is_hashed: bool = False) -> None:
+def require_intact(manifest: Manifest, places: Sequence[int] | None = None, *, is_hashed: bool = False) -> None:
     """Raise ManifestError, naming the first part, in order, that is not what `_manifest.json` says.
 
     `places` are positions in `manifest.parts`, all by default. Sizes, row counts and schemas are compared, and the
@@ -53,13 +53,13 @@ def part_faults(manifest: Manifest, part: Part, *, is_hashed: bool) -> Iterator[
 def file_faults(uri: str, committed_bytes: int, committed_sha256: str | None) -> Iterator[str]:
     """Yield what is wrong with one file, as `part_faults` does; its bytes are read once, to compare a sha256."""
     try:
-        size = size_bytes(uri)
+        size = file_size_bytes(uri)
     except FileNotFoundError:
         yield f"{uri}: {MISSING}"
         return
     if size != committed_bytes:
         yield f"{uri}: {size:,} bytes, {committed_bytes:,} when it was committed"
-    elif committed_sha256 is not None and sha256(uri) != committed_sha256:
+    elif committed_sha256 is not None and file_sha256(uri) != committed_sha256:
         yield f"{uri}: altered: its sha256 is not the committed one"
 
 
@@ -68,14 +68,14 @@ def _differing_columns(found: pa.Schema, wanted: pa.Schema) -> list[str]:
     return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
 
 
-def size_bytes(uri: str) -> int:
+def file_size_bytes(uri: str) -> int:
     """Return the bytes at `uri`. Raises FileNotFoundError."""
     fs, path = storage.filesystem(uri)
     fs.invalidate_cache(path.rsplit("/", 1)[0])
     return int(fs.info(path)["size"])
 
 
-def sha256(uri: str) -> str:
+def file_sha256(uri: str) -> str:
     """Return the sha256 of the bytes at `uri`, in hexadecimal."""
     with storage.open_input(uri) as f:  # in pieces that stay in the processor's cache, into one buffer
         return hashlib.file_digest(f, "sha256").hexdigest()  # type: ignore[arg-type]
