@@ -81,6 +81,7 @@ from jobs.spark.run import context
 from jobs.spark.session import ONE_THREAD
 from jobs.stages.scan import scan
 from jobs.units.progress import Reporter
+from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import Manifest, open_manifest
 
 DIFFICULTIES = ("exact", "mild", "overlay", "crop", "geometric", "strong")
@@ -273,7 +274,7 @@ class Labelled:
 def labelled_pictures(manifest: Manifest, truth: Sequence[Mapping[str, str]]) -> Labelled:
     """Return the labelled pictures of a scan."""
     rows = read_rows(manifest, "source", "member", "status", "local", "local_points", "node")
-    with_picture = [row for row in rows if row["status"] in pictures.COMPARABLE]
+    with_picture = [row for row in rows if row["status"] in STATUSES_WITH_PIXELS]
     nodes = {place_of(row): row["node"] for row in with_picture}
     originals = {t["group"]: (t["tar"], t["key"]) for t in truth if t["group"] and t["transform"] == "original"}
     copies = []
@@ -613,7 +614,7 @@ def measure(asked: Asked, work: Path) -> dict[str, Any]:
             seconds[name] = timed(lambda o=output, c=other: dedupe(c, scanned.uri, o, ctx))  # type: ignore[misc]
             answers[name] = read_rows(open_manifest(output), *TOLD)
     rows = read_rows(scanned, *TOLD[:4], "offset", "size", "local", "local_points", "node")
-    where = [place for place, row in enumerate(rows) if row["status"] in pictures.COMPARABLE]
+    where = [place for place, row in enumerate(rows) if row["status"] in STATUSES_WITH_PIXELS]
     shown = [rows[place] for place in where]
     folder = work / "pictures"
     folder.mkdir()

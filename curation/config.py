@@ -1,16 +1,14 @@
-"""The pipeline file: what may be said in it, checked whole before anything starts.
+"""The settings of a pipeline: their names, types, bounds and defaults, all checked before anything starts.
 
-YAML is read and `--set section.name=value` merged by OmegaConf; every value is checked by pydantic.
+`curation.config_files` reads them from pipeline files; `check_config` takes them from a mapping.
 """
 
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import omegaconf
 import pydantic
-import yaml
 from pydantic import Field
 
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
@@ -19,25 +17,30 @@ from curation.scan.embedder import Model
 from curation.scan.own_filters import Wanted
 from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from filters.embedding import Preprocessing
-from manifests import storage
 from manifests.errors import InputError
-from manifests.format.schema import DuplicateKind, Status
+from manifests.format.schema import STATUSES_WITH_PIXELS, DuplicateKind, Status
 
 _CASCADE = CascadeSettings()
 _STRICTNESS = Strictness()
 _RULES = TextRules()
 
 
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted names and texts: `--set spark.conf.spark.log.level=WARN` arrives nested."""
+def flat_settings(nested: Mapping[str, Any]) -> dict[str, str]:
+    """Return Spark settings by dotted names, as texts: `--set spark.conf.spark.log.level=WARN` arrives nested."""
+    return dict(_flattened(nested))
+
+
+def _flattened(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in nested.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from _flattened(value, f"{prefix}{name}.")
         else:
             yield prefix + str(name), str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Section(pydantic.BaseModel):
+class Section(pydantic.BaseModel):
+    """Some settings under one name. Unknown names are refused; values cannot be changed afterwards."""
+
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
@@ -46,20 +49,20 @@ PositiveInt = Annotated[int, Field(gt=0)]
 
 def _place(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("a path or URI is a text")
+        raise ValueError("a path or URI must be a text")
     if not value:
         raise ValueError("an empty path; write . for the working folder")
     return value
 
 
-# Not pydantic's own str, which refuses the characters that stand for bytes of a file name that are no UTF-8.
+# pydantic's own str refuses the surrogate characters that represent bytes of a file name that are not UTF-8.
 Place = Annotated[str, pydantic.PlainValidator(_place), pydantic.WithJsonSchema({"type": "string", "minLength": 1})]
 Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class FilterConfig(_Section):
-    """A filter of the user's own: its class, and the arguments it is built with; or the class alone, as a text."""
+class FilterConfig(Section):
+    """A filter that the user wrote: its class and the arguments to build it with, or the class alone, as a text."""
 
     path: str = Field(alias="class", description="the class, as package.module:Class")
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class")
@@ -74,15 +77,17 @@ _SSCD = Preprocessing()
 Channels = tuple[float, float, float]
 
 
-class EmbeddingConfig(_Section):
-    """The model that makes a vector of each picture; all but `model` and `download` are for TorchScript alone."""
+class EmbeddingConfig(Section):
+    """The model that makes a vector of each picture; all but `model` and `download` apply only to TorchScript."""
 
     model: str = Field(min_length=1, description="TorchScript file, or folder or name of a Hugging Face vision model")
     size: int = Field(_SSCD.size, gt=0, le=2048, description="short side of what the network sees, in pixels")
-    square: bool = Field(_SSCD.square, description="make both sides that long, instead of the short one alone")
-    mean: Channels = Field(_SSCD.mean, description="taken off red, green and blue, which run from 0 to 1")
-    std: Channels = Field(_SSCD.std, description="what red, green and blue are then divided by")
-    download: bool = Field(False, description="fetch a Hugging Face model that is not here; changes no result")
+    square: bool = Field(_SSCD.square, description="scale both sides to this length, instead of only the short one")
+    mean: Channels = Field(_SSCD.mean, description="subtracted from red, green and blue, which range from 0 to 1")
+    std: Channels = Field(_SSCD.std, description="then red, green and blue are divided by these")
+    download: bool = Field(
+        False, description="fetch a Hugging Face model that is not on this machine; changes no result"
+    )
 
     @pydantic.field_validator("std")
     @classmethod
@@ -92,20 +97,20 @@ class EmbeddingConfig(_Section):
         return std
 
     def as_model(self) -> Model:
-        """Return them as the scan takes them."""
+        """Return the model and its preprocessing, as the scan uses them."""
         preprocessing = Preprocessing(size=self.size, square=self.square, mean=self.mean, std=self.std)
         return Model(path=self.model, preprocessing=preprocessing, download=self.download)
 
     def recorded(self) -> dict[str, Any]:
-        """Return what a manifest records of them."""
+        """Return the settings that a manifest records."""
         return self.model_dump(mode="json", exclude={"download"})
 
 
-class ScanConfig(_Section):
+class ScanConfig(Section):
     """Reading and measuring every sample once."""
 
-    tars_per_unit: PositiveInt = Field(1, description="source tars a unit of work reads, and a part holds")
-    files_per_unit: PositiveInt = Field(1000, description="loose images a unit reads, for folders")
+    tars_per_unit: PositiveInt = Field(1, description="source tars in one unit of work, and so in one part")
+    files_per_unit: PositiveInt = Field(1000, description="loose images in one unit of work, for folders")
     max_image_bytes: PositiveInt = Field(64 << 20, description="larger images are not decoded: too_large")
     max_image_pixels: PositiveInt = Field(
         100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"
@@ -118,15 +123,17 @@ class ScanConfig(_Section):
     ignore_zeros: bool = Field(
         False, description="read on after the end of an archive, as tar -i does, for tars that were concatenated"
     )
-    text_density: bool = Field(True, description="measure text density; without it, score reads every image")
+    text_density: bool = Field(
+        True, description="measure text density; without it, the stage score runs text detection on every image"
+    )
     filters: dict[str, FilterConfig] = Field(
         default_factory=dict,
-        description="own filters, name: package.module:Class, or name: {class: package.module:Class, options: …}",
+        description="your filters, as name: package.module:Class, or name: {class: package.module:Class, options: …}",
     )
     embedding: EmbeddingConfig | None = Field(
-        None, description="model that makes a vector of each picture, as {model: file, size: …}; null: none is made"
+        None, description="model that makes a vector of each picture, as {model: file, size: …}; null for none"
     )
-    max_broken_tars: int = Field(0, ge=0, description="tars that may be unreadable before the scan fails")
+    max_broken_tars: int = Field(0, ge=0, description="number of unreadable tars with which the scan still succeeds")
 
     @pydantic.field_validator("filters")
     @classmethod
@@ -137,90 +144,105 @@ class ScanConfig(_Section):
         return filters
 
     def own_filters(self) -> Wanted:
-        """Return the filters as the scan builds them."""
+        """Return name → (class, arguments) of the filters."""
         return {name: (each.path, each.options) for name, each in self.filters.items()}
 
 
-class StrictnessConfig(_Section):
-    """The share of what two pictures have in common that must agree; 1 forgives nothing."""
+class StrictnessConfig(Section):
+    """The share of the area common to two pictures that must agree; 1 allows no difference."""
 
-    mild: Fraction = Field(_STRICTNESS.mild, description="of the whole pictures")
-    overlay: Fraction = Field(_STRICTNESS.overlay, description="of the picture that nothing lies over")
-    crop: Fraction = Field(_STRICTNESS.crop, description="of the part")
-    mirror: Fraction = Field(_STRICTNESS.mirror, description="of the pictures, one of them mirrored")
-    turn: Fraction = Field(_STRICTNESS.turn, description="of the pictures, one of them turned")
+    mild: Fraction = Field(_STRICTNESS.mild, description="share of the whole pictures")
+    overlay: Fraction = Field(_STRICTNESS.overlay, description="share of the picture that the overlay does not cover")
+    crop: Fraction = Field(_STRICTNESS.crop, description="share of the cropped part")
+    mirror: Fraction = Field(_STRICTNESS.mirror, description="share of the pictures, one of them mirrored")
+    turn: Fraction = Field(_STRICTNESS.turn, description="share of the pictures, one of them turned")
 
 
-class DedupeConfig(_Section):
-    """What counts as a copy."""
+class DedupeConfig(Section):
+    """Which pictures count as copies of each other."""
 
     copies: tuple[Literal["exact", "mild", "overlay", "crop", "mirror", "turn"], ...] = Field(
         ("exact", "mild", "overlay", "crop", "mirror", "turn"),
-        description="kinds that count; overlay, crop, mirror and turn cost the scan some milliseconds an image",
+        description="kinds of copies to find; overlay, crop, mirror and turn cost the scan some milliseconds per image",
     )
     fingerprint: Literal["pdq", "embedding"] = Field(
         "pdq", description="pdq, with local features; or embedding, which needs a scan with scan.embedding"
     )
     min_cosine: float = Field(
-        0.75, gt=0, le=1, description="least cosine of two copies' embeddings; 0.75 is what SSCD's authors name"
+        0.75,
+        gt=0,
+        le=1,
+        description="least cosine of two copies' embeddings; 0.75 is the value that SSCD's authors recommend",
     )
-    strictness: StrictnessConfig = Field(StrictnessConfig(), description="how much must agree, by kind")
-    verify: bool = Field(True, description="prove copies by their pixels; otherwise PDQ alone decides, for mild")
+    strictness: StrictnessConfig = Field(StrictnessConfig(), description="how much must agree, by kind of copy")
+    verify: bool = Field(
+        True,
+        description="compare the pixels of likely copies; without it PDQ decides alone, and finds exact and mild only",
+    )
     max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of mild copies, in bits of 256")
     max_text_distance: int = Field(
-        24, ge=0, le=64, description="the same between two pictures full of text, where pixels are not compared"
+        24, ge=0, le=64, description="the same for two pictures full of text, when pixels are not compared"
     )
-    min_quality: int = Field(50, ge=0, le=100, description="lower PDQ quality is not trusted")
-    neighbours: PositiveInt = Field(32, description="pictures with the nearest local features that are looked at")
-    min_points: PositiveInt = Field(4, description="keypoints of two pictures that must agree on how they lie")
+    min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
+    neighbours: PositiveInt = Field(
+        32, description="candidates examined per picture: those with the nearest local features"
+    )
+    min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
     fingerprints_per_cell: PositiveInt = Field(
-        2_500_000, description="distinct fingerprints searched together; a worker holds about `probes` times as many"
+        2_500_000,
+        description="distinct fingerprints searched together; a worker keeps about `probes` times as many in memory",
     )
     probes: PositiveInt = Field(
-        3, description="cells each fingerprint is compared in, when there are several; more find more"
+        3,
+        description="cells searched for each fingerprint, when there are several; more cells find more copies",
     )
     pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
     references: dict[str, Place] = Field(
-        default_factory=dict, description="sets to keep out, name: manifest of their scan"
+        default_factory=dict,
+        description="reference sets whose pictures are dropped, as name: manifest of the set's scan",
     )
-    against: tuple[Place, ...] = Field((), description="deduplicated manifests that new samples may be copies of")
+    against: tuple[Place, ...] = Field(
+        (), description="earlier deduplicated manifests in which copies of the new samples are searched, too"
+    )
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> "DedupeConfig":
         if "exact" not in self.copies:
-            raise ValueError("copies: name exact, too; equal bytes are copies whatever else is")
+            raise ValueError("copies: add exact; equal bytes are always copies")
         if not self.verify and set(self.copies) - {"exact", "mild"}:
-            raise ValueError("verify: false finds exact and mild alone; set copies to [exact, mild] as well")
+            raise ValueError("verify: false finds only exact and mild; set copies to [exact, mild], too")
         return self
 
     @property
     def needs_local_features(self) -> bool:
-        """Whether a kind is asked for that PDQ does not find."""
+        """Whether `copies` has a kind that PDQ cannot find."""
         return self.fingerprint == "pdq" and bool(SEARCHED_LOCALLY & {DuplicateKind(kind) for kind in self.copies})
 
 
 _NEVER = Bounds()
 
 
-class BoundsConfig(_Section):
-    """When a step of the cascade settles a question; chances from 0 to 1, above 1 never."""
+class BoundsConfig(Section):
+    """The probabilities, from 0 to 1, at which a step of the cascade decides; a bound above 1 is never reached."""
 
-    drop_light: float = Field(_NEVER.drop_light, ge=0, description="chance of any text below which: none")
-    keep_light: float = Field(_NEVER.keep_light, ge=0, description="chance of any text from which: light")
-    drop_heavy: float = Field(_NEVER.drop_heavy, ge=0, description="chance of rich text below which: not heavy")
-    keep_heavy: float = Field(_NEVER.keep_heavy, ge=0, description="chance of rich text from which: heavy")
+    drop_light: float = Field(_NEVER.drop_light, ge=0, description="decide none below this probability of any text")
+    keep_light: float = Field(_NEVER.keep_light, ge=0, description="decide light from this probability of any text")
+    drop_heavy: float = Field(
+        _NEVER.drop_heavy, ge=0, description="decide not heavy below this probability of rich text"
+    )
+    keep_heavy: float = Field(_NEVER.keep_heavy, ge=0, description="decide heavy from this probability of rich text")
 
     def bounds(self) -> Bounds:
-        """Return them as the cascade takes them."""
+        """Return the bounds, as the cascade uses them."""
         return Bounds(**self.model_dump())
 
 
 def _step(step: TextStep) -> Any:
     default = BoundsConfig(**dataclasses.asdict(default_bounds()[step]))
-    return Field(default, description=f"after {step}: chances that settle a question; above 1, never")
+    return Field(default, description=f"probabilities at which {step} decides; above 1, never")
 
 
-class StepsConfig(_Section):
+class StepsConfig(Section):
     """The bounds of each step of the cascade, cheapest first."""
 
     density: BoundsConfig = _step(TextStep.DENSITY)
@@ -232,7 +254,7 @@ class StepsConfig(_Section):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _others_stay(cls, value: Any) -> Any:
-        """Let the bounds that a step is not given keep their defaults."""
+        """Keep the default of every bound of a step that is not set."""
         if not isinstance(value, Mapping):
             return value
         defaults = {step.value: dataclasses.asdict(bounds) for step, bounds in default_bounds().items()}
@@ -242,29 +264,27 @@ class StepsConfig(_Section):
         }
 
 
-class ScoreConfig(_Section):
+class ScoreConfig(Section):
     """The cascade that measures text."""
 
-    engine: str = Field("rapidocr", description="rapidocr, easyocr, tesseract, or your own as package.module:Class")
+    engine: str = Field("rapidocr", description="rapidocr, easyocr, tesseract, or your class as package.module:Class")
     engine_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the engine")
     ask: Literal["light", "heavy"] = Field(
-        "light", description="light: any text, and rich in text; heavy: that alone, several times cheaper"
+        "light", description="light: measure any text and rich text; heavy: only rich text, several times cheaper"
     )
     small_area_pixels: PositiveInt = Field(
-        _CASCADE.small_area_pixels, description="what the first detection looks at in a picture, in all"
+        _CASCADE.small_area_pixels, description="area to which a picture is scaled for the first detection"
     )
     large_area_pixels: PositiveInt = Field(
-        _CASCADE.large_area_pixels, description="the same of the second, for small print"
+        _CASCADE.large_area_pixels, description="the same for the second detection, which finds small print"
     )
     max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
-    batch_images: PositiveInt = Field(8, description="pictures an engine is given at once; changes no score")
-    exhaustive: bool = Field(False, description="run every step on every image, to calibrate by")
-    bounds: StepsConfig = Field(
-        StepsConfig(), description="when a step settles a question; `curate calibrate` makes them"
-    )
+    batch_images: PositiveInt = Field(8, description="pictures in one call of the engine; changes no score")
+    exhaustive: bool = Field(False, description="run every step on every image, as calibration needs")
+    bounds: StepsConfig = Field(StepsConfig(), description="when each step decides; `curate calibrate` computes them")
 
     def cascade(self) -> CascadeSettings:
-        """Return the cascade that they describe."""
+        """Return the settings of the cascade."""
         return CascadeSettings(
             with_light=self.ask == "light",
             small_area_pixels=self.small_area_pixels,
@@ -275,58 +295,64 @@ class ScoreConfig(_Section):
         )
 
 
-class ChooseConfig(_Section):
-    """Which measured samples go on."""
+class ChooseConfig(Section):
+    """Which measured samples are kept."""
 
-    keep: Literal["heavy", "light", "all"] = Field("heavy", description="the least text_class that is kept")
-    min_light_score: Fraction = Field(_RULES.min_light_score, description="text_score from which it is light")
-    min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="text_score from which it is heavy")
+    keep: Literal["heavy", "light", "all"] = Field("heavy", description="the lowest text_class that is kept")
+    min_light_score: Fraction = Field(_RULES.min_light_score, description="a picture is light from this text_score")
+    min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="a picture is heavy from this text_score")
     statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept: ok, truncated")
-    min_side: int = Field(0, ge=0, description="shortest side kept, in pixels")
-    max_aspect: float | None = Field(None, ge=1, description="longest by shortest side, at most")
+    min_side: int = Field(0, ge=0, description="length of the shorter side, in pixels, at least")
+    max_aspect: float | None = Field(None, ge=1, description="longer side divided by the shorter, at most")
     where: dict[str, str] = Field(
-        default_factory=dict, description="own rules, name: SQL expression over the columns that must be true"
+        default_factory=dict, description="your rules, as name: SQL expression over the columns that must be true"
     )
     target_fraction: Fraction | None = Field(None, description="keep this share of all rows, best text_score first")
     target_count: int | None = Field(None, ge=0, description="keep this many rows, best text_score first")
-    salt: Salt = Field("curate", description="names the keyed order that breaks ties")
+    salt: Salt = Field(
+        "curate", description="part of the hash that orders equal scores; another salt gives another order"
+    )
 
     @pydantic.model_validator(mode="after")
     def _one_target(self) -> "ChooseConfig":
         if self.target_fraction is not None and self.target_count is not None:
             raise ValueError("target_fraction and target_count exclude each other; set one")
-        if not self.statuses or not set(self.statuses) <= {Status.OK, Status.TRUNCATED}:
-            raise ValueError("statuses: only ok and truncated samples have an image to keep; name one or both")
+        if not self.statuses or not set(self.statuses) <= set(STATUSES_WITH_PIXELS):
+            raise ValueError("statuses: only ok and truncated samples have an image; name one or both")
         if self.min_light_score > self.min_heavy_score:
             raise ValueError("min_light_score must not exceed min_heavy_score")
         return self
 
 
-class ShardConfig(_Section):
+class ShardConfig(Section):
     """The tars that trainers read."""
 
-    samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, when not bounded by bytes")
-    target_shard_bytes: PositiveInt | None = Field(None, description="image bytes in a tar, instead of a count")
-    salt: Salt = Field("curate", description="names the global shuffle; another salt, another order")
+    samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, unless target_shard_bytes is set")
+    target_shard_bytes: PositiveInt | None = Field(
+        None, description="image bytes in a tar, about; replaces samples_per_shard"
+    )
+    salt: Salt = Field(
+        "curate", description="part of the hash that shuffles all samples; another salt gives another order"
+    )
 
 
-class SparkConfig(_Section):
-    """Where the work runs. Nothing here changes a result."""
+class SparkConfig(Section):
+    """Where the work runs. These settings change no result."""
 
-    master: str | None = Field(None, description="Spark master; by default the submitted one, or local[*]")
+    master: str | None = Field(None, description="Spark master; by default that of spark-submit, or local[*]")
     conf: dict[str, str] = Field(default_factory=dict, description="Spark settings")
 
     @pydantic.field_validator("conf", mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
-        return dict(_flatten(value)) if isinstance(value, Mapping) else value
+        return flat_settings(value) if isinstance(value, Mapping) else value
 
 
-class PipelineConfig(_Section):
-    """A pipeline file."""
+class PipelineConfig(Section):
+    """All settings of a pipeline: the content of a pipeline file."""
 
     input: tuple[Place, ...] = Field(min_length=1, description="tars, folders, globs, braces, or lists as @file.txt")
-    output: Place = Field(description="folder or URI; each stage commits its manifest below it")
+    output: Place = Field(description="folder or URI; each stage writes its manifest to a folder in it")
     scan: ScanConfig = ScanConfig()
     dedupe: DedupeConfig = DedupeConfig()
     score: ScoreConfig = ScoreConfig()
@@ -334,7 +360,8 @@ class PipelineConfig(_Section):
     shard: ShardConfig = ShardConfig()
     spark: SparkConfig = SparkConfig()
     storage: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="fsspec arguments by protocol; never part of a manifest"
+        default_factory=dict,
+        description="fsspec arguments by protocol, such as s3: {endpoint_url: …}; never part of a manifest",
     )
 
     @pydantic.field_validator("input", mode="before")
@@ -343,68 +370,26 @@ class PipelineConfig(_Section):
         return (value,) if isinstance(value, str) else value
 
     @pydantic.model_validator(mode="after")
-    def _light_is_asked(self) -> "PipelineConfig":
+    def _light_is_measured(self) -> "PipelineConfig":
         if self.choose.keep == "light" and self.score.ask == "heavy":
-            raise ValueError("choose.keep: light needs score.ask: light; heavy alone does not look for any text")
+            raise ValueError("choose.keep: light needs score.ask: light; score.ask: heavy measures only rich text")
         return self
 
     def check_run(self) -> None:
-        """Raise InputError when the stages, run one after the other, would not fit together."""
+        """Raise InputError when a stage would not produce what a later stage needs."""
         if self.dedupe.fingerprint == "embedding" and self.scan.embedding is None:
             raise InputError(
-                "dedupe.fingerprint: embedding needs vectors, and scan.embedding makes none; "
-                "set scan.embedding.model to a model"
+                "dedupe.fingerprint: embedding needs vectors, which the scan makes only with a model; "
+                "set scan.embedding.model"
             )
 
 
-def load_config(
-    path: str | Sequence[str] | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
-) -> PipelineConfig:
-    """Return the checked configuration: the YAML files at `path` (any URIs), `section.name=value` overrides, `last`.
+def check_config(values: Mapping[str, Any], *, origin: str) -> PipelineConfig:
+    """Return the configuration that `values`, nested mappings as in a pipeline file, describe.
 
-    What comes later wins. Raises InputError that names every wrong entry, with the nearest known name for an
+    Raises InputError that starts with `origin` and names every wrong entry, with the nearest known name for an
     unknown one.
     """
-    paths = [path] if isinstance(path, str) else list(path or ())
-    layers = [_read_file(each) for each in paths]
-    origin = paths[-1] if paths else "--set"
-    try:
-        for override in overrides:
-            if "=" not in override:
-                raise InputError(f"--set {override}: write section.name=value")
-        layers.append(omegaconf.OmegaConf.from_dotlist(list(overrides)))
-        values = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.merge(*layers), resolve=True)
-    except (yaml.YAMLError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
-        raise InputError(f"{origin}: {e}") from e
-    return check_config(_overlaid(values, last or {}), origin=origin)
-
-
-def _overlaid(values: Any, last: Mapping[str, Any]) -> Any:
-    """Return `values` with those of `last` in their place. OmegaConf would take a path with ${…} for a reference."""
-    if not isinstance(values, dict):
-        return values
-    return values | {
-        name: _overlaid(values.get(name) or {}, value) if isinstance(value, Mapping) else value
-        for name, value in last.items()
-    }
-
-
-def _read_file(path: str) -> Any:
-    try:
-        from_file = yaml.safe_load(storage.read_bytes(storage.absolute(path)).decode())
-        if not isinstance(from_file, dict):
-            raise InputError(f"{path}: a pipeline file is a mapping with at least `input` and `output`")
-        return omegaconf.OmegaConf.create(from_file)
-    except FileNotFoundError as e:
-        raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
-    except OSError as e:
-        raise InputError(f"{path}: not readable ({e}); name a pipeline file") from e
-    except (yaml.YAMLError, UnicodeDecodeError, omegaconf.errors.OmegaConfBaseException, TypeError) as e:
-        raise InputError(f"{path}: {e}") from e
-
-
-def check_config(values: Any, *, origin: str) -> PipelineConfig:
-    """Return `values` as a configuration. Raises InputError naming every wrong entry."""
     try:
         return PipelineConfig.model_validate(values)
     except pydantic.ValidationError as e:
@@ -417,43 +402,22 @@ def _explain(error: Mapping[str, Any]) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}"
     *parents, name = (str(part) for part in error["loc"])
-    section = PipelineConfig.model_fields.get(parents[0]) if parents else None
-    model = type(section.default) if section else PipelineConfig
-    if parents[:2] == ["scan", "filters"]:
-        model = FilterConfig
-    if parents[:2] == ["scan", "embedding"]:
-        model = EmbeddingConfig
-    known = [field.alias or each for each, field in model.model_fields.items()]
+    known = [field.alias or each for each, field in _section_at(parents).model_fields.items()]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
 
 
-def template() -> str:
-    """Return a commented pipeline file with every setting at its default."""
-    lines = [
-        "# A pipeline for `curate run`. Every setting is shown with its default; delete what you do not change.",
-        "",
-    ]
-    for name, field in PipelineConfig.model_fields.items():
-        lines += [f"# {field.description}"] if field.description else []
-        if name == "input":
-            lines += ["input:", "  - data/{00000..00007}.tar", ""]
-        elif name == "output":
-            lines += ["output: out", ""]
-        elif isinstance(field.default, _Section):
-            lines += [f"# {(type(field.default).__doc__ or '').strip()}", f"{name}:"]
-            lines += [f"  {line}" for line in _settings(field.default)] + [""]
-        else:
-            lines += [f"{name}: {{}}"]
-    return "\n".join(lines) + "\n"
+def _section_at(names: Sequence[str]) -> type[Section]:
+    """Return the section at a path of names; a name that users choose, as of a filter, is skipped."""
+    section: type[Section] = PipelineConfig
+    for name in names:
+        field = section.model_fields.get(name)
+        section = (field and _section_in(field.annotation)) or section
+    return section
 
 
-def _settings(section: _Section) -> Iterator[str]:
-    values = section.model_dump(mode="json")
-    for name, field in type(section).model_fields.items():
-        if isinstance(field.default, StepsConfig | StrictnessConfig):
-            yield f"{name}:  # {field.description}"
-            yield from (f"  {line}" for line in _settings(field.default))
-            continue
-        text = yaml.safe_dump(values[name], default_flow_style=True).removesuffix("...\n").strip()
-        yield f"{name}: {text}  # {field.description}"
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the section within a type such as `dict[str, FilterConfig]` or `EmbeddingConfig | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _section_in(each))), None)

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from manifests.format.schema import Stage, Status
+from manifests.format.schema import STATUSES_WITH_PIXELS, Stage
 
-PIXELS = (str(Status.OK), str(Status.TRUNCATED))
 STAGES = frozenset(map(str, Stage))
 OPERATIONS = {"sample": "not drawn", "select": "not selected", "merge": "merged away", "patch": "patched"}
 
@@ -92,7 +91,7 @@ def _alive(stage: Mapping[str, Any]) -> int:
     kept: Mapping[str, int] | None = stage.get("keep")
     if kept is not None:
         return int(kept.get("true", 0))
-    gone = sum(n for status, n in stage.get("status", {}).items() if status not in PIXELS)
+    gone = sum(n for status, n in stage.get("status", {}).items() if status not in STATUSES_WITH_PIXELS)
     copies = sum(stage.get("duplicate_kind", {}).values())
     return max(0, int(stage["rows"]) - int(gone) - int(copies))
 
@@ -103,7 +102,7 @@ def _dead(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
     if "keep" in stage:
         reasons = dict(stage.get("drop_reason", {}))
     else:
-        reasons = {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in PIXELS}
+        reasons = {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in STATUSES_WITH_PIXELS}
         reasons |= {f"duplicate:{k}": n for k, n in stage.get("duplicate_kind", {}).items()}
     return reasons if sum(reasons.values()) == left else ({"dropped before": left} if left else {})
 
@@ -117,7 +116,10 @@ def _verdicts_after_operation(stage: Mapping[str, Any], reasons: Mapping[str, in
     refused = left - sum(reasons.values())
     if refused <= 0:
         return dict(reasons)
-    name = next((f"status:{s}" for s in reversed(PIXELS) if stage.get("drop_reason", {}).get(f"status:{s}")), "other")
+    name = next(
+        (f"status:{s}" for s in reversed(STATUSES_WITH_PIXELS) if stage.get("drop_reason", {}).get(f"status:{s}")),
+        "other",
+    )
     return {**reasons, name: refused}
 
 
@@ -126,7 +128,7 @@ def _reasons(stage: Mapping[str, Any], verdicts: Mapping[str, int] | None) -> di
     if name == Stage.SCAN:
         if verdicts is not None:
             return {r: n for r, n in verdicts.items() if r.startswith("status:")}
-        return {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in PIXELS}
+        return {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in STATUSES_WITH_PIXELS}
     if name == Stage.DEDUPE:
         if verdicts is not None:
             return {r: n for r, n in verdicts.items() if r.startswith("duplicate:")}

@@ -16,14 +16,13 @@ from curation.text.cascade import Cascade, TextMeasures, density_measures
 from filters.protocol import Rgb, TextEngine, TextProbabilities
 from filters.text_density import text_map, text_probabilities
 from manifests.errors import BrokenSource
-from manifests.format.schema import COLUMNS, Stage, Status
+from manifests.format.schema import COLUMNS, STATUSES_WITH_PIXELS, Stage
 
 FIELDS = COLUMNS[Stage.SCORE]
 ENOUGH_PIXELS = 1_600_000  # of a picture: smaller print than this leaves is not read
 LONG_ASPECT = 3  # taller or wider pictures keep more: by their shorter side
 ENOUGH_SHORT_SIDE_PIXELS, MOST_PIXELS = 800, 12_000_000
 PIXELS_AT_ONCE = 16_000_000
-_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))
 NEEDED = ("source", "member", "offset", "size", "sha256", "status", "duplicate_of", "text_presence", "text_density")
 
 
@@ -49,7 +48,7 @@ class Scorer:
         found: list[Mapping[str, Any] | None] = [None] * len(rows)
         waiting: list[int] = []
         for place, row in enumerate(rows):
-            if row["status"] not in _WITH_PIXELS or row["duplicate_of"] is not None:
+            if row["status"] not in STATUSES_WITH_PIXELS or row["duplicate_of"] is not None:
                 continue
             prior = _prior(row)
             if prior is not None and not self.cascade.settings.is_open(TextStep.DENSITY, prior):

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 
-from curation.report import PIXELS
 from curation.sources.keys import keyed_hash64
 from manifests.errors import InputError
+from manifests.format.schema import STATUSES_WITH_PIXELS
 
 FORMAT_VERSION = 1
 COLUMNS = ("key", "status", "duplicate_of", "text_score", "text_step", "text_class", "keep")
@@ -171,7 +171,7 @@ def _log_odds(chance: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _audited(batch: pa.RecordBatch) -> pa.RecordBatch:
-    has_picture = pc.is_in(batch.column("status"), pa.array(PIXELS))
+    has_picture = pc.is_in(batch.column("status"), pa.array(STATUSES_WITH_PIXELS))
     is_first = pc.is_null(batch.column("duplicate_of"))
     return batch.filter(pc.and_(pc.and_(has_picture, is_first), pc.is_valid(batch.column("text_score"))))
 

@@ -11,11 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from jobs.spark import frames
-from manifests.format.schema import Status
+from manifests.format.schema import STATUSES_WITH_PIXELS, Status
 from manifests.format.store import Manifest
 
 TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
-COMPARABLE = (str(Status.OK), str(Status.TRUNCATED))
 REFERENCE, EXISTING, OWN = 0, 1, 2
 NARROW = (*("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "pixels", "text_density"),)
 ROW_SCHEMA = pa.schema(
@@ -138,7 +137,7 @@ def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
 
 def is_comparable(table: pa.Table) -> pa.ChunkedArray:
     """Return which rows of `table` have a picture."""
-    return pc.is_in(table.column("status"), pa.array(COMPARABLE))
+    return pc.is_in(table.column("status"), pa.array(STATUSES_WITH_PIXELS))
 
 
 def node_of(table: pa.Table) -> pa.Array:

@@ -24,6 +24,10 @@ class Status(StrEnum):
     """No bytes, or a sample without an image."""
 
 
+STATUSES_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))
+"""Those of samples with a picture to measure, compare and keep."""
+
+
 class Stage(StrEnum):
     """The stages, in the order of the flow; each reads the manifest of the one before."""
 
