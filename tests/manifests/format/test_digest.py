@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from manifests.format.digest import combine, digest, no_rows, relative_sources, row_lanes
+from manifests.format.digest import combine, digest, no_rows, row_lanes
+from manifests.format.roots import relative_sources
 
 SCHEMA = pa.schema(
     [
