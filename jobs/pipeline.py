@@ -12,7 +12,8 @@ from jobs.stages.choose import choose, plan_choose
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
-from jobs.units.units import Plan, inspect
+from jobs.units.plan import Plan
+from jobs.units.state import inspect
 from manifests import storage
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest

@@ -16,7 +16,7 @@ from jobs.dedupe.pdq_search import near_pairs
 from jobs.dedupe.pictures import PictureSet, is_comparable, node_of
 from jobs.dedupe.vector_search import semantic_pairs
 from jobs.spark import frames
-from jobs.units.units import prepare_worker
+from jobs.units.worker import prepare_worker
 
 LOCAL_COLUMNS = ("key", "sha256", "status", "pixels", "local", "local_points")
 LOCAL_SCHEMA = pa.schema([("node", pa.binary()), ("local", pa.binary()), ("local_points", pa.binary())])

@@ -15,7 +15,8 @@ from curation.copies.redecide import DECIDED, Decision, redecide, released
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.units import Plan, Unit, prepare_worker
+from jobs.units.plan import Plan, Unit
+from jobs.units.worker import prepare_worker
 from manifests.errors import InputError
 from manifests.format.schema import COLUMNS, Stage, schema
 from manifests.format.store import Manifest

@@ -22,7 +22,7 @@ from curation.pictures.decode import DecodeLimits
 from curation.pictures.pdq import hamming
 from curation.pictures.vectors import unpack
 from curation.sources.byte_ranges import image_range, read_ranges, require_unchanged
-from jobs.units.units import prepare_worker
+from jobs.units.worker import prepare_worker
 from manifests.format.schema import DuplicateKind
 
 JUDGED = "member binary, representative binary, kind string, evidence string"

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from curation.config import DedupeConfig
 from curation.copies import cells, neighbours
 from jobs.dedupe import partitions
-from jobs.units.units import prepare_worker
+from jobs.units.worker import prepare_worker
 
 _PAIRS = "a binary, b binary, distance int"
 

@@ -29,7 +29,7 @@ from jobs.dedupe.stars import stars
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.units import Plan, Unit
+from jobs.units.plan import Plan, Unit
 from manifests.format.schema import COLUMNS, DuplicateKind, Stage
 from manifests.format.store import Manifest
 

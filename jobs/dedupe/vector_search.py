@@ -12,7 +12,7 @@ from curation.copies import cosine_search
 from curation.copies.cells import cell_count
 from curation.pictures.vectors import STORED, unpack
 from jobs.spark import frames
-from jobs.units.units import prepare_worker
+from jobs.units.worker import prepare_worker
 
 
 def semantic_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 from curation.choosing.verdicts import kept_bytes
 from jobs.units.at_work import at_work, run_uri
 from jobs.units.commit import finish
+from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
-from jobs.units.units import Plan, Recorder, State, Unit, begin, inspect, receipt_of
+from jobs.units.state import State, begin, inspect
+from jobs.units.worker import Recorder, receipt_of
 from manifests import storage
 from manifests.draw.sampling import PICKS
 from manifests.format.digest import settings_hash

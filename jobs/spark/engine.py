@@ -19,7 +19,7 @@ import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.spark import frames
-from jobs.units.units import prepare_worker
+from jobs.units.worker import prepare_worker
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.units.units import DONE_DDL, Task, Unit, prepare_worker
+from jobs.units.plan import Unit
+from jobs.units.worker import DONE_DDL, Task, prepare_worker
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.store import Manifest, read_batches

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from jobs.spark import frames
 from jobs.spark.run import Lineage
-from jobs.units.units import DONE_DDL, Plan, Recorder, Unit, UnitMaker, prepare_worker, receipt_of
+from jobs.units.plan import Plan, Unit, UnitMaker
+from jobs.units.worker import DONE_DDL, Recorder, prepare_worker, receipt_of
 from manifests import storage
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part

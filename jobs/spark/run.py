@@ -13,8 +13,10 @@ from curation.config import PipelineConfig, SparkConfig
 from jobs.spark import session
 from jobs.units.at_work import at_work, run_uri
 from jobs.units.commit import finish
+from jobs.units.failures import read_failures
+from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
-from jobs.units.units import Plan, Unit, begin, read_failures
+from jobs.units.state import begin
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed, sentence_in
 from manifests.format.receipts import read_receipts

@@ -16,7 +16,8 @@ from curation.text.bounds import TextRules
 from jobs.spark import frames
 from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.units import Plan, Recorder, Task, Unit
+from jobs.units.plan import Plan, Unit
+from jobs.units.worker import Recorder, Task
 from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest

@@ -30,7 +30,9 @@ from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
-from jobs.units.units import DONE_DDL, Plan, Recorder, Task, Unit, UnitMaker, note_failure, prepare_worker, receipt_of
+from jobs.units.failures import note_failure
+from jobs.units.plan import Plan, Unit, UnitMaker
+from jobs.units.worker import DONE_DDL, Recorder, Task, prepare_worker, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
 from manifests.format.receipts import Receipt, read_receipts, set_receipt_aside, write_part, write_receipt

@@ -12,7 +12,8 @@ from filters.protocol import load_engine
 from jobs.spark import frames
 from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.units import Plan, Recorder, Task, Unit
+from jobs.units.plan import Plan, Unit
+from jobs.units.worker import Recorder, Task
 from manifests import storage
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage

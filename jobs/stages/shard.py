@@ -19,7 +19,8 @@ from curation.shards.plan import ShardPlan, plan_shards, shuffle_place, write_sh
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.units import Plan, Recorder, Unit, UnitMaker, receipt_of
+from jobs.units.plan import Plan, Unit, UnitMaker
+from jobs.units.worker import Recorder, receipt_of
 from manifests import storage
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema

@@ -4,7 +4,8 @@ import datetime
 import time
 from collections.abc import Mapping
 
-from jobs.units.units import Plan, is_ours
+from jobs.units.plan import Plan
+from jobs.units.state import is_ours
 from manifests import storage
 from manifests.errors import StageFailed
 from manifests.format.digest import combine

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from jobs.show import logs, terminal
-from jobs.units.units import Plan, State
+from jobs.units.plan import Plan
+from jobs.units.state import State
 from manifests import storage
 from manifests.format.receipts import Receipt, read_receipts
 

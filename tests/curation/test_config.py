@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from curation.choosing.rules import Rules, check_expressions
 from curation.config import PipelineConfig, _Section, check_config, load_config, template
 from curation.text.bounds import CascadeSettings, TextRules
-from jobs.units.units import Plan, Unit
+from jobs.units.plan import Plan, Unit
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.digest import settings_hash

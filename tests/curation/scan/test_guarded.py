@@ -16,7 +16,7 @@ from curation.scan.guarded import measure_guarded
 from curation.scan.measure import measure
 from jobs.spark import frames
 from jobs.stages.scan import Reading, plan_scan, scan_unit
-from jobs.units.units import Recorder, Task
+from jobs.units.worker import Recorder, Task
 from manifests.format.receipts import read_receipts
 from tests.conftest import rows_of
 

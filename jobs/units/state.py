@@ -1,108 +1,22 @@
-"""Resumable units: one Spark task does one unit, writes its part, then its receipt; a rerun skips what still holds.
+"""What is at an output: a finished manifest, or the receipts of an unfinished run that are still valid."""
 
-Nothing here depends on which worker did a unit or how often: parts have deterministic names and bytes, so a retried,
-speculative or orphaned task can only write again what is already there.
-"""
-
-import contextlib
 import dataclasses
-import functools
 import json
 import re
-import resource
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from jobs.units import failures
 from jobs.units.at_work import require_no_other, run_uri
 from jobs.units.output_place import require_folder
+from jobs.units.plan import Plan, Unit
 from manifests import storage
-from manifests.errors import InputError, ManifestError, RunChanged, sentence_of
-from manifests.format.digest import settings_hash
-from manifests.format.receipts import WORK, Receipt, WrittenPart, read_receipts, write_receipt
-from manifests.format.schema import Stage
-from manifests.format.store import MANIFEST_FILE, Manifest, Provenance, is_committed, lanes_of, open_manifest
+from manifests.errors import InputError, ManifestError, RunChanged
+from manifests.format.receipts import WORK, Receipt, read_receipts
+from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 
 PLAN_FILE = "plan.json"
-FAILURES = "failures"
-DONE_DDL = "unit string"
 _OWN = ("stage", "config", "software", "derivation")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
-    """A piece of a stage's work. `inputs` is JSON-able; `fingerprint` covers them and the run's configuration."""
-
-    name: str
-    inputs: Mapping[str, Any]
-    fingerprint: str
-    rows: int | None = None
-    size_bytes: int | None = None
-
-    @property
-    def part(self) -> str:
-        """The name of the part this unit writes."""
-        return f"{self.name}.parquet"
-
-
-def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
-    """Return the receipt of a written part."""
-    return Receipt(
-        unit=unit.name,
-        fingerprint=unit.fingerprint,
-        part=unit.part,
-        rows=part.rows,
-        size_bytes=part.size_bytes,
-        sha256=part.sha256,
-        lanes=lanes_of(part.lanes.tolist()),
-        counts=part.counts,
-        **more,
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan(Provenance):
-    """What a stage is about to do at `output`, known before any work: the manifest's provenance, and its units.
-
-    `options` are storage arguments that workers need and no manifest holds.
-    """
-
-    output: str
-    units: Sequence[Unit]
-    options: Mapping[str, Mapping[str, Any]]
-
-    def to_json(self) -> bytes:
-        """Return what a later run compares itself with."""
-        fields = {
-            "stage": self.stage,
-            "config": self.config,
-            "software": self.software,
-            "inputs": self.inputs,
-            **({"derivation": self.derivation} if self.derivation else {}),
-        }
-        return json.dumps(fields, indent=1, sort_keys=True).encode()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UnitMaker:
-    """Makes the units of one plan, on the driver and again in workers, from little more than a name.
-
-    `shared` is what all units depend on besides their own inputs.
-    """
-
-    stage: Stage
-    config: Mapping[str, Any]
-    software: Mapping[str, str]
-    shared: Mapping[str, Any]
-
-    def unit(
-        self, name: str, inputs: Mapping[str, Any], *, rows: int | None = None, size_bytes: int | None = None
-    ) -> Unit:
-        """Return the unit `name`; its fingerprint covers all that decides its rows."""
-        mark = settings_hash(self.stage, self.config, self.software, self.shared, inputs)
-        return Unit(name=name, inputs=inputs, fingerprint=mark, rows=rows, size_bytes=size_bytes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,7 +131,7 @@ def begin(plan: Plan, *, restart: bool = False) -> State:
     storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
     if restart and not state.receipts:
         discard(plan.output)
-    storage.remove(storage.join(plan.output, WORK, FAILURES))
+    failures.forget(plan.output)
     return state
 
 
@@ -238,70 +152,3 @@ def discard(output: str) -> None:
     for name in storage.list_names(output):
         if is_ours(name) and name != WORK:
             storage.remove(storage.join(output, name))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recorder:
-    """Runs one unit's work in a worker and records how it ended at `output`."""
-
-    output: str
-    options: Mapping[str, Mapping[str, Any]]
-    clock: Callable[[], float] = time.process_time
-
-    def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
-        """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
-        started = self.clock()
-        try:
-            receipt = do()
-        except Exception as e:
-            note_failure(self.output, unit.name, e)
-            raise
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        seconds = round(self.clock() - started, 6)
-        receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
-        write_receipt(self.output, receipt)
-        return receipt
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be recorded."""
-
-    recorder: Recorder
-    perform: Callable[[Unit], Receipt]
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do each unit, a JSON text in column `unit`; the mapInArrow side. Yields the units' names."""
-        prepare_worker(self.recorder.options)
-        for batch in batches:
-            for text in batch.column("unit").to_pylist():
-                unit = Unit(**json.loads(text))
-                self.recorder.once(unit, functools.partial(self.perform, unit))
-                yield pa.RecordBatch.from_pydict({"unit": [unit.name]})
-
-
-def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give this worker its storage arguments, and one thread: Spark runs a worker a core."""
-    import cv2  # noqa: PLC0415 - workers alone need it, and drivers start faster without
-
-    storage.configure(options)
-    cv2.setNumThreads(1)
-    pa.set_cpu_count(1)
-
-
-def note_failure(output: str, unit: str, error: Exception) -> None:
-    """Leave the reason of a failed unit where the driver finds it, whatever becomes of the worker's own log.
-
-    On a full disk there is no place for it: then `error`, which the caller raises, is all that is left.
-    """
-    text = sentence_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    with contextlib.suppress(OSError):
-        data = text.encode("utf-8", "backslashreplace")
-        storage.write_bytes(storage.join(output, WORK, FAILURES, f"{unit}.txt"), data)
-
-
-def read_failures(output: str) -> dict[str, str]:
-    """Return unit → reason of the units that failed in the run at `output`."""
-    folder = storage.join(output, WORK, FAILURES)
-    names = [n for n in storage.list_names(folder) if n.endswith(".txt")]
-    return {n[:-4]: data.decode(errors="replace") for n, data in sorted(storage.read_many(folder, names).items())}

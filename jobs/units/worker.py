@@ -1,0 +1,95 @@
+"""What a worker does: one Spark task does one unit, writes its part, then its receipt.
+
+Nothing here depends on which worker did a unit or how often: parts have deterministic names and bytes, so a retried,
+speculative or orphaned task can only write again what is already there.
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.show import logs
+from jobs.units.failures import note_failure
+from jobs.units.plan import Unit
+from manifests import storage
+from manifests.format.receipts import Receipt, WrittenPart, write_receipt
+from manifests.format.store import lanes_of
+
+DONE_DDL = "unit string"
+
+_log = logging.getLogger(__name__)
+
+
+def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
+    """Return the receipt of a written part."""
+    return Receipt(
+        unit=unit.name,
+        fingerprint=unit.fingerprint,
+        part=unit.part,
+        rows=part.rows,
+        size_bytes=part.size_bytes,
+        sha256=part.sha256,
+        lanes=lanes_of(part.lanes.tolist()),
+        counts=part.counts,
+        **more,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """Runs one unit's work in a worker and records how it ended at `output`."""
+
+    output: str
+    options: Mapping[str, Mapping[str, Any]]
+    clock: Callable[[], float] = time.process_time
+
+    def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
+        """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
+        started = self.clock()
+        with logs.unit(unit.name):
+            _log.debug("started")
+            try:
+                receipt = do()
+            except Exception as e:
+                note_failure(self.output, unit.name, e)
+                _log.warning("failed: %s: %s", type(e).__name__, e)
+                raise
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            seconds = round(self.clock() - started, 6)
+            receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
+            _log.info("%d rows in %.1f s of processor time", receipt.rows, seconds)
+        write_receipt(self.output, receipt)
+        return receipt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be recorded."""
+
+    recorder: Recorder
+    perform: Callable[[Unit], Receipt]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Do each unit, a JSON text in column `unit`; the mapInArrow side. Yields the units' names."""
+        prepare_worker(self.recorder.options)
+        for batch in batches:
+            for text in batch.column("unit").to_pylist():
+                unit = Unit(**json.loads(text))
+                self.recorder.once(unit, functools.partial(self.perform, unit))
+                yield pa.RecordBatch.from_pydict({"unit": [unit.name]})
+
+
+def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give this worker its storage arguments, and one thread: Spark runs a worker a core."""
+    import cv2  # noqa: PLC0415 - workers alone need it, and drivers start faster without
+
+    storage.configure(options)
+    cv2.setNumThreads(1)
+    pa.set_cpu_count(1)
