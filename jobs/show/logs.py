@@ -162,6 +162,6 @@ class _PlainFormatter(_Redacting):
 class _LineFormatter(_Redacting):
     """Formats with the time in UTC, to the millisecond."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment] # as the documentation of logging has it
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
