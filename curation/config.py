@@ -5,7 +5,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
@@ -25,17 +25,15 @@ _STRICTNESS = Strictness()
 _RULES = TextRules()
 
 
-def flat_settings(nested: Mapping[str, Any]) -> dict[str, str]:
+def flat_settings(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return Spark settings by dotted names, as texts: `--set spark.conf.spark.log.level=WARN` arrives nested."""
-    return dict(_flattened(nested))
-
-
-def _flattened(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    flat: dict[str, str] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
-            yield from _flattened(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         else:
-            yield prefix + str(name), str(value).lower() if isinstance(value, bool) else str(value)
+            flat[f"{prefix}{name}"] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
 
 
 class Section(pydantic.BaseModel):
@@ -85,9 +83,7 @@ class EmbeddingConfig(Section):
     square: bool = Field(_SSCD.square, description="scale both sides to this length, instead of only the short one")
     mean: Channels = Field(_SSCD.mean, description="subtracted from red, green and blue, which range from 0 to 1")
     std: Channels = Field(_SSCD.std, description="then red, green and blue are divided by these")
-    download: bool = Field(
-        False, description="fetch a Hugging Face model that is not on this machine; changes no result"
-    )
+    download: bool = Field(False, description="fetch a Hugging Face model that is missing; changes no result")
 
     @pydantic.field_validator("std")
     @classmethod
@@ -124,7 +120,7 @@ class ScanConfig(Section):
         False, description="read on after the end of an archive, as tar -i does, for tars that were concatenated"
     )
     text_density: bool = Field(
-        True, description="measure text density; without it, the stage score runs text detection on every image"
+        True, description="measure text density; without it, score runs detection on every image"
     )
     filters: dict[str, FilterConfig] = Field(
         default_factory=dict,
@@ -163,47 +159,34 @@ class DedupeConfig(Section):
 
     copies: tuple[Literal["exact", "mild", "overlay", "crop", "mirror", "turn"], ...] = Field(
         ("exact", "mild", "overlay", "crop", "mirror", "turn"),
-        description="kinds of copies to find; overlay, crop, mirror and turn cost the scan some milliseconds per image",
+        description="kinds of copies to find; overlay, crop, mirror and turn cost the scan milliseconds an image",
     )
     fingerprint: Literal["pdq", "embedding"] = Field(
         "pdq", description="pdq, with local features; or embedding, which needs a scan with scan.embedding"
     )
     min_cosine: float = Field(
-        0.75,
-        gt=0,
-        le=1,
-        description="least cosine of two copies' embeddings; 0.75 is the value that SSCD's authors recommend",
+        0.75, gt=0, le=1, description="least cosine of two copies' embeddings; SSCD's authors recommend 0.75"
     )
     strictness: StrictnessConfig = Field(StrictnessConfig(), description="how much must agree, by kind of copy")
-    verify: bool = Field(
-        True,
-        description="compare the pixels of likely copies; without it PDQ decides alone, and finds exact and mild only",
-    )
+    verify: bool = Field(True, description="compare pixels of likely copies; without it PDQ decides alone")
     max_distance: int = Field(31, ge=0, le=64, description="largest PDQ distance of mild copies, in bits of 256")
     max_text_distance: int = Field(
-        24, ge=0, le=64, description="the same for two pictures full of text, when pixels are not compared"
+        24, ge=0, le=64, description="the same for two pictures full of text, if pixels are not compared"
     )
     min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
-    neighbours: PositiveInt = Field(
-        32, description="candidates examined per picture: those with the nearest local features"
-    )
+    neighbours: PositiveInt = Field(32, description="candidates per picture, by the nearest local features")
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
     fingerprints_per_cell: PositiveInt = Field(
-        2_500_000,
-        description="distinct fingerprints searched together; a worker keeps about `probes` times as many in memory",
+        2_500_000, description="distinct fingerprints searched together; a worker keeps about `probes` times as many"
     )
     probes: PositiveInt = Field(
-        3,
-        description="cells searched for each fingerprint, when there are several; more cells find more copies",
+        3, description="cells searched for each fingerprint, when there are several; more find more copies"
     )
     pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
     references: dict[str, Place] = Field(
-        default_factory=dict,
-        description="reference sets whose pictures are dropped, as name: manifest of the set's scan",
+        default_factory=dict, description="sets whose pictures are dropped, name: manifest of their scan"
     )
-    against: tuple[Place, ...] = Field(
-        (), description="earlier deduplicated manifests in which copies of the new samples are searched, too"
-    )
+    against: tuple[Place, ...] = Field((), description="deduplicated manifests in which to search copies, too")
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> "DedupeConfig":
@@ -276,7 +259,7 @@ class ScoreConfig(Section):
         _CASCADE.small_area_pixels, description="area to which a picture is scaled for the first detection"
     )
     large_area_pixels: PositiveInt = Field(
-        _CASCADE.large_area_pixels, description="the same for the second detection, which finds small print"
+        _CASCADE.large_area_pixels, description="the same for the second, which finds small print"
     )
     max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
     batch_images: PositiveInt = Field(8, description="pictures in one call of the engine; changes no score")
@@ -309,9 +292,7 @@ class ChooseConfig(Section):
     )
     target_fraction: Fraction | None = Field(None, description="keep this share of all rows, best text_score first")
     target_count: int | None = Field(None, ge=0, description="keep this many rows, best text_score first")
-    salt: Salt = Field(
-        "curate", description="part of the hash that orders equal scores; another salt gives another order"
-    )
+    salt: Salt = Field("curate", description="hashed to order equal scores; another salt gives another order")
 
     @pydantic.model_validator(mode="after")
     def _one_target(self) -> "ChooseConfig":
@@ -329,11 +310,9 @@ class ShardConfig(Section):
 
     samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, unless target_shard_bytes is set")
     target_shard_bytes: PositiveInt | None = Field(
-        None, description="image bytes in a tar, about; replaces samples_per_shard"
+        None, description="image bytes in a tar, about, instead of a count"
     )
-    salt: Salt = Field(
-        "curate", description="part of the hash that shuffles all samples; another salt gives another order"
-    )
+    salt: Salt = Field("curate", description="hashed to shuffle all samples; another salt gives another order")
 
 
 class SparkConfig(Section):
@@ -360,8 +339,7 @@ class PipelineConfig(Section):
     shard: ShardConfig = ShardConfig()
     spark: SparkConfig = SparkConfig()
     storage: dict[str, dict[str, Any]] = Field(
-        default_factory=dict,
-        description="fsspec arguments by protocol, such as s3: {endpoint_url: …}; never part of a manifest",
+        default_factory=dict, description="fsspec arguments by protocol; never part of a manifest"
     )
 
     @pydantic.field_validator("input", mode="before")
@@ -411,8 +389,8 @@ def _section_at(names: Sequence[str]) -> type[Section]:
     """Return the section at a path of names; a name that users choose, as of a filter, is skipped."""
     section: type[Section] = PipelineConfig
     for name in names:
-        field = section.model_fields.get(name)
-        section = (field and _section_in(field.annotation)) or section
+        if field := section.model_fields.get(name):
+            section = _section_in(field.annotation) or section
     return section
 
 

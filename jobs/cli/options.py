@@ -34,7 +34,7 @@ def storage_option(command: F) -> F:
 
 def _configure(_context: click.Context, _option: click.Parameter, files: Sequence[str]) -> None:
     if files:
-        from curation.config import load_config  # noqa: PLC0415 - takes a while to import
+        from curation.config_files import load_config  # noqa: PLC0415 - takes a while to import
 
         storage.configure(load_config(files).storage)
 

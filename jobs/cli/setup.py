@@ -35,7 +35,8 @@ EXIT_FAILED = 1
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str, ...], **flags: Any) -> None:
     """Check Java, Python workers, engine and models, storage and free disk, and say how to mend each."""
-    from curation.config import ScoreConfig, SparkConfig, load_config  # noqa: PLC0415
+    from curation.config import ScoreConfig, SparkConfig  # noqa: PLC0415
+    from curation.config_files import load_config  # noqa: PLC0415
     from jobs.setup.doctor import checks  # noqa: PLC0415
 
     score_config, spark_config = ScoreConfig(), SparkConfig(master="local[1]")
@@ -62,7 +63,7 @@ def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str,
 @click.command(epilog=examples("curate init > pipeline.yaml"))
 def init() -> None:
     """Print a commented pipeline file to start from."""
-    from curation.config import template  # noqa: PLC0415
+    from curation.config_files import template  # noqa: PLC0415
 
     terminal.write_utf8()  # the pipeline file that stdout becomes is read as UTF-8
     click.echo(template(), nl=False)

@@ -75,7 +75,7 @@ def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None
 
     Of several files the later ones win, so that thresholds can lie in a file of their own.
     """
-    from curation.config import load_config  # noqa: PLC0415 - `curate show` needs none of it
+    from curation.config_files import load_config  # noqa: PLC0415 - `curate show` needs none of it
     from jobs import pipeline as pipelines  # noqa: PLC0415
 
     config = load_config(pipeline, [*overrides, *_master(flags)])
@@ -114,7 +114,7 @@ def _run_stage(
     stage: Stage, source: str | None, patterns: Sequence[str], settings: dict[str, Any], flags: dict[str, Any]
 ) -> None:
     """Run one stage from its command's arguments; settings given as options win over the file and --set."""
-    from curation.config import load_config  # noqa: PLC0415
+    from curation.config_files import load_config  # noqa: PLC0415
     from jobs import pipeline as pipelines  # noqa: PLC0415
 
     given = {name: value for name, value in settings.items() if value not in (None, ())}

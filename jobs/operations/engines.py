@@ -104,7 +104,7 @@ def storage_options(choice: EngineChoice) -> Mapping[str, Mapping[str, Any]]:
     """Return the storage arguments that the configuration names, set in this process too."""
     if not choice.config_files:
         return {}
-    from curation.config import load_config  # noqa: PLC0415 - takes a while to import
+    from curation.config_files import load_config  # noqa: PLC0415 - takes a while to import
 
     options: Mapping[str, Mapping[str, Any]] = load_config(choice.config_files).storage
     storage.configure(options)
@@ -124,7 +124,8 @@ def _start(
 
         duck = DuckEngine(memory_bytes=choice.memory_bytes, temp_folder=choice.temp_folder)
         return stack.enter_context(duck)
-    from curation.config import SparkConfig, load_config  # noqa: PLC0415
+    from curation.config import SparkConfig  # noqa: PLC0415
+    from curation.config_files import load_config  # noqa: PLC0415
     from jobs.spark import session  # noqa: PLC0415 - a JVM, which only this engine needs
     from jobs.spark.engine import SparkEngine  # noqa: PLC0415
 

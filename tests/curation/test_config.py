@@ -1,4 +1,4 @@
-"""The pipeline file: every wrong entry is named before anything starts, and no secret leaves it."""
+"""The pipeline file: every wrong entry is reported before anything starts, and no secret is recorded."""
 
 import json
 
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.choosing.rules import Rules, check_expressions
-from curation.config import PipelineConfig, _Section, check_config, load_config, template
+from curation.config import PipelineConfig, Section, check_config
+from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_config, merge, template
 from curation.text.bounds import CascadeSettings, TextRules
 from jobs.units.plan import Plan, Unit
 from manifests import storage
@@ -19,7 +20,7 @@ from manifests.format.schema import Stage, Status
 LEAST = {"input": ["a.tar"], "output": "out"}
 DEFAULTS = check_config(LEAST, origin="test")
 SECTIONS = {
-    name: type(f.default) for name, f in PipelineConfig.model_fields.items() if isinstance(f.default, _Section)
+    name: type(f.default) for name, f in PipelineConfig.model_fields.items() if isinstance(f.default, Section)
 }
 
 
@@ -41,7 +42,7 @@ def refusal(values):
     return "\n".join(problems)
 
 
-# --- what is wrong is named ----------------------------------------------------------------------
+# --- every wrong entry is named ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,13 @@ def refusal(values):
         ({"scan": {"tars_per_unti": 2}}, "scan.tars_per_unti: unknown; did you mean tars_per_unit?"),
         ({"dedupe": {"distance": 2}}, "dedupe.distance: unknown; did you mean max_distance?"),
         ({"choose": {"target": 2}}, "choose.target: unknown; did you mean target_count?"),
+        ({"dedupe": {"strictness": {"corp": 1}}}, "dedupe.strictness.corp: unknown; did you mean crop?"),
+        ({"score": {"bounds": {"reed": {}}}}, "score.bounds.reed: unknown; did you mean read?"),
+        ({"scan": {"embedding": {"model": "x", "siez": 2}}}, "scan.embedding.siez: unknown; did you mean size?"),
+        (
+            {"scan": {"filters": {"sharp": {"class": "a:B", "option": {}}}}},
+            "scan.filters.sharp.option: unknown; did you mean options?",
+        ),
         ({"shard": {"zzz": 2}}, "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt"),
         ({"zzz": 2}, "zzz: unknown; known are input, output, scan, dedupe, score, choose, shard, spark, storage"),
     ],
@@ -70,8 +78,8 @@ def test_unknown_entries_are_named_with_the_nearest_known(values, problem):
         ({"scan": {"max_broken_tars": -1}}, "scan.max_broken_tars: "),
         ({"dedupe": {"verify": "perhaps"}}, "dedupe.verify: "),
         ({"dedupe": {"copies": ["exact", "rotated"]}}, "dedupe.copies.1: "),
-        ({"dedupe": {"copies": ["mild"]}}, "dedupe: copies: name exact, too"),
-        ({"dedupe": {"verify": False}}, "dedupe: verify: false finds exact and mild alone"),
+        ({"dedupe": {"copies": ["mild"]}}, "dedupe: copies: add exact"),
+        ({"dedupe": {"verify": False}}, "dedupe: verify: false finds only exact and mild"),
         ({"dedupe": {"strictness": {"crop": 1.5}}}, "dedupe.strictness.crop: "),
         ({"dedupe": {"max_distance": 65}}, "dedupe.max_distance: "),
         ({"dedupe": []}, "dedupe: "),
@@ -137,13 +145,95 @@ def test_a_file_that_is_not_a_mapping(written, content):
         load_config(written(content))
 
 
-@pytest.mark.parametrize("content", ["a: [1", "a: b: c", "\tx: 1", "output: ${nowhere.at_all}\ninput: a"])
-def test_a_file_that_cannot_be_parsed(written, content):
-    with pytest.raises(InputError, match=r"pipeline\.yaml: "):
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("a: [1", "line 1: "),
+        ("a: 1\nb: c: d", "line 2: "),
+        ("\tx: 1", "line 1: "),
+        ("a: 1\nb: 2\na: 3\n", "line 3: a is set twice; keep one of them"),
+        ("scan:\n  filters: {x: a:B, y: a:B, x: a:C}\n", "line 2: x is set twice"),
+        ("salt: !!binary aGVsbG8=\n", "line 1: !!binary cannot be used here"),
+        ("a: !!set {b, c}\n", "line 1: !!set cannot be used here"),
+        ("a: !!python/object:os.system {}\n", "line 1: !!python/object:os.system cannot be used here"),
+        ("a: &a [*a]\n", "line 1: an alias names the value that contains it"),
+        ("a: 1\n--- \nb: 2\n", "line 2: "),
+    ],
+)
+def test_a_file_that_cannot_be_parsed(written, content, where):
+    with pytest.raises(InputError, match=r"pipeline\.yaml, ") as error:
+        load_config(written(content))
+    assert f"pipeline.yaml, {where}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["a: \x07\n", "a: " + "[" * 5000, "a: 0b", "a: !!bool x", "a: !!int ''", '"\\uD800": "\\UFFFFFFFF"']
+)
+def test_a_file_that_no_parser_accepts_is_refused(written, content):
+    with pytest.raises(InputError, match=r"pipeline\.yaml"):
         load_config(written(content))
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_file_that_is_too_large(tmp_path):
+    path = tmp_path / "a.tar"
+    with path.open("wb") as f:
+        f.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(InputError, match="more than 32 MiB; name a pipeline file"):
+        load_config(str(path))
+
+
+def test_aliases_repeat_a_value(written):
+    text = "input: a.tar\noutput: out\nchoose:\n  where: &rules {a: width > 1}\nstorage:\n  s3: &s {key: k}\n  gs:\n"
+    config = load_config(written(text + "    <<: *s\n    key: own\n  az: *s\n"))
+    assert config.storage == {"s3": {"key": "k"}, "gs": {"key": "own"}, "az": {"key": "k"}}
+
+
+def test_a_merged_mapping_can_be_merged_again(written):
+    text = "input: a\noutput: b\nstorage:\n  a: &a {x: 1, y: 1}\n  b: &b {<<: *a, x: 2}\n  c: {<<: *b, y: 3}\n"
+    assert load_config(written(text)).storage["c"] == {"x": 2, "y": 3}
+
+
+def test_aliases_do_not_expand_without_bound(written):
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    with pytest.raises(InputError, match=f"aliases repeat more than {MAX_ALIASED_VALUES:,} values"):
+        load_config(written(f"l0: &l0 [lol]\n{levels}"))
+
+
+def test_a_text_is_that_text(written, monkeypatch):
+    monkeypatch.setenv("SECRET", "S3CR3T")
+    rules = {"env": "caption <> '${oc.env:SECRET}'", "regex": "regexp_matches(url, '^${1,3}')", "open": "url <> '${'"}
+    config = load_config(
+        written({**LEAST, "output": "a/${x}", "choose": {"where": rules}}),
+        ["choose.where.more=url <> '${oc.env:SECRET}'", "shard.salt=???"],
+    )
+    assert config.choose.where == {**rules, "more": "url <> '${oc.env:SECRET}'"}
+    assert (config.output, config.shard.salt) == ("a/${x}", "???")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", False),
+        ("on", True),
+        ("1:30", 90),
+        ("010", 8),
+        ("0x10", 16),
+        ("1_000", 1000),
+        ("1.5e-3", 0.0015),
+        ("1e-3", "1e-3"),
+        ("2024-01-31", "2024-01-31"),
+        ("~", None),
+        ("'no'", "no"),
+        ("!!str 010", "010"),
+    ],
+)
+def test_values_are_those_of_yaml_1_1(written, text, value):
+    config = load_config(written(f"input: a\noutput: b\nscore: {{engine_options: {{x: {text}}}}}\n"))
+    assert config.score.engine_options == {"x": value}
+    assert type(config.score.engine_options["x"]) is type(value)
+
+
+def test_a_file_that_is_not_text(tmp_path):
     (tmp_path / "p.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"p\.yaml: "):
         load_config(str(tmp_path / "p.yaml"))
@@ -166,6 +256,9 @@ def test_a_file_at_any_uri():
         ("scan.tars_per_unit=4", "scan", "tars_per_unit", 4),
         ("dedupe.copies=[exact,mild]", "dedupe", "copies", ("exact", "mild")),
         ("score.engine=my.module:Engine", "score", "engine", "my.module:Engine"),
+        ("score.engine_options.min=1e-3", "score", "engine_options", {"min": 0.001}),
+        ("score.engine_options.since=2024-01-31", "score", "engine_options", {"since": "2024-01-31"}),
+        ("score.engine_options={a: [1, {b: no}]}", "score", "engine_options", {"a": [1, {"b": False}]}),
         ("score.engine_options.gpu=true", "score", "engine_options", {"gpu": True}),
         ("choose.target_fraction=0.013", "choose", "target_fraction", 0.013),
         ("choose.target_fraction=1e-3", "choose", "target_fraction", 0.001),
@@ -202,6 +295,58 @@ def test_spark_settings_dotted_nested_and_overridden(written):
     }
 
 
+@pytest.mark.parametrize("nested_first", [True, False])
+def test_a_later_spark_setting_wins_however_it_is_written(written, tmp_path, nested_first):
+    nested = {"spark": {"conf": {"spark": {"executor": {"memory": "2g", "cores": 3}}}}}
+    dotted = {"spark": {"conf": {"spark.executor.memory": "4g"}}}
+    first, second = (nested, dotted) if nested_first else (dotted, nested)
+    later = tmp_path / "later.yaml"
+    later.write_text(yaml.safe_dump(second))
+    config = load_config([written({**LEAST, **first}), str(later)])
+    expected = "4g" if nested_first else "2g"
+    assert config.spark.conf == {"spark.executor.memory": expected, "spark.executor.cores": "3"}
+
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+LAYERS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+def leaves(values, prefix=()):
+    """Return path → value of all that is not a mapping, and of empty mappings."""
+    found = {}
+    for name, value in values.items():
+        below = leaves(value, (*prefix, name)) if isinstance(value, dict) and value else {(*prefix, name): value}
+        found |= below
+    return found
+
+
+@given(LAYERS, LAYERS)
+def test_merging_takes_later_values_and_keeps_the_others(one, two):
+    assert merge(one, {}) == one == merge({}, one) == merge(one, one)
+    merged = leaves(merge(one, two))
+    assert all(merged[path] == value for path, value in leaves(two).items() if value != {})
+    assert all(
+        merged[path] in (one_value, leaves(two).get(path))
+        for path, one_value in leaves(one).items()
+        if path in merged
+    )
+
+
+def test_merging_changes_neither_layer():
+    one, two = {"a": {"b": 1}}, {"a": {"c": 2}}
+    assert merge(one, two) == {"a": {"b": 1, "c": 2}}
+    assert (one, two) == ({"a": {"b": 1}}, {"a": {"c": 2}})
+
+
+def test_a_wrong_section_is_reported_also_where_an_option_sets_part_of_it(written):
+    with pytest.raises(InputError, match=r"scan: Input should be"):
+        load_config(written({**LEAST, "scan": 3}), last={"scan": {"tars_per_unit": 2}})
+
+
 def test_without_a_file():
     config = load_config(None, ["output=out"], last={"input": ["a.tar", "b/"]})
     assert (config.input, config.output) == (("a.tar", "b/"), "out")
@@ -214,8 +359,10 @@ def test_without_a_file():
         ("scan.tars_per_unti=3", "did you mean tars_per_unit"),
         ("scan=3", "scan: "),
         ("scan.tars_per_unit=[1", "--set|pipeline.yaml"),
-        ("=3", "unknown"),
-        ("a..b=3", "a: unknown"),
+        ("=3", "write section.name=value"),
+        ("a..b=3", "write section.name=value"),
+        ("scan.x.=3", "write section.name=value"),
+        ("score.engine_options={a: 1, a: 2}", "--set score.engine_options.*a is set twice"),
     ],
 )
 def test_wrong_overrides(written, override, why):
@@ -233,7 +380,7 @@ def test_wrong_overrides(written, override, why):
         st.text("ab019 .,:=${}[]'\"\\-#&*!|>%@\n\t", max_size=12),
     )
 )
-def test_any_override_is_taken_or_refused_as_input(text):
+def test_any_override_is_accepted_or_refused_with_an_input_error(text):
     storage.write_bytes("memory://configs/least.yaml", yaml.safe_dump(LEAST).encode())
     try:
         config = load_config("memory://configs/least.yaml", [text])
@@ -349,9 +496,9 @@ def test_sections_can_be_written_down():
 # --- text -----------------------------------------------------------------------------------------
 
 
-def test_light_cannot_be_kept_where_heavy_alone_is_asked():
-    told = refusal({"score": {"ask": "heavy"}, "choose": {"keep": "light"}})
-    assert told == "  (top): choose.keep: light needs score.ask: light; heavy alone does not look for any text"
+def test_light_cannot_be_kept_when_only_heavy_is_measured():
+    problems = refusal({"score": {"ask": "heavy"}, "choose": {"keep": "light"}})
+    assert problems == "  (top): choose.keep: light needs score.ask: light; score.ask: heavy measures only rich text"
     assert check_config({**LEAST, "score": {"ask": "heavy"}}, origin="test").score.ask == "heavy"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.config import load_config
+from curation.config_files import load_config
 from curation.scan.own_filters import measure_own
 from curation.sources.samples import measured
 from examples.corpus import make_corpus

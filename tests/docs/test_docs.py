@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from curation.config import load_config
+from curation.config_files import load_config
 from docs import generate
 
 TOP = Path(__file__).resolve().parents[2]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.choosing.rules import Rules, check_expressions, judge
-from curation.config import PipelineConfig, check_config, load_config
+from curation.config import PipelineConfig, check_config
+from curation.config_files import load_config
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
 from curation.scan.guarded import measure_guarded
 from curation.scan.measure import Asked, measure

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.config import load_config
+from curation.config_files import load_config
 from curation.text.bounds import Bounds, CascadeSettings, TextStep
 from curation.text.cascade import Cascade, read_trail, text_score
 from curation.trust.calibration import Goals, Sample, calibrate, replay, share

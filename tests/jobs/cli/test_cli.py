@@ -71,7 +71,8 @@ def test_where_needs_a_name() -> None:
 
 
 def test_init_prints_a_pipeline_that_loads(tmp_path: Path) -> None:
-    from curation.config import PipelineConfig, load_config
+    from curation.config import PipelineConfig
+    from curation.config_files import load_config
 
     path = tmp_path / "pipeline.yaml"
     path.write_text(run("init").output)

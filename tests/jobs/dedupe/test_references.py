@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from curation.choosing.rules import Rules
 from curation.choosing.rules import judge as judge_rows
-from curation.config import load_config
+from curation.config_files import load_config
 from examples.corpus.charts import bar_chart
 from examples.corpus.documents import letter
 from examples.corpus.photographs import city, product, still_life
