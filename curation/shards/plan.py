@@ -37,12 +37,6 @@ class ShardPlan:
     samples_per_shard: int | None
     """None cuts evenly: every shard has the same number of samples, give or take one."""
 
-    def shard_of(self, place: int) -> int:
-        """Return the shard of the sample at `place`."""
-        if self.samples_per_shard is not None:
-            return place // self.samples_per_shard
-        return place * self.shards // self.samples
-
     def sizes(self) -> list[int]:
         """Return how many samples each shard holds."""
         if self.samples_per_shard is not None:

@@ -1,10 +1,9 @@
-"""Whether images lie where the rows of a manifest say: their bytes, and the names in front of them.
+"""Checks that images are stored where the rows of a manifest say: their bytes, and the tar headers before them.
 
-Rows are taken in the order of the manifest, put in order of file and place by the thousand, and read in spans that
-hold many images each. Memory is bounded by a window of spans for each thread.
+Rows are read in the order of the manifest and sorted by file and offset, some thousands at once. Images close to each
+other are read together, as one span. Memory is bounded by one group of spans for each thread.
 """
 
-import errno
 import hashlib
 import io
 import itertools
@@ -12,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from tarfile import BLOCKSIZE, HeaderError, TarInfo, calc_chksums, nti  # type: ignore[attr-defined]
 from typing import Any
 
 import duckdb
 
 from curation.shards.plan import image_extension
+from curation.sources.byte_ranges import ByteRange, try_ranges
 from curation.sources.tar_stream import ForwardReader, StrictTar
 from manifests import storage
 from manifests.draw.sampling import fraction_condition
@@ -29,11 +28,11 @@ from manifests.inspect.verify import Findings, Resources, database
 from manifests.sql.engine import from_parts, quoted, told_plainly
 
 ROWS_AT_ONCE = 8192
-WINDOW_BYTES = 32 << 20
+GROUP_BYTES = 32 << 20
 SPAN_BYTES = 8 << 20
 GAP_BYTES = 64 << 10  # between images: read, since another request costs more
-HEAD_BYTES = 4 * BLOCKSIZE  # a header, and a long name before it
-FAR_HEAD_BYTES = 1 << 20  # a header, and whatever was put before it
+NEAR_HEADER_BYTES = 4 * BLOCKSIZE  # a header, and a long name before it
+FAR_HEADER_BYTES = 1 << 20  # a header, and whatever extended headers are before it
 MIN_THREADS = 4
 MISSING = "missing"
 SOURCE_NEXT = "restore it as it was when it was scanned, or scan it again"
@@ -43,7 +42,7 @@ _BEFORE_HEADER = (b"L", b"K", b"x", b"X", b"g")  # GNU's long names, pax headers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Image:
-    """One image to look at. `sha256` is None when only its header is; `folder` is set for a loose file."""
+    """One image to check. `sha256` is None when only its header is checked; `folder` is set for a loose file."""
 
     key: str
     uri: str
@@ -56,7 +55,7 @@ class _Image:
     @property
     def start(self) -> int:
         """The first byte to read."""
-        return 0 if self.folder is not None else max(0, self.offset - HEAD_BYTES)
+        return 0 if self.folder is not None else max(0, self.offset - NEAR_HEADER_BYTES)
 
     @property
     def end(self) -> int:
@@ -76,8 +75,8 @@ class _Span:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Seen:
-    """What was seen in one window: faults by address, and images that could not be read, and why."""
+class _Checked:
+    """What was found in one group: faults by address, and images that could not be read, and why."""
 
     images: int = 0
     image_bytes: int = 0
@@ -86,33 +85,34 @@ class _Seen:
 
 
 def check_images(
-    manifest: Manifest, whole: Sequence[int], found: Findings, means: Resources, *, fraction: float, salt: str
+    manifest: Manifest, parts: Sequence[int], found: Findings, means: Resources, *, fraction: float, salt: str
 ) -> None:
-    """Read the images of the parts `whole`, or `fraction` of them by `salt`, and compare each with its row.
+    """Read the images of `parts`, or a `fraction` of them chosen by `salt`, and compare each with its row.
 
-    Those of a manifest of shards are read from the tars, others from their sources. Rows without an image are counted
-    as `images_skipped`. A file that is missing, or cut short, is one fault, however many rows depend on it.
+    The images of a manifest of shards are read from its tars, others from their sources. Faults and counts are added
+    to `found`; rows without an image count as `images_skipped`. A file that is missing or cut short is one fault,
+    however many rows depend on it.
     """
-    then = SHARD_NEXT if manifest.stage is Stage.SHARD else SOURCE_NEXT
-    total = round(sum(manifest.parts[place].rows for place in whole) * fraction)
+    advice = SHARD_NEXT if manifest.stage is Stage.SHARD else SOURCE_NEXT
+    total = round(sum(manifest.parts[place].rows for place in parts) * fraction)
     threads = max(means.threads, MIN_THREADS)
     unread = _Unread(found.missing)
     with database(means) as db, ThreadPoolExecutor(threads) as pool:
-        images = unread.leave_out(_images(db, manifest, whole, found, fraction_condition(fraction, salt)))
-        windows = _windows(images, min(WINDOW_BYTES, means.memory_bytes // (2 * threads)))
-        for seen in _side_by_side(pool, windows, threads):
-            found.checked.update(images=seen.images, image_bytes=seen.image_bytes)
-            for where, what in seen.faults:
-                found.fault(where, what, then)
-            for image, why in seen.unread:
+        images = unread.leave_out(_images(db, manifest, parts, found, fraction_condition(fraction, salt)))
+        groups = _groups(images, min(GROUP_BYTES, means.memory_bytes // (2 * threads)))
+        for checked in _in_parallel(pool, groups, threads):
+            found.checked.update(images=checked.images, image_bytes=checked.image_bytes)
+            for where, what in checked.faults:
+                found.fault(where, what, advice)
+            for image, why in checked.unread:
                 unread.add(image, why)
             means.on_progress("images", found.checked["images"] + found.checked["images_skipped"], total)
     for (uri, why), rows in unread.counts.items():
-        found.fault(uri, f"{why}; rows looked at that depend on it: {rows:,}", then)
+        found.fault(uri, f"{why}; rows looked at that depend on it: {rows:,}", advice)
 
 
 class _Unread:
-    """Images that could not be read, counted by file and reason; of a file that is gone no more are asked for."""
+    """Images that could not be read, counted by file and reason; no more are read of a file that is missing."""
 
     def __init__(self, reported: Iterable[str]) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -121,7 +121,7 @@ class _Unread:
         self._has_folder: dict[str, bool] = {}
 
     def add(self, image: _Image, why: str) -> None:
-        """Count an image; a loose one whose folder is gone counts for the folder."""
+        """Count an image; a loose one in a missing folder counts for the folder."""
         uri = image.uri
         if why == MISSING and image.folder is not None:
             if image.folder not in self._has_folder:
@@ -132,7 +132,7 @@ class _Unread:
         self.counts[uri, why] += 1
 
     def leave_out(self, images: Iterable[_Image]) -> Iterator[_Image]:
-        """Yield the images that are not known to be gone, and count the others, unless they are reported already."""
+        """Yield the images of files that may exist, and count those of missing files, unless these are reported."""
         for image in images:
             if image.uri in self._gone or image.folder in self._gone:
                 self.add(image, MISSING)
@@ -140,19 +140,19 @@ class _Unread:
                 yield image
 
 
-# --- which images, in which windows
+# --- which images, in which groups
 
 
 def _images(
-    db: duckdb.DuckDBPyConnection, manifest: Manifest, whole: Sequence[int], found: Findings, where: str
+    db: duckdb.DuckDBPyConnection, manifest: Manifest, parts: Sequence[int], found: Findings, where: str
 ) -> Iterator[_Image]:
-    """Yield the images of the rows that `where` is true of, in the order of the manifest."""
+    """Yield the images of the rows that meet the condition `where`, in the order of the manifest."""
     names = ["key", "source", "member", "offset", "size", "sha256", "status", "format"]
     if manifest.stage is Stage.SHARD:
         names += ["shard", "shard_offset", "shard_size"]
     chosen = ", ".join(map(quoted, names))
     with told_plainly(manifest.uri):
-        rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, whole)} WHERE {where}")
+        rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, parts)} WHERE {where}")
         for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
             for row in batch.to_pylist():
                 image = _image(manifest, row)
@@ -192,18 +192,18 @@ def _image(manifest: Manifest, row: Mapping[str, Any]) -> _Image | None:
     )
 
 
-def _windows(images: Iterator[_Image], window_bytes: int) -> Iterator[list[_Span]]:
-    """Yield spans of about `window_bytes` in all."""
+def _groups(images: Iterator[_Image], group_bytes: int) -> Iterator[list[_Span]]:
+    """Yield groups of spans of about `group_bytes` each."""
     while some := sorted(itertools.islice(images, ROWS_AT_ONCE), key=lambda image: (image.uri, image.offset)):
-        window: list[_Span] = []
-        held_bytes = 0
+        group: list[_Span] = []
+        total_bytes = 0
         for span in _spans(some):
-            if window and held_bytes + span.end - span.start > window_bytes:
-                yield window
-                window, held_bytes = [], 0
-            window.append(span)
-            held_bytes += span.end - span.start
-        yield window
+            if group and total_bytes + span.end - span.start > group_bytes:
+                yield group
+                group, total_bytes = [], 0
+            group.append(span)
+            total_bytes += span.end - span.start
+        yield group
 
 
 def _spans(images: Sequence[_Image]) -> Iterator[_Span]:
@@ -221,11 +221,11 @@ def _spans(images: Sequence[_Image]) -> Iterator[_Span]:
         yield span
 
 
-def _side_by_side(pool: ThreadPoolExecutor, windows: Iterable[Sequence[_Span]], threads: int) -> Iterator[_Seen]:
-    """Yield what is seen in each window, in order; no more of them are made than threads can take."""
-    waiting: deque[Future[_Seen]] = deque()
-    for window in windows:
-        waiting.append(pool.submit(_look, window))
+def _in_parallel(pool: ThreadPoolExecutor, groups: Iterable[Sequence[_Span]], threads: int) -> Iterator[_Checked]:
+    """Yield what is found in each group, in order; only as many groups are made as there are threads for."""
+    waiting: deque[Future[_Checked]] = deque()
+    for group in groups:
+        waiting.append(pool.submit(_check, group))
         if len(waiting) > threads:
             yield waiting.popleft().result()
     while waiting:
@@ -235,95 +235,54 @@ def _side_by_side(pool: ThreadPoolExecutor, windows: Iterable[Sequence[_Span]], 
 # --- reading and comparing
 
 
-def _look(window: Sequence[_Span]) -> _Seen:
-    seen = _Seen()
-    for span, data in zip(window, _read(window), strict=True):
+def _check(group: Sequence[_Span]) -> _Checked:
+    checked = _Checked()
+    for span, data in zip(group, _read(group), strict=True):
         for image in span.images:
             if isinstance(data, OSError):
                 is_missing = isinstance(data, FileNotFoundError)
-                seen.unread.append(
+                checked.unread.append(
                     (image, MISSING if is_missing else f"not readable ({type(data).__name__}: {data})")
                 )
             elif span.start + len(data) < image.end - (image.folder is not None):
-                seen.unread.append((image, "cut short"))
+                checked.unread.append((image, "cut short"))
             else:
-                seen.images += 1
-                seen.image_bytes += image.size if image.sha256 is not None else 0
-                if told := _differences(image, data, image.offset - span.start):
-                    seen.faults.append((image.uri, f"{_which(image)}: {' and '.join(told)}"))
-    return seen
+                checked.images += 1
+                checked.image_bytes += image.size if image.sha256 is not None else 0
+                if wrong := _differences(image, data, image.offset - span.start):
+                    checked.faults.append((image.uri, f"{_name(image)}: {' and '.join(wrong)}"))
+    return checked
 
 
-def _which(image: _Image) -> str:
+def _name(image: _Image) -> str:
     return f"row {image.key!r}" + ("" if image.folder is not None else f", byte {image.offset:,}")
 
 
-def _read(window: Sequence[_Span]) -> list[bytes | OSError]:
-    """Return the bytes of each span, fewer where the file ends before, or why they could not be read."""
-    found: list[bytes | OSError] = []
-    for uri, spans in itertools.groupby(window, key=lambda span: span.uri):
-        if not storage.is_local(uri):
-            break
-        found += _read_local(uri, list(spans))
-    else:
-        return found
-    return _read_remote(window)
-
-
-def _read_local(uri: str, spans: Sequence[_Span]) -> list[bytes | OSError]:
-    found: list[bytes | OSError] = []
-    try:
-        with Path(storage.filesystem(uri)[1]).open("rb") as f:
-            size_bytes = f.seek(0, io.SEEK_END)
-            for span in spans:
-                f.seek(span.start)
-                found.append(f.read(max(0, min(span.end, size_bytes) - span.start)))
-    except OSError as e:
-        return [e] * len(spans)
-    return found
-
-
-def _read_remote(spans: Sequence[_Span]) -> list[bytes | OSError]:
-    """Return the spans of a window that is not, or not all, on this machine."""
-    found: list[bytes | OSError] = [b""] * len(spans)
-    by_storage: dict[Any, list[int]] = {}
-    for place, span in enumerate(spans):
-        by_storage.setdefault(storage.filesystem(span.uri)[0], []).append(place)
-    for fs, places in by_storage.items():
-        paths = [storage.filesystem(spans[p].uri)[1] for p in places]
-        starts, ends = [spans[p].start for p in places], [spans[p].end for p in places]
-        for place, data in zip(places, fs.cat_ranges(paths, starts, ends, on_error="return"), strict=True):
-            if isinstance(data, OSError):
-                is_beyond = data.errno == errno.EINVAL  # S3's "range not satisfiable": the object ends before it
-                found[place] = b"" if is_beyond else data
-            elif isinstance(data, BaseException):
-                raise data
-            else:
-                found[place] = bytes(data)
-    return found
+def _read(spans: Sequence[_Span]) -> list[bytes | OSError]:
+    return try_ranges([ByteRange(uri=s.uri, offset=s.start, size_bytes=s.end - s.start) for s in spans])
 
 
 def _differences(image: _Image, data: bytes, at: int) -> list[str]:
     """Return what differs between the row of an image and `data`, in which its bytes begin at `at`."""
-    told: list[str] = []
+    wrong: list[str] = []
     if image.folder is not None and image.sha256 is not None and len(data) > image.size:
-        told.append(f"more than the {image.size:,} bytes it had")
+        wrong.append(f"more than the {image.size:,} bytes it had")
     elif image.sha256 is not None and hashlib.sha256(data[at : at + image.size]).hexdigest() != image.sha256:
-        told.append("the bytes have another sha256")
+        wrong.append("the bytes have another sha256")
     if image.folder is not None:
-        return told
-    header = member_before(data[max(0, at - HEAD_BYTES) : at])
-    if not told and not _fits(header, image) and image.offset > HEAD_BYTES:
+        return wrong
+    header = member_before(data[max(0, at - NEAR_HEADER_BYTES) : at])
+    if not wrong and not _fits(header, image) and image.offset > NEAR_HEADER_BYTES:
         header = member_before(_far_head(image))
     if header is None:
-        told.insert(0, "no tar member begins there")
+        wrong.insert(0, "no tar member begins there")
     elif not _fits(header, image):
-        told.insert(0, f"{header.name!r} of {header.size:,} bytes lies there, not {image.member!r}")
-    return told
+        wrong.insert(0, f"{header.name!r} of {header.size:,} bytes is stored there, not {image.member!r}")
+    return wrong
 
 
 def _far_head(image: _Image) -> bytes:
-    start = max(0, image.offset - FAR_HEAD_BYTES // BLOCKSIZE * BLOCKSIZE)
+    start = max(0, image.offset - FAR_HEADER_BYTES // BLOCKSIZE * BLOCKSIZE)
     (data,) = _read([_Span(uri=image.uri, start=start, end=image.offset, images=[])])
     return b"" if isinstance(data, OSError) else data
 
@@ -335,7 +294,7 @@ def _fits(header: TarInfo | None, image: _Image) -> bool:
 def member_before(blocks: bytes) -> TarInfo | None:
     """Return the header of the tar member whose bytes begin where `blocks` end, or None when none does.
 
-    Long names and pax headers before it are taken into account as far as `blocks` hold them whole.
+    Long names and pax headers before it are used where `blocks` contain them completely.
     """
     first = len(blocks) - BLOCKSIZE
     if first < 0:

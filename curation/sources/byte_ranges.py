@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,12 @@ class ByteRange:
 
 
 def image_range(row: Mapping[str, Any]) -> ByteRange:
-    """Return where the image of a manifest row lies."""
+    """Return where the image of a manifest row is stored."""
     return _range(row, row["member"], row["offset"], row["size"])
 
 
 def sidecar_range(row: Mapping[str, Any], kind: str) -> ByteRange | None:
-    """Return where a row's sidecar lies, or None when it has none; `kind` is `caption` or `json`."""
+    """Return where a row's sidecar is stored, or None when it has none; `kind` is `caption` or `json`."""
     offset, size = row[f"{kind}_offset"], row[f"{kind}_size"]
     if offset is None:
         return None
@@ -44,59 +45,52 @@ def _range(row: Mapping[str, Any], member: str, offset: int, size: int) -> ByteR
 def read_ranges(ranges: Sequence[ByteRange]) -> list[bytes]:
     """Return the bytes of each range, in order. Local files are opened once; others are fetched together.
 
-    Raises BrokenSource when a file is gone or shorter than the manifest says.
+    Raises BrokenSource when a file is missing or too short, and OSError when it cannot be read.
     """
-    found: list[bytes | None] = [None] * len(ranges)
+    complete: list[bytes] = []
+    for each, data in zip(ranges, try_ranges(ranges), strict=True):
+        if isinstance(data, FileNotFoundError):
+            raise _changed(each, "missing" if storage.is_local(each.uri) else f"missing ({data})") from data
+        if isinstance(data, OSError):
+            raise data
+        if len(data) != each.size_bytes:
+            raise _changed(each, f"{len(data)} bytes at {each.offset}, not {each.size_bytes}")
+        complete.append(data)
+    return complete
+
+
+def try_ranges(ranges: Sequence[ByteRange]) -> list[bytes | OSError]:
+    """Return the bytes of each range, in order: fewer where the file ends before, or why it could not be read."""
+    found: list[bytes | OSError] = [b""] * len(ranges)
     by_file: dict[str, list[int]] = {}
     remote: list[int] = []
     for place, each in enumerate(ranges):
         if each.size_bytes == 0:
-            found[place] = b""  # object stores answer an empty range with the whole object
-        elif storage.is_local(each.uri):
+            continue  # object stores answer an empty range with the whole object
+        if storage.is_local(each.uri):
             by_file.setdefault(each.uri, []).append(place)
         else:
             remote.append(place)
     for uri, places in by_file.items():
         _read_local(uri, sorted(places, key=lambda p: ranges[p].offset), ranges, found)
-    if remote:
-        _read_remote(remote, ranges, found)
-    for each, data in zip(ranges, found, strict=True):
-        if data is None or len(data) != each.size_bytes:
-            raise _gone(each, f"{0 if data is None else len(data)} bytes at {each.offset}, not {each.size_bytes}")
-    return [data for data in found if data is not None]
+    _read_remote(remote, ranges, found)
+    return found
 
 
-def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:
-    """Return `places` in order, cut into groups of about BYTES_AT_ONCE, which bounds the memory of reading them."""
-    cut: list[list[int]] = []
-    total = 0
-    for place, size in zip(places, sizes_bytes, strict=True):
-        if not cut or total + size > BYTES_AT_ONCE:
-            cut.append([])
-            total = 0
-        cut[-1].append(place)
-        total += size
-    return cut
-
-
-def _gone(where: ByteRange, why: str) -> BrokenSource:
-    return BrokenSource(
-        f"{where.uri}: {why}: the source has changed since the scan; restore it, or scan it again",
-        source=where.uri,
-    )
-
-
-def _read_local(uri: str, places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | None]) -> None:
+def _read_local(uri: str, places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | OSError]) -> None:
     try:
         with Path(storage.filesystem(uri)[1]).open("rb") as f:
+            file_bytes = f.seek(0, io.SEEK_END)
             for place in places:
                 f.seek(ranges[place].offset)
-                found[place] = f.read(ranges[place].size_bytes)
-    except FileNotFoundError as e:
-        raise _gone(ranges[places[0]], "missing") from e
+                # A wrong row may declare any size, and Python allocates what it is asked to read.
+                found[place] = f.read(max(0, min(ranges[place].size_bytes, file_bytes - ranges[place].offset)))
+    except OSError as e:
+        for place in places:
+            found[place] = e
 
 
-def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | None]) -> None:
+def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | OSError]) -> None:
     by_storage: dict[Any, list[int]] = {}
     for place in places:
         by_storage.setdefault(storage.filesystem(ranges[place].uri)[0], []).append(place)
@@ -105,16 +99,36 @@ def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list
         starts = [ranges[p].offset for p in mine]
         ends = [ranges[p].offset + ranges[p].size_bytes for p in mine]
         for place, data in zip(mine, fs.cat_ranges(paths, starts, ends, on_error="return"), strict=True):
-            if isinstance(data, FileNotFoundError):
-                raise _gone(ranges[place], f"missing ({data})") from data
-            if isinstance(data, OSError) and data.errno == errno.EINVAL:
-                continue  # S3's "range not satisfiable": the object ends before it
-            if isinstance(data, BaseException):
+            if isinstance(data, OSError):
+                is_beyond = data.errno == errno.EINVAL  # S3's "range not satisfiable": the object ends before it
+                found[place] = b"" if is_beyond else data
+            elif isinstance(data, BaseException):
                 raise data
-            found[place] = bytes(data)
+            else:
+                found[place] = bytes(data)
+
+
+def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:
+    """Return `places` in order, in groups of about BYTES_AT_ONCE, which bounds the memory of reading them."""
+    groups: list[list[int]] = []
+    total = 0
+    for place, size in zip(places, sizes_bytes, strict=True):
+        if not groups or total + size > BYTES_AT_ONCE:
+            groups.append([])
+            total = 0
+        groups[-1].append(place)
+        total += size
+    return groups
 
 
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
-    """Raise BrokenSource unless `data` are the bytes that the scan saw for `row`."""
+    """Raise BrokenSource unless `data` are the bytes that the scan read for `row`."""
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise _gone(image_range(row), f"the sha256 of {row['member']} differs from the manifest's")
+        raise _changed(image_range(row), f"the sha256 of {row['member']} differs from the manifest's")
+
+
+def _changed(where: ByteRange, why: str) -> BrokenSource:
+    return BrokenSource(
+        f"{where.uri}: {why}: the source has changed since the scan; restore it, or scan it again",
+        source=where.uri,
+    )

@@ -8,18 +8,14 @@
 extracted. `TarWriter` writes the output tars.
 """
 
-import errno
 from collections.abc import Callable
 from tarfile import TarInfo
 from typing import BinaryIO, TypeVar
 
-import fsspec
-
 from curation.sources.samples import Contents, Member, Members, Problem, SampleNames
 from curation.sources.tar_stream import ForwardReader, StrictTar, TarWriter
-from manifests.errors import BrokenSource
 
-__all__ = ["TarWriter", "read_range", "read_tar"]
+__all__ = ["TarWriter", "read_tar"]
 
 T = TypeVar("T")
 
@@ -72,23 +68,3 @@ def _problem(header: TarInfo) -> Problem | None:
     if header.islnk():
         return Problem.HARD_LINK
     return Problem.SPARSE if header.issparse() else None
-
-
-def read_range(fs: fsspec.AbstractFileSystem, path: str, offset: int, size: int) -> bytes:
-    """Return the `size` bytes at `offset` of `path`. Raises BrokenSource when there are not as many."""
-    if size == 0:
-        return b""
-    try:
-        data: bytes = fs.cat_file(path, start=offset, end=offset + size)
-    except OSError as e:
-        if e.errno != errno.EINVAL:  # S3's "range not satisfiable": the object ends before it
-            raise
-        data = b""
-    if len(data) != size:
-        uri = fs.unstrip_protocol(path)
-        raise BrokenSource(
-            f"{uri}: {len(data)} bytes at {offset}, expected {size}: the source has changed since it was "
-            "scanned. Restore it, or scan it again",
-            source=uri,
-        )
-    return data

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.sources.byte_ranges import ByteRange, read_ranges
 from curation.sources.keys import sample_key
 from curation.sources.sources import expand
-from curation.sources.tars import read_range
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
 from tests.support.object_store import bucket_of
@@ -337,11 +337,14 @@ def test_s3_globs_folders_and_missing_objects(bucket):
 
 
 def test_s3_ranges_past_the_end(bucket):
-    fs, path = storage.filesystem("s3://crawl/d/00003.tar")
-    assert read_range(fs, path, 2, 5) == b"00003"
+    def read(offset, size):
+        return read_ranges([ByteRange(uri="s3://crawl/d/00003.tar", offset=offset, size_bytes=size)])
+
+    assert read(2, 5) == [b"00003"]
+    assert read(11, 0) == [b""]
     for offset, size in ((8, 9), (11, 1), (500, 2)):
         with pytest.raises(BrokenSource, match=r"s3://crawl/d/00003\.tar: . bytes at"):
-            read_range(fs, path, offset, size)
+            read(offset, size)
 
 
 def test_s3_buckets_that_are_not_there(bucket):

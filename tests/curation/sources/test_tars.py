@@ -10,15 +10,15 @@ import subprocess
 import tarfile
 import tracemalloc
 
-import fsspec
 import pytest
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.sources.byte_ranges import ByteRange, read_ranges, try_ranges
 from curation.sources.members import is_ignored, looks_like_image, split_member, webdataset_stem
 from curation.sources.samples import Problem
-from curation.sources.tars import TarWriter, read_range, read_tar
+from curation.sources.tars import TarWriter, read_tar
 from manifests.errors import BrokenSource, InputError
 from manifests.file_names import name_bytes
 
@@ -672,15 +672,22 @@ def test_img2dataset_and_datacomp_layouts(tmp_path, extra):
 # --- ranges and writing --------------------------------------------------------------------------
 
 
-def test_read_range(tmp_path):
+def test_read_ranges(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(range(100)))
-    fs = fsspec.filesystem("file")
-    assert read_range(fs, str(path), 10, 5) == bytes(range(10, 15))
-    assert read_range(fs, str(path), 100, 0) == b""
-    for offset, size in ((95, 6), (100, 1), (500, 1)):
+
+    def range_of(offset, size, name="x"):
+        return ByteRange(uri=f"file://{tmp_path}/{name}", offset=offset, size_bytes=size)
+
+    ranges = [range_of(10, 5), range_of(100, 0), range_of(0, 100), range_of(3, 1)]
+    assert read_ranges(ranges) == [bytes(range(10, 15)), b"", path.read_bytes(), b"\3"]
+    for offset, size in ((95, 6), (100, 1), (500, 1), (0, 1 << 60)):
         with pytest.raises(BrokenSource, match="has changed"):
-            read_range(fs, str(path), offset, size)
+            read_ranges([range_of(10, 5), range_of(offset, size)])
+    with pytest.raises(BrokenSource, match="missing"):
+        read_ranges([range_of(0, 1, "y")])
+    short, missing = try_ranges([range_of(95, 6), range_of(0, 1, "y")])
+    assert short == path.read_bytes()[95:] and isinstance(missing, FileNotFoundError)
 
 
 def write(members):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curation.shards.plan import write_shard
-from curation.shards.verify_images import FAR_HEAD_BYTES, check_images, member_before
+from curation.shards.verify_images import FAR_HEADER_BYTES, check_images, member_before
 from jobs.cli.main import main
 from manifests import storage
 from manifests.format.schema import Stage
@@ -290,7 +290,7 @@ def test_the_header_before_any_member_is_found(contents, form):
     named = [(f"{name}x.jpg", data) for name, data in contents]
     data = tar_bytes(named, form)
     for (name, body), row in zip(named, rows_of_tar("file:///0.tar", data), strict=True):
-        header = member_before(data[max(0, row["offset"] - FAR_HEAD_BYTES) : row["offset"]])
+        header = member_before(data[max(0, row["offset"] - FAR_HEADER_BYTES) : row["offset"]])
         assert header is not None
         assert (header.name, header.size, row["member"]) == (name, len(body), name)
 
@@ -339,7 +339,7 @@ def test_a_tar_with_other_members_in_the_same_places(scanned, tars):
     found = found_in(scanned, depth="deep")
     assert len(told(found)) == 10
     assert told(found)[0] == (
-        "0.tar: row '0/0-0.jpg', byte 512: 'x-0.jpg' of 900 bytes lies there, not '0-0.jpg' and the bytes have "
+        "0.tar: row '0/0-0.jpg', byte 512: 'x-0.jpg' of 900 bytes is stored there, not '0-0.jpg' and the bytes have "
         "another sha256"
     )
 
@@ -348,7 +348,7 @@ def test_rows_out_of_order_and_far_apart_are_read_all_the_same(tmp_path, monkeyp
     from curation.shards import verify_images
 
     monkeypatch.setattr(verify_images, "ROWS_AT_ONCE", 7)
-    monkeypatch.setattr(verify_images, "WINDOW_BYTES", 5000)
+    monkeypatch.setattr(verify_images, "GROUP_BYTES", 5000)
     monkeypatch.setattr(verify_images, "SPAN_BYTES", 3000)
     monkeypatch.setattr(verify_images, "GAP_BYTES", 100)
     rows = []
@@ -387,7 +387,7 @@ def test_rows_without_bytes_to_compare_are_skipped(tmp_path):
     assert told(found_in(commit_rows(tmp_path / "wrong", [wrong]), depth="deep")) == [
         "0.tar: the row '0/a.jpg' has an impossible byte range",
         "0.tar: the row 'e' has an impossible byte range",
-        "0.tar: row 'd', byte 512: 'a.jpg' of 900 bytes lies there, not 'b.jpg'",
+        "0.tar: row 'd', byte 512: 'a.jpg' of 900 bytes is stored there, not 'b.jpg'",
     ]
 
 
