@@ -1,8 +1,4 @@
-"""The scan: every sample becomes one row; a unit is a few tars, or a slice of a folder.
-
-After the units, keys that several sources declared are told apart: the first sample keeps the key, by the source's
-name, so that the answer depends neither on the order of the input nor on its place.
-"""
+"""The scan: every sample becomes one row; a unit is a few tars, or a slice of a folder."""
 
 import functools
 from collections import Counter
@@ -11,10 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark import TaskContext
-from pyspark.sql import SparkSession, Window
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
@@ -23,27 +17,23 @@ from curation.scan.guarded import measure_guarded
 from curation.scan.measure import SCAN_SCHEMA, Asked, Measures, Origin, measure, rows, software
 from curation.scan.own_filters import load_own, own_filters, settings_of, software_of
 from curation.sources.folders import read_folder, slices
-from curation.sources.keys import collided_key
 from curation.sources.samples import Contents, SampleNames
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
 from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
-from jobs.units.failures import note_failure
+from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import DONE_DDL, Recorder, Task, prepare_worker, receipt_of
+from jobs.units.worker import Recorder, Task, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
-from manifests.format.receipts import Receipt, read_receipts, set_receipt_aside, write_part, write_receipt
-from manifests.format.roots import split_source
+from manifests.format.receipts import Receipt, read_receipts, write_part
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest, lanes_of, read_batches
+from manifests.format.store import Manifest
 
 DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density", "sample_names")
-MAX_ROWS_HERE = 1_000_000  # keys of so many rows, some 100 MB, may be looked at on the driver
 MAX_WARNINGS = 5
-LOCATED = ("key", "source", "member", "offset")
 
 
 def plan_scan(config: PipelineConfig, output: str) -> Plan:
@@ -264,102 +254,3 @@ def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
         ctx.reporter.say(f"scan: warning: {why}")
     if len(warnings) > MAX_WARNINGS:
         ctx.reporter.say(f"scan: warning: {len(warnings) - MAX_WARNINGS:,} more; `curate show --json` has them all")
-
-
-# --- keys that several sources declared
-
-
-_PLACE_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("root", pa.int32()),
-        ("name", pa.string()),
-        ("member", pa.string()),
-        ("offset", pa.int64()),
-        ("source", pa.string()),
-        (frames.PART, pa.string()),
-    ]
-)
-
-
-def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
-    """Give every sample but the first of those that share a key another one, in the parts that hold them.
-
-    A key's first sample is the one whose source comes first by name. Repeating this changes nothing.
-    """
-    parts = frames.Parts(folder=plan.output, names=[u.part for u in plan.units], options=plan.options)
-    rows = sum(r.rows for r in read_receipts(plan.output).values())
-    if rows <= MAX_ROWS_HERE and _are_keys_distinct(parts):
-        return
-    keys = frames.read(spark, parts, ["key"], pa.schema([("key", pa.string()), (frames.PART, pa.string())]))
-    shared = keys.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
-    if shared.isEmpty():
-        return
-    located = frames.read(spark, parts, LOCATED, _PLACE_SCHEMA, functools.partial(_locate, roots=tuple(plan.roots)))
-    order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
-    later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
-    later.groupBy(frames.PART).applyInArrow(frames.grouped(_Rekey(plan).rewrite), DONE_DDL).collect()
-
-
-def _are_keys_distinct(parts: frames.Parts) -> bool:
-    """Whether no key occurs twice, looked at on the driver: for few rows, a shuffle would cost more than it tells."""
-    keys = [b.column("key") for name in parts.names for b in read_batches(storage.join(parts.folder, name), ["key"])]
-    together = pa.chunked_array(keys, pa.string())
-    return bool(pc.count_distinct(together).as_py() == len(together))
-
-
-def _locate(table: pa.Table, *, roots: Sequence[str]) -> pa.Table:
-    """Return where samples lie as _PLACE_SCHEMA, their sources as (number of the root, name below it)."""
-    numbers = {root.rstrip("/") + "/": i for i, root in enumerate(roots)}
-    split = {uri: split_source(uri, roots) for uri in table.column("source").unique().to_pylist()}
-    places = [split[uri] for uri in table.column("source").to_pylist()]
-    placed = table.append_column("root", pa.array([numbers[root] for root, _ in places], pa.int32()))
-    placed = placed.append_column("name", pa.array([name for _, name in places], pa.string()))
-    return placed.select(_PLACE_SCHEMA.names)
-
-
-class _Rekey:
-    """Rewrites one part with the new keys of the samples in a table of locations; the applyInArrow side."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
-
-    def rewrite(self, table: pa.Table) -> pa.Table:
-        """Rewrite the part of the rows in `table`; return its unit."""
-        prepare_worker(self.options)
-        part = table.column(frames.PART)[0].as_py()
-        unit = part.removesuffix(".parquet")
-        new = {
-            (r["source"], r["member"], r["offset"]): collided_key(
-                r["key"], root=r["root"], source_name=r["name"], member=r["member"], offset=r["offset"]
-            )
-            for r in table.to_pylist()
-        }
-        try:
-            self._rewrite(unit, part, new)
-        except Exception as e:
-            note_failure(self.output, unit, e)
-            raise
-        return pa.table({"unit": [unit]})
-
-    def _rewrite(self, unit: str, part: str, new: Mapping[tuple[str, str, int], str]) -> None:
-        uri = storage.join(self.output, part)
-        receipt = set_receipt_aside(self.output, unit)  # a kill from here on makes the unit be scanned again
-        changed = (_with_keys(batch, new) for batch in read_batches(uri))
-        written = write_part(uri, changed, SCAN_SCHEMA, roots=self.roots)
-        write_receipt(
-            self.output,
-            replace(
-                receipt,
-                size_bytes=written.size_bytes,
-                sha256=written.sha256,
-                lanes=lanes_of(written.lanes.tolist()),
-                facts={**receipt.facts, "keys_told_apart": len(new)},
-            ),
-        )
-
-
-def _with_keys(batch: pa.RecordBatch, new: Mapping[tuple[str, str, int], str]) -> pa.RecordBatch:
-    places = zip(*(batch.column(name).to_pylist() for name in LOCATED), strict=True)
-    keys = [new.get((source, member, offset), key) for key, source, member, offset in places]
-    return batch.set_column(0, "key", pa.array(keys, pa.string()))

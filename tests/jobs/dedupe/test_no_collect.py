@@ -22,7 +22,7 @@ ALLOWED = {
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
-    ("jobs/stages/scan.py", "make_keys_unique", "collect"): "a name for each part",
+    ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
     ("jobs/dedupe/vector_search.py", "_cells", "first"): "one row: how long vectors are",
     ("jobs/dedupe/vector_search.py", "_cells", "toArrow"): "a sample of at most training_rows vectors",
     ("jobs/stages/shard.py", "place", "toArrow"): "a count for each bucket",
