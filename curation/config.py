@@ -14,7 +14,7 @@ from pydantic import Field
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
 from curation.pictures.decode import MAX_PIXELS
 from curation.scan.embedder import Model
-from curation.scan.own_filters import Wanted
+from curation.scan.user_filters import FilterSpecs
 from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from filters.embedding import Preprocessing
 from manifests.errors import InputError
@@ -139,7 +139,7 @@ class ScanConfig(Section):
                 raise ValueError(f"{name!r} cannot name a filter; use letters, digits and _")
         return filters
 
-    def own_filters(self) -> Wanted:
+    def user_filters(self) -> FilterSpecs:
         """Return name → (class, arguments) of the filters."""
         return {name: (each.path, each.options) for name, each in self.filters.items()}
 

@@ -91,12 +91,12 @@ def check_ahead(config: PipelineConfig) -> None:
     """Refuse, before any stage runs, what a stage would refuse: own filters, the models, the rules."""
     from curation.choosing.rules import check_expressions  # noqa: PLC0415
     from curation.scan.embedder import load as load_embedding  # noqa: PLC0415 - only a run needs what is imported here
-    from curation.scan.own_filters import load_own  # noqa: PLC0415
+    from curation.scan.user_filters import load_user_filters  # noqa: PLC0415
     from filters.protocol import load_engine  # noqa: PLC0415
     from jobs.stages.choose import rules_of  # noqa: PLC0415
 
     config.check_run()
-    load_own(config.scan.own_filters())
+    load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:
         load_embedding(config.scan.embedding.as_model())
     check_expressions(rules_of(config.choose))

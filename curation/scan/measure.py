@@ -12,7 +12,7 @@ from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, Decoded, DecodeLimits, decode
 from curation.pictures.pdq import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
 from curation.pictures.vectors import pack
-from curation.scan.own_filters import OwnFilters, measure_own
+from curation.scan.user_filters import UserFilters, measure_user_filters
 from curation.sources.keys import SourceKeys
 from curation.sources.samples import Problem, Sample
 from curation.sources.sibling_tables import ENCODING, NO_TABLE, SiblingTable
@@ -83,29 +83,33 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Requested:
     """What is measured beyond the fingerprint: text density, local features, own filters, an embedding."""
 
     density: bool = True
     local_features: bool = True
-    own: OwnFilters = ()
+    filters: UserFilters = ()
     embedder: Embedder | None = None
 
 
-EVERYTHING = Asked()
+EVERYTHING = Requested()
 
 
-def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Measures:
+def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING) -> Measures:
     """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
 
-    Raises FilterFailed as `measure_own` and `Embedder.embed` do.
+    Raises FilterFailed as `measure_user_filters` and `Embedder.embed` do.
     """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
     is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
-    local = local_features.local_features(decoded.rgb) if decoded.rgb is not None and asked.local_features else None
-    chances = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and asked.density else None
-    vector = asked.embedder.embed(decoded.rgb) if asked.embedder is not None and decoded.rgb is not None else None
+    local = (
+        local_features.local_features(decoded.rgb) if decoded.rgb is not None and requested.local_features else None
+    )
+    chances = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and requested.density else None
+    vector = (
+        requested.embedder.embed(decoded.rgb) if requested.embedder is not None and decoded.rgb is not None else None
+    )
     return Measures(
         sha256=hashlib.sha256(data).hexdigest(),
         status=str(decoded.status),
@@ -125,7 +129,7 @@ def measure(data: bytes, limits: DecodeLimits, asked: Asked = EVERYTHING) -> Mea
         embedding=pack(vector) if vector is not None else None,
         text_presence=chances.light if chances else None,
         text_density=chances.heavy if chances else None,
-        measures=measure_own(decoded.rgb, asked.own) if decoded.rgb is not None else None,
+        measures=measure_user_filters(decoded.rgb, requested.filters) if decoded.rgb is not None else None,
     )
 
 

@@ -14,8 +14,8 @@ from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan import embedder
 from curation.scan.guarded import measure_guarded
-from curation.scan.measure import SCAN_SCHEMA, Asked, Measures, Origin, measure, rows, software
-from curation.scan.own_filters import load_own, own_filters, settings_of, software_of
+from curation.scan.measure import SCAN_SCHEMA, Measures, Origin, Requested, measure, rows, software
+from curation.scan.user_filters import cached_user_filters, filter_versions, load_user_filters, recorded_settings
 from curation.sources.folders import read_folder, slices
 from curation.sources.samples import Contents, SampleNames
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
@@ -46,10 +46,10 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     sources = expand(config.input)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
     settings["local_features"] = config.dedupe.needs_local_features
-    settings["filters"] = settings_of(config.scan.own_filters())
+    settings["filters"] = recorded_settings(config.scan.user_filters())
     if config.scan.embedding is not None:
         settings["embedding"] = config.scan.embedding.recorded()
-    versions = software() | software_of(load_own(config.scan.own_filters()))
+    versions = software() | filter_versions(load_user_filters(config.scan.user_filters()))
     if config.scan.embedding is not None:
         versions["embedding"] = embedder.load(config.scan.embedding.as_model()).version
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
@@ -128,10 +128,12 @@ def perform_unit(
     `embedding` is the version of the embedder that the driver found.
     """
     limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
-    asked = Asked(density=config.text_density, local_features=with_local)
-    on_image = functools.partial(measure, limits=limits, asked=asked)
+    requested = Requested(density=config.text_density, local_features=with_local)
+    on_image = functools.partial(measure, limits=limits, requested=requested)
     models = _models(config, embedding)
-    with_models = functools.partial(measure, limits=limits, asked=replace(asked, **models)) if models else None
+    with_models = (
+        functools.partial(measure, limits=limits, requested=replace(requested, **models)) if models else None
+    )
     reading = Reading(
         max_image_bytes=limits.max_bytes,
         names=SampleNames(config.sample_names),
@@ -141,10 +143,10 @@ def perform_unit(
 
 
 def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
-    """Return what of `Asked` may hold models."""
+    """Return what of `Requested` may hold models."""
     models: dict[str, Any] = {}
     if config.filters:
-        models["own"] = own_filters(config.own_filters())
+        models["filters"] = cached_user_filters(config.user_filters())
     if config.embedding is not None and embedding is not None:
         models["embedder"] = embedder.embedder(config.embedding.as_model(), embedding)
     return models

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from curation.config_files import load_config
-from curation.scan.own_filters import measure_own
+from curation.scan.user_filters import measure_user_filters
 from curation.sources.samples import measured
 from examples.corpus import make_corpus
 from filters.protocol import Filter, TextEngine, load_engine, load_filter
@@ -66,7 +66,7 @@ def test_the_filter_of_the_guide_tells_sharp_from_blurred(sharpness: Filter):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_filter_of_the_guide_takes_any_picture_and_repeats(sharpness: Filter, shape: tuple[int, int]):
     own = [("sharpness", sharpness)]
-    assert measure_own(noise(shape), own) == measure_own(noise(shape), own)
+    assert measure_user_filters(noise(shape), own) == measure_user_filters(noise(shape), own)
     assert sharpness.measure(np.full((*shape, 3), 255, np.uint8)) == {"variance": 0}
 
 
@@ -95,7 +95,7 @@ def test_the_guide_shows_how_a_failure_is_told(sharpness: Filter):
     sharpness._max_side_pixels = "wrong"
     with pytest.raises(Exception) as told:
         measured(
-            lambda data: measure_own(noise((9, 9)), [("sharpness", sharpness)]),
+            lambda data: measure_user_filters(noise((9, 9)), [("sharpness", sharpness)]),
             b"",
             source="file:///…/data/00003.tar",
             member="000000151.jpg",

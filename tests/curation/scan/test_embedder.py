@@ -24,7 +24,7 @@ from curation.copies.cosine_search import (
 from curation.pictures.decode import DEFAULT_LIMITS
 from curation.pictures.vectors import pack, unpack
 from curation.scan import embedder as loading
-from curation.scan.measure import Asked, measure
+from curation.scan.measure import Requested, measure
 from filters.embedding import MAX_ASPECT, Embedder, Preprocessing, load_embedder
 from filters.protocol import FilterFailed, FilterUnavailable
 from jobs.dedupe.stage import plan_dedupe
@@ -249,10 +249,10 @@ def test_vectors_of_two_models_do_not_mix():
 def test_a_measured_picture_has_its_vector(torchscript: Path):
     loaded = load_embedder(str(torchscript))
     data = encoded(PICTURES[0], "png")
-    measured = measure(data, DEFAULT_LIMITS, Asked(embedder=loaded))
+    measured = measure(data, DEFAULT_LIMITS, Requested(embedder=loaded))
     assert measured.embedding == pack(loaded.embed(PICTURES[0]))
     assert measure(data, DEFAULT_LIMITS).embedding is None
-    assert measure(b"no picture", DEFAULT_LIMITS, Asked(embedder=loaded)).embedding is None
+    assert measure(b"no picture", DEFAULT_LIMITS, Requested(embedder=loaded)).embedding is None
 
 
 # --- pairs ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
-from curation.scan.measure import Asked, measure
+from curation.scan.measure import Requested, measure
 from curation.sources.samples import SampleNames
 from jobs.stages.scan import Reading, plan_scan, scan_unit
 from manifests import storage
@@ -31,7 +31,7 @@ def scanned(tmp_path: Path, *inputs: Path | str, reading: Reading | None = None,
             unit,
             output=plan.output,
             reading=reading or Reading(max_image_bytes=1 << 20),
-            on_image=lambda data: measure(data, DecodeLimits(), Asked(density=False, local_features=False)),
+            on_image=lambda data: measure(data, DecodeLimits(), Requested(density=False, local_features=False)),
             roots=tuple(plan.roots),
         )
         receipts.append(receipt)

@@ -15,10 +15,10 @@ from filters.protocol import Filter, FilterError, FilterFailed, Measured, Rgb, l
 from manifests import storage
 from manifests.format.digest import settings_hash
 
-OwnFilters = Sequence[tuple[str, Filter]]
+UserFilters = Sequence[tuple[str, Filter]]
 """Filters under the names that the user gave them."""
 
-Wanted = Mapping[str, tuple[str, Mapping[str, Any]]]
+FilterSpecs = Mapping[str, tuple[str, Mapping[str, Any]]]
 """Name → (dotted path of the class, its arguments) of filters to build."""
 
 DECIMALS = 6
@@ -26,7 +26,7 @@ WHOLE_NUMBERS = range(-(2**63), 2**63)
 _NEXT = "mend it and run the same command again, or take it out of scan.filters"
 
 
-def load_own(wanted: Wanted) -> OwnFilters:
+def load_user_filters(wanted: FilterSpecs) -> UserFilters:
     """Return new filters, as configured. Raises FilterError, naming the setting, as `load_filter` does."""
     return tuple((name, _load(name, path, options)) for name, (path, options) in wanted.items())
 
@@ -38,24 +38,24 @@ def _load(name: str, path: str, options: Mapping[str, Any]) -> Filter:
         raise type(e)(f"scan.filters.{name}: {e}") from e
 
 
-def own_filters(wanted: Wanted) -> OwnFilters:
-    """Return this process's filters; their models are loaded once in its life. Raises as `load_own` does."""
+def cached_user_filters(wanted: FilterSpecs) -> UserFilters:
+    """Return this process's filters; their models are loaded once in its life. Raises as `load_user_filters` does."""
     key = settings_hash(list(wanted.items()))
     if key not in _BUILT:
         _BUILT.clear()
-        _BUILT[key] = load_own(wanted)
+        _BUILT[key] = load_user_filters(wanted)
     return _BUILT[key]
 
 
-_BUILT: dict[str, OwnFilters] = {}
+_BUILT: dict[str, UserFilters] = {}
 
 
-def software_of(own: OwnFilters) -> dict[str, str]:
+def filter_versions(own: UserFilters) -> dict[str, str]:
     """Return the versions of filters, as a manifest's `software` names them."""
     return {f"filter.{name}": each.version for name, each in own}
 
 
-def settings_of(wanted: Wanted) -> dict[str, Any]:
+def recorded_settings(wanted: FilterSpecs) -> dict[str, Any]:
     """Return the filters' settings as a manifest shows them, redacted; a mark still tells when a secret changed."""
     return {
         name: {"class": path}
@@ -64,7 +64,7 @@ def settings_of(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def measure_own(rgb: Rgb, own: OwnFilters) -> str | None:
+def measure_user_filters(rgb: Rgb, own: UserFilters) -> str | None:
     """Return what the filters measure on `rgb`, (height, width, 3), as JSON; None without filters.
 
     Keys are `name.column`, sorted; numbers have at most six decimals; equal values give equal texts. Raises

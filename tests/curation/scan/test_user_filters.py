@@ -23,8 +23,8 @@ from curation.config import PipelineConfig, check_config
 from curation.config_files import load_config
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
 from curation.scan.guarded import measure_guarded
-from curation.scan.measure import Asked, measure
-from curation.scan.own_filters import load_own, measure_own, own_filters
+from curation.scan.measure import Requested, measure
+from curation.scan.user_filters import cached_user_filters, load_user_filters, measure_user_filters
 from curation.sources.folders import read_folder
 from curation.sources.tars import read_tar
 from filters.protocol import (
@@ -47,7 +47,7 @@ from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, curate, rows_of
 
-OWN = "tests.curation.scan.test_own_filters"
+OWN = "tests.curation.scan.test_user_filters"
 PICTURE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 
 
@@ -146,11 +146,11 @@ values = (
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "ä", "long_name"]), values, min_size=1))
 def test_measures_are_canonical_json(measured: dict[str, Measured]):
-    text = measure_own(PICTURE, [("mine", Says(**measured)), ("other", Says(z=1))])
+    text = measure_user_filters(PICTURE, [("mine", Says(**measured)), ("other", Says(z=1))])
     found = json.loads(text)
     assert list(found) == sorted([*(f"mine.{column}" for column in measured), "other.z"])
     backwards = dict(reversed(measured.items()))
-    assert measure_own(PICTURE, [("other", Says(z=1)), ("mine", Says(**backwards))]) == text
+    assert measure_user_filters(PICTURE, [("other", Says(z=1)), ("mine", Says(**backwards))]) == text
     for column, value in measured.items():
         assert found[f"mine.{column}"] == (round(value, 6) if isinstance(value, float) else value)
     assert text == json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -159,13 +159,13 @@ def test_measures_are_canonical_json(measured: dict[str, Measured]):
 
 def test_an_example_of_measures():
     own = [("sharpness", Says(variance=12.5)), ("colour", Says(name="red", share=1 / 3, hue=-0.0, marks=None))]
-    assert measure_own(PICTURE, own) == (
+    assert measure_user_filters(PICTURE, own) == (
         '{"colour.hue":0.0,"colour.marks":null,"colour.name":"red","colour.share":0.333333,"sharpness.variance":12.5}'
     )
 
 
 def test_numpy_doubles_are_numbers_like_any_other():
-    assert measure_own(PICTURE, [("a", Says(b=np.float64(0.1) * 3))]) == '{"a.b":0.3}'
+    assert measure_user_filters(PICTURE, [("a", Says(b=np.float64(0.1) * 3))]) == '{"a.b":0.3}'
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_numpy_doubles_are_numbers_like_any_other():
 )
 def test_what_cannot_be_held_is_refused_by_name(value: object, why: str):
     with pytest.raises(FilterFailed, match=f"filter 'a' measured b .*{why}|filter 'a' {why}"):
-        measure_own(PICTURE, [("a", Says(b=value))])
+        measure_user_filters(PICTURE, [("a", Says(b=value))])
 
 
 def test_other_columns_than_declared_are_refused():
@@ -192,10 +192,10 @@ def test_other_columns_than_declared_are_refused():
     for wrong, told in (({"a": 1}, "a"), ({}, "nothing"), ({"a": 1, "b": 2, "c": 3}, "a, b, c")):
         says.values = wrong
         with pytest.raises(FilterFailed, match=f"^filter 'mine' returned {told}, but its columns are a, b; mend it"):
-            measure_own(PICTURE, [("mine", says)])
+            measure_user_filters(PICTURE, [("mine", says)])
     says.values = [1, 2]
     with pytest.raises(FilterFailed, match="returned a list, not a mapping"):
-        measure_own(PICTURE, [("mine", says)])
+        measure_user_filters(PICTURE, [("mine", says)])
 
 
 @pytest.mark.parametrize("how", ["pixels", "shape"])
@@ -204,11 +204,11 @@ def test_a_filter_cannot_change_the_picture_for_others(how: str):
     own = [("paints", Paints(how=how)), ("mean", Mean())]
     if how == "pixels":
         with pytest.raises(
-            FilterFailed, match=r"filter 'paints' raised ValueError: .*read-only \(test_own_filters\.py"
+            FilterFailed, match=r"filter 'paints' raised ValueError: .*read-only \(test_user_filters\.py"
         ):
-            measure_own(PICTURE, own)
+            measure_user_filters(PICTURE, own)
     else:
-        assert json.loads(measure_own(PICTURE, own))["mean.width"] == 7
+        assert json.loads(measure_user_filters(PICTURE, own))["mean.width"] == 7
     assert PICTURE.shape == before.shape
     assert PICTURE.flags.writeable
     assert np.array_equal(PICTURE, before)
@@ -228,17 +228,19 @@ def test_every_picture_that_was_decoded_is_measured():
         (b"none", "undecodable"),
         (b"", "empty"),
     ):
-        found = measure(data, DEFAULT_LIMITS, Asked(own=own))
+        found = measure(data, DEFAULT_LIMITS, Requested(filters=own))
         assert found.status == status
         assert (found.measures is not None) == (status in ("ok", "truncated"))
         bare = measure(data, DEFAULT_LIMITS)
         assert bare.measures is None
         assert bare.pdq == found.pdq
-    assert measure(whole, DecodeLimits(max_pixels=100, max_bytes=1 << 20), Asked(own=own)).measures is None
+    assert measure(whole, DecodeLimits(max_pixels=100, max_bytes=1 << 20), Requested(filters=own)).measures is None
 
 
 def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
-    on_image = functools.partial(measure, limits=DEFAULT_LIMITS, asked=Asked(own=[("mine", Paints(how="pixels"))]))
+    on_image = functools.partial(
+        measure, limits=DEFAULT_LIMITS, requested=Requested(filters=[("mine", Paints(how="pixels"))])
+    )
     told = r"'{}': filter 'mine' raised ValueError: .*; mend it and run the same command again"
     tar = tar_of(tmp_path / "a.tar", {"x/1.txt": b"a caption", "x/1.png": png(40)})
     with tar.open("rb") as stream, pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + told.format(r"x/1\.png")):
@@ -258,7 +260,7 @@ def test_own_filters_do_not_run_in_the_child_of_a_second_attempt():
             return super().measure(rgb)
 
     on_image = functools.partial(measure, limits=DEFAULT_LIMITS)
-    with_own = functools.partial(on_image, asked=Asked(own=[("seen", Seen(a=1))]))
+    with_own = functools.partial(on_image, requested=Requested(filters=[("seen", Seen(a=1))]))
     assert measure_guarded(png(40), on_image, with_own) == with_own(png(40))
     assert seen == [os.getpid()] * 2
     crashed = measure_guarded(png(40), lambda data: os.abort(), with_own)
@@ -280,7 +282,7 @@ def test_a_filter_is_found_by_its_path():
     ("path", "options", "error", "why"),
     [
         ("sharpness", {}, UnknownFilter, "write package.module:Class"),
-        ("tests.curation.scan.test_own_filters:", {}, UnknownFilter, "write package.module:Class"),
+        ("tests.curation.scan.test_user_filters:", {}, UnknownFilter, "write package.module:Class"),
         ("no_such_module:X", {}, UnknownFilter, "no module no_such_module; .*PYTHONPATH of every worker"),
         (f"{OWN}:Nothing", {}, UnknownFilter, "has no class Nothing"),
         (f"{OWN}:OWN", {}, UnknownFilter, "has no class OWN"),
@@ -300,7 +302,7 @@ def test_a_filter_is_found_by_its_path():
 )
 def test_what_is_wrong_with_a_filter_is_said(path: str, options: dict, error: type[Exception], why: str):
     with pytest.raises(error, match=f"^scan.filters.mine: filter '{path}'.*{why}") as told:
-        load_own(config_of({"mine": {"class": path, "options": options}}).scan.own_filters())
+        load_user_filters(config_of({"mine": {"class": path, "options": options}}).scan.user_filters())
     assert type(told.value) is error
 
 
@@ -326,11 +328,11 @@ def test_engines_are_found_in_the_same_way():
 def test_filters_are_built_once_in_a_process():
     wanted = config_of(
         {"a": f"{OWN}:Mean", "b": {"class": f"{OWN}:Mean", "options": {"divisor": 2}}}
-    ).scan.own_filters()
-    first, again = own_filters(wanted), own_filters(dict(wanted))
+    ).scan.user_filters()
+    first, again = cached_user_filters(wanted), cached_user_filters(dict(wanted))
     assert first is again
     assert [name for name, _ in first] == ["a", "b"]
-    assert own_filters(config_of({"a": f"{OWN}:Mean"}).scan.own_filters()) is not first
+    assert cached_user_filters(config_of({"a": f"{OWN}:Mean"}).scan.user_filters()) is not first
 
 
 # --- configuration and plan ------------------------------------------------------------------------------
