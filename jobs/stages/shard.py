@@ -15,7 +15,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.choosing.verdicts import KEPT_BYTES
 from curation.config import PipelineConfig, ShardConfig
-from curation.shards.plan import ShardPlan, plan_shards, shuffle_place, write_shard
+from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
+from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.shards.plan import in_utf8
+from curation.shards.write import in_utf8
 from curation.sources.samples import parse_json
 from curation.sources.text_encoding import decode_text
 

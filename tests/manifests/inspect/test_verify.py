@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curation.shards.plan import write_shard
 from curation.shards.verify_images import FAR_HEADER_BYTES, check_images, member_before
+from curation.shards.write import write_shard
 from jobs.cli.main import main
 from manifests import storage
 from manifests.format.schema import Stage
