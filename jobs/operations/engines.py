@@ -132,6 +132,5 @@ def _start(
     spark_config = load_config(choice.config_files).spark if choice.config_files else SparkConfig()
     if choice.master:
         spark_config = spark_config.model_copy(update={"master": choice.master})
-    spark = session.start(spark_config, name="curate")
-    stack.callback(spark.stop)
+    spark = stack.enter_context(session.opened(spark_config, name="curate"))
     return SparkEngine(spark, storage_options(choice))

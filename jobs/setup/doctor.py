@@ -14,7 +14,7 @@ import pyarrow as pa
 from curation.config import SparkConfig
 from filters.protocol import FilterError, load_engine
 from jobs.show.facts import Check
-from jobs.spark import session
+from jobs.spark import frames, session
 from manifests import storage
 from manifests.errors import CurateError, sentence_of
 
@@ -63,7 +63,7 @@ def _workers(config: SparkConfig) -> Check:
     try:
         spark = session.start(config, name="curate doctor")
         try:
-            row = spark.range(1).mapInArrow(_look_around, "python string").first()
+            row = frames.map_batches(spark.range(1), _look_around, "python string").first()
         finally:
             spark.stop()
     except CurateError as e:

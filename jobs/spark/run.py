@@ -26,31 +26,37 @@ from manifests.format.store import Manifest, Parent, open_manifest
 
 @dataclass(kw_only=True)
 class Context:
-    """What stages share in one command: where Spark is, how to report, and whether to start over."""
+    """What stages share in one command: where Spark is, how to report, and whether to start over.
+
+    `given` is a session of the caller's, which is never stopped.
+    """
 
     spark_config: SparkConfig = field(default_factory=SparkConfig)
+    given: SparkSession | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reporter: Reporter = field(default_factory=Reporter)
     restart: bool = False
     _spark: SparkSession | None = None
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def spark(self) -> SparkSession:
         """The session, started when first needed: a run with nothing to do never starts Spark."""
         if self._spark is None:
-            self._spark = session.start(self.spark_config, name="curate")
+            self._spark = self._stack.enter_context(
+                session.opened(self.spark_config, name="curate", given=self.given)
+            )
         return self._spark
 
     def close(self) -> None:
-        """Stop the session if this context started one."""
-        if self._spark is not None:
-            self._spark.stop()
-            self._spark = None
+        """Stop the session if this context started it."""
+        self._spark = None
+        self._stack.close()
 
 
 @contextlib.contextmanager
 def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[Context]:
-    """Yield a Context whose session is stopped at the end."""
+    """Yield a Context; a session that it started is stopped at the end."""
     spark_config = config.spark if config else SparkConfig()
     made = Context(spark_config=spark_config, options=config.storage if config else {}, **settings)
     storage.configure(made.options)

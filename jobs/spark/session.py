@@ -1,5 +1,9 @@
-"""One Spark session, the same way in local mode, under spark-submit, on a cluster and over Spark Connect."""
+"""One Spark session, the same way in local mode, under spark-submit, on a cluster and over Spark Connect.
 
+A session that exists already belongs to the caller: it is used as it is, and never stopped.
+"""
+
+import contextlib
 import io
 import logging
 import os
@@ -10,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from curation.config import SparkConfig
@@ -24,6 +31,12 @@ JAVA_FOLDERS = "/usr/lib/jvm"
 LOG4J = Path(__file__).with_name("log4j2.properties")
 JAVA_ADVICE = f"Install Java {MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SQL_SETTINGS: Mapping[str, str] = {
+    "spark.sql.adaptive.enabled": "true",
+    # Spark takes the rows that Python makes of a part for a handful, and would broadcast a whole manifest.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+}
 _LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
 
 
@@ -100,10 +113,55 @@ def local_master(master: str) -> str:
     return f"local[{match.group(1) or 1},4]" if match else master
 
 
-def start(config: SparkConfig, *, name: str) -> SparkSession:
-    """Return the Spark session, the submitted one where there is one.
+@contextlib.contextmanager
+def opened(config: SparkConfig, *, name: str, given: SparkSession | None = None) -> Iterator[SparkSession]:
+    """Yield the session `given`, else the one that this process has, else a new one, which is stopped in the end.
 
-    Raises InputError when Java is missing.
+    Of a session that existed, only SQL settings are changed, and put back in the end; of `config` it takes only the
+    `spark.sql.*` settings. Raises InputError when Java is missing or Spark does not start.
+    """
+    existing = given or existing_session()
+    if existing is not None:
+        with _with_sql_settings(existing, config.conf):
+            _send_sources_if_needed(existing)
+            yield existing
+        return
+    started = start(config, name=name)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def existing_session() -> SparkSession | None:
+    """Return the session that this process has already, or None."""
+    try:
+        return SparkSession.active()
+    except PySparkRuntimeError:
+        return None
+
+
+@contextlib.contextmanager
+def _with_sql_settings(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
+    wanted = {**SQL_SETTINGS, **{name: value for name, value in conf.items() if name.startswith("spark.sql.")}}
+    before = spark.conf.getAll
+    for name, value in wanted.items():
+        if spark.conf.isModifiable(name):
+            spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name in filter(spark.conf.isModifiable, wanted):
+            if name in before:
+                spark.conf.set(name, before[name])
+            else:
+                spark.conf.unset(name)
+
+
+def start(config: SparkConfig, *, name: str) -> SparkSession:
+    """Return a new Spark session, the submitted one where there is one.
+
+    Raises InputError when Java is missing or Spark does not start.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     remote = os.environ.get("SPARK_REMOTE") or config.conf.get("spark.remote")
@@ -127,8 +185,7 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
         # An interrupt is told once, by the command line; PySpark and py4j would print every open call.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
-    if remote or not str(spark.conf.get("spark.master", "local")).startswith("local"):
-        send_sources(spark)
+    _send_sources_if_needed(spark)
     return spark
 
 
@@ -137,11 +194,8 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
     settings = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.adaptive.enabled": "true",
         "spark.python.worker.reuse": "true",
-        # Spark takes the rows that Python makes of a part for a handful, and would broadcast a whole manifest.
-        "spark.sql.autoBroadcastJoinThreshold": "-1",
-        "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+        **SQL_SETTINGS,
     }
     for variable in ONE_THREAD:
         settings[f"spark.executorEnv.{variable}"] = "1"
@@ -161,10 +215,17 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
     return settings
 
 
-def send_sources(spark: SparkSession) -> None:
-    """Give the project's packages to workers that do not have it installed."""
-    if not Path(__file__).is_file():
-        return  # running from a zip that spark-submit sent to the workers already
+_SENT_TO: weakref.WeakSet[SparkSession] = weakref.WeakSet()
+
+
+def _send_sources_if_needed(spark: SparkSession) -> None:
+    """Give the project's packages, once, to workers that may not have them installed."""
+    is_remote = ".connect." in type(spark).__module__
+    if not is_remote and str(spark.conf.get("spark.master", "local")).startswith("local"):
+        return
+    if spark in _SENT_TO or not Path(__file__).is_file():  # no file: this runs from the zip that spark-submit sent
+        return
+    _SENT_TO.add(spark)
     folder = Path(tempfile.mkdtemp(prefix="curate-"))
     path = folder / "curate.zip"
     path.write_bytes(source_zip())
