@@ -16,7 +16,6 @@ from jobs.dedupe.pdq_search import near_pairs
 from jobs.dedupe.pictures import PictureSet, is_comparable, node_of
 from jobs.dedupe.vector_search import semantic_pairs
 from jobs.spark import frames
-from jobs.units.worker import prepare_worker
 
 LOCAL_COLUMNS = ("key", "sha256", "status", "pixels", "local", "local_points")
 LOCAL_SCHEMA = pa.schema([("node", pa.binary()), ("local", pa.binary()), ("local_points", pa.binary())])
@@ -57,7 +56,8 @@ def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: Rea
     pictures = functools.reduce(DataFrame.unionByName, from_each)
     trained = partitions.train_on(pictures, "local", per_cell=config.pictures_per_cell, probes=config.probes)
     search = _CellSearch(LocalSearch(neighbours=config.neighbours, min_points=config.min_points))
-    return partitions.place(pictures, "local", trained).mapInArrow(search, frames.ddl(PAIRS_SCHEMA)).select("a", "b")
+    placed = partitions.place(pictures, "local", trained)
+    return frames.map_batches(placed, search, frames.ddl(PAIRS_SCHEMA)).select("a", "b")
 
 
 def embedding_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet) -> DataFrame:
@@ -86,7 +86,6 @@ class _CellSearch:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the pairs worth a look among the pictures of one cell."""
-        prepare_worker({})
         pictures = [batch for batch in batches if batch.num_rows]
         if pictures:
             yield from self.search.pairs(pa.Table.from_batches(pictures)).to_batches()

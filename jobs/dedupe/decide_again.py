@@ -16,7 +16,6 @@ from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit
-from jobs.units.worker import prepare_worker
 from manifests.errors import InputError
 from manifests.format.schema import COLUMNS, Stage, schema
 from manifests.format.store import Manifest
@@ -88,14 +87,7 @@ def _decided(rows: DataFrame, decision: Decision) -> DataFrame:
     """Return `part`, `key` and DECIDED of all rows; only clusters that lose a member are gathered."""
     clusters = rows.where("is_released").select("cluster_id").distinct().localCheckpoint()
     touched = rows.join(clusters, "cluster_id", "left_semi").select(*_ROWS.names)
-    again = touched.groupBy("cluster_id").applyInArrow(
-        frames.grouped(functools.partial(_redecide, decision=decision)),
-        ", ".join(f"{name} string" for name in (frames.PART, "key", *DECIDED)),
-    )
+    columns = ", ".join(f"{name} string" for name in (frames.PART, "key", *DECIDED))
+    again = frames.map_groups(touched, "cluster_id", functools.partial(redecide, decision=decision), columns)
     rest = rows.join(clusters, "cluster_id", "left_anti").select(frames.PART, "key", *map(F.col, DECIDED))
     return again.unionByName(rest)
-
-
-def _redecide(table: pa.Table, *, decision: Decision) -> pa.Table:
-    prepare_worker({})
-    return redecide(table, decision)

@@ -22,7 +22,7 @@ from curation.pictures.decode import DecodeLimits
 from curation.pictures.pdq import hamming
 from curation.pictures.vectors import unpack
 from curation.sources.byte_ranges import image_range, read_ranges, require_unchanged
-from jobs.units.worker import prepare_worker
+from jobs.spark import frames
 from manifests.format.schema import DuplicateKind
 
 JUDGED = "member binary, representative binary, kind string, evidence string"
@@ -63,11 +63,9 @@ class PixelJudge:
     copies: frozenset[str]
     strictness: Strictness
     limits: DecodeLimits
-    options: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the copies among pairs of known pictures; the mapInArrow side. Raises as `_Album` does."""
-        prepare_worker(self.options)
         album = _Album(self.limits)
         for batch in batches:
             pairs = batch.to_pylist()
@@ -144,7 +142,7 @@ def _judged(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=["member", "representative", "kind", "evidence"])
 
 
-def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge) -> DataFrame:
+def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge, options: frames.Options | None = None) -> DataFrame:
     """Return JUDGED of those of `pairs` (`a`, `b`) that are copies: the better of the two is the representative.
 
     `known`: KNOWN of each picture and its `rank`, a struct that orders pictures, the best first. Pairs are sorted by
@@ -163,4 +161,4 @@ def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge) -> DataFrame:
     partitions = int(pairs.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
     tasks = max(partitions * TASKS_PER_PARTITION, -(-pairs.count() // PAIRS_PER_TASK))
     spread = oriented.repartitionByRange(tasks, "b.node", "a.node").sortWithinPartitions("b.node", "a.node")
-    return spread.mapInArrow(judge, JUDGED).localCheckpoint()
+    return frames.map_batches(spread, judge, JUDGED, options).localCheckpoint()

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.copies.cells import MAX_TRAINING, ONE_CELL, TRAINING_PER_CELL, Cells, as_matrix, cell_count, train_cells
+from jobs.spark import frames
 
 _HASHES = 1 << 30
 
@@ -35,7 +36,7 @@ def place(prints: DataFrame, column: str, cells: Cells) -> DataFrame:
     """Return the rows of `prints` in each cell where they are asked, a partition a cell; `is_home` in the nearest."""
     columns = ", ".join(f"`{name}` {kind}" for name, kind in prints.dtypes)
     placer = _Placer(cells=cells, column=column, columns=prints.columns)
-    placed = prints.mapInArrow(placer, f"{columns}, cell int, is_home boolean")
+    placed = frames.map_batches(prints, placer, f"{columns}, cell int, is_home boolean")
     return placed.repartitionById(max(1, len(cells)), "cell").drop("cell")
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from curation.config import DedupeConfig
 from curation.copies import cells, neighbours
 from jobs.dedupe import partitions
-from jobs.units.worker import prepare_worker
+from jobs.spark import frames
 
 _PAIRS = "a binary, b binary, distance int"
 
@@ -29,7 +29,7 @@ def near_pairs(prints: DataFrame, config: DedupeConfig) -> DataFrame:
     search = _CellSearch(
         neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     )
-    pairs = partitions.place(prints, "node", trained).mapInArrow(search, _PAIRS)
+    pairs = frames.map_batches(partitions.place(prints, "node", trained), search, _PAIRS)
     return pairs if len(trained) == 1 else pairs.distinct()
 
 
@@ -39,7 +39,6 @@ class _CellSearch:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the near pairs among the fingerprints of one cell."""
-        prepare_worker({})
         prints, is_home, is_text = [], [], []
         for batch in batches:
             prints.append(cells.as_matrix(batch.column("node")))

@@ -116,7 +116,7 @@ def assignments(
     known = with_places(
         spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
     ).localCheckpoint()
-    judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits, options))
+    judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits), options=options)
     copies = judge(pairs)
     if all(each.origin == OWN for each in sets):
         return _answer(rows, pictures, stars(copies, known, judge))
@@ -124,7 +124,7 @@ def assignments(
     return _answer(rows, pictures, settled.unionByName(stars(left, known, judge)))
 
 
-def _judge(config: DedupeConfig, limits: DecodeLimits, options: Mapping[str, Mapping[str, Any]]) -> Judge:
+def _judge(config: DedupeConfig, limits: DecodeLimits) -> Judge:
     if config.fingerprint == "embedding":
         return CosineJudge(min_cosine=config.min_cosine)
     if not _verifies(config):
@@ -133,7 +133,6 @@ def _judge(config: DedupeConfig, limits: DecodeLimits, options: Mapping[str, Map
         copies=frozenset(config.copies),
         strictness=Strictness(**config.strictness.model_dump()),
         limits=limits,
-        options=options,
     )
 
 

@@ -12,7 +12,6 @@ from curation.copies import cosine_search
 from curation.copies.cells import cell_count
 from curation.pictures.vectors import STORED, unpack
 from jobs.spark import frames
-from jobs.units.worker import prepare_worker
 
 
 def semantic_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
@@ -22,13 +21,10 @@ def semantic_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
     `cosine_pairs_in_cell` says; the answer does not depend on partitions.
     """
     cells = _cells(vectors, config)
-    placed = vectors.mapInArrow(_Placer(cells), "node binary, embedding binary, cell int, is_home boolean")
+    placed = frames.map_batches(vectors, _Placer(cells), "node binary, embedding binary, cell int, is_home boolean")
     search = _CellSearch(config.min_cosine)
-    return (
-        placed.groupBy("cell")
-        .applyInArrow(frames.grouped(search.pairs), "a binary, b binary, cosine float")
-        .dropDuplicates(["a", "b"])
-    )
+    pairs = frames.map_groups(placed, "cell", search.pairs, "a binary, b binary, cosine float")
+    return pairs.dropDuplicates(["a", "b"])
 
 
 def _cells(vectors: DataFrame, config: DedupeConfig) -> cosine_search.Cells:
@@ -73,7 +69,6 @@ class _CellSearch:
 
     def pairs(self, table: pa.Table) -> pa.Table:
         """Return the pairs among the vectors of one cell."""
-        prepare_worker({})
         return cosine_search.cosine_pairs_in_cell(
             table.column("node").combine_chunks(),
             unpack(table.column("embedding")),

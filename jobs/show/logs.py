@@ -55,9 +55,12 @@ def worker_level() -> int:
 def configure_worker(level: int, attempt: int) -> None:
     """Send log messages of this Python worker to its stderr, which Spark keeps with the executor's logs.
 
-    `attempt` counts from 1; each line names it and the unit of the enclosing `unit` block.
+    `attempt` counts from 1; each line names it and the unit of the enclosing `unit` block. Costs next to nothing when
+    it is called again with the same arguments, as it is for each of many small groups.
     """
-    _process.attempt = attempt
+    if (_process.worker_level, _process.attempt) == (level, attempt):
+        return
+    _process.worker_level, _process.attempt = level, attempt
     handler = logging.StreamHandler()
     handler.set_name(_WORKER)
     handler.setLevel(level)

@@ -19,7 +19,6 @@ import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.spark import frames
-from jobs.units.worker import prepare_worker
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact
@@ -96,14 +95,13 @@ class SparkEngine:
             columns=columns,
             where=where,
             reads=_columns_named(manifest.schema.names, [*columns.values(), where or ""]),
-            options=self._options,
         )
         with told_plainly(manifest.uri):
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
         tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
         frame = frames.one_task_each(self._spark, _PLACE, tasks).select(_PLACE)
-        self._name(name, frame.mapInArrow(query, frames.ddl(kinds)))
+        self._name(name, frames.map_batches(frame, query, frames.ddl(kinds), self._options))
 
     def table(self, name: str, rows: pa.Table) -> None:
         """See Engine."""
@@ -136,15 +134,13 @@ class SparkEngine:
     def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
         """See Engine. What `work` returns comes to the driver as JSON."""
         kinds = self._kinds(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}")
-        worker = frames.grouped(
-            _GroupWorker(work=work, order=_names_in(order), kinds=kinds, options=self._options).answer
-        )
+        worker = _GroupWorker(work=work, order=_names_in(order), kinds=kinds)
         column = _backticked(_names_in(group)[0])
         with _told_by_spark():
             # A number of partitions that is asked for is kept: small groups may well be long work.
             partitions = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 1)
             frame = self._frame(sql, kinds).repartition(partitions, column)
-            answers = frame.groupBy(column).applyInArrow(worker, frames.ddl(_ANSWER)).toArrow()
+            answers = frames.map_groups(frame, column, worker.answer, frames.ddl(_ANSWER), self._options).toArrow()
         yield from map(json.loads, answers.column("answer").to_pylist())
 
     def _frame(self, sql: str, kinds: pa.Schema) -> DataFrame:
@@ -174,11 +170,9 @@ class RowQuery:
     columns: Mapping[str, str]
     where: str | None
     reads: Sequence[str]
-    options: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of each part, told by JSON of its place and address; the mapInArrow side."""
-        prepare_worker(self.options)
         with sealed() as db:
             for batch in batches:
                 for text in batch.column(_PLACE).to_pylist():
@@ -213,11 +207,9 @@ class _GroupWorker:
     work: GroupWork
     order: Sequence[str]
     kinds: pa.Schema
-    options: Mapping[str, Mapping[str, Any]]
 
     def answer(self, rows: pa.Table) -> pa.Table:
         """Return what `work` returns of the group, as JSON."""
-        prepare_worker(self.options)
         # As DuckDB orders: texts by their bytes, NaN after all numbers, nulls last.
         rows = typed(rows, self.kinds).sort_by([(name, "ascending") for name in self.order])
         return pa.table({"answer": [json.dumps(self.work(rows))]}, _ANSWER)

@@ -1,4 +1,7 @@
-"""Manifests as Spark DataFrames, read part by part through fsspec, so that Spark needs no storage jars."""
+"""Manifests as Spark DataFrames, and the way of every function of ours into Spark's Python workers.
+
+Parts are read through fsspec, so that Spark needs no storage jars.
+"""
 
 import dataclasses
 import json
@@ -6,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.show import logs
 from jobs.units.plan import Unit
 from jobs.units.worker import DONE_DDL, Task, prepare_worker
 from manifests import storage
@@ -30,6 +35,9 @@ _DDL = {
 }
 
 Transform = Callable[[pa.Table], pa.Table]
+MapBatches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+Options = Mapping[str, Mapping[str, Any]]
+"""Storage arguments by protocol, as `manifests.storage.configure` takes them."""
 
 
 def ddl(schema: pa.Schema) -> str:
@@ -66,10 +74,10 @@ class Parts:
 
     folder: str
     names: Sequence[str]
-    options: Mapping[str, Mapping[str, Any]]
+    options: Options
 
 
-def parts_of(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Parts:
+def parts_of(manifest: Manifest, options: Options) -> Parts:
     """Return the parts of a committed manifest."""
     return Parts(folder=manifest.uri, names=[p.name for p in manifest.parts], options=options)
 
@@ -85,19 +93,18 @@ def read(
 
     `transform` is applied to each batch in the worker; `schema` describes what it returns.
     """
-    reader = _PartReader(folder=parts.folder, columns=columns, options=parts.options, transform=transform)
-    return one_task_each(spark, PART, parts.names).select(PART).mapInArrow(reader, ddl(schema))
+    reader = _PartReader(folder=parts.folder, columns=columns, transform=transform)
+    names = one_task_each(spark, PART, parts.names).select(PART)
+    return map_batches(names, reader, ddl(schema), parts.options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _PartReader:
     folder: str
     columns: Sequence[str]
-    options: Mapping[str, Mapping[str, Any]]
     transform: Transform | None
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        prepare_worker(self.options)
         for batch in batches:
             for name in batch.column(PART).to_pylist():
                 for rows in read_batches(storage.join(self.folder, name), self.columns):
@@ -106,13 +113,59 @@ class _PartReader:
                     yield from (self.transform(table) if self.transform else table).to_batches()
 
 
-def grouped(function: Transform) -> Transform:
-    """Return `function` as applyInArrow wants it: Spark looks at the code of a plain, annotated function."""
+# --- functions in workers
 
+
+def map_batches(frame: DataFrame, function: MapBatches, columns: str, options: Options | None = None) -> DataFrame:
+    """Return what `function` yields of the Arrow batches of each partition of `frame`.
+
+    `columns` are the names and types that it yields, as Spark's DDL. `options` are the storage arguments of workers.
+    """
+    return frame.mapInArrow(_PreparedMap(worker=_Worker.now(options), function=function), columns)
+
+
+def map_groups(
+    frame: DataFrame, column: str, function: Transform, columns: str, options: Options | None = None
+) -> DataFrame:
+    """Return what `function` returns for each group of rows of `frame` that are equal in `column`.
+
+    `columns` and `options` are as in `map_batches`. A group must fit in a worker's memory.
+    """
+    worker = _Worker.now(options)
+
+    # Spark looks at the code of what it is given: a plain, annotated function.
     def apply(table: pa.Table) -> pa.Table:
+        worker.prepare()
         return function(table)
 
-    return apply
+    return frame.groupBy(column).applyInArrow(apply, columns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Worker:
+    """What a Python worker needs to know before it does anything."""
+
+    options: Options
+    log_level: int
+
+    @classmethod
+    def now(cls, options: Options | None) -> "_Worker":
+        return cls(options=options or {}, log_level=logs.worker_level())
+
+    def prepare(self) -> None:
+        task = TaskContext.get()
+        logs.configure_worker(self.log_level, attempt=1 if task is None else task.attemptNumber() + 1)
+        prepare_worker(self.options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _PreparedMap:
+    worker: _Worker
+    function: MapBatches
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        self.worker.prepare()
+        yield from self.function(batches)
 
 
 def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> DataFrame:
@@ -126,4 +179,4 @@ def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
     if not units:
         return
     texts = [json.dumps(dataclasses.asdict(u)) for u in units]
-    one_task_each(spark, "unit", texts).mapInArrow(task, DONE_DDL).collect()
+    map_batches(one_task_each(spark, "unit", texts), task, DONE_DDL, task.recorder.options).collect()

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 from jobs.spark import frames
 from jobs.spark.run import Lineage
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import DONE_DDL, Recorder, prepare_worker, receipt_of
+from jobs.units.worker import DONE_DDL, Recorder, receipt_of
 from manifests import storage
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
@@ -123,14 +123,13 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
         return
 
     def write_group(table: pa.Table) -> pa.Table:
-        prepare_worker(recorder.options)
         unit = writer.unit(table.column(column)[0].as_py())
         recorder.once(unit, lambda: writer.write(unit, table))
         return pa.table({"unit": [unit.name]})
 
     wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
     mine = frame.join(wanted, column, "left_semi").repartition(len(groups), column)
-    mine.groupBy(column).applyInArrow(write_group, DONE_DDL).collect()
+    frames.map_groups(mine, column, write_group, DONE_DDL, recorder.options).collect()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from curation.sources.keys import collided_key
 from jobs.spark import frames
 from jobs.units.failures import note_failure
 from jobs.units.plan import Plan
-from jobs.units.worker import DONE_DDL, prepare_worker
+from jobs.units.worker import DONE_DDL
 from manifests import storage
 from manifests.format.receipts import read_receipts, set_receipt_aside, write_part, write_receipt
 from manifests.format.roots import split_source
@@ -56,7 +56,7 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
     located = frames.read(spark, parts, LOCATED, _PLACE_SCHEMA, functools.partial(_locate, roots=tuple(plan.roots)))
     order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
-    later.groupBy(frames.PART).applyInArrow(frames.grouped(_Rekey(plan).rewrite), DONE_DDL).collect()
+    frames.map_groups(later, frames.PART, _Rekey(plan).rewrite, DONE_DDL, plan.options).collect()
 
 
 def _are_keys_distinct(parts: frames.Parts) -> bool:
@@ -80,11 +80,10 @@ class _Rekey:
     """Rewrites one part with new keys for the samples in a table of locations; runs in the worker."""
 
     def __init__(self, plan: Plan) -> None:
-        self.output, self.roots, self.options = plan.output, list(plan.roots), plan.options
+        self.output, self.roots = plan.output, list(plan.roots)
 
     def rewrite(self, table: pa.Table) -> pa.Table:
         """Rewrite the part of the rows in `table`; return its unit."""
-        prepare_worker(self.options)
         part = table.column(frames.PART)[0].as_py()
         unit = part.removesuffix(".parquet")
         new = {

@@ -77,8 +77,7 @@ class Task:
     perform: Callable[[Unit], Receipt]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do each unit, a JSON text in column `unit`; the mapInArrow side. Yields the units' names."""
-        prepare_worker(self.recorder.options)
+        """Do each unit, a JSON text in column `unit`, and yield the units' names. For `frames.map_batches`."""
         for batch in batches:
             for text in batch.column("unit").to_pylist():
                 unit = Unit(**json.loads(text))
@@ -87,7 +86,10 @@ class Task:
 
 
 def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give this worker its storage arguments, and one thread: Spark runs a worker a core."""
+    """Give this worker its storage arguments, and one thread: Spark runs one worker on each core.
+
+    `jobs.spark.frames` calls it before any function of ours runs in a worker.
+    """
     import cv2  # noqa: PLC0415 - workers alone need it, and drivers start faster without
 
     storage.configure(options)

@@ -274,14 +274,14 @@ def test_a_second_crawl_joins_the_clusters_of_the_first(run: Runner, pictures, t
     judged = []
     judge_pairs = job.judge_pairs
 
-    def watched(pairs, known, judge):
+    def watched(pairs, known, judge, options):
         judged.extend(
             pairs.join(known.selectExpr("node AS a", "origin AS x"), "a")
             .join(known.selectExpr("node AS b", "origin AS y"), "b")
             .select("x", "y")
             .collect()
         )
-        return judge_pairs(pairs, known, judge)
+        return judge_pairs(pairs, known, judge, options)
 
     monkeypatch.setattr(job, "judge_pairs", watched)
     second = run.dedupe(tmp_path / "june" / "scan", tmp_path / "june" / "deduped", against=[first.uri, first.uri])
