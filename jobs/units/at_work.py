@@ -1,7 +1,7 @@
-"""A mark at an output that says which run is at work there, so that a second run can say so.
+"""A run file at an output, which names the run that is writing there, so that a second run can refuse to start.
 
-It is a small JSON file that is rewritten every few seconds. It is no lock: of two runs that start in the same moment
-both go on.
+It is a small JSON file that is rewritten every few seconds. It is not a lock: two runs that start at the same moment
+both continue.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ SAME_START_SECONDS = 2.0  # the start of a process moves a little when the clock
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Who is at work. `process_started` and `heartbeat` are in seconds since 1970; `started` is for people."""
+    """A running process. `process_started` and `heartbeat` are in seconds since 1970; `started` is for people."""
 
     id: str
     host: str
@@ -40,7 +40,7 @@ class Run:
 
     @classmethod
     def of_this_process(cls) -> "Run":
-        """Return the run that begins now."""
+        """Return the run of this process, started now."""
         now = _now()
         me = psutil.Process()
         return cls(
@@ -54,30 +54,30 @@ class Run:
 
     @property
     def is_here(self) -> bool:
-        """Whether this machine runs it, so that its process can be looked up."""
+        """Whether it runs on this machine, so that its process can be looked up."""
         return self.host == socket.gethostname()
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it goes on: here, by its process; on another machine, by its last heartbeat."""
+        """Whether it is still running: judged by its process on this machine, else by its last heartbeat."""
         if not self.is_here:
             return abs(_now() - self.heartbeat) < FRESH_SECONDS
         try:
             process = psutil.Process(self.pid)
             is_same = abs(process.create_time() - self.process_started) < SAME_START_SECONDS
             return is_same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        except (psutil.Error, ValueError, OverflowError):  # the latter two of a number that is none of a process
+        except (psutil.Error, ValueError, OverflowError):  # a number that cannot be that of a process
             return False
 
 
 def run_uri(output: str) -> str:
-    """Return where the mark of a run that makes the manifest at `output` is."""
+    """Return the URI of the run file of a run that makes the manifest at `output`."""
     return storage.join(output, WORK, RUN_FILE)
 
 
-def require_no_other(mark: str, output: str) -> None:
-    """Raise RunAtWork when the mark at the URI `mark` is of another process that is writing to `output`."""
-    run = _read(mark)
+def require_no_other(run_file: str, output: str) -> None:
+    """Raise RunAtWork when the run file at the URI `run_file` names another process that is writing to `output`."""
+    run = _read(run_file)
     if run is None or (run.is_here and run.pid == os.getpid()) or not run.is_at_work:
         return
     then = (
@@ -86,14 +86,14 @@ def require_no_other(mark: str, output: str) -> None:
         else f"wait until it ends, or name another output; if it was killed, try again in {FRESH_SECONDS:.0f} seconds"
     )
     raise RunAtWork(
-        f"{output}: another run is at work here, process {run.pid} on {run.host}, since {run.started}; {then}"
+        f"{output}: another run is writing here, process {run.pid} on {run.host}, since {run.started}; {then}"
     )
 
 
-def _read(mark: str) -> Run | None:
-    """Return the run that the mark names; None when there is no mark, or it is damaged or of no run."""
+def _read(run_file: str) -> Run | None:
+    """Return the run that a run file names; None when the file is missing, damaged or names no run."""
     try:
-        fields: Any = json.loads(storage.read_bytes(mark))
+        fields: Any = json.loads(storage.read_bytes(run_file))
         return Run(
             id=str(fields["id"]),
             host=str(fields["host"]),
@@ -107,46 +107,46 @@ def _read(mark: str) -> Run | None:
 
 
 class Heartbeat(threading.Thread):
-    """Rewrites a mark every few seconds, until it is stopped or the process ends."""
+    """Rewrites a run file every few seconds, until it is stopped or the process ends."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, run_file: str) -> None:
         super().__init__(daemon=True)
-        self._mark, self._run = mark, Run.of_this_process()
+        self._run_file, self._run = run_file, Run.of_this_process()
         self._ended = threading.Event()
         self.write()
 
     def write(self) -> None:
-        """Write the mark with the time of now."""
+        """Write the run file with the current time."""
         run = replace(self._run, heartbeat=_now())
-        storage.write_bytes(self._mark, json.dumps(asdict(run), indent=1).encode())
+        storage.write_bytes(self._run_file, json.dumps(asdict(run), indent=1).encode())
 
     def run(self) -> None:
-        """Rewrite the mark. What fails once is tried again at the next beat."""
+        """Rewrite the run file until stopped. After a failure, the next beat tries again."""
         while not self._ended.wait(BEAT_SECONDS):
             with contextlib.suppress(Exception):
                 self.write()
 
     def stop(self) -> None:
-        """Write no more, so that the folder of the mark can be removed."""
+        """Stop writing, so that the folder of the run file can be removed."""
         self._ended.set()
         if self.is_alive():
             self.join()
 
 
 @contextlib.contextmanager
-def at_work(mark: str) -> Iterator[Heartbeat]:
-    """Keep a mark of this process at the URI `mark` until the block ends; then it names no run any more."""
-    heartbeat = Heartbeat(mark)
+def at_work(run_file: str) -> Iterator[Heartbeat]:
+    """Keep a run file of this process at the URI `run_file` until the block ends."""
+    heartbeat = Heartbeat(run_file)
     heartbeat.start()
     try:
         yield heartbeat
     except BaseException:
         heartbeat.stop()
         with contextlib.suppress(Exception):  # the error that ends the block is the one to be reported
-            storage.write_bytes(mark, b"{}")  # it stays: `_begun` of a diff says what lies beside it
+            storage.write_bytes(run_file, b"{}")  # not removed: a diff that was interrupted is recognised by it
         raise
     heartbeat.stop()
-    storage.remove(mark)
+    storage.remove(run_file)
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""How a run ends: every unit has a receipt that holds, leftovers are swept, the manifest is committed."""
+"""The end of a run: check that every unit has a valid receipt, remove leftovers, commit the manifest."""
 
 import datetime
 import time
@@ -16,9 +16,10 @@ from manifests.format.store import Manifest, commit
 
 
 def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest:
-    """Commit the manifest of `plan` from its receipts; `started` is when the run began, by `time.monotonic`.
+    """Commit the manifest of `plan` from its receipts, and return it.
 
-    Raises StageFailed when units left no receipt, or when the rows are not those of `digest`.
+    `started` is when the run began, by `time.monotonic`. Raises StageFailed when units left no receipt, or when
+    `digest` is given and is not that of the rows.
     """
     wanted = {u.name: u for u in plan.units}
     receipts: dict[str, Receipt] = {
@@ -47,7 +48,7 @@ def _digest(plan: Plan, receipts: Mapping[str, Receipt]) -> str:
 
 
 def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
-    """Remove what killed attempts and earlier unit plans left beside the parts: no receipt names it."""
+    """Remove files that killed attempts and earlier plans left next to the parts: no receipt names them."""
     named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
     for name in storage.list_names(plan.output):
         if name not in named and is_ours(name) and not name.startswith("_"):

@@ -1,4 +1,4 @@
-"""Why units failed, noted at the output by workers and read there by the driver."""
+"""The reasons why units failed, which workers write to the output and the driver reads there."""
 
 import contextlib
 
@@ -10,9 +10,9 @@ FAILURES = "failures"
 
 
 def note_failure(output: str, unit: str, error: Exception) -> None:
-    """Leave the reason of a failed unit where the driver finds it, whatever becomes of the worker's own log.
+    """Write the reason of a failed unit to the output, so that the driver does not depend on the worker's own log.
 
-    On a full disk there is no place for it: then `error`, which the caller raises, is all that is left.
+    On a full disk nothing is written; the driver then has only `error`, which the caller raises.
     """
     text = sentence_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     with contextlib.suppress(OSError):
@@ -21,12 +21,12 @@ def note_failure(output: str, unit: str, error: Exception) -> None:
 
 
 def read_failures(output: str) -> dict[str, str]:
-    """Return unit → reason of the units that failed in the run at `output`."""
+    """Return unit → reason for the units that failed in the run at `output`."""
     folder = storage.join(output, WORK, FAILURES)
     names = [n for n in storage.list_names(folder) if n.endswith(".txt")]
     return {n[:-4]: data.decode(errors="replace") for n, data in sorted(storage.read_many(folder, names).items())}
 
 
 def forget(output: str) -> None:
-    """Remove the notes of an earlier run at `output`."""
+    """Remove the reasons that an earlier run left at `output`."""
     storage.remove(storage.join(output, WORK, FAILURES))

@@ -1,4 +1,4 @@
-"""Whether something can be written where a person says, asked before any work is done."""
+"""Checks that an output can be written, made before any work is done."""
 
 import errno
 import stat
@@ -7,12 +7,12 @@ from pathlib import Path
 from manifests import storage
 from manifests.errors import InputError, sentence_of
 
-# The longest name below an output of a stage: a receipt of a unit while it is written.
+# The longest name below the output of a stage: that of a unit's receipt while it is written.
 _LONGEST_BELOW = f"_work/receipts/.{'x' * 16}.json.{'0' * 32}.tmp"
 
 
 def require_folder(uri: str) -> None:
-    """Raise InputError when `uri` cannot be a folder to write to: it is or is below a file, or too long a name."""
+    """Raise InputError when `uri` cannot be an output folder: it is or is below a file, or its name is too long."""
     _require_place(uri)
     if storage.is_local(uri):
         path = storage.filesystem(uri)[1]
@@ -26,7 +26,7 @@ def require_folder(uri: str) -> None:
 
 
 def require_file(uri: str) -> None:
-    """Raise InputError when `uri` cannot be a file to write: it is a folder, is below a file, or too long a name."""
+    """Raise InputError when `uri` cannot be an output file: it is a folder, is below a file, or its name is too long."""
     _require_place(uri)
     if not storage.is_local(uri):
         return
@@ -45,9 +45,9 @@ def _require_place(uri: str) -> None:
 
 
 def _mode(path: str, shown: str | None = None) -> int | None:
-    """Return the type and permissions of what is at a local path, None when nothing is.
+    """Return type and permissions of what is at a local path, None when there is nothing.
 
-    Raises InputError when the name is too long, or leads through a circle of links.
+    Raises InputError, with the path `shown`, when the name is too long or leads through a circle of links.
     """
     try:
         return Path(path).stat().st_mode

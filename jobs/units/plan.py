@@ -1,4 +1,4 @@
-"""What a stage is about to do: its units, and all that decides their rows."""
+"""The plan of a stage: its units, and everything that decides their rows."""
 
 import dataclasses
 import json
@@ -12,7 +12,10 @@ from manifests.format.store import Provenance
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A piece of a stage's work. `inputs` is JSON-able; `fingerprint` covers them and the run's configuration."""
+    """A piece of a stage's work, done by one Spark task.
+
+    `inputs` can be written as JSON. `fingerprint` is a hash of them and of the settings and software of the run.
+    """
 
     name: str
     inputs: Mapping[str, Any]
@@ -28,9 +31,9 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan(Provenance):
-    """What a stage is about to do at `output`, known before any work: the manifest's provenance, and its units.
+    """What a stage will do at `output`: the provenance of its manifest, and its units.
 
-    `options` are storage arguments that workers need and no manifest holds.
+    `options` are the storage arguments that workers need. No manifest contains them.
     """
 
     output: str
@@ -38,7 +41,7 @@ class Plan(Provenance):
     options: Mapping[str, Mapping[str, Any]]
 
     def to_json(self) -> bytes:
-        """Return what a later run compares itself with."""
+        """Return what is stored in the output for a later run to compare its own plan with."""
         fields = {
             "stage": self.stage,
             "config": self.config,
@@ -51,9 +54,9 @@ class Plan(Provenance):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitMaker:
-    """Makes the units of one plan, on the driver and again in workers, from little more than a name.
+    """Makes the units of one plan, with the same fingerprints on the driver and in workers.
 
-    `shared` is what all units depend on besides their own inputs.
+    `shared` is what all units depend on in addition to their own inputs.
     """
 
     stage: Stage
@@ -64,6 +67,6 @@ class UnitMaker:
     def unit(
         self, name: str, inputs: Mapping[str, Any], *, rows: int | None = None, size_bytes: int | None = None
     ) -> Unit:
-        """Return the unit `name`; its fingerprint covers all that decides its rows."""
-        mark = settings_hash(self.stage, self.config, self.software, self.shared, inputs)
-        return Unit(name=name, inputs=inputs, fingerprint=mark, rows=rows, size_bytes=size_bytes)
+        """Return the unit `name`, whose fingerprint is a hash of everything that decides its rows."""
+        fingerprint = settings_hash(self.stage, self.config, self.software, self.shared, inputs)
+        return Unit(name=name, inputs=inputs, fingerprint=fingerprint, rows=rows, size_bytes=size_bytes)

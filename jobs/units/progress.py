@@ -1,6 +1,6 @@
-"""What a person sees while a stage runs: a bar on a terminal, plain lines in a log, nothing when quiet.
+"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
-Progress is read from the receipts, which units leave wherever they run, so it is the same on every kind of cluster.
+Progress is counted from the receipts that units write, so it works the same on every kind of cluster.
 """
 
 import contextlib
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Says on stderr what goes on. stdout is left for answers."""
+    """Reports on stderr what is being done. stdout is left for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.console = terminal.console(stderr=True, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print one line, unless quiet. The log file gets it in any case."""
+        """Print one line, unless quiet. The log file gets it always."""
         if not self.quiet:
             self.console.print(text, markup=False)
         _log.info("%s", text, extra={logs.IS_SHOWN: not self.quiet})
@@ -61,7 +61,7 @@ class Reporter:
 
 
 class _Tally:
-    """Receipts added up: units, images, errors, and the rate since this run began."""
+    """Sums over receipts: units, images, errors, and the rate since this run began."""
 
     def __init__(self, plan: Plan, state: State) -> None:
         self.units_total = len(plan.units)
@@ -80,7 +80,7 @@ class _Tally:
 
     @property
     def rate(self) -> float:
-        """Images a second, in this run."""
+        """Images per second in this run."""
         return self.images_now / max(1e-9, time.monotonic() - self.started)
 
 
@@ -96,10 +96,10 @@ class _Watcher(threading.Thread):
     def run(self) -> None:
         self._view.show(self._tally)
         while not self._ended.wait(self._poll_seconds):
-            self._look()
+            self._poll()
 
-    def _look(self) -> None:
-        with contextlib.suppress(OSError):  # a listing that fails once is tried at the next look
+    def _poll(self) -> None:
+        with contextlib.suppress(OSError):  # a listing that fails is repeated at the next poll
             for name, receipt in read_receipts(self._plan.output, frozenset(self._known)).items():
                 self._known.add(name)
                 self._tally.add(receipt)
@@ -108,7 +108,7 @@ class _Watcher(threading.Thread):
     def finish(self) -> None:
         self._ended.set()
         self.join()
-        self._look()
+        self._poll()
         self._view.close(self._tally)
 
 

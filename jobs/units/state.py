@@ -1,4 +1,4 @@
-"""What is at an output: a finished manifest, or the receipts of an unfinished run that are still valid."""
+"""The state of an output: a finished manifest, or an unfinished run with receipts that are still valid."""
 
 import dataclasses
 import json
@@ -16,12 +16,12 @@ from manifests.format.receipts import WORK, Receipt, read_receipts
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 
 PLAN_FILE = "plan.json"
-_OWN = ("stage", "config", "software", "derivation")
+_COMPARED = ("stage", "config", "software", "derivation")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class State:
-    """What was found at the output of a plan: a finished manifest, or the receipts that still hold."""
+    """What was found at the output of a plan: its finished manifest, or valid receipts and the units left to do."""
 
     manifest: Manifest | None
     receipts: Mapping[str, Receipt]
@@ -32,9 +32,9 @@ class State:
 def inspect(plan: Plan, *, restart: bool = False) -> State:
     """Return what is left to do. Writes nothing.
 
-    Raises RunAtWork when another run is at work there, InputError when nothing can be written there, and RunChanged,
-    naming what changed, when work of another configuration lies there and `restart` is not set.
-    A changed input does not raise while the run is unfinished: its units are done again, and a notice names it.
+    Raises RunAtWork when another run is writing there, InputError when nothing can be written there, and RunChanged,
+    naming what changed, when work of another configuration is there and `restart` is not set. While the run is
+    unfinished, a changed input does not raise: its units are done again, and a notice names it.
     """
     require_folder(plan.output)
     manifest = open_manifest(plan.output) if is_committed(plan.output) else None
@@ -48,16 +48,16 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
     notices = []
     before = _read_plan(plan.output)
     there = storage.list_names(plan.output)
-    # Tars and tables of img2dataset are named as ours are: without work or a commit of ours they are somebody's.
-    strangers = [name for name in there if WORK not in there or not is_ours(name)]
-    if before is None and strangers:
+    # img2dataset names tars and tables as we do: without a plan or a commit of ours they belong to somebody else.
+    foreign = [name for name in there if WORK not in there or not is_ours(name)]
+    if before is None and foreign:
         raise InputError(
-            f"{plan.output}: not empty and not curate's ({', '.join(strangers[:3])} …); name another output"
+            f"{plan.output}: not empty and not curate's ({', '.join(foreign[:3])} …); name another output"
         )
     if before is not None:
-        differs = _differences({k: before.get(k) for k in _OWN if k in before}, _own(plan))
+        differs = _differences({k: before.get(k) for k in _COMPARED if k in before}, _settings_of(plan))
         if differs and not restart:
-            raise RunChanged(_changed(plan, before, "holds unfinished work"))
+            raise RunChanged(_changed(plan, before, "contains unfinished work"))
         if differs:
             return State(
                 manifest=None, receipts={}, todo=plan.units, notices=["unfinished work discarded (--restart)"]
@@ -65,20 +65,20 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
         notices = [f"input changed: {line}" for line in _differences(before.get("inputs"), plan.inputs)]
     receipts = read_receipts(plan.output)
     names = {u.name: u for u in plan.units}
-    valid = {n: r for n, r in receipts.items() if n in names and _holds(r, names[n])}
+    valid = {n: r for n, r in receipts.items() if n in names and _is_valid(r, names[n])}
     todo = [u for u in plan.units if u.name not in valid]
     if valid:
         notices.append(f"resuming: {len(valid)} of {len(plan.units)} units are done")
     return State(manifest=None, receipts=valid, todo=todo, notices=notices)
 
 
-def _holds(receipt: Receipt, unit: Unit) -> bool:
+def _is_valid(receipt: Receipt, unit: Unit) -> bool:
     return receipt.fingerprint == unit.fingerprint and not receipt.broken_sources
 
 
-def _own(plan: Plan) -> dict[str, Any]:
+def _settings_of(plan: Plan) -> dict[str, Any]:
     fields = json.loads(plan.to_json())
-    return {k: fields[k] for k in _OWN if k in fields}
+    return {k: fields[k] for k in _COMPARED if k in fields}
 
 
 def _read_plan(output: str) -> dict[str, Any] | None:
@@ -121,13 +121,13 @@ def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
 def begin(plan: Plan, *, restart: bool = False) -> State:
     """Make the output ready for work and return what is left to do. Raises as `inspect` does.
 
-    Do what is left within `jobs.units.at_work.at_work`, so that a second run can say who is at work.
+    Do the work within `jobs.units.at_work.at_work`, so that a second run can name the run that is writing.
     """
     state = inspect(plan, restart=restart)
     if state.manifest is not None:
         storage.remove(storage.join(plan.output, WORK))
         return state
-    # Before anything is removed, so that a kill leaves nothing that would not be known for ours.
+    # Written before anything is removed: after a kill, the output is still recognised as ours.
     storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
     if restart and not state.receipts:
         discard(plan.output)
@@ -139,12 +139,15 @@ _OURS = re.compile(r"(part-\d{5,}|\d{5,})(\.parquet|\.tar|_stats\.json)|\..*\.[0
 
 
 def is_ours(name: str) -> bool:
-    """Whether a stage writes files of this name; nothing else at an output is ever removed."""
+    """Return whether a stage writes files of this name. No other file at an output is ever removed."""
     return name in (WORK, MANIFEST_FILE) or _OURS.fullmatch(name) is not None
 
 
 def discard(output: str) -> None:
-    """Remove a manifest, not the plan of the next: its commit first, so that a kill leaves none without its parts."""
+    """Remove a manifest, but not the plan of the next run.
+
+    The commit is removed first, so that a kill leaves no manifest that has lost parts.
+    """
     storage.remove(storage.join(output, MANIFEST_FILE))
     for name in storage.list_names(storage.join(output, WORK)):
         if name != PLAN_FILE:

@@ -1,7 +1,7 @@
-"""What a worker does: one Spark task does one unit, writes its part, then its receipt.
+"""Units in a worker: one Spark task does one unit, writes its part, then its receipt.
 
-Nothing here depends on which worker did a unit or how often: parts have deterministic names and bytes, so a retried,
-speculative or orphaned task can only write again what is already there.
+The result does not depend on which worker did a unit or how often. Parts have deterministic names and bytes, so a
+retried, speculative or orphaned task only writes again what is already there.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
-    """Return the receipt of a written part."""
+    """Return the receipt of `unit`, which wrote `part`; `more` are other fields of Receipt."""
     return Receipt(
         unit=unit.name,
         fingerprint=unit.fingerprint,
@@ -44,14 +44,17 @@ def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Runs one unit's work in a worker and records how it ended at `output`."""
+    """Runs one unit's work in a worker, and records at `output` how it ended."""
 
     output: str
     options: Mapping[str, Mapping[str, Any]]
     clock: Callable[[], float] = time.process_time
 
     def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
-        """Run `do`, measured, and write its receipt. A failure is noted for the driver, then raised for the retry."""
+        """Run `do`, write its receipt with time and memory used, and return it.
+
+        When `do` fails, the reason is written for the driver, and the error is raised so that Spark tries again.
+        """
         started = self.clock()
         with logs.unit(unit.name):
             _log.debug("started")
@@ -71,13 +74,13 @@ class Recorder:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a worker runs for each of its units: `perform` writes the part and returns the receipt to be recorded."""
+    """Does units in a worker: `perform` writes the part of a unit and returns the receipt to be recorded."""
 
     recorder: Recorder
     perform: Callable[[Unit], Receipt]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do each unit, a JSON text in column `unit`, and yield the units' names. For `frames.map_batches`."""
+        """Do each unit, given as JSON in column `unit`, and yield its name. For `frames.map_batches`."""
         for batch in batches:
             for text in batch.column("unit").to_pylist():
                 unit = Unit(**json.loads(text))

@@ -1,4 +1,4 @@
-"""A second run on one output is refused and says who is at work there. The mark of a killed run hinders nobody."""
+"""A second run on one output is refused, and its message names the first. The run file of a killed run is ignored."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ from tests.conftest import TOP, curate
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows
 
-HOLD = """
+WRITING = """
 import sys
 from jobs.units.at_work import at_work
 with at_work(sys.argv[1]):
@@ -36,7 +36,7 @@ from jobs.units.progress import Reporter
 from manifests.format.store import open_manifest
 from manifests.sql.engine import DuckEngine
 
-def held():
+def pause():
     print("at work", flush=True)
     sys.stdin.read()
     return iter(())
@@ -44,7 +44,7 @@ def held():
 source = open_manifest(sys.argv[1])
 request = Request(
     about=derived_from([source], "sample", {"fraction": 0.5}), sources=[source], output=sys.argv[2],
-    extra={"held": held},
+    extra={"pause": pause},
 )
 with DuckEngine() as engine:
     derive(request, lambda: engine, Reporter(quiet=True))
@@ -52,8 +52,8 @@ with DuckEngine() as engine:
 
 
 @contextmanager
-def held(script: str, *arguments: str) -> Iterator[subprocess.Popen]:
-    """Run a script in a process of its own until it says that it is at work; it goes on when its stdin is closed."""
+def running(script: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Run a script in another process until it prints that it is at work; it continues when its stdin is closed."""
     command = [sys.executable, "-c", script, *arguments]
     process = subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -70,12 +70,12 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-# --- who is at work
+# --- which run is writing
 
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[psutil.Process]:
-    """Another process of this machine."""
+    """Another process on this machine."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         yield psutil.Process(process.pid)
 
@@ -101,16 +101,16 @@ CASES = {
     "another process here": (lambda other, gone: here(other.pid, other.create_time()), True),
     "this process": (lambda other, gone: Run.of_this_process(), False),
     "a process that is gone": (lambda other, gone: here(gone, other.create_time()), False),
-    "a process number used again": (lambda other, gone: here(other.pid, other.create_time() - 60), False),
+    "a process number that was reused": (lambda other, gone: here(other.pid, other.create_time() - 60), False),
     "another machine, a moment ago": (lambda other, gone: elsewhere(5), True),
     "another machine, whose clock is ahead": (lambda other, gone: elsewhere(-20), True),
     "another machine, long ago": (lambda other, gone: elsewhere(FRESH_SECONDS + 10), False),
-    "another machine, from a wrong clock": (lambda other, gone: elsewhere(-90_000), False),
+    "another machine, whose clock is wrong": (lambda other, gone: elsewhere(-90_000), False),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_who_is_at_work(tmp_path: Path, other: psutil.Process, gone: int, case: str) -> None:
+def test_a_run_that_is_writing_is_recognised(tmp_path: Path, other: psutil.Process, gone: int, case: str) -> None:
     make, is_refused = CASES[case]
     run = make(other, gone)
     output = storage.absolute(str(tmp_path / "out"))
@@ -120,8 +120,8 @@ def test_who_is_at_work(tmp_path: Path, other: psutil.Process, gone: int, case: 
         return
     with pytest.raises(RunAtWork) as refused:
         require_no_other(run_uri(output), output)
-    for said in (output, f"process {run.pid} on {run.host}", "since 2", "+00:00; wait until it ends"):
-        assert said in str(refused.value)
+    for part in (output, f"process {run.pid} on {run.host}", "since 2", "+00:00; wait until it ends"):
+        assert part in str(refused.value)
 
 
 DAMAGED = json.dumps({**asdict(Run.of_this_process()), "pid": "PID"}).replace('"PID"', "%s").encode()
@@ -143,34 +143,34 @@ DAMAGED = json.dumps({**asdict(Run.of_this_process()), "pid": "PID"}).replace('"
         b"null",
     ],
 )
-def test_a_damaged_mark_hinders_nobody(tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_run_file_is_ignored(tmp_path: Path, data: bytes) -> None:
     output = storage.absolute(str(tmp_path))
     storage.write_bytes(run_uri(output), data)
     require_no_other(run_uri(output), output)
 
 
-def test_no_mark_at_all(tmp_path: Path) -> None:
+def test_without_a_run_file_any_run_may_start(tmp_path: Path) -> None:
     for output in (tmp_path, tmp_path / "nothing/here", Path(__file__)):
         uri = storage.absolute(str(output))
         require_no_other(run_uri(uri), uri)
 
 
-def test_a_mark_ends_with_its_block(tmp_path: Path) -> None:
-    mark = run_uri(storage.absolute(str(tmp_path)))
-    with at_work(mark):
-        assert json.loads(storage.read_bytes(mark))["host"] == socket.gethostname()
-    assert not storage.exists(mark)
-    with pytest.raises(KeyError), at_work(mark):
+def test_a_run_file_is_removed_when_its_block_ends(tmp_path: Path) -> None:
+    run_file = run_uri(storage.absolute(str(tmp_path)))
+    with at_work(run_file):
+        assert json.loads(storage.read_bytes(run_file))["host"] == socket.gethostname()
+    assert not storage.exists(run_file)
+    with pytest.raises(KeyError), at_work(run_file):
         raise KeyError
-    assert storage.read_bytes(mark) == b"{}", "the mark stays, of no run"
+    assert storage.read_bytes(run_file) == b"{}", "after a failure the file stays, and names no run"
 
 
 def test_a_heartbeat_is_rewritten(tmp_path: Path) -> None:
-    mark = run_uri(storage.absolute(str(tmp_path)))
-    with at_work(mark) as heartbeat:
-        before = json.loads(storage.read_bytes(mark))
+    run_file = run_uri(storage.absolute(str(tmp_path)))
+    with at_work(run_file) as heartbeat:
+        before = json.loads(storage.read_bytes(run_file))
         heartbeat.write()
-        after = json.loads(storage.read_bytes(mark))
+        after = json.loads(storage.read_bytes(run_file))
         assert after.pop("heartbeat") > before.pop("heartbeat")
         assert after == before
         heartbeat.stop()
@@ -202,14 +202,14 @@ def lines(manifest: Path, output: Path) -> list[list[str]]:
 
 
 def test_a_second_run_is_refused_until_the_first_is_gone(manifest: Path, tmp_path: Path) -> None:
-    """The first is killed: then the second goes on, and the manifest is that of an undisturbed run."""
+    """Once the first is killed the second starts, and its manifest is that of an undisturbed run."""
     output = tmp_path / "out"
-    with held(DERIVE, storage.absolute(str(manifest)), storage.absolute(str(output))) as first:
+    with running(DERIVE, storage.absolute(str(manifest)), storage.absolute(str(output))) as first:
         for line in lines(manifest, output):
             done = curate(*line, check=2)
-            assert f"another run is at work here, process {first.pid}" in done.stderr, line
+            assert f"another run is writing here, process {first.pid}" in done.stderr, line
             assert "Traceback" not in done.stderr
-        assert (output / "_work/plan.json").exists(), "the first has lost nothing"
+        assert (output / "_work/plan.json").exists(), "the work of the first is untouched"
         first.send_signal(signal.SIGKILL)
         first.wait()
         curate(*lines(manifest, output)[3])
@@ -218,9 +218,9 @@ def test_a_second_run_is_refused_until_the_first_is_gone(manifest: Path, tmp_pat
     assert sorted(path.name for path in output.iterdir()) == ["_manifest.json", "part-00000.parquet"]
 
 
-def test_the_first_run_ends_as_ever(manifest: Path, tmp_path: Path) -> None:
+def test_the_first_run_is_not_disturbed(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    with held(DERIVE, storage.absolute(str(manifest)), storage.absolute(str(output))) as first:
+    with running(DERIVE, storage.absolute(str(manifest)), storage.absolute(str(output))) as first:
         curate(*lines(manifest, output)[0], check=2)
         first.communicate()
         assert first.returncode == 0
@@ -228,10 +228,10 @@ def test_the_first_run_ends_as_ever(manifest: Path, tmp_path: Path) -> None:
     assert not (output / "_work").exists()
 
 
-def test_stages_say_it_too(manifest: Path, tmp_path: Path) -> None:
-    """Also under another configuration, and with --dry-run; Spark is not started for it."""
+def test_stages_refuse_too(manifest: Path, tmp_path: Path) -> None:
+    """Also with other settings, and with --dry-run. Spark is not started."""
     output = tmp_path / "out"
-    with held(HOLD, run_uri(storage.absolute(str(output)))) as first:
+    with running(WRITING, run_uri(storage.absolute(str(output)))) as first:
         for more in ([], ["--dry-run"], ["--restart"], ["--samples-per-shard", "7"]):
             done = curate("shard", manifest, "-o", output, *more, check=2)
             assert f"process {first.pid} on " in done.stderr
@@ -245,9 +245,9 @@ def test_a_finished_manifest_is_read_without_a_write(manifest: Path, tmp_path: P
     assert {path: path.stat().st_mtime_ns for path in [output, *output.iterdir()]} == before
 
 
-def test_diffs_say_it_too(manifest: Path, tmp_path: Path) -> None:
+def test_diffs_refuse_too(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "diff"
-    with held(HOLD, storage.absolute(str(output / "_begun"))) as first:
+    with running(WRITING, storage.absolute(str(output / "_begun"))) as first:
         for more in ([], ["--force"]):
             assert (
                 f"process {first.pid}" in curate("diff", manifest, manifest, "--out", output, *more, check=2).stderr
