@@ -22,7 +22,7 @@ from manifests.format.receipts import (
     ROW_GROUP_ROWS,
     Receipt,
     add_counts,
-    count_rows,
+    count_values,
     read_receipts,
     receipt_uri,
     set_receipt_aside,
@@ -168,7 +168,7 @@ def test_rows_that_break_the_schema_are_refused(output):
 
 def test_counts_leave_nulls_out_and_add_up():
     kept = pa.table({"keep": [True, False, True], "drop_reason": [None, "aspect", None], "other": [1, 2, 3]})
-    once = count_rows(kept)
+    once = count_values(kept)
     assert once == {"keep": {"true": 2, "false": 1}, "drop_reason": {"aspect": 1}}
     assert add_counts([once, once, {}]) == {"drop_reason": {"aspect": 2}, "keep": {"false": 2, "true": 4}}
 
@@ -402,7 +402,7 @@ def test_parts_are_plain_parquet(committed):
     dataset = pyarrow.dataset.dataset(folder, format="parquet")  # skips names that begin with _
     assert dataset.schema.equals(SCAN)
     assert sorted(dataset.to_table().column("key").to_pylist()) == keys
-    assert dataset.count_rows(filter=pyarrow.dataset.field("status") == "ok") == 14
+    assert dataset.count_values(filter=pyarrow.dataset.field("status") == "ok") == 14
 
 
 # --- secrets -------------------------------------------------------------------------------------
