@@ -137,14 +137,23 @@ def load_config(
     unknown one.
     """
     paths = [path] if isinstance(path, str) else list(path or ())
-    values: dict[str, Any] = {}
-    for layer in [*map(_read_file, paths), *map(parse_override, overrides)]:
-        values = merge(values, _with_flat_conf(layer))
+    values = read_layers(paths, overrides)
     for name, value in (last or {}).items():
         wrong = isinstance(value, Mapping) and not isinstance(values.get(name, {}), Mapping | None)
         if not wrong:  # else it stays, to be reported
             values = merge(values, {name: value})
     return check_config(values, origin=" + ".join(paths) or "--set")
+
+
+def read_layers(paths: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of the YAML files at `paths` under `section.name=value` overrides, unchecked.
+
+    Raises InputError when a file cannot be read, or an override is not of that form.
+    """
+    values: dict[str, Any] = {}
+    for layer in [*map(_read_file, paths), *map(parse_override, overrides)]:
+        values = merge(values, _with_flat_conf(layer))
+    return values
 
 
 def parse_override(text: str) -> dict[str, Any]:

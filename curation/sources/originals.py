@@ -28,19 +28,28 @@ class Saved:
 def save(rows: Sequence[Mapping[str, Any]], folder: str, *, shards_uri: str | None) -> Iterator[Saved]:
     """Write the picture of each row, with NEEDED, to `folder`, and yield what became of it, in order.
 
+    Pictures are read as by `fetch`. Bytes whose sha256 is not the row's are not written, nor is a file that has other
+    bytes. Memory: one group of pictures.
+    """
+    for row, (data, problem) in zip(rows, fetch(rows, shards_uri=shards_uri), strict=True):
+        yield Saved(key=row["key"], problem=problem) if data is None else _put(row, data, folder)
+
+
+def fetch(rows: Sequence[Mapping[str, Any]], *, shards_uri: str | None) -> Iterator[tuple[bytes | None, str]]:
+    """Yield the bytes of each row's picture, or None and the reason, in order.
+
     Pictures come from the tars at `shards_uri` where it is given, and rows have NEEDED_OF_SHARDS, else from their
-    sources. Bytes whose sha256 is not the row's are not written, nor is a file that has other bytes. Memory: one
-    group of pictures.
+    sources. Bytes whose sha256 is not the row's are a problem. Memory: one group of pictures.
     """
     there = [row for row in rows if row["sha256"] is not None and row["size"] is not None]
     places = [_place(row, shards_uri) for row in there]
     known = iter(_read(there, places))
     for row in rows:
         if row["sha256"] is None or row["size"] is None:
-            yield Saved(key=row["key"], problem=f"has no picture: its status is {row['status']}")
+            yield None, f"has no picture: its status is {row['status']}"
             continue
         data = next(known)
-        yield Saved(key=row["key"], problem=data) if isinstance(data, str) else _put(row, data, folder)
+        yield (None, data) if isinstance(data, str) else (data, "")
 
 
 def _place(row: Mapping[str, Any], shards_uri: str | None) -> ByteRange:

@@ -23,7 +23,7 @@ from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest, read_batches
-from manifests.sql.engine import GroupWork, quoted, told_plainly
+from manifests.sql.engine import GroupWork, columns_of, quoted, told_plainly
 from manifests.sql.expressions import sealed
 
 _PLACE = "place_and_uri"
@@ -192,6 +192,26 @@ class RowQuery:
         chosen = "".join(f", {sql} AS {quoted(alias)}" for alias, sql in self.columns.items())
         query = f"SELECT {place}::INTEGER AS part, file_row_number::BIGINT AS row{chosen} FROM batch"
         return db.sql(query + (f" WHERE ({self.where})" if self.where else "")).to_arrow_table()
+
+
+def rows_of(
+    spark: SparkSession, manifest: Manifest, columns: Sequence[str], *, where: str | None, options: frames.Options
+) -> DataFrame:
+    """Return `columns` of the rows for which `where`, a checked DuckDB expression, is true; a task reads a part.
+
+    Raises ManifestError when a part is missing or of another size than the manifest records.
+    """
+    require_intact(manifest)
+    query = RowQuery(
+        columns=columns_of(columns),
+        where=where,
+        reads=_columns_named(manifest.schema.names, [*map(quoted, columns), where or ""]),
+    )
+    place = [("part", pa.int32()), ("row", pa.int64())]
+    kinds = pa.schema([*place, *(manifest.schema.field(name) for name in columns)])
+    tasks = [json.dumps([number, manifest.part_uri(part)]) for number, part in enumerate(manifest.parts)]
+    frame = frames.one_task_each(spark, _PLACE, tasks).select(_PLACE)
+    return frames.map_batches(frame, query, frames.ddl(kinds), options).drop("part", "row")
 
 
 def _columns_named(names: Sequence[str], expressions: Sequence[str]) -> list[str]:

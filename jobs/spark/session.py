@@ -123,7 +123,7 @@ def opened(config: SparkConfig, *, name: str, given: SparkSession | None = None)
     existing = given or existing_session()
     if existing is not None:
         with _with_sql_settings(existing, config.conf):
-            _send_sources_if_needed(existing)
+            send_sources_if_needed(existing)
             yield existing
         return
     started = start(config, name=name)
@@ -185,7 +185,7 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
         # An interrupt is told once, by the command line; PySpark and py4j would print every open call.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
-    _send_sources_if_needed(spark)
+    send_sources_if_needed(spark)
     return spark
 
 
@@ -218,7 +218,7 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
 _SENT_TO: weakref.WeakSet[SparkSession] = weakref.WeakSet()
 
 
-def _send_sources_if_needed(spark: SparkSession) -> None:
+def send_sources_if_needed(spark: SparkSession) -> None:
     """Give the project's packages, once, to workers that may not have them installed."""
     is_remote = ".connect." in type(spark).__module__
     if not is_remote and str(spark.conf.get("spark.master", "local")).startswith("local"):

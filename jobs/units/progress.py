@@ -7,17 +7,19 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as ProgressBar
 
 from jobs.show import logs, terminal
 from jobs.units.plan import Plan
@@ -32,11 +34,33 @@ LINE_EVERY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-class Reporter:
-    """Reports on stderr what is being done. stdout is left for results."""
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a stage, or an operation on manifests, has come.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    `images` counts the rows of finished units, those of earlier runs too; `seconds` is the time since this run began.
+    """
+
+    stage: str
+    units_done: int
+    units: int
+    images: int
+    not_ok: int
+    seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Reporter:
+    """Reports on stderr what is being done. stdout is left for results.
+
+    With `on_progress`, progress goes to that function instead, now and then, in a thread of its own.
+    """
+
+    def __init__(self, *, quiet: bool = False, on_progress: OnProgress | None = None) -> None:
         self.quiet = quiet
+        self.on_progress = on_progress
         self.console = terminal.console(stderr=True, soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -48,10 +72,14 @@ class Reporter:
     @contextlib.contextmanager
     def watch(self, plan: Plan, state: State) -> Iterator[None]:
         """Show the progress of `plan` until the block ends."""
-        if self.quiet:
+        view: _View
+        if self.on_progress is not None:
+            view = _Calls(plan, self.on_progress)
+        elif self.quiet:
             yield
             return
-        view = _Bar(plan, self.console) if self.console.is_terminal else _Lines(plan, self)
+        else:
+            view = _Bar(plan, self.console) if self.console.is_terminal else _Lines(plan, self)
         watcher = _Watcher(plan, state, view)
         watcher.start()
         try:
@@ -84,8 +112,14 @@ class _Tally:
         return self.images_now / max(1e-9, time.monotonic() - self.started)
 
 
+class _View(Protocol):
+    def show(self, tally: _Tally) -> None: ...
+
+    def close(self, tally: _Tally) -> None: ...
+
+
 class _Watcher(threading.Thread):
-    def __init__(self, plan: Plan, state: State, view: "_Bar | _Lines") -> None:
+    def __init__(self, plan: Plan, state: State, view: _View) -> None:
         super().__init__(daemon=True)
         self._plan, self._view = plan, view
         self._known = set(state.receipts)
@@ -114,7 +148,7 @@ class _Watcher(threading.Thread):
 
 class _Bar:
     def __init__(self, plan: Plan, console: Console) -> None:
-        self._progress = Progress(
+        self._progress = ProgressBar(
             SpinnerColumn(),
             TextColumn("{task.description:7}"),
             BarColumn(bar_width=28),
@@ -134,6 +168,33 @@ class _Bar:
     def close(self, tally: _Tally) -> None:
         self.show(tally)
         self._progress.stop()
+
+
+class _Calls:
+    def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
+        self._stage, self._on_progress = plan.made_by, on_progress
+        self._has_failed = False
+
+    def show(self, tally: _Tally) -> None:
+        if self._has_failed:
+            return
+        try:
+            self._on_progress(
+                Progress(
+                    stage=self._stage,
+                    units_done=tally.units,
+                    units=tally.units_total,
+                    images=tally.images,
+                    not_ok=tally.errors,
+                    seconds=time.monotonic() - tally.started,
+                )
+            )
+        except Exception:  # noqa: BLE001 - whatever the caller's function raises, the work goes on
+            self._has_failed = True
+            _log.exception("the progress function failed and is not called again")
+
+    def close(self, tally: _Tally) -> None:
+        self.show(tally)
 
 
 class _Lines:

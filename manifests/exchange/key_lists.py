@@ -71,7 +71,29 @@ def read_keys(uri: str) -> KeyList:
     place = storage.absolute(uri)
     with _told(place):
         column, kind, tables = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
-        values = _distinct(tables)
+        return _listed(column, kind, _distinct(tables))
+
+
+def keys_of(values: Iterable[Any] | pa.Array | pa.ChunkedArray) -> KeyList:
+    """Return values in memory as `read_keys` returns those of a file: texts, integers or UUIDs.
+
+    Raises InputError when they are of another type, or of several.
+    """
+    try:
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(list(values))
+    except pa.ArrowException as e:
+        raise InputError(f"list of keys: {e}; give texts, integers or UUIDs, all of one type") from e
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    reading = column_reader(column.type, chunks)
+    if reading is None or reading.is_damaged:
+        raise InputError(
+            f"list of keys: values of {column.type}, which name no sample; give texts, integers or UUIDs"
+        )
+    found = _distinct(_of_kind(reading.kind, reading.texts(each)) for each in chunks)
+    return _listed(None, str(column.type), found)
+
+
+def _listed(column: str | None, kind: str | None, values: pa.Table) -> KeyList:
     if column is None and len(values) and pc.all(pc.match_substring(values.column(0), "://")).as_py():
         column = "url"  # no key has a colon
     return KeyList(column=column, type=kind, values=values)

@@ -1,0 +1,232 @@
+"""Runs stages and whole pipelines from Python, on a Spark session of the caller's or one of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curation.config import PipelineConfig, check_config
+from curation.config_files import merge, read_layers
+from jobs import pipeline
+from jobs.api.errors import translated
+from jobs.api.manifest import Manifest, configure
+from jobs.spark.run import Context, context
+from jobs.units.progress import Progress, Reporter
+from manifests.format import store
+from manifests.format.schema import Stage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Config = str | Sequence[str] | Mapping[str, Any] | PipelineConfig
+"""A pipeline file or several, or the same as a mapping."""
+OnProgress = bool | Callable[[Progress], None]
+"""True shows progress on stderr, as the command line does; a function is called now and then, in another thread."""
+Storage = Mapping[str, Mapping[str, Any]]
+"""fsspec arguments by protocol, such as {"s3": {"endpoint_url": …}}."""
+
+
+def run(
+    config: Config,
+    *,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+) -> Manifest:
+    """Run every stage of a pipeline that is not up to date and return the manifest of the shards.
+
+    Args:
+        config: a pipeline file, several (later ones win), or the same as a mapping.
+        spark: the session to use. It is never stopped, and only its SQL settings are changed, until the call ends.
+            By default the session that this process has, else a new one, which is stopped in the end.
+        storage: fsspec arguments by protocol, besides those of `config`.
+        progress: True for a bar or lines on stderr, or a function of a Progress.
+        restart: discard work of another configuration at the output, instead of refusing.
+
+    Raises:
+        InputError: the configuration or the input is wrong; nothing was started.
+        FilterError: a filter, a text engine or an embedding model cannot be loaded.
+        StageFailed: a stage could not finish; the same call goes on from there.
+        RunChanged, RunAtWork: other work is at the output.
+    """
+    settings = _settings(config, {"storage": storage or {}})
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    return _perform(settings, call, pipeline.run)
+
+
+def scan(
+    inputs: str | Sequence[str],
+    output: str,
+    *,
+    config: Config | None = None,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    **settings: Any,
+) -> Manifest:
+    """Locate, decode and measure every sample of `inputs`, once, and return the manifest of the scan.
+
+    Args:
+        inputs: tars, folders of images, globs, brace patterns or @LIST.TXT, on any fsspec URI.
+        output: where the manifest is committed.
+        config: further settings, of which dedupe.copies decides what is measured: {"dedupe": {"copies": ["exact",
+            "mild"]}} costs less. It needs neither input nor output.
+        spark, storage, progress, restart: see `run`, also for the errors.
+        settings: settings of the section `scan` of a pipeline file, such as tars_per_unit=4.
+    """
+    given = [inputs] if isinstance(inputs, str) else list(inputs)
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    return _run_stage(
+        Stage.SCAN, given, output, _settings(config, {"storage": storage or {}, "scan": settings}), call
+    )
+
+
+def dedupe(
+    manifest: str | Manifest,
+    output: str,
+    *,
+    config: Config | None = None,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    **settings: Any,
+) -> Manifest:
+    """Find copies over a whole scan and one representative of each cluster, and return the manifest.
+
+    Args:
+        manifest: a scan, or a deduplicated manifest to decide again with other settings.
+        output: where the new manifest is committed.
+        config: further settings; it needs neither input nor output.
+        spark, storage, progress, restart: see `run`, also for the errors.
+        settings: settings of the section `dedupe` of a pipeline file, such as
+            copies=["exact", "mild"].
+    """
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    layer = _settings(config, {"storage": storage or {}, "dedupe": settings})
+    return _run_stage(Stage.DEDUPE, _uri(manifest), output, layer, call)
+
+
+def score(
+    manifest: str | Manifest,
+    output: str,
+    *,
+    config: Config | None = None,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    **settings: Any,
+) -> Manifest:
+    """Measure text on what dedupe kept, each image read by byte range, and return the manifest.
+
+    Args:
+        manifest: a deduplicated manifest.
+        output: where the new manifest is committed.
+        config: further settings; it needs neither input nor output.
+        spark, storage, progress, restart: see `run`, also for the errors.
+        settings: settings of the section `score` of a pipeline file, such as
+            engine="rapidocr".
+    """
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    layer = _settings(config, {"storage": storage or {}, "score": settings})
+    return _run_stage(Stage.SCORE, _uri(manifest), output, layer, call)
+
+
+def choose(
+    manifest: str | Manifest,
+    output: str,
+    *,
+    config: Config | None = None,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    **settings: Any,
+) -> Manifest:
+    """Decide which rows are kept, by their columns alone, and return the manifest.
+
+    Args:
+        manifest: a scored manifest.
+        output: where the new manifest is committed.
+        config: further settings; it needs neither input nor output.
+        spark, storage, progress, restart: see `run`, also for the errors.
+        settings: settings of the section `choose` of a pipeline file, such as
+            keep="heavy", target_fraction=0.013.
+    """
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    layer = _settings(config, {"storage": storage or {}, "choose": settings})
+    return _run_stage(Stage.CHOOSE, _uri(manifest), output, layer, call)
+
+
+def shard(
+    manifest: str | Manifest,
+    output: str,
+    *,
+    config: Config | None = None,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    **settings: Any,
+) -> Manifest:
+    """Write the kept images as webdataset tars, byte for byte, and return the manifest of the shards.
+
+    Args:
+        manifest: a chosen manifest.
+        output: where the new manifest is committed.
+        config: further settings; it needs neither input nor output.
+        spark, storage, progress, restart: see `run`, also for the errors.
+        settings: settings of the section `shard` of a pipeline file, such as
+            samples_per_shard=5000.
+    """
+    call = _Call(spark=spark, progress=progress, restart=restart)
+    layer = _settings(config, {"storage": storage or {}, "shard": settings})
+    return _run_stage(Stage.SHARD, _uri(manifest), output, layer, call)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """How to run, whatever is run."""
+
+    spark: "SparkSession | None"
+    progress: OnProgress
+    restart: bool
+
+
+def _settings(config: Config | None, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of `config`, unchecked, under those of `layer`."""
+    if config is None:
+        base: Mapping[str, Any] = {}
+    elif isinstance(config, PipelineConfig):
+        base = config.model_dump(mode="json", by_alias=True)
+    elif isinstance(config, Mapping):
+        base = config
+    else:
+        base = read_layers([config] if isinstance(config, str) else config)
+    return merge(base, layer)
+
+
+def _uri(manifest: str | Manifest) -> str:
+    return manifest.uri if isinstance(manifest, Manifest) else manifest
+
+
+def _run_stage(
+    stage: Stage, source: str | list[str], output: str, settings: Mapping[str, Any], call: _Call
+) -> Manifest:
+    """Run one stage, which reads the manifest `source`; of the scan these are inputs."""
+    whole = merge(settings, {"input": source, "output": output})
+    parent = source if isinstance(source, str) else None
+    return _perform(whole, call, lambda config, ctx: pipeline.run_one(config, stage, parent, output, ctx))
+
+
+def _perform(
+    settings: Mapping[str, Any], call: _Call, work: Callable[[PipelineConfig, Context], store.Manifest]
+) -> Manifest:
+    config = check_config(settings, origin="settings")
+    configure(config.storage)
+    on_progress = call.progress if callable(call.progress) else None
+    reporter = Reporter(quiet=call.progress is not True, on_progress=on_progress)
+    with translated(), context(config, reporter=reporter, restart=call.restart, given=call.spark) as ctx:
+        return Manifest(work(config, ctx), storage_options=config.storage)

@@ -1,0 +1,45 @@
+"""Finds what differs between two manifests, and writes it as a diff where that is wanted."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from jobs.units.at_work import at_work, require_no_other
+from jobs.units.output_place import require_folder
+from manifests import storage
+from manifests.compare.diff import Comparison, Diff, DiffOptions, diff
+from manifests.compare.diff_set import BEGUN_FILE, make_room
+from manifests.format.store import Manifest
+from manifests.sql.engine import Engine
+
+
+def compare(
+    a: Manifest,
+    b: Manifest,
+    comparison: Comparison,
+    options: DiffOptions,
+    engine: Callable[[Sequence[Manifest]], Engine],
+    *,
+    may_replace: bool = False,
+) -> Diff:
+    """Return what differs between `a` and `b`.
+
+    With `options.out` it is written there, too; `may_replace` allows to replace a diff. Raises InputError when the
+    comparison does not fit the manifests or something else is at `out`, and RunAtWork when another run writes there.
+    """
+    comparison.check(a, b)
+    with _prepared(options.out, may_replace=may_replace):
+        return diff(lambda: engine([a, b]), a, b, comparison, options)
+
+
+@contextlib.contextmanager
+def _prepared(out: str | None, *, may_replace: bool) -> Iterator[None]:
+    """Prepare `out`, if a diff is to be written, and keep a file there that says so until the block ends."""
+    if out is None:
+        yield
+        return
+    marker = storage.join(out, BEGUN_FILE)
+    require_folder(out)
+    require_no_other(marker, out)
+    make_room(out, may_replace=may_replace)
+    with at_work(marker):
+        yield
