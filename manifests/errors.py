@@ -2,13 +2,14 @@
 
 CurateError            every error this project raises on purpose; its text is advice
 ├── InputError         the user's input or configuration is wrong: nothing was started
-├── BrokenSource       one source (a tar, a folder) cannot be read whole
+├── BrokenSource       one source (a tar, a folder) cannot be read to its end
+├── StorageUnavailable a storage cannot be used: its host, bucket or credentials are missing or refused
 ├── ManifestError      a manifest is missing, unfinished or damaged
 ├── RunChanged         unfinished or finished work belongs to another configuration or input
 ├── RunAtWork          another run is writing to the same output
-└── StageFailed        a stage ran and could not finish; what was done is kept
+└── StageFailed        a stage ran and could not finish; finished units are kept
 
-`sentence_of` says the same of what the operating system raises.
+`sentence_of` describes what the operating system raises in the same form.
 """
 
 import errno
@@ -18,8 +19,8 @@ from collections.abc import Mapping
 
 STORAGE_ADVICE = "the storage refused; check the address, the permissions and the credentials in the environment"
 NO_SPACE = os.strerror(errno.ENOSPC)
-"""What a text says that tells of a full disk, whichever library it comes from."""
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # as storage.write_whole calls a file until it is whole
+"""The text by which every library reports a full disk."""
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # the name that storage.write_whole gives an incomplete file
 _MEANINGS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the device", "free some, or write to another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or write to another place"),
@@ -27,7 +28,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     errno.ENAMETOOLONG: ("the name is too long for the file system", "use a shorter one"),
     errno.ENOTDIR: ("a part of this path is a file, not a folder", "name another path"),
     errno.EISDIR: ("a folder, not a file", "name a file"),
-    errno.EEXIST: ("something of this name is there already", "remove it, or name another path"),
+    errno.EEXIST: ("something of this name exists already", "remove it, or name another path"),
     errno.ENOTEMPTY: ("the folder is not empty", "remove what is in it, or name another path"),
     errno.ENOENT: ("no such file or folder", "check the path"),
     errno.EACCES: ("permission denied", "check who may read or write it, and the folders above it"),
@@ -57,9 +58,11 @@ _FAILURES = frozenset(
 def sentence_of(error: OSError) -> str:
     """Return where an error of the operating system happened, what it is, and what to do, in one sentence.
 
-    An error without a file name is of an object store, unless only the operating system raises it: then the advice is
-    about addresses and credentials.
+    An error without a file name comes from an object store, and the advice is about addresses and credentials, unless
+    only the operating system raises it.
     """
+    if isinstance(error, CurateError):
+        return str(error)
     number = error.errno if error.errno is not None else 0
     if error.filename is None and number not in _LOCAL_ALONE:
         return f"{STORAGE_ADVICE}: {type(error).__name__}: {error}"
@@ -69,7 +72,7 @@ def sentence_of(error: OSError) -> str:
 
 
 def sentence_in(text: str) -> str | None:
-    """Return `sentence_of` the error that `text`, the last line of a traceback, names; None when it names none."""
+    """Return `sentence_of` the OSError that `text`, the last line of a traceback, shows; None when it shows none."""
     found = re.search(r"\[Errno (\d+)\] [^:\n]*(?:: '([^'\n]+)')?", text)
     if found is None:
         return None
@@ -78,12 +81,12 @@ def sentence_in(text: str) -> str | None:
 
 
 def is_failure(error: OSError) -> bool:
-    """Whether work failed by a fault of the machine, such as a full disk: another path is no answer to it."""
+    """Return whether the machine is at fault, as with a full disk, so that another path would not help."""
     return error.errno in _FAILURES
 
 
 def _shown(filename: str | bytes | int) -> str:
-    """Return a file name for people: of a temporary file, the name that it would have got."""
+    """Return a file name for people: for a temporary file, its final name."""
     if isinstance(filename, int):
         return f"file {filename}"
     folder, slash, name = os.fsdecode(filename).rpartition("/")
@@ -100,11 +103,15 @@ class InputError(CurateError):
 
 
 class BrokenSource(CurateError):
-    """A source cannot be read whole, so none of its samples can be trusted to be complete."""
+    """A source cannot be read to its end, so none of its samples is known to be complete."""
 
     def __init__(self, message: str, *, source: str | None = None) -> None:
         super().__init__(message)
         self.source = source
+
+
+class StorageUnavailable(CurateError):
+    """A storage cannot be used: its host does not answer, or a bucket or credentials are missing or refused."""
 
 
 class ManifestError(CurateError):
@@ -112,7 +119,7 @@ class ManifestError(CurateError):
 
 
 class RunChanged(CurateError):
-    """Work found at the output belongs to another configuration or input; nothing was mixed."""
+    """Work found at the output belongs to another configuration or input; it was not continued."""
 
 
 class RunAtWork(CurateError):
@@ -120,4 +127,4 @@ class RunAtWork(CurateError):
 
 
 class StageFailed(CurateError):
-    """A stage could not finish. Finished units are kept: the same command goes on from there."""
+    """A stage could not finish. Finished units are kept: the same command continues from there."""

@@ -1,19 +1,20 @@
-"""Access to local paths and any fsspec URI: list, read, and write so that a file is whole or absent.
+"""Access to local paths and any fsspec URI: list, read, and write so that a file is complete or absent.
 
 A path is literal. Within curate every place is a URI, `file:///…` for a local path, made once by `absolute`. Nothing
 in it is a pattern, an escape, a partition or an option: `filesystem` gives a library the file system and the path in
-it, and `duckdb_name` a name that DuckDB cannot take for anything else. Local names that are no UTF-8 are escaped in
-URIs, see manifests.file_names.
+it; for DuckDB see manifests.sql.opaque_files. Local names that are not UTF-8 are escaped in URIs, see
+manifests.file_names.
+
+Each function whose first argument is a URI raises StorageUnavailable, with that URI, when its host does not answer,
+credentials are missing or refused, or a file is to be written or read in a bucket that does not exist.
 """
 
 import contextlib
-import datetime
 import errno
 import hashlib
 import io
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,23 +24,23 @@ import fsspec
 import fsspec.config
 import fsspec.utils
 
+from manifests import local_files, storage_errors
 from manifests.errors import InputError
 from manifests.file_names import name_bytes, name_text
+from manifests.storage_errors import explained
 
-# One put makes an object visible whole or not at all, so these need no temporary name.
+# Object stores: one put makes an object visible complete or not at all, so they need no temporary name.
 ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"})
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECRET_WORDS = ("secret", "password", "passwd", "token", "credential", "key", "sas", "auth")
 REDACTED = "<redacted>"
 _PROTOCOL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]*)://")
 _LOCAL = re.compile(r"(?:file|local)://")
+_INSTALL = "install the Python package of this storage: s3fs for s3://, gcsfs for gs://, adlfs for az://"
 _ETAG_FIELDS = ("ETag", "etag", "md5Hash", "blob_id")
 _TIME_FIELDS = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
-_PLAIN_PATH = re.compile(r"/[\w ./=,+@%:#-]*")  # nothing that any DuckDB takes for a pattern or an escape
 
-Entry = Mapping[str, Any]
-"""What a storage says of a file: `name`, `size`, `type`, and an ETag or a time of change. `type` is `file`,
-`directory`, `other` (a device, a pipe), or `dangling`: a link whose target is not there."""
+Entry = local_files.Entry
 
 
 def configure(options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -60,7 +61,7 @@ def redact(value: Any, name: str = "") -> Any:
 
 
 def is_uri(text: str) -> bool:
-    """Whether `text` begins with a protocol (`s3://…`, `simplecache::s3://…`); everything else is a local path."""
+    """Return whether `text` begins with a protocol (`s3://…`, `simplecache::s3://…`); all else is a local path."""
     return _PROTOCOL.match(text) is not None
 
 
@@ -126,8 +127,11 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
             chosen = fsspec.get_filesystem_class(_protocol(uri))
             return chosen(**chosen._get_kwargs_from_urls(uri)), cast(str, chosen._strip_protocol(uri))
         fs, path = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as e:
-        raise InputError(f"{uri}: {e}. Install the file system's package, for example curate[s3]") from e
+    except ImportError as e:
+        raise InputError(f"{uri}: {e}; {_INSTALL}") from e
+    except ValueError as e:
+        advice = _INSTALL if "protocol" in str(e).lower() else storage_errors.credentials_advice(uri)
+        raise InputError(f"{uri}: {e}; {advice}") from e
     return fs, cast(str, path)
 
 
@@ -147,76 +151,54 @@ def _local_path(uri: str) -> str:
     return os.fsdecode(name_bytes("/" + _LOCAL.sub("", uri, count=1).strip("/")))
 
 
-class OpaqueFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Files under names that say nothing: `curate-part://` and the hexadecimal digits of a URI. Read-only.
-
-    DuckDB expands patterns in paths and reads `name=value` folders as columns; such a name holds neither.
-    """
-
-    protocol = "curate-part"
-    cachable = False
-
-    def _open(self, path: str, mode: str = "rb", **_options: Any) -> BinaryIO:
-        if mode != "rb":
-            raise PermissionError(f"{_named(path)}: opened to be read only")
-        return open_input(_named(path))
-
-    def glob(self, path: str, **_options: Any) -> list[str]:
-        """Return `path`: it is no pattern."""
-        return [path]
-
-    def exists(self, path: str, **_options: Any) -> bool:
-        """Whether there is such a file."""
-        return exists(_named(path))
-
-    def info(self, path: str, **_options: Any) -> dict[str, Any]:
-        """Return name, size and type of a file. Raises FileNotFoundError."""
-        fs, place = filesystem(_named(path))
-        return {"name": path, "size": fs.info(place)["size"], "type": "file"}
-
-    def modified(self, path: str) -> datetime.datetime:
-        """Return when a file was last changed."""
-        fs, place = filesystem(_named(path))
-        return cast(datetime.datetime, fs.modified(place))
-
-
-def duckdb_name(uri: str) -> str:
-    """Return what DuckDB is to open for the file at `uri`: its local path where that is a plain one, which is fast,
-    else its name in OpaqueFiles, which the connection must have registered.
-    """
-    path = "/" + _LOCAL.sub("", uri, count=1).strip("/")
-    if is_local(uri) and _PLAIN_PATH.fullmatch(path):
-        return path
-    return f"{OpaqueFiles.protocol}://{uri.encode().hex()}"
-
-
-def _named(path: str) -> str:
-    return bytes.fromhex(path.removeprefix(f"{OpaqueFiles.protocol}://")).decode()
-
-
+@explained
 def exists(uri: str) -> bool:
-    """Whether something is at `uri`; asks the storage, never a listing cache."""
+    """Return whether there is a file or folder at `uri`, by a request to the storage, never from a listing cache."""
     fs, path = filesystem(uri)
     fs.invalidate_cache(path)
     fs.invalidate_cache(path.rsplit("/", 1)[0])
     return bool(fs.exists(path))
 
 
+def require_bucket(uri: str) -> None:
+    """Raise StorageUnavailable when `uri` is in an object store, and its bucket does not exist or cannot be reached.
+
+    A listing of a missing bucket is empty, as that of a missing folder is: call this to give the reason.
+    """
+    if _protocol(uri) in ATOMIC_PUT and not _may_have_bucket(uri):
+        raise storage_errors.NoBucket(storage_errors.no_bucket_sentence(uri))
+
+
+@explained
+def _may_have_bucket(uri: str) -> bool:
+    """Return whether the bucket of `uri` exists, or may exist where the storage does not say."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    try:
+        fs.info(path if "/" in path else f"{path}/x")  # a request for an object says whether its bucket is missing
+    except FileNotFoundError as e:
+        return not storage_errors.is_bucket_missing(e)
+    except (PermissionError, ValueError):
+        return True
+    return True
+
+
+@explained
 def describe(uri: str) -> Entry | None:
-    """Return what the storage says of one file or folder, or None when nothing is there."""
+    """Return the description of one file or folder, or None when nothing is there."""
     fs, path = filesystem(uri)
     if is_local(uri):
-        return _local_entry(path)
+        return local_files.local_entry(path)
     try:
         return cast(Entry, fs.info(path))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what cannot be a name, as of a bucket
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for an invalid name, as of a bucket
         return None
 
 
 def etag(entry: Entry) -> str:
-    """Return what changes when a file's content does: the storage's ETag, else its size and time of change.
+    """Return a text that changes when a file's content does: its ETag, else its size and time of change.
 
-    Without a time, only the size is left.
+    Without a time, it is the size alone.
     """
     for field in _ETAG_FIELDS:
         if entry.get(field):
@@ -224,11 +206,12 @@ def etag(entry: Entry) -> str:
     for field in _TIME_FIELDS:
         if entry.get(field):
             value = entry[field]
-            # Seconds become whole nanoseconds; other storages give dates.
+            # Seconds become integer nanoseconds; other storages give dates.
             return f"{entry['size']}-{round(value * 1e9) if isinstance(value, float) else value}"
     return str(entry["size"])
 
 
+@explained
 def list_names(uri: str) -> list[str]:
     """Return the sorted names directly below folder `uri`; empty when there is no such folder."""
     fs, path = filesystem(uri)
@@ -242,15 +225,16 @@ def list_names(uri: str) -> list[str]:
     return sorted(name for e in entries if (name := e.rstrip("/").rsplit("/", 1)[-1]))
 
 
+@explained
 def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -> dict[str, Entry]:
-    """Return path below `folder` → what the storage says of each file, down to `depth` levels (None: all of them).
+    """Return path below `folder` → description of each file, down to `depth` levels (None: all of them).
 
-    Empty when there is no such folder. Links to files are described by their targets; links to folders are listed
-    as folders are, and not followed.
+    Empty when there is no such folder. The description of a link to a file is that of its target; links to folders
+    are listed as folders and not followed.
     """
     fs, path = filesystem(folder)
     if is_local(folder):
-        found = dict(_local_entries(path, depth))
+        found = dict(local_files.local_entries(path, depth))
     else:
         fs.invalidate_cache()
         top = path.rstrip("/") + "/" if path else ""
@@ -266,55 +250,19 @@ def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -
     return found if with_folders else {n: e for n, e in found.items() if e["type"] != "directory"}
 
 
-def _local_entry(path: str) -> Entry | None:
-    """Return what is known of a local path; of a link, what is known of its target."""
-    try:
-        found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    is_link = stat.S_ISLNK(found.st_mode)
-    kind = None
-    if is_link:
-        try:
-            found = os.stat(path)
-        except OSError:
-            kind = "dangling"
-    if kind is None:
-        kind = "directory" if stat.S_ISDIR(found.st_mode) else "file" if stat.S_ISREG(found.st_mode) else "other"
-    size = 0 if kind == "dangling" else found.st_size
-    entry: dict[str, Any] = {"name": path, "size": size, "type": kind, "mtime": found.st_mtime, "islink": is_link}
-    if is_link:
-        entry["destination"] = name_text(os.fsencode(os.readlink(path)))
-    return entry
-
-
-def _local_entries(top: str, depth: int | None) -> Iterator[tuple[str, Entry]]:
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        level = folder.count("/") + 1
-        try:
-            names = os.listdir(os.path.join(top, folder) if folder else top)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for name in names:
-            below = folder + name
-            entry = _local_entry(os.path.join(top, below))
-            if entry is None:
-                continue  # gone since it was listed
-            yield name_text(os.fsencode(below)), entry
-            if entry["type"] == "directory" and not entry["islink"] and (depth is None or level < depth):
-                waiting.append(below + "/")
-
-
+@explained
 def read_bytes(uri: str, *, end: int | None = None) -> bytes:
-    """Return the content of `uri`, of which the first `end` bytes if that is given. Raises FileNotFoundError."""
+    """Return the content of `uri`, or its first `end` bytes. Raises FileNotFoundError."""
     fs, path = filesystem(uri)
     return cast(bytes, fs.cat_file(path, end=end))
 
 
+@explained
 def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
-    """Return name → content of files below `folder`, fetched together where the storage can."""
+    """Return name → content of files below `folder`, fetched concurrently where the storage can.
+
+    Raises FileNotFoundError.
+    """
     if not names:
         return {}
     fs, _ = filesystem(folder)
@@ -323,28 +271,30 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     return dict(zip(names, contents, strict=True))
 
 
+@explained
 def open_input(uri: str) -> BinaryIO:
-    """Open `uri` for reading at any offset."""
+    """Open `uri` for reading at any offset. Raises FileNotFoundError."""
     fs, path = filesystem(uri)
     if is_local(uri):
         return cast(BinaryIO, Path(path).open("rb"))
     return cast(BinaryIO, fs.open(path, "rb", cache_type="readahead", block_size=8 << 20))
 
 
+@explained
 def remove(uri: str) -> None:
-    """Remove a file or a whole folder; nothing happens when it is not there."""
+    """Remove a file, or a folder and all in it; do nothing when it does not exist."""
     fs, path = filesystem(uri)
     fs.invalidate_cache(path)
     with contextlib.suppress(FileNotFoundError):
         if is_local(uri) or not any(character in path for character in "*?["):
             fs.rm(path, recursive=True)
             return
-        for each in fs.find(path):  # fs.rm would take such a name for a pattern
+        for each in fs.find(path):  # fs.rm would treat such a name as a pattern
             fs.rm_file(each)
 
 
 class HashingWriter:
-    """A forward-only binary file that knows the size and sha256 of what went through it."""
+    """A forward-only binary file that counts and hashes (sha256) what is written to it."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self.raw = raw
@@ -353,7 +303,7 @@ class HashingWriter:
         self.closed = False
 
     def write(self, data: Any) -> int:
-        """Write `data` whole and return its length."""
+        """Write all of `data` and return its length in bytes."""
         view = memoryview(data).cast("B")
         self.raw.write(view)
         self.sha256.update(view)
@@ -365,10 +315,10 @@ class HashingWriter:
         return self.size_bytes
 
     def flush(self) -> None:
-        """Do nothing: the file appears whole at the end."""
+        """Do nothing: the file appears complete at the end."""
 
     def close(self) -> None:
-        """Leave the raw file open: its owner decides whether it appears."""
+        """Leave the raw file open: `write_whole` decides whether it appears."""
         self.closed = True
 
     def readable(self) -> bool:
@@ -386,48 +336,63 @@ class HashingWriter:
 
 @contextlib.contextmanager
 def write_whole(uri: str) -> Iterator[HashingWriter]:
-    """Open `uri` for writing; it appears whole when the block ends and not at all when the block raises.
+    """Open `uri` for writing; it appears complete when the block ends, and not at all when the block raises.
 
-    Object stores get one atomic put; elsewhere a temporary name of this attempt's own is renamed.
+    Object stores get one atomic put; elsewhere a temporary name, unique to this attempt, is renamed.
     """
     fs, path = filesystem(uri)
-    if _protocol(uri) == "memory":  # where an open file shows at once
+    protocol = _protocol(uri)
+    if protocol == "memory":  # where an open file is visible at once
         with io.BytesIO() as buffer:
             yield HashingWriter(buffer)
             fs.pipe_file(path, buffer.getvalue())
         return
-    if _protocol(uri) in ATOMIC_PUT:
-        raw = fs.open(path, "wb")
-        try:
+    try:
+        with _one_put(fs, path) if protocol in ATOMIC_PUT else _renamed(fs, path, is_local=is_local(uri)) as raw:
             yield HashingWriter(raw)
-        except BaseException:
-            raw.discard()
-            raw.closed = True  # or its destructor tries to put what was discarded
+    except Exception as e:
+        error = storage_errors.unavailable(e, uri)
+        if error is None:
             raise
-        raw.close()
-        return
+        raise error from e
+
+
+@contextlib.contextmanager
+def _one_put(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
+    raw = fs.open(path, "wb")
+    try:
+        yield raw
+    except BaseException:
+        raw.discard()
+        raw.closed = True  # or its destructor tries to put what was discarded
+        raise
+    raw.close()
+
+
+@contextlib.contextmanager
+def _renamed(fs: fsspec.AbstractFileSystem, path: str, *, is_local: bool) -> Iterator[BinaryIO]:
     folder, name = path.rsplit("/", 1)
     temporary = f"{folder}/.{name[:40]}.{uuid.uuid4().hex}.tmp"  # a name may have 255 bytes
     fs.makedirs(folder, exist_ok=True)
     try:
-        with fs.open(temporary, "wb", **({"auto_mkdir": True} if is_local(uri) else {})) as raw:
-            yield HashingWriter(raw)
+        with fs.open(temporary, "wb", **({"auto_mkdir": True} if is_local else {})) as raw:
+            yield raw
             raw.flush()
-            if is_local(uri):
+            if is_local:
                 os.fsync(raw.fileno())
-        if is_local(uri):
+        if is_local:
             Path(temporary).replace(path)
         else:
             fs.mv(temporary, path)
     except BaseException as e:
         if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
-            e.filename = path  # a write that fails does not say of which file
+            e.filename = path  # a failed write does not name its file
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(temporary)
         raise
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """Write a small file, whole or not at all."""
+    """Write a small file, completely or not at all."""
     with write_whole(uri) as f:
         f.write(data)

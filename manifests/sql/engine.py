@@ -19,11 +19,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests import storage
 from manifests.errors import NO_SPACE, InputError, ManifestError
 from manifests.format.integrity import require_intact
 from manifests.format.roots import longest_first
 from manifests.format.store import Manifest
+from manifests.sql.opaque_files import OpaqueFiles, duckdb_name
 
 DEFAULT_MEMORY_BYTES = 2 << 30
 PART, ROW = "part", "row"
@@ -107,9 +107,9 @@ def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequen
     if not places:
         none = ", ".join(f"NULL::{_type_name(f.type)} AS {quoted(f.name)}" for f in manifest.schema)
         return f"(SELECT {none}, 0 AS file_index, 0 AS file_row_number WHERE false)"
-    names = [storage.duckdb_name(manifest.part_uri(manifest.parts[place])) for place in places]
+    names = [duckdb_name(manifest.part_uri(manifest.parts[place])) for place in places]
     with contextlib.suppress(duckdb.InvalidInputException):  # registered before
-        db.register_filesystem(storage.OpaqueFiles())
+        db.register_filesystem(OpaqueFiles())
     # Without hive_partitioning=false, a folder named source=x would replace the column `source` of the files in it.
     return f"read_parquet([{', '.join(map(sql_text, names))}], union_by_name=false, hive_partitioning=false)"
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from manifests import storage
 from manifests.errors import NO_SPACE, CurateError, InputError, ManifestError
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, sql_text
+from manifests.sql.opaque_files import duckdb_name
 
 BATCH_ROWS = 16_384
 _HINTS = ("Candidate", "Did you mean")
@@ -76,7 +76,7 @@ def _require_select(sql: str) -> None:
 
 def _seal(db: duckdb.DuckDBPyConnection, views: Mapping[str, Manifest]) -> None:
     """Let the connection read the parts of `views` and nothing else, for good."""
-    allowed = [storage.duckdb_name(each.part_uri(part)) for each in views.values() for part in each.parts]
+    allowed = [duckdb_name(each.part_uri(part)) for each in views.values() for part in each.parts]
     for manifest in views.values():
         from_parts(db, manifest, range(len(manifest.parts)))  # registers the file system
     db.execute("SET python_enable_replacements = false")  # or a name is looked up among this program's variables

@@ -365,7 +365,7 @@ def test_two_colons_in_a_name_chain_nothing(kind, tmp_path, s3):
 @pytest.mark.parametrize("uri", ["nope://bucket/x", "nope://bucket/a::b"])
 def test_unknown_protocols(uri):
     for use in (storage.exists, storage.list_names, storage.read_bytes, storage.open_input, storage.remove):
-        with pytest.raises(InputError, match=r"nope://bucket/.*Install the file system's package"):
+        with pytest.raises(InputError, match=r"nope://bucket/.*install the Python package"):
             use(uri)
     with pytest.raises(InputError, match="nope"), storage.write_whole(uri):
         pass
