@@ -1,5 +1,6 @@
 """The documentation says what the code does: generated pages, help texts, links, pipeline files and commands."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -74,6 +75,36 @@ def test_relative_links_resolve(page: Path):
         if heading:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert heading in map(anchor, headings), f"{page.relative_to(TOP)}: {target} has no such heading"
+
+
+CODE = ("benchmarks", "curation", "docs", "examples", "filters", "jobs", "manifests", "scripts", "tests")
+MODULES = ("curation", "filters", "jobs", "manifests")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(TOP)) for p in PAGES])
+def test_files_named_in_pages_exist(page: Path):
+    named = re.findall(rf"`((?:{'|'.join(CODE)})(?:/[\w.-]+)+/?|curate\.py)`", page.read_text())
+    assert [name for name in named if not (TOP / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(TOP)) for p in PAGES])
+def test_names_of_modules_in_pages_exist(page: Path):
+    for name in re.findall(rf"`((?:{'|'.join(MODULES)})(?:\.\w+)+)`", page.read_text()):
+        module, _, attribute = name.rpartition(".")
+        if not _is_module(name):
+            assert _is_module(module), f"{page.relative_to(TOP)}: {name}"
+            assert hasattr(importlib.import_module(module), attribute), f"{page.relative_to(TOP)}: {name}"
+
+
+def _is_module(name: str) -> bool:
+    path = TOP / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def test_the_map_names_every_folder_of_the_code():
+    page = (TOP / "docs/concepts/flow.md").read_text()
+    folders = [path.parent.relative_to(TOP) for top in MODULES for path in (TOP / top).glob("*/__init__.py")]
+    assert [str(folder) for folder in folders if f"| `{folder}/` |" not in page] == []
 
 
 def test_every_page_is_in_the_index():
