@@ -44,9 +44,9 @@ from PIL import Image
 
 from curation.pictures.decode import decode
 from curation.text.bounds import CascadeSettings, TextStep, default_bounds, default_rules
-from curation.text.cascade import Cascade, read_trail
+from curation.text.cascade import Cascade, parse_text_trail
 from curation.text.scoring import ENOUGH_PIXELS, enough_of
-from curation.trust.calibration import Interval, Sample, share, step_reports
+from curation.trust.calibration import Interval, LabelledRow, share, step_reports
 from curation.trust.labels import Label
 from filters.protocol import Boxes, Line, Rgb, TextProbabilities, load_engine
 from filters.text_density import text_map, text_probabilities
@@ -312,7 +312,7 @@ def _craft_detector() -> Callable[[Rgb], object]:
 # --- steps and laws ---------------------------------------------------------------------------------------
 
 
-def all_steps(images: Sequence[Labelled]) -> list[Sample]:
+def all_steps(images: Sequence[Labelled]) -> list[LabelledRow]:
     """Return what every step thinks of each image."""
     cascade = Cascade(load_engine("rapidocr"), CascadeSettings(is_exhaustive=True))
     names: dict[str, Label] = {"none": "none", "some": "light", "rich": "heavy"}
@@ -320,7 +320,13 @@ def all_steps(images: Sequence[Labelled]) -> list[Sample]:
     for image in images:
         rgb = _ready(image.data)
         (measures,) = cascade.measure([rgb], [text_probabilities(text_map(rgb))])
-        found.append(Sample(key=image.key, label=names[image.label], trail=read_trail(measures.text_trail)))
+        found.append(
+            LabelledRow(
+                key=image.key,
+                label=names[image.label],
+                probabilities=parse_text_trail(measures.text_trail),
+            )
+        )
     return found
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.geometry import shrink_to_area
+from filters.logistic import sigmoids, weighted_probability
 from filters.protocol import Measured, Rgb, TextProbabilities
 
 AREA_PIXELS = 384 * 384
@@ -53,7 +54,7 @@ class TextMap:
     @property
     def probabilities(self) -> Cells:
         """The probability that a cell is part of a line of text, (rows, columns) float32 in [0, 1]."""
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.log_odds, -30, 30))), dtype=np.float32)
+        return sigmoids(self.log_odds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,9 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
 def text_probabilities(found: TextMap) -> TextProbabilities:
     """Return both chances of the picture whose map is `found`, rounded to 6 decimals."""
     features = map_features(found)
-    light, heavy = (_weigh(features, _weights()[question]) for question in ("light", "heavy"))
+    light, heavy = (
+        weighted_probability(_weights()[question], features, decimals=DECIMALS) for question in ("light", "heavy")
+    )
     return TextProbabilities(light=light, heavy=heavy)
 
 
@@ -141,11 +144,6 @@ def _flat_share(rgb: Rgb) -> float:
     ground = np.ones((3, 3), np.uint8)
     steps = cv2.subtract(cv2.dilate(smooth, ground), cv2.erode(smooth, ground))
     return cv2.countNonZero(cv2.threshold(steps, FLAT_STEP, 255, cv2.THRESH_BINARY_INV)[1]) / steps.size
-
-
-def _weigh(features: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    total = weights["bias"] + sum(weights[name] * value for name, value in features.items())
-    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), DECIMALS)
 
 
 def _resource(name: str) -> bytes:

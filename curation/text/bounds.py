@@ -1,6 +1,6 @@
-"""What settles a question about a picture's text: the bounds of the cascade's steps, and the rules of the classes.
+"""The settings of the text cascade: the bounds of its steps, and the thresholds of the text classes.
 
-The defaults lie in text_weights.json: `curate calibrate` made them.
+The defaults are in text_weights.json. `curate calibrate` made them.
 """
 
 import hashlib
@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from filters.protocol import TextProbabilities
 
-TextClass = Literal["none", "light", "heavy"]
-READ_FEATURES = ("word", "second_word", "chars")  # of the lines that were read
+READ_FEATURES = ("word", "second_word", "chars")  # features of the lines that were read
 
 
 class TextStep(StrEnum):
-    """The steps of the cascade, each dearer than the one before."""
+    """The steps of the cascade, each more expensive than the one before."""
 
     DENSITY = "density"
     DENSITY_LARGE = "density_large"
@@ -30,47 +29,50 @@ class TextStep(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """When a step settles a question: below `drop_…` no, from `keep_…` on yes; chances in [0, 1]."""
+    """When a step settles a question, as probabilities: below `drop_…` the answer is no, from `keep_…` on it is yes.
+
+    A bound of 1.1 is never reached.
+    """
 
     drop_light: float = 0.0
     keep_light: float = 1.1
     drop_heavy: float = 0.0
     keep_heavy: float = 1.1
 
-    def is_open(self, chances: TextProbabilities, *, with_light: bool, with_heavy: bool = True) -> bool:
-        """Whether a question that is asked is still open; what is heavy is light."""
-        if chances.heavy >= self.keep_heavy:
+    def is_open(self, probabilities: TextProbabilities, *, with_light: bool, with_heavy: bool = True) -> bool:
+        """Return whether one of the questions that count is still open. An image that is heavy is also light."""
+        if probabilities.heavy >= self.keep_heavy:
             return False
-        if with_heavy and chances.heavy >= self.drop_heavy:
+        if with_heavy and probabilities.heavy >= self.drop_heavy:
             return True
-        return with_light and self.drop_light <= chances.light < self.keep_light
+        return with_light and self.drop_light <= probabilities.light < self.keep_light
 
 
 @lru_cache(maxsize=1)
 def text_weights() -> Mapping[str, Any]:
-    """Return what was fitted: `chances` by step and question, `bounds` by step, `rules`."""
+    """Return the fitted numbers: regression weights (`chances`) by step and question, `bounds` by step, `rules`."""
     found: dict[str, Any] = json.loads(resources.files("curation.text").joinpath("text_weights.json").read_bytes())
     return found
 
 
-def weights_mark() -> str:
-    """Return a short sha256 of the weights that turn what the steps saw into chances."""
-    chances = json.dumps(text_weights()["chances"], sort_keys=True)
-    return hashlib.sha256(chances.encode()).hexdigest()[:8]
+def weights_hash() -> str:
+    """Return 8 hexadecimal digits of the sha256 of the weights that turn features into probabilities."""
+    weights = json.dumps(text_weights()["chances"], sort_keys=True)
+    return hashlib.sha256(weights.encode()).hexdigest()[:8]
 
 
 @lru_cache(maxsize=1)
-def reading_tells_heavy() -> bool:
-    """Whether lines that were read weigh in the chance of heavy: if not, none is read for its sake."""
+def reading_affects_heavy() -> bool:
+    """Return whether the text of lines changes the probability of heavy. If not, none is read for that question."""
     return any(text_weights()["chances"][TextStep.READ]["heavy"].get(name) for name in READ_FEATURES)
 
 
 def is_open(
-    bounds: Mapping[TextStep, Bounds], step: TextStep, chances: TextProbabilities, *, with_light: bool
+    bounds: Mapping[TextStep, Bounds], step: TextStep, probabilities: TextProbabilities, *, with_light: bool
 ) -> bool:
-    """Whether a picture goes on after `step` left it these chances."""
-    with_heavy = step not in (TextStep.DETECT_LARGE, TextStep.READ) or reading_tells_heavy()
-    return bounds.get(step, Bounds()).is_open(chances, with_light=with_light, with_heavy=with_heavy)
+    """Return whether an image with these `probabilities` after `step` goes on to the next step."""
+    with_heavy = step not in (TextStep.DETECT_LARGE, TextStep.READ) or reading_affects_heavy()
+    return bounds.get(step, Bounds()).is_open(probabilities, with_light=with_light, with_heavy=with_heavy)
 
 
 def default_bounds() -> dict[TextStep, Bounds]:
@@ -86,12 +88,12 @@ def default_rules() -> Mapping[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeSettings:
-    """How much is spent on one picture.
+    """How much work the cascade does on one image.
 
-    `with_light`: whether any text at all is asked for, not the text-rich alone. `small_area_pixels`,
-    `large_area_pixels`: what both detections look at in all. `max_lines`: how many lines are read, the most telling
-    first. `bounds`: when each step settles a question; without, only the last step does. `is_exhaustive`: run every
-    step on every picture, to calibrate by.
+    `with_light`: also find images with little text, not only the text-rich ones. `small_area_pixels`,
+    `large_area_pixels`: the total area of the views in each detection step. `max_lines`: how many lines are read, the
+    most informative first. `bounds`: when each step settles a question; a step without bounds settles none.
+    `is_exhaustive`: run every step on every image, as calibration needs.
     """
 
     with_light: bool = True
@@ -101,16 +103,19 @@ class CascadeSettings:
     bounds: Mapping[TextStep, Bounds] = field(default_factory=default_bounds)
     is_exhaustive: bool = False
 
-    def is_open(self, step: TextStep, chances: TextProbabilities) -> bool:
-        """Whether a picture goes on after `step` left it these chances."""
+    def is_open(self, step: TextStep, probabilities: TextProbabilities) -> bool:
+        """Return whether an image with these `probabilities` after `step` goes on to the next step."""
         if self.is_exhaustive:
             return True
-        return is_open(self.bounds, step, chances, with_light=self.with_light)
+        return is_open(self.bounds, step, probabilities, with_light=self.with_light)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextRules:
-    """The least `text_score` of each class: light: any readable text; heavy: charts, tables, documents."""
+    """The lowest `text_score` of each class: light, any readable text; heavy, charts, tables and documents.
+
+    Raises ValueError unless they are ordered, in [0, 1].
+    """
 
     min_light_score: float = field(default_factory=lambda: default_rules()["min_light_score"])
     min_heavy_score: float = field(default_factory=lambda: default_rules()["min_heavy_score"])

@@ -1,20 +1,21 @@
-"""Whether a picture is rich in text: a cascade that pays for OCR only where less could not decide.
+"""Whether an image is rich in text: a cascade that runs OCR only where cheaper steps could not decide.
 
 =============  ==================================================================  ==============
-step           looks at                                                            costs about
+step           input                                                               costs about
 =============  ==================================================================  ==============
-density        the picture at 384 × 384, with a network of its own (in the scan)   3 ms
-density_large  the picture at 576 × 576, with the same network                     6 ms
-detect_small   where that saw text, with the engine's detector                     5 to 25 ms
-detect_large   the same, larger: for small print                                   15 to 45 ms
-read           the most telling lines, one by one                                  7 ms a line
+density        the image at 384 × 384, with a small network (in the scan)          3 ms
+density_large  the image at 576 × 576, with the same network                       6 ms
+detect_small   the regions where it found text, with the engine's detector         5 to 25 ms
+detect_large   the same regions enlarged, for small print                          15 to 45 ms
+read           the most informative lines, one by one                              7 ms a line
 =============  ==================================================================  ==============
 
-Each step leaves two chances, the two questions Web-SSL asked a VLM (Fan et al., 2025, arXiv:2504.01017): *light*,
-that there is any text to read, and *heavy*, that it is a chart, table, document or screenshot with readable text.
-They are logistic regressions on what the steps saw, fitted by scripts/text_net/fit.py (text_weights.json). A question
-is settled once its chance falls below the step's lower bound or reaches its upper one; a picture goes on while one of
-the questions asked is open. `curate calibrate` makes the bounds.
+Each step gives two probabilities, for the two questions that Web-SSL asked a VLM (Fan et al., 2025,
+arXiv:2504.01017): *light*, there is any readable text, and *heavy*, the image is a chart, table, document or
+screenshot with readable text. They are logistic regressions on the features of the steps, fitted by
+scripts/text_net/fit.py (text_weights.json). A question is settled once its probability falls below the step's lower
+bound or reaches its upper bound. An image goes on to the next step while a question is open. `curate calibrate` makes
+the bounds.
 """
 
 import json
@@ -25,19 +26,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.text.bounds import CascadeSettings, TextClass, TextRules, TextStep, text_weights, weights_mark
+from curation.text.bounds import CascadeSettings, TextStep, text_weights, weights_hash
 from curation.text.windows import View, views
+from filters.logistic import logit, weighted_probability
 from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities
 from filters.text_density import TextMap, text_map, text_probabilities
 
 Features = Mapping[str, float]
 
 SCORE_DECIMALS = 6
-LIGHT_SHARE = 0.3  # of the score: any text at all; the rest says whether it makes the picture
-MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a box larger and stubbier than this is no line of text
-MAX_LINE_RATIO = 15.0  # a line longer than this many times its height counts as no more
+LIGHT_SHARE = 0.3  # the weight of light in the score; the rest is the weight of heavy
+MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a larger and less elongated box is not a line of text
+MAX_LINE_RATIO = 15.0  # width by height: a longer line counts as much as one of this ratio
 WORD_CHARS = 3  # letters and digits that make a line a word
 MIN_LINE_CONFIDENCE = 0.7
+LEAST_PROBABILITY = 1e-4  # below it, the log-odds of a density say nothing more
 LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 576 * 576, 1.6
 
 
@@ -48,13 +51,13 @@ _NOTHING_FOUND = TextMap(
 
 @dataclass(frozen=True, kw_only=True)
 class TextMeasures:
-    """What the cascade saw. A field is None where the step that measures it did not run.
+    """What the cascade measured. A field is None where the step that measures it did not run.
 
-    `text_area_fraction`: share of the picture under boxes, in [0, 1]. `text_lines` and `text_chars`: lines
-    read with enough confidence, and their characters without spaces. `text_confidence`: mean over all
-    lines read. `text_score`: in [0, 1], 6 decimals, how likely the picture is a chart, table, document or
-    screenshot with readable text; comparable whatever `text_step` decided. `text_trail`: the chances (light, heavy)
-    that each step left, as JSON.
+    `text_area_fraction`: share of the image under boxes, in [0, 1]. `text_lines` and `text_chars`: lines read with
+    enough confidence, and their characters without spaces. `text_confidence`: mean over all lines read.
+    `text_score`: in [0, 1], 6 decimals, how likely the image is a chart, table, document or screenshot with readable
+    text; comparable between images, whichever `text_step` decided. `text_trail`: the probabilities (light, heavy)
+    after each step, as JSON.
     """
 
     text_boxes: int | None
@@ -69,16 +72,16 @@ class TextMeasures:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What one step saw of one picture, and the chances that followed."""
+    """The features that one step measured on one image, and the probabilities that follow from them."""
 
     step: TextStep
     features: Features
-    chances: TextProbabilities
+    probabilities: TextProbabilities
 
 
 @dataclass(kw_only=True)
-class _Sight:
-    """What is known of one picture so far."""
+class _Progress:
+    """One image on its way through the cascade: what has been measured so far."""
 
     rgb: Rgb
     found: TextMap
@@ -88,118 +91,106 @@ class _Sight:
     boxes: Boxes | None = None
     unread: list[int] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
-    worths: list[float] = field(default_factory=list)
+    line_scores: list[float] = field(default_factory=list)
 
     @property
-    def chances(self) -> TextProbabilities:
-        return self.traces[-1].chances
+    def probabilities(self) -> TextProbabilities:
+        return self.traces[-1].probabilities
 
 
 class Cascade:
-    """Runs the steps on pictures, as far as each needs."""
+    """Runs the steps on images, for each as far as it needs."""
 
-    VERSION = f"2+{weights_mark()}"
+    VERSION = f"2+{weights_hash()}"
 
     def __init__(self, engine: TextEngine, settings: CascadeSettings) -> None:
         self.engine = engine
         self.settings = settings
 
     def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[TextMeasures]:
-        """Return what the cascade sees in each of `pictures`, (height, width, 3), whose density left `priors`.
+        """Return what the cascade measures on each of `pictures`, uint8 (height, width, 3).
 
-        What the engine raises is not caught.
+        `priors`: the probabilities that density gave them. Raises whatever the engine raises.
         """
-        return [_measures(sight) for sight in self._look(pictures, priors)]
+        return [_measures(each) for each in self._run(pictures, priors)]
 
     def trace(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[list[Trace]]:
-        """Return what each step that ran saw of each of `pictures`: what the weights are fitted to."""
-        return [sight.traces for sight in self._look(pictures, priors)]
+        """Return the traces of each of `pictures`, one for each step that ran: what the weights are fitted to."""
+        return [each.traces for each in self._run(pictures, priors)]
 
-    def _look(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[_Sight]:
-        sights = [
-            _Sight(rgb=rgb, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)])
+    def _run(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[_Progress]:
+        images = [
+            _Progress(rgb=rgb, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)])
             for rgb, prior in zip(pictures, priors, strict=True)
         ]
-        for sight in self._open(sights, TextStep.DENSITY):
-            sight.found = text_map(sight.rgb, area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
-            sight.traces.append(_trace(TextStep.DENSITY_LARGE, sight))
+        for image in self._open(images, TextStep.DENSITY):
+            image.found = text_map(image.rgb, area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
+            image.traces.append(_trace(TextStep.DENSITY_LARGE, image))
         small, large = TextStep.DETECT_SMALL, TextStep.DETECT_LARGE
-        self._detect(self._open(sights, TextStep.DENSITY_LARGE), small, self.settings.small_area_pixels)
-        self._detect(self._open(sights, small), large, self.settings.large_area_pixels)
-        self._read(self._open(sights, TextStep.DETECT_LARGE))
-        return sights
+        self._detect(self._open(images, TextStep.DENSITY_LARGE), small, self.settings.small_area_pixels)
+        self._detect(self._open(images, small), large, self.settings.large_area_pixels)
+        self._read(self._open(images, TextStep.DETECT_LARGE))
+        return images
 
-    def _open(self, sights: Sequence[_Sight], step: TextStep) -> list[_Sight]:
-        return [s for s in sights if s.traces[-1].step is step and self.settings.is_open(step, s.chances)]
+    def _open(self, images: Sequence[_Progress], step: TextStep) -> list[_Progress]:
+        return [i for i in images if i.traces[-1].step is step and self.settings.is_open(step, i.probabilities)]
 
-    def _detect(self, sights: Sequence[_Sight], step: TextStep, area_pixels: int) -> None:
-        """Look at each picture's views; where they are those of the step before, its boxes stand."""
-        looking: list[_Sight] = []
-        for sight in sights:
-            new = views(sight.rgb, sight.found, area_pixels=area_pixels)
-            if sight.boxes is None or [v.size for v in new] != [v.size for v in sight.views]:
-                looking.append(sight)
-            sight.views = new
-        shown = [view.pixels for sight in looking for view in sight.views]
-        if shown:
-            largest = max(pixels.shape[0] * pixels.shape[1] for pixels in shown)
-            boxes = iter(self.engine.detect(shown, max_area_pixels=largest))
-            for sight in looking:
-                sight.boxes = _without_blobs(_together([v.place(next(boxes)) for v in sight.views]), sight.rgb)
-        for sight in sights:
-            sight.traces.append(_trace(step, sight))
+    def _detect(self, images: Sequence[_Progress], step: TextStep, area_pixels: int) -> None:
+        """Detect text in each image's views; where the step before had the same views, keep its boxes."""
+        changed: list[_Progress] = []
+        for image in images:
+            new = views(image.rgb, image.found, area_pixels=area_pixels)
+            if image.boxes is None or [v.size for v in new] != [v.size for v in image.views]:
+                changed.append(image)
+            image.views = new
+        pixels_of_views = [view.pixels for image in changed for view in image.views]
+        if pixels_of_views:
+            largest = max(pixels.shape[0] * pixels.shape[1] for pixels in pixels_of_views)
+            boxes = iter(self.engine.detect(pixels_of_views, max_area_pixels=largest))
+            for image in changed:
+                image.boxes = _without_blobs(_concatenated([v.place(next(boxes)) for v in image.views]), image.rgb)
+        for image in images:
+            image.traces.append(_trace(step, image))
 
-    def _read(self, sights: Sequence[_Sight]) -> None:
-        """Read the most telling lines, one of each picture at a time, while a question is open."""
-        for sight in sights:
-            sight.unread = telling_lines(sight.boxes, self.settings.max_lines) if sight.boxes is not None else []
-        reading = [sight for sight in sights if sight.unread]
+    def _read(self, images: Sequence[_Progress]) -> None:
+        """Read the most informative lines, one of each image at a time, while a question is open."""
+        for image in images:
+            image.unread = most_informative_lines(_boxes_of(image), self.settings.max_lines)
+        reading = [image for image in images if image.unread]
         while reading:
-            boxes = [_boxes_of(sight).take([sight.unread.pop(0)]) for sight in reading]
-            read = self.engine.read([sight.rgb for sight in reading], boxes)
-            for sight, mine, lines in zip(reading, boxes, read, strict=True):
-                sight.lines += lines
-                sight.worths += [float(score) for score in mine.scores]
-                if sight.traces[-1].step is TextStep.READ:
-                    sight.traces.pop()
-                sight.traces.append(_trace(TextStep.READ, sight))
-            reading = [s for s in reading if s.unread and self.settings.is_open(TextStep.READ, s.chances)]
+            boxes = [_boxes_of(image).take([image.unread.pop(0)]) for image in reading]
+            read = self.engine.read([image.rgb for image in reading], boxes)
+            for image, mine, lines in zip(reading, boxes, read, strict=True):
+                image.lines += lines
+                image.line_scores += [float(score) for score in mine.scores]
+                if image.traces[-1].step is TextStep.READ:
+                    image.traces.pop()
+                image.traces.append(_trace(TextStep.READ, image))
+            reading = [i for i in reading if i.unread and self.settings.is_open(TextStep.READ, i.probabilities)]
 
 
-def telling_lines(boxes: Boxes, max_lines: int) -> list[int]:
-    """Return the positions of the `max_lines` boxes most worth reading: surely text, long, and not tiny."""
+def most_informative_lines(boxes: Boxes, max_lines: int) -> list[int]:
+    """Return the positions of the `max_lines` boxes most worth reading: probably text, long, and not tiny."""
     ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
     legible = np.minimum(boxes.heights_pixels() / 12, 1)
     worth = boxes.scores * ratios * legible
     return [int(place) for place in np.lexsort((np.arange(len(boxes)), -worth))[:max_lines]]
 
 
-def text_score(chances: TextProbabilities) -> float:
-    """Return the one number pictures are ranked by: text that makes the picture, and a share of any text at all."""
-    any_text = max(chances.light, chances.heavy)
-    return round(LIGHT_SHARE * any_text + (1 - LIGHT_SHARE) * chances.heavy, SCORE_DECIMALS)
-
-
-def text_class(measures: TextMeasures, rules: TextRules) -> TextClass:
-    """Return the class of a picture under `rules`."""
-    if measures.text_score >= rules.min_heavy_score:
-        return "heavy"
-    return "light" if measures.text_score >= rules.min_light_score else "none"
+def text_score(probabilities: TextProbabilities) -> float:
+    """Return the one number that images are ranked by: mostly the probability of heavy, partly that of any text."""
+    any_text = max(probabilities.light, probabilities.heavy)
+    return round(LIGHT_SHARE * any_text + (1 - LIGHT_SHARE) * probabilities.heavy, SCORE_DECIMALS)
 
 
 def density_measures(prior: TextProbabilities) -> TextMeasures:
-    """Return what is known of a picture that density settled: nothing but its chances."""
-    nothing = np.zeros((1, 1, 3), np.uint8)
-    return _measures(_Sight(rgb=nothing, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)]))
+    """Return the measures of an image that density settled: its probabilities and nothing else."""
+    no_pixels = np.zeros((1, 1, 3), np.uint8)
+    return _measures(_Progress(rgb=no_pixels, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)]))
 
 
-def trail(traces: Sequence[Trace]) -> str:
-    """Return the chances each step left as JSON: {"density": [light, heavy], …}, in the order of the steps."""
-    return json.dumps({str(t.step): [t.chances.light, t.chances.heavy] for t in traces}, separators=(",", ":"))
-
-
-def read_trail(text: str) -> dict[TextStep, TextProbabilities]:
-    """Return the chances that a row's `text_trail` holds."""
+def parse_text_trail(text: str) -> dict[TextStep, TextProbabilities]:
+    """Return the probabilities after each step, from a row's column `text_trail`."""
     return {
         TextStep(s): TextProbabilities(light=light, heavy=heavy) for s, (light, heavy) in json.loads(text).items()
     }
@@ -210,47 +201,46 @@ def read_trail(text: str) -> dict[TextStep, TextProbabilities]:
 
 def _weigh(step: TextStep, features: Features) -> TextProbabilities:
     weights = text_weights()["chances"][step.value]
-    light, heavy = (_chance(weights[question], features) for question in ("light", "heavy"))
+    light, heavy = (
+        weighted_probability(weights[question], features, decimals=SCORE_DECIMALS) for question in ("light", "heavy")
+    )
     return TextProbabilities(light=light, heavy=heavy)
 
 
-def _chance(weights: Mapping[str, float], features: Features) -> float:
-    total = weights["bias"] + sum(weight * features[name] for name, weight in weights.items() if name != "bias")
-    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), SCORE_DECIMALS)
-
-
-# --- evidence ---------------------------------------------------------------------------------------------
+# --- features ---------------------------------------------------------------------------------------------
 
 
 def _density(prior: TextProbabilities) -> Trace:
-    return Trace(step=TextStep.DENSITY, features={}, chances=prior)
+    return Trace(step=TextStep.DENSITY, features={}, probabilities=prior)
 
 
-def _trace(step: TextStep, sight: _Sight) -> Trace:
-    features = dict(_features(sight))
-    return Trace(step=step, features=features, chances=_weigh(step, features))
+def _trace(step: TextStep, image: _Progress) -> Trace:
+    features = dict(_features(image))
+    return Trace(step=step, features=features, probabilities=_weigh(step, features))
 
 
-def _features(sight: _Sight) -> Iterator[tuple[str, float]]:
-    """Yield what chances are weighed from: the log-odds of both densities, the boxes, the lines read."""
-    large = text_probabilities(sight.found)
-    for name, chances in (("density", sight.prior), ("large", large)):
-        yield f"{name}_light", _log_odds(chances.light)
-        yield f"{name}_heavy", _log_odds(chances.heavy)
-    boxes = _boxes_of(sight)
+def _features(image: _Progress) -> Iterator[tuple[str, float]]:
+    """Yield (name, value) of each feature: the log-odds of both densities, the boxes, the lines read."""
+    large = text_probabilities(image.found)
+    for name, density in (("density", image.prior), ("large", large)):
+        yield f"{name}_light", logit(density.light, least=LEAST_PROBABILITY)
+        yield f"{name}_heavy", logit(density.heavy, least=LEAST_PROBABILITY)
+    boxes = _boxes_of(image)
     ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
     yield "length", math.log1p(float((ratios * boxes.scores).sum()))
     yield "boxes", math.log1p(len(boxes))
     yield "surest", float((boxes.scores * np.minimum(ratios, 4) / 4).max(initial=0))
-    words = sorted((_word(line, score) for line, score in zip(sight.lines, sight.worths, strict=True)), reverse=True)
+    words = sorted(
+        (_word(line, score) for line, score in zip(image.lines, image.line_scores, strict=True)), reverse=True
+    )
     yield "word", words[0] if words else 0.0
     yield "second_word", words[1] if len(words) > 1 else 0.0
-    sure = [line for line in sight.lines if line.confidence >= MIN_LINE_CONFIDENCE]
+    sure = [line for line in image.lines if line.confidence >= MIN_LINE_CONFIDENCE]
     yield "chars", math.log1p(sum(_letters(line) for line in sure))
 
 
 def _word(line: Line, score: float) -> float:
-    """Return how surely a line is a word, in [0, 1]: read and detected with confidence, and not too short."""
+    """Return how likely a line is a word, in [0, 1]: read and detected with confidence, and not too short."""
     return line.confidence * math.sqrt(score) * min(1.0, _letters(line) / WORD_CHARS)
 
 
@@ -258,11 +248,11 @@ def _letters(line: Line) -> int:
     return sum(character.isalnum() for character in line.text)
 
 
-def _boxes_of(sight: _Sight) -> Boxes:
-    return sight.boxes if sight.boxes is not None else _together([])
+def _boxes_of(image: _Progress) -> Boxes:
+    return image.boxes if image.boxes is not None else _concatenated([])
 
 
-def _together(found: Sequence[Boxes]) -> Boxes:
+def _concatenated(found: Sequence[Boxes]) -> Boxes:
     quads = [np.zeros((0, 4, 2), np.float32), *(boxes.quads for boxes in found)]
     return Boxes(
         quads=np.concatenate(quads).astype(np.float32, copy=False),
@@ -282,17 +272,12 @@ def _line_ratios(boxes: Boxes) -> NDArray[np.float32]:
     return np.asarray(boxes.areas_pixels() / heights**2, dtype=np.float32)
 
 
-def _log_odds(chance: float) -> float:
-    bounded = min(max(chance, 1e-4), 1 - 1e-4)
-    return math.log(bounded / (1 - bounded))
-
-
-def _measures(sight: _Sight) -> TextMeasures:
-    boxes, lines = sight.boxes, sight.lines if sight.traces[-1].step is TextStep.READ else None
+def _measures(image: _Progress) -> TextMeasures:
+    boxes, lines = image.boxes, image.lines if image.traces[-1].step is TextStep.READ else None
     sure = [line for line in lines or [] if line.confidence >= MIN_LINE_CONFIDENCE and line.text.strip()]
     fraction = None
     if boxes is not None:
-        share = float(boxes.areas_pixels().sum()) / (sight.rgb.shape[0] * sight.rgb.shape[1])
+        share = float(boxes.areas_pixels().sum()) / (image.rgb.shape[0] * image.rgb.shape[1])
         fraction = round(min(1.0, share), SCORE_DECIMALS)
     confidence = None
     if lines:
@@ -303,7 +288,13 @@ def _measures(sight: _Sight) -> TextMeasures:
         text_lines=None if lines is None else len(sure),
         text_chars=None if lines is None else sum(len("".join(line.text.split())) for line in sure),
         text_confidence=confidence,
-        text_score=text_score(sight.chances),
-        text_step=str(sight.traces[-1].step),
-        text_trail=trail(sight.traces),
+        text_score=text_score(image.probabilities),
+        text_step=str(image.traces[-1].step),
+        text_trail=_text_trail(image.traces),
     )
+
+
+def _text_trail(traces: Sequence[Trace]) -> str:
+    """Return the probabilities after each step as JSON: {"density": [light, heavy], …}, in the order of the steps."""
+    by_step = {str(t.step): [t.probabilities.light, t.probabilities.heavy] for t in traces}
+    return json.dumps(by_step, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Scoring rows: which of them are looked at, and what is written beside them."""
+"""The score stage on a table of rows: which images run through the cascade, and the columns that are added."""
 
 import dataclasses
 import math
@@ -19,15 +19,15 @@ from manifests.errors import BrokenSource
 from manifests.format.schema import COLUMNS, STATUSES_WITH_PIXELS, Stage
 
 FIELDS = COLUMNS[Stage.SCORE]
-ENOUGH_PIXELS = 1_600_000  # of a picture: smaller print than this leaves is not read
-LONG_ASPECT = 3  # taller or wider pictures keep more: by their shorter side
+ENOUGH_PIXELS = 1_600_000  # per image: print that is illegible at this size is not read
+LONG_ASPECT = 3  # images beyond it keep more pixels, so that their shorter side stays legible
 ENOUGH_SHORT_SIDE_PIXELS, MOST_PIXELS = 800, 12_000_000
 PIXELS_AT_ONCE = 16_000_000
 NEEDED = ("source", "member", "offset", "size", "sha256", "status", "duplicate_of", "text_presence", "text_density")
 
 
 class Scorer:
-    """Adds the text columns to a table of rows: the cascade on each surviving image that density lets through."""
+    """Adds the text columns to a table of rows. Runs the cascade on the images that density did not settle."""
 
     VERSION = Cascade.VERSION
 
@@ -42,7 +42,7 @@ class Scorer:
         """Return `table` with the columns of the score stage.
 
         Rows without pixels and duplicates are not scored: their columns are null. Raises BrokenSource when an image
-        is not what the scan saw.
+        has changed since the scan.
         """
         rows = table.select(NEEDED).to_pylist()
         found: list[Mapping[str, Any] | None] = [None] * len(rows)
@@ -69,15 +69,15 @@ class Scorer:
     def _batches(
         self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int]
     ) -> Iterator[list[tuple[int, Rgb, TextProbabilities]]]:
-        """Yield (place, picture, prior) in batches of so many images, or of PIXELS_AT_ONCE if that is fewer."""
+        """Yield batches of (position, image, prior): `batch_images` each, or fewer that have PIXELS_AT_ONCE."""
         batch: list[tuple[int, Rgb, TextProbabilities]] = []
         for group in in_groups(waiting, [rows[p]["size"] for p in waiting]):
             images = read_ranges([image_range(rows[p]) for p in group])
             for place, data in zip(group, images, strict=True):
                 rgb = self._decode(rows[place], data)
                 batch.append((place, rgb, _prior(rows[place]) or text_probabilities(text_map(rgb))))
-                held = sum(picture.size // 3 for _, picture, _ in batch)
-                if len(batch) == self.batch_images or held >= PIXELS_AT_ONCE:
+                pixels = sum(image.size // 3 for _, image, _ in batch)
+                if len(batch) == self.batch_images or pixels >= PIXELS_AT_ONCE:
                     yield batch
                     batch = []
         if batch:
@@ -95,7 +95,7 @@ class Scorer:
 
 
 def enough_of(rgb: Rgb) -> Rgb:
-    """Return `rgb` shrunk to what the cascade can use: ENOUGH_PIXELS, or more where it is long and narrow."""
+    """Return `rgb`, (height, width, 3), shrunk to ENOUGH_PIXELS, or to more if it is long and narrow."""
     height, width = rgb.shape[:2]
     short, long = sorted((height, width))
     scale = math.sqrt(ENOUGH_PIXELS / (height * width))
@@ -109,7 +109,7 @@ def enough_of(rgb: Rgb) -> Rgb:
 
 
 def _prior(row: Mapping[str, Any]) -> TextProbabilities | None:
-    """Return what the scan's density left, or None when the scan was told not to measure it."""
+    """Return the probabilities from the scan's density, or None if the scan did not measure it."""
     light, heavy = row["text_presence"], row["text_density"]
     return None if light is None or heavy is None else TextProbabilities(light=light, heavy=heavy)
 

@@ -1,7 +1,7 @@
-"""Where detection looks: the parts of a picture in which the density map saw text, enlarged where they are small.
+"""Choose the parts of an image that a text detector gets: the windows where the density map shows text.
 
-A word on a shop's sign is a hundredth of a photograph. Looking at that hundredth at twice its size costs less than
-looking at the whole at half its size, and finds more. Where text is all over a picture, the whole is looked at.
+A word on a shop sign covers a hundredth of a photograph. To detect in that hundredth at twice its size costs less
+than in the whole image at half its size, and finds more. If text is everywhere, the whole image is used.
 """
 
 import math
@@ -16,18 +16,18 @@ from filters.text_density import TextMap
 
 MAX_WINDOWS = 3
 MAX_ENLARGEMENT = 2.0
-MIN_CHANCE, MIN_SHARE_OF_SUREST = 0.06, 0.3  # what a cell needs to be looked at
-MARGIN_CELLS = 3  # a detector needs to see the surroundings of text, too
-MIN_MASS_SHARE = 0.75  # of the text seen: windows that hold less give way to the whole picture
-MAX_AREA_SHARE = 0.6  # of the picture: windows that cover more give way to the whole picture
+MIN_CHANCE, MIN_SHARE_OF_SUREST = 0.06, 0.3  # of the density map: cells above both belong to a window
+MARGIN_CELLS = 3  # a detector also needs the surroundings of text
+MIN_MASS_SHARE = 0.75  # of the text in the map: if the windows contain less, the whole image is used
+MAX_AREA_SHARE = 0.6  # of the image: if the windows cover more, the whole image is used
 LONG_ASPECT, TILE_ASPECT, MAX_TILES = 2.5, 1.5, 2
-MIN_TILED_SCALE = 0.6  # a long window shrunk below this loses small print: its densest tiles are looked at instead
+MIN_TILED_SCALE = 0.6  # a long window shrunk below this loses small print: its densest tiles are used instead
 STEP_PIXELS = 32
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Window:
-    """A rectangle of a picture, in its pixels; `right` and `bottom` lie outside."""
+    """A rectangle of an image, in pixels; `right` and `bottom` are exclusive."""
 
     top: int
     left: int
@@ -36,12 +36,12 @@ class Window:
 
     @property
     def area_pixels(self) -> int:
-        """Its area."""
+        """The area of the window."""
         return (self.bottom - self.top) * (self.right - self.left)
 
     @property
     def aspect(self) -> float:
-        """Its longer side by its shorter one."""
+        """The longer side divided by the shorter one."""
         height, width = self.bottom - self.top, self.right - self.left
         return max(height, width) / min(height, width)
 
@@ -55,7 +55,7 @@ class Window:
         )
 
     def overlaps(self, other: "Window") -> bool:
-        """Whether both have a pixel in common."""
+        """Return whether both have a pixel in common."""
         return (
             self.top < other.bottom
             and other.top < self.bottom
@@ -66,18 +66,18 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a detector is shown: `pixels`, enlarged or not, and how its boxes get back into the picture."""
+    """The input of a detector: the scaled `pixels` of one `window` of an image."""
 
     pixels: Rgb
     window: Window
 
     @property
     def size(self) -> tuple[Window, int, int]:
-        """What tells whether two views show the same: the window, and how many pixels high and wide it is shown."""
+        """The window, and the height and width of its pixels. Views of one image with equal sizes are equal."""
         return self.window, self.pixels.shape[0], self.pixels.shape[1]
 
     def place(self, boxes: Boxes) -> Boxes:
-        """Return `boxes`, found in these pixels, in the pixels of the picture."""
+        """Return `boxes`, which were found in this view, in the coordinates of the image."""
         height, width = self.pixels.shape[:2]
         ratio = ((self.window.right - self.window.left) / width, (self.window.bottom - self.window.top) / height)
         corner = np.array([self.window.left, self.window.top], dtype=np.float32)
@@ -85,7 +85,7 @@ class View:
 
 
 def windows(found: TextMap, height: int, width: int) -> list[Window]:
-    """Return at most MAX_WINDOWS windows, in order, that hold most of the text seen on a picture of this size."""
+    """Return at most MAX_WINDOWS ordered windows that contain most of the text seen in an image of this size."""
     whole = [Window(top=0, left=0, bottom=height, right=width)]
     chances = found.probabilities
     rows, columns = chances.shape
@@ -120,24 +120,24 @@ def _join_overlapping(chosen: Sequence[Window]) -> list[Window]:
     for window in chosen:
         while (other := next((each for each in apart if each.overlaps(window)), None)) is not None:
             apart.remove(other)
-            window = window.join(other)  # noqa: PLW2901 - it grows until it stands alone
+            window = window.join(other)  # noqa: PLW2901 - it grows until it overlaps no other
         apart.append(window)
     return sorted(apart)
 
 
 def views(rgb: Rgb, found: TextMap, *, area_pixels: int) -> list[View]:
-    """Return what a detector is shown of `rgb`, (height, width, 3), for about `area_pixels` in all."""
-    looked_at = windows(found, *rgb.shape[:2])
-    total = sum(window.area_pixels for window in looked_at)
+    """Return the views of `rgb`, (height, width, 3), that a detector gets: about `area_pixels` in all."""
+    used = windows(found, *rgb.shape[:2])
+    total = sum(window.area_pixels for window in used)
     scale = math.sqrt(area_pixels / total)
-    if scale < MIN_TILED_SCALE and any(window.aspect > LONG_ASPECT for window in looked_at):
-        looked_at = [tile for window in looked_at for tile in _tiles(window, rgb.shape, found)]
-        scale = math.sqrt(area_pixels / sum(window.area_pixels for window in looked_at))
-    return [_view(rgb, window, min(scale, MAX_ENLARGEMENT)) for window in looked_at]
+    if scale < MIN_TILED_SCALE and any(window.aspect > LONG_ASPECT for window in used):
+        used = [tile for window in used for tile in _tiles(window, rgb.shape, found)]
+        scale = math.sqrt(area_pixels / sum(window.area_pixels for window in used))
+    return [_view(rgb, window, min(scale, MAX_ENLARGEMENT)) for window in used]
 
 
 def _tiles(window: Window, shape: tuple[int, ...], found: TextMap) -> list[Window]:
-    """Return the densest tiles of a long window, in order; of another one, itself."""
+    """Return the densest tiles of a long window, in order; any other window as it is."""
     if window.aspect <= LONG_ASPECT:
         return [window]
     height, width = window.bottom - window.top, window.right - window.left
@@ -167,7 +167,7 @@ def _mass(window: Window, shape: tuple[int, ...], found: TextMap) -> float:
 
 
 def _view(rgb: Rgb, window: Window, scale: float) -> View:
-    """Return the window at `scale`, its sides multiples of what detectors step by: none has to scale it again."""
+    """Return the window at about `scale`. Its sides are multiples of STEP_PIXELS, so that no detector rescales it."""
     pixels = rgb[window.top : window.bottom, window.left : window.right]
     size = [max(1, round(side * scale / STEP_PIXELS)) * STEP_PIXELS for side in (pixels.shape[1], pixels.shape[0])]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -1,4 +1,4 @@
-"""The curves of a calibration as a picture: what each step would lose and let through, and precision over recall."""
+"""Draw the curves of a calibration: what each step would lose and let through, and precision over recall."""
 
 import io
 from collections.abc import Sequence
@@ -9,51 +9,52 @@ from numpy.typing import NDArray
 
 from curation.text.bounds import TextStep
 from curation.text.cascade import text_score
-from curation.trust.calibration import Calibration, Sample, replay, share
+from curation.trust.calibration import Calibration, LabelledRow, replay, share
 
 QUESTIONS = ("heavy", "light")
 MIN_PASSING = 1e-3
 POINTS = 60
 
 
-def draw_curves(samples: Sequence[Sample], made: Calibration, *, image_format: str) -> bytes:
-    """Return the curves as an image file of `image_format` (png, svg or pdf), the chosen points marked.
+def draw_curves(rows: Sequence[LabelledRow], made: Calibration, *, image_format: str) -> bytes:
+    """Return the curves as an image file of `image_format` (png, svg or pdf), with the chosen points marked.
 
-    Above: for each step, the share of pictures that are (recall) over the share of those that are not which a bound
-    on the step's chance lets through. Below: precision over recall of the final score, with 95 % bands.
+    Above, for each step: the share of positives (recall) over the share of negatives that reach a bound on the step's
+    probability. Below: precision over recall of the final score, with 95 % bands.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import: only when drawn
 
     figure = Figure(figsize=(11, 9), layout="constrained")
     above, below = figure.subplots(2, 2)
     for axes, question in zip(above, QUESTIONS, strict=True):
-        _draw_steps(axes, samples, made, question)
+        _draw_steps(axes, rows, made, question)
     for axes, question in zip(below, QUESTIONS, strict=True):
-        _draw_precision(axes, samples, made, question)
-    told = ", ".join(f"{count:,} {label}" for label, count in made.samples.items())
-    figure.suptitle(f"Calibrated on {told}")
+        _draw_precision(axes, rows, made, question)
+    counts = ", ".join(f"{count:,} {label}" for label, count in made.samples.items())
+    figure.suptitle(f"Calibrated on {counts}")
     out = io.BytesIO()
-    # no date: the same samples give the same file
+    # no date: the same rows give the same file
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(image_format, {})
     figure.savefig(out, format=image_format, metadata=metadata, dpi=110)
     return out.getvalue()
 
 
-def _draw_steps(axes: Any, samples: Sequence[Sample], made: Calibration, question: str) -> None:
-    yes = np.array([s.answers(question) for s in samples])
-    weights = np.array([s.weight for s in samples])
+def _draw_steps(axes: Any, rows: Sequence[LabelledRow], made: Calibration, question: str) -> None:
+    yes = np.array([row.answers(question) for row in rows])
+    weights = np.array([row.weight for row in rows])
     for step in TextStep:
-        has = np.array([step in s.trail for s in samples])
+        has = np.array([step in row.probabilities for row in rows])
         if not has.any():
             continue
-        chances = np.array([getattr(s.trail[step], question) if step in s.trail else 0.0 for s in samples])
-        bounds = np.unique(np.quantile(chances, np.linspace(0, 1, 400)))
-        recall = [float(weights[yes & (chances >= b)].sum() / weights[yes].sum()) for b in bounds]
-        passing = [float(weights[~yes & (chances >= b)].sum() / weights[~yes].sum()) for b in bounds]
+        values = [getattr(row.probabilities.get(step), question, 0.0) for row in rows]
+        probabilities = np.array(values)
+        bounds = np.unique(np.quantile(probabilities, np.linspace(0, 1, 400)))
+        recall = [float(weights[yes & (probabilities >= b)].sum() / weights[yes].sum()) for b in bounds]
+        passing = [float(weights[~yes & (probabilities >= b)].sum() / weights[~yes].sum()) for b in bounds]
         (line,) = axes.plot(np.maximum(passing, MIN_PASSING), recall, label=str(step), drawstyle="steps-post")
         bound = getattr(made.bounds[step], f"drop_{question}")
         if bound > 0:
-            goes_on = chances >= bound
+            goes_on = probabilities >= bound
             let_through = weights[~yes & goes_on].sum() / weights[~yes].sum()
             found = weights[yes & goes_on].sum() / weights[yes].sum()
             axes.plot(max(let_through, MIN_PASSING), found, "o", color=line.get_color())
@@ -66,10 +67,11 @@ def _draw_steps(axes: Any, samples: Sequence[Sample], made: Calibration, questio
     axes.legend(loc="lower right")
 
 
-def _draw_precision(axes: Any, samples: Sequence[Sample], made: Calibration, question: str) -> None:
-    yes = np.array([s.answers(question) for s in samples])
-    weights = np.array([s.weight for s in samples])
-    scores = np.array([text_score(replay(s.trail, made.bounds, with_light=True)[1]) for s in samples])
+def _draw_precision(axes: Any, rows: Sequence[LabelledRow], made: Calibration, question: str) -> None:
+    yes = np.array([row.answers(question) for row in rows])
+    weights = np.array([row.weight for row in rows])
+    final = [replay(row.probabilities, made.bounds, with_light=True)[1] for row in rows]
+    scores = np.array([text_score(probabilities) for probabilities in final])
     wanted = np.unique(np.quantile(scores[yes], np.linspace(0, 1, POINTS)))
     recalls: NDArray[Any] = np.array([weights[yes & (scores >= t)].sum() / weights[yes].sum() for t in wanted])
     spans = [share(yes[scores >= t], weights[scores >= t]) for t in wanted]

@@ -1,21 +1,22 @@
-"""The cascade: what it must hold for and say no to, and the laws of its steps, on the real components."""
+"""The cascade: images it must accept or refuse, and the laws of its steps, on the real components."""
 
 import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds, reading_tells_heavy
+from curation.choosing.rules import text_classes
+from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds, reading_affects_heavy
 from curation.text.cascade import (
     Cascade,
     TextMeasures,
     density_measures,
-    read_trail,
-    telling_lines,
-    text_class,
+    most_informative_lines,
+    parse_text_trail,
     text_score,
 )
 from examples.corpus import charts, documents, patterns, photographs
@@ -37,11 +38,16 @@ def measure(engine: TextEngine, rgb: Rgb, **changes: object) -> TextMeasures:
 
 
 def class_of(engine: TextEngine, rgb: Rgb) -> str:
-    rgb = np.ascontiguousarray(rgb)
+    score = score_of(engine, np.ascontiguousarray(rgb))
+    (found,) = text_classes(pa.array([score]), TextRules()).to_pylist()
+    return found
+
+
+def score_of(engine: TextEngine, rgb: Rgb) -> float:
     prior = text_probabilities(text_map(rgb))
     if not CascadeSettings().is_open(TextStep.DENSITY, prior):
-        return text_class(density_measures(prior), TextRules())
-    return text_class(measure(engine, rgb), TextRules())
+        return density_measures(prior).text_score
+    return measure(engine, rgb).text_score
 
 
 def drawn(painter: Callable, seed: int, width: int = 640, height: int = 480) -> Rgb:
@@ -111,7 +117,7 @@ def test_pictures_with_some_text_are_light_or_heavy(engine: TextEngine, name: st
 
 
 @pytest.mark.parametrize("name", NONE)
-def test_what_only_looks_like_text_is_neither(engine: TextEngine, name: str):
+def test_images_that_only_look_like_text_are_neither(engine: TextEngine, name: str):
     assert class_of(engine, NONE[name]()) == "none"
 
 
@@ -119,7 +125,7 @@ def test_what_only_looks_like_text_is_neither(engine: TextEngine, name: str):
 
 
 class ScriptedEngine:
-    """A user's own engine: it sees what it was told to see, and remembers what it was asked."""
+    """A user's engine that returns what it is given, and counts its calls."""
 
     name = "scripted"
     version = "scripted-1"
@@ -170,13 +176,13 @@ def test_a_settled_question_ends_the_cascade():
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_asking_for_heavy_alone_never_looks_at_more(light: float, heavy: float, low: float, high: float):
+def test_without_light_no_more_images_go_on(light: float, heavy: float, low: float, high: float):
     bounds = Bounds(drop_light=min(low, high), keep_light=max(low, high), drop_heavy=low, keep_heavy=1.1)
     chances = TextProbabilities(light=light, heavy=heavy)
     assert bounds.is_open(chances, with_light=True) >= bounds.is_open(chances, with_light=False)
 
 
-def test_lines_are_read_one_by_one_and_only_while_there_is_doubt():
+def test_lines_are_read_one_by_one_while_a_question_is_open():
     rgb, prior = landscape(), TextProbabilities(light=0.5, heavy=0.5)
     thorough = ScriptedEngine(lines=5)
     (found,) = Cascade(thorough, CascadeSettings(bounds=OPEN, max_lines=5)).measure([rgb], [prior])
@@ -191,11 +197,11 @@ def test_lines_are_read_one_by_one_and_only_while_there_is_doubt():
     assert (found.text_step, unread.read_counts) == ("detect_large", [])
 
 
-def test_nothing_is_read_for_a_question_that_reading_does_not_answer():
+def test_no_line_is_read_for_a_question_that_reading_does_not_answer():
     engine, rgb, prior = ScriptedEngine(lines=5), landscape(), TextProbabilities(light=0.5, heavy=0.5)
     (found,) = Cascade(engine, CascadeSettings(bounds=OPEN, with_light=False)).measure([rgb], [prior])
-    assert bool(engine.read_counts) == reading_tells_heavy()
-    assert found.text_step == ("read" if reading_tells_heavy() else "detect_large")
+    assert bool(engine.read_counts) == reading_affects_heavy()
+    assert found.text_step == ("read" if reading_affects_heavy() else "detect_large")
 
 
 def test_exhaustive_runs_every_step_whatever_the_bounds():
@@ -203,13 +209,13 @@ def test_exhaustive_runs_every_step_whatever_the_bounds():
     (found,) = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(
         [landscape()], [TextProbabilities(light=0, heavy=0)]
     )
-    assert list(read_trail(found.text_trail)) == list(TextStep)
+    assert list(parse_text_trail(found.text_trail)) == list(TextStep)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.floats(0, 1), st.floats(0, 1))
 def test_score_grows_with_boxes_and_confidence(lines: int, sure: float, surer: float):
-    """From one line on: a single one that reads as nothing may well say less than none."""
+    """From one line on: a single unreadable line may score less than none."""
     rgb, prior = noise(700, 300), TextProbabilities(light=0.3, heavy=0.1)
     sure, surer = sorted((sure, surer))
     rules = CascadeSettings(bounds=OPEN)
@@ -226,7 +232,7 @@ def test_score_is_a_share_that_grows_with_both_chances(light: float, heavy: floa
     assert score <= text_score(TextProbabilities(light=light, heavy=max(heavy, more)))
 
 
-def test_a_box_that_covers_the_picture_is_no_line():
+def test_a_box_that_covers_the_image_is_not_a_line():
     class Blob(ScriptedEngine):
         def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
             found = []
@@ -236,21 +242,21 @@ def test_a_box_that_covers_the_picture_is_no_line():
                 found.append(Boxes(quads=quad, scores=np.ones(1, np.float32)))
             return found
 
-    rgb = render(LINES * 2, size_pixels=28)  # looked at whole
+    rgb = render(LINES * 2, size_pixels=28)  # the whole image is one view
     (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [TextProbabilities(light=0.5, heavy=0.5)])
     assert found.text_boxes == 0
 
 
-def test_telling_lines_are_long_and_surely_text():
+def test_informative_lines_are_long_and_probably_text():
     quads = np.array([[[0, y], [w, y], [w, y + 20], [0, y + 20]] for y, w in ((0, 40), (30, 300), (60, 200))])
     boxes = Boxes(quads=quads.astype(np.float32), scores=np.array([0.9, 0.9, 0.9], np.float32))
-    assert telling_lines(boxes, 2) == [1, 2]
+    assert most_informative_lines(boxes, 2) == [1, 2]
 
 
-def test_a_trail_reads_back(engine: TextEngine):
+def test_a_text_trail_is_parsed_back(engine: TextEngine):
     found = measure(engine, render(LINES), bounds=OPEN)
-    chances = read_trail(found.text_trail)
-    assert text_score(list(chances.values())[-1]) == found.text_score
+    probabilities = parse_text_trail(found.text_trail)
+    assert text_score(list(probabilities.values())[-1]) == found.text_score
 
 
 def test_rules_must_be_ordered():

@@ -1,4 +1,4 @@
-"""Calibration: what is wanted is met on the samples, the replay is the cascade, labels are found again."""
+"""Calibration: the goals are met on the labelled rows, the replay equals the cascade, labels find their rows."""
 
 import csv
 import json
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from curation.config_files import load_config
 from curation.text.bounds import Bounds, CascadeSettings, TextStep
-from curation.text.cascade import Cascade, read_trail, text_score
-from curation.trust.calibration import Goals, Sample, calibrate, replay, share
+from curation.text.cascade import Cascade, parse_text_trail, text_score
+from curation.trust.calibration import Goals, LabelledRow, calibrate, replay, share
 from curation.trust.labels import label_rows, place_of, read_labels
 from examples.corpus.samples import NONE, RICH, SOME
 from filters.protocol import TextProbabilities, load_engine
@@ -25,13 +25,13 @@ from tests.conftest import Reference, curate, rows_of
 STEPS = list(TextStep)
 chance = st.floats(0, 0.99).map(lambda value: round(value, 6))
 chances = st.builds(TextProbabilities, light=chance, heavy=chance)
-trails = st.tuples(*[chances] * len(STEPS)).map(lambda found: dict(zip(STEPS, found, strict=True)))
+by_steps = st.tuples(*[chances] * len(STEPS)).map(lambda found: dict(zip(STEPS, found, strict=True)))
 samples = st.lists(
     st.builds(
-        Sample,
+        LabelledRow,
         key=st.uuids().map(str),
         label=st.sampled_from(["none", "light", "heavy"]),
-        trail=trails,
+        probabilities=by_steps,
         weight=st.sampled_from([0.5, 1.0, 3.0]),
     ),
     min_size=12,
@@ -42,7 +42,7 @@ bounds = st.builds(Bounds, drop_light=chance, keep_light=chance, drop_heavy=chan
 
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
-def test_no_more_is_lost_before_reading_than_allowed(found: list[Sample], heavy: float, light: float):
+def test_no_more_is_lost_before_reading_than_allowed(found: list[LabelledRow], heavy: float, light: float):
     made = calibrate(found, Goals(max_heavy_lost=heavy, max_light_lost=light))
     assert sum(s.heavy_lost.share for s in made.steps) <= heavy + 1e-9
     assert sum(s.settled for s in made.steps) == pytest.approx(1)
@@ -51,13 +51,13 @@ def test_no_more_is_lost_before_reading_than_allowed(found: list[Sample], heavy:
 
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
-def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[Sample], heavy: float, light: float):
+def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[LabelledRow], heavy: float, light: float):
     made = calibrate(found, Goals(max_heavy_kept=heavy, max_light_kept=light))
     for question, allowed in (("heavy", heavy), ("light", light)):
         others = [s for s in found if not s.answers(question)]
         kept = [
             any(
-                getattr(s.trail[step], question) >= getattr(made.bounds[step], f"keep_{question}")
+                getattr(s.probabilities[step], question) >= getattr(made.bounds[step], f"keep_{question}")
                 for step in STEPS[:-1]
             )
             for s in others
@@ -67,8 +67,8 @@ def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[Sample]
         )
 
 
-def test_the_picture_is_given_up_that_saves_most():
-    """One picture with text may be lost: the one in the way of dropping the others at the first step."""
+def test_the_row_is_given_up_that_saves_most():
+    """One image with text may be lost: the one that prevents dropping the others at the first step."""
     nothing = TextProbabilities(light=0.1, heavy=0.0)
     hard = {
         **dict.fromkeys(STEPS, TextProbabilities(light=0.05, heavy=0.0)),
@@ -77,10 +77,10 @@ def test_the_picture_is_given_up_that_saves_most():
     easy = dict.fromkeys(STEPS, TextProbabilities(light=0.6, heavy=0.0))
     page = dict.fromkeys(STEPS, TextProbabilities(light=0.9, heavy=0.9))
     found = [
-        Sample(key="hard", label="light", trail=hard),
-        *(Sample(key=f"easy{n}", label="light", trail=easy) for n in range(8)),
-        Sample(key="page", label="heavy", trail=page),
-        *(Sample(key=f"none{n}", label="none", trail=dict.fromkeys(STEPS, nothing)) for n in range(10)),
+        LabelledRow(key="hard", label="light", probabilities=hard),
+        *(LabelledRow(key=f"easy{n}", label="light", probabilities=easy) for n in range(8)),
+        LabelledRow(key="page", label="heavy", probabilities=page),
+        *(LabelledRow(key=f"none{n}", label="none", probabilities=dict.fromkeys(STEPS, nothing)) for n in range(10)),
     ]
     strict, lenient = (calibrate(found, Goals(max_light_lost=lost)) for lost in (0.01, 0.1))
     assert strict.bounds[TextStep.DENSITY].drop_light < 0.05
@@ -89,7 +89,7 @@ def test_the_picture_is_given_up_that_saves_most():
 
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.05, 0.99))
-def test_thresholds_give_the_wanted_recall_or_false_rate(found: list[Sample], wanted: float):
+def test_thresholds_reach_the_wanted_recall_or_false_rate(found: list[LabelledRow], wanted: float):
     by_recall = calibrate(found, Goals(heavy_recall=wanted, heavy_false_rate=None))
     assert by_recall.expected["heavy_recall"].share >= wanted - 1e-9
     by_rate = calibrate(found, Goals(heavy_false_rate=wanted))
@@ -97,14 +97,17 @@ def test_thresholds_give_the_wanted_recall_or_false_rate(found: list[Sample], wa
     assert by_rate.rules["min_light_score"] <= by_rate.rules["min_heavy_score"]
 
 
-def test_a_class_without_samples_and_a_trail_without_steps_are_refused():
-    trail = {step: TextProbabilities(light=0.5, heavy=0.5) for step in STEPS}
-    made = [Sample(key=str(k), label=label, trail=trail) for k, label in enumerate(["none", "light", "heavy"])]
+def test_a_label_without_rows_and_a_row_without_steps_are_refused():
+    by_step = {step: TextProbabilities(light=0.5, heavy=0.5) for step in STEPS}
+    made = [
+        LabelledRow(key=str(k), label=label, probabilities=by_step)
+        for k, label in enumerate(["none", "light", "heavy"])
+    ]
     with pytest.raises(ValueError, match="needs samples of each label"):
         calibrate(made[:2], Goals())
     with pytest.raises(ValueError, match=r"scored without detect_small, detect_large; .*exhaustive=true"):
-        short = {step: c for step, c in trail.items() if step in STEPS[:2]}
-        calibrate([*made, Sample(key="x", label="none", trail=short)], Goals())
+        short = {step: c for step, c in by_step.items() if step in STEPS[:2]}
+        calibrate([*made, LabelledRow(key="x", label="none", probabilities=short)], Goals())
     with pytest.raises(ValueError, match="either heavy_recall or"):
         Goals(heavy_recall=0.9)
 
@@ -118,14 +121,14 @@ def pictures() -> list[np.ndarray]:
 @settings(max_examples=6, deadline=None)
 @given(st.tuples(*[bounds] * (len(STEPS) - 1)), st.booleans())
 def test_the_replay_is_the_cascade(pictures, found: tuple[Bounds, ...], with_light: bool):
-    """Bounds tried on a trail do what they would have done on the pictures, as far as to the last line read."""
+    """Bounds replayed on recorded probabilities do what they do on the images, up to the last line that is read."""
     engine = _engine()
     tried = dict(zip(STEPS[:-1], found, strict=True))
     priors = [text_probabilities(text_map(rgb)) for rgb in pictures]
     full = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(pictures, priors)
     real = Cascade(engine, CascadeSettings(bounds=tried, with_light=with_light)).measure(pictures, priors)
     for exhaustive, measures in zip(full, real, strict=True):
-        step, left = replay(read_trail(exhaustive.text_trail), tried, with_light=with_light)
+        step, left = replay(parse_text_trail(exhaustive.text_trail), tried, with_light=with_light)
         assert (step, text_score(left)) == (measures.text_step, measures.text_score)
 
 
@@ -139,14 +142,14 @@ def _engine():
 
 
 @given(st.integers(0, 300), st.integers(1, 300))
-def test_an_interval_holds_its_share(hits: int, number: int):
+def test_an_interval_contains_its_share(hits: int, number: int):
     hits = min(hits, number)
     found = share(np.arange(number) < hits, np.ones(number))
     assert found.low <= found.share <= found.high
     assert found.share == pytest.approx(hits / number)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_truth_about_as_often_as_they_promise():
     rng = np.random.default_rng(0)
     spans = [share(rng.random(80) < 0.93, np.ones(80)) for _ in range(400)]
     assert 0.92 <= np.mean([s.low <= 0.93 <= s.high for s in spans]) <= 0.98
@@ -174,7 +177,7 @@ def test_labels_by_key_and_by_place(tmp_path: Path):
     ("text", "match"),
     [("", "has the columns"), ("a,b\n1,2\n", "has the columns"), ("key,label\nx,chart\n", "line 2: label 'chart'")],
 )
-def test_files_that_hold_no_labels_are_refused(tmp_path: Path, text: str, match: str):
+def test_files_without_labels_are_refused(tmp_path: Path, text: str, match: str):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=match):
@@ -198,15 +201,15 @@ def exhaustive(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
-def test_calibrate_writes_a_pipeline_file_that_score_and_choose_take(
+def test_calibrate_writes_a_pipeline_file_for_score_and_choose(
     reference: Reference, exhaustive: Path, tmp_path: Path
 ):
     thresholds, curves = tmp_path / "thresholds.yaml", tmp_path / "curves.svg"
-    told = curate(
+    done = curate(
         "calibrate", reference.corpus / "truth.csv", "--manifest", exhaustive, "-o", thresholds, "--curves", curves,
         "--mix", "none=0.5,light=0.49,heavy=0.01", "--json",
     )  # fmt: skip
-    made = json.loads(told.stdout)
+    made = json.loads(done.stdout)
     assert {s["step"] for s in made["steps"]} == set(map(str, TextStep))
     assert "<svg" in curves.read_text()[:600]
     head = thresholds.read_text().splitlines()[0]
@@ -220,7 +223,7 @@ def test_calibrate_writes_a_pipeline_file_that_score_and_choose_take(
     tried = {TextStep(s): Bounds(**b) for s, b in replayed.items() if s != "read"}
     for row in rows_of(exhaustive).to_pylist():
         if row["text_trail"] is not None:
-            step, left = replay(read_trail(row["text_trail"]), tried, with_light=True)
+            step, left = replay(parse_text_trail(row["text_trail"]), tried, with_light=True)
             assert by_key[row["key"]]["text_step"] == step
             if step is not TextStep.READ:
                 assert by_key[row["key"]]["text_score"] == text_score(left)
