@@ -1,4 +1,4 @@
-"""Writes the pages of the reference from the code, so that they cannot be wrong.
+"""Writes the pages of the reference from the code.
 
     python -m docs.generate            write docs/reference/*.md, and the table in docs/concepts/manifest.md
     python -m docs.generate --check    write nothing; exit with 1 and name the pages that are stale
@@ -49,7 +49,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def commands(
     command: click.Command = cli, path: tuple[str, ...] = ("curate",)
 ) -> Iterator[tuple[str, click.Command]]:
-    """Yield (`curate run`, command) for every command, groups before what they hold."""
+    """Yield (`curate run`, command) for every command, groups before their commands."""
     yield " ".join(path), command
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
@@ -71,7 +71,7 @@ def help_text(path: str) -> str:
 
 
 EXIT_CODES = """\
-`curate diff --exit-code` and `curate verify` exit with 1 where they find differences or faults; trouble of a diff
+`curate diff --exit-code` and `curate verify` exit with 1 where they find differences or faults; an error of a diff
 is 2. An empty value, as an unset shell variable leaves it, is refused."""
 STREAMS = """\
 stdout and stderr may have any encoding: a character that it lacks is shown as a similar ASCII character or as an
@@ -111,10 +111,10 @@ def config_page() -> str:
     """Return the page of every setting of a pipeline file."""
     schema = PipelineConfig.model_json_schema()
     own, blocks = [], []
-    for name, told in schema["properties"].items():
-        section = schema["$defs"].get(told.get("$ref", "").rsplit("/", 1)[-1])
+    for name, field in schema["properties"].items():
+        section = schema["$defs"].get(field.get("$ref", "").rsplit("/", 1)[-1])
         if section is None:
-            own.append((name, told))
+            own.append((name, field))
             continue
         rows = _setting_rows(section["properties"], schema["$defs"])
         blocks.append(
@@ -122,8 +122,8 @@ def config_page() -> str:
         )
     return page(
         "Configuration",
-        "What a pipeline file may say, and `--set section.name=value` override. `curate init` prints such a file "
-        "with every default. Anything else in it is refused, with the nearest known name.",
+        "The settings of a pipeline file, which `--set section.name=value` overrides. `curate init` prints such a "
+        "file with every default. Other names are refused, with the nearest known name.",
         "## Top level\n\n" + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
         *blocks,
     )
@@ -134,50 +134,50 @@ def _setting_rows(
 ) -> list[tuple[str, str, str, str]]:
     """Return a row for each setting, those of a section inside a section with its name before theirs."""
     rows = []
-    for name, told in settings.items():
-        told = told | {"default": defaults[name]} if defaults else told  # noqa: PLW2901 - what the outer one says
-        inner = known.get(told.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties")
+    for name, field in settings.items():
+        field = field | {"default": defaults[name]} if defaults else field  # noqa: PLW2901 - the default of the outer section
+        inner = known.get(field.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties")
         if inner:
-            rows += _setting_rows(inner, known, f"{prefix}{name}.", told["default"])
+            rows += _setting_rows(inner, known, f"{prefix}{name}.", field["default"])
             continue
-        rows.append((f"`{prefix}{name}`", _type(told, known), _default(told), told.get("description", "")))
-        for optional in (each["$ref"].rsplit("/", 1)[-1] for each in told.get("anyOf", ()) if "$ref" in each):
+        rows.append((f"`{prefix}{name}`", _type(field, known), _default(field), field.get("description", "")))
+        for optional in (each["$ref"].rsplit("/", 1)[-1] for each in field.get("anyOf", ()) if "$ref" in each):
             rows += _setting_rows(known[optional]["properties"], known, f"{prefix}{name}.")
     return rows
 
 
-def _default(told: Mapping[str, Any]) -> str:
-    if "default" in told:
-        return f"`{json.dumps(told['default'])}`"
-    return "required" if told.get("minItems") or told.get("minLength") else "`{}`"
+def _default(field: Mapping[str, Any]) -> str:
+    if "default" in field:
+        return f"`{json.dumps(field['default'])}`"
+    return "required" if field.get("minItems") or field.get("minLength") else "`{}`"
 
 
-def _type(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+def _type(field: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     """Return a JSON schema's type in words."""
-    if "$ref" in told:
-        return _type(known[told["$ref"].rsplit("/", 1)[-1]], known)
-    if "enum" in told:
-        return "one of " + ", ".join(f"`{value}`" for value in told["enum"])
-    if "anyOf" in told:
-        return " or ".join(_type(each, known) for each in told["anyOf"])
-    if "prefixItems" in told:
-        return f"list of {len(told['prefixItems'])} × {_type(told['prefixItems'][0], known)}"
-    if told.get("type") == "array":
+    if "$ref" in field:
+        return _type(known[field["$ref"].rsplit("/", 1)[-1]], known)
+    if "enum" in field:
+        return "one of " + ", ".join(f"`{value}`" for value in field["enum"])
+    if "anyOf" in field:
+        return " or ".join(_type(each, known) for each in field["anyOf"])
+    if "prefixItems" in field:
+        return f"list of {len(field['prefixItems'])} × {_type(field['prefixItems'][0], known)}"
+    if field.get("type") == "array":
         return (
             "text, or list of texts"
-            if told["items"] == {"type": "string"}
-            else f"list of {_type(told['items'], known)}"
+            if field["items"] == {"type": "string"}
+            else f"list of {_type(field['items'], known)}"
         )
-    if told.get("type") == "object":
-        values = told.get("additionalProperties")
+    if field.get("type") == "object":
+        values = field.get("additionalProperties")
         return f"mapping to {_type(values, known)}" if isinstance(values, Mapping) else "mapping"
     names = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "null": "null"}
-    return names[told["type"]] + _bounds(told)
+    return names[field["type"]] + _bounds(field)
 
 
-def _bounds(told: Mapping[str, Any]) -> str:
+def _bounds(field: Mapping[str, Any]) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    return "".join(f" {sign} {told[name]:,}" for name, sign in signs.items() if name in told)
+    return "".join(f" {sign} {field[name]:,}" for name, sign in signs.items() if name in field)
 
 
 # --- the columns
@@ -229,7 +229,7 @@ def columns_block() -> str:
 
 
 def with_block(text: str) -> str:
-    """Return a page's `text` with the columns between its markers made anew."""
+    """Return a page's `text` with the columns between its markers replaced."""
     before, start, rest = text.partition(BLOCK_START)
     _, end, after = rest.partition(BLOCK_END)
     if not (start and end):

@@ -1,4 +1,4 @@
-"""The command `python -m examples.read_shards FOLDER`: what a trainer sees of the shards in FOLDER."""
+"""The command `python -m examples.read_shards FOLDER`: read the shards in FOLDER as a trainer does."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
         if len(shapes) <= SHOWN:
             click.echo(f"{sample['__key__']}  {shapes[-1]}  {sample.get('txt', '')[:50]!r}")
     if not shapes:
-        raise click.ClickException(f"{folder} holds no samples")
+        raise click.ClickException(f"{folder} contains no samples")
     heights, widths, _ = zip(*shapes, strict=True)
     click.echo(
         f"webdataset read {len(shapes):,} samples, all decoded: "

@@ -1,4 +1,4 @@
-"""A text engine of one's own, small on purpose: it sees lines as rows of ink and reads nothing.
+"""A small text engine as an example: it detects lines as rows of ink and reads nothing.
 
     PYTHONPATH=examples curate score deduped/ -o scored-by-rows/ --engine row_engine:RowEngine
 
@@ -40,7 +40,7 @@ class RowEngine:
 
     def _detect_one(self, rgb: Rgb, max_area_pixels: int) -> Boxes:
         height, width = rgb.shape[:2]
-        every = max(1, math.ceil(math.sqrt(height * width / max_area_pixels)))  # shrunk by leaving pixels out
+        every = max(1, math.ceil(math.sqrt(height * width / max_area_pixels)))  # shrunk by skipping pixels
         grey = rgb[::every, ::every].mean(axis=2)
         jumps = np.abs(np.diff(grey, axis=1)) >= self._min_step
         share = jumps.mean(axis=1) if jumps.shape[1] else np.zeros(len(grey))

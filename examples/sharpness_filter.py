@@ -1,4 +1,4 @@
-"""A filter of one's own, small on purpose: how sharp a picture is.
+"""A small filter as an example: how sharp a picture is.
 
     PYTHONPATH=examples curate scan 'data/*.tar' -o scan/ --set scan.filters.sharpness=sharpness_filter:Sharpness
 
@@ -15,7 +15,7 @@ VERSION = "1"  # raise it whenever the same picture could measure differently
 
 
 class Sharpness:
-    """Measures the variance of a picture's Laplacian: small where everything is blurred (Pech-Pacheco et al., 2000).
+    """Measures the variance of a picture's Laplacian: small if everything is blurred (Pech-Pacheco et al., 2000).
 
     Pictures are shrunk, never enlarged, until no side is longer than `max_side_pixels`, so that sizes compare.
     """

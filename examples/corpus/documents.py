@@ -128,7 +128,7 @@ def table(rng: Rng, w: int, h: int) -> Image.Image:
 
 
 def receipt(rng: Rng, w: int, h: int) -> Image.Image:
-    """A till receipt, tall and narrow, lying on a table."""
+    """A till receipt, tall and narrow, on a table."""
     image = through_camera(rng, fabric(rng, w, h) if rng.random() < 0.5 else wood(rng, w, h))
     pw = int(min(w * 0.92, h * rng.uniform(0.45, 0.7)))
     slip, draw = make_canvas(pw, int(h * 0.96), (250, 249, 245))

@@ -26,7 +26,7 @@ class Family:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package is there; it is looked for, not imported."""
+        """Whether the package is installed; it is not imported."""
         return importlib.util.find_spec(self.distribution.replace("-", "_")) is not None
 
     def read(self, *, bold: bool) -> bytes:
@@ -85,7 +85,7 @@ def _font_bytes(name: str, bold: bool) -> bytes:
 
 @lru_cache(maxsize=256)
 def _font(name: str, size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
-    if not name:  # Pillow's own, which is always there
+    if not name:  # the font of Pillow, which always exists
         return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size_px))
     return ImageFont.truetype(io.BytesIO(_font_bytes(name, bold)), size_px, layout_engine=ImageFont.Layout.BASIC)
 

@@ -1,4 +1,4 @@
-"""Pictures without text that careless methods take for it: regular, sharp, of two tones, ruled or drawn in lines."""
+"""Pictures without text that simple methods take for text: regular, sharp, two-tone, ruled or drawn in lines."""
 
 import math
 

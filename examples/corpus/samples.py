@@ -78,7 +78,7 @@ def key_of(index: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _plan(seed: int, index: int) -> tuple[str, int]:
-    """The kind of sample `index` and its rank in that kind: each hundred holds `BLOCK_KINDS`, shuffled."""
+    """The kind of sample `index` and its rank in that kind: each hundred contains `BLOCK_KINDS`, shuffled."""
     block, place = divmod(index, 100)
     slot = int(np.random.default_rng([seed, block, 1]).permutation(100)[place])
     for kind, count in BLOCK_KINDS.items():
@@ -103,7 +103,7 @@ def _bytes(image: Image.Image, **options: object) -> bytes:
 
 
 def _encode(rng: Rng, image: Image.Image) -> tuple[bytes, str]:
-    """`image` as a file in a format and quality drawn without a look at what it shows, and its extension."""
+    """`image` as a file in a format and quality chosen independently of its content, and its extension."""
     draw, quality = rng.random(), int(rng.integers(70, 96))
     if draw < 0.62:
         return _bytes(image, format="JPEG", quality=quality, progressive=bool(draw < 0.15)), "jpg"
@@ -169,12 +169,12 @@ BROKEN = ("truncated", "empty", "html", "garbage", "bomb")
 
 
 def broken_picture(rng: Rng, rank: int) -> Picture:
-    """A file that is no picture, or half of one, or one that would fill the memory."""
+    """A file that is not a picture, or half of one, or one that would fill the memory."""
     fault = BROKEN[rank % len(BROKEN)]
     content, extension = b"", "jpg"
     if fault == "truncated":
-        whole = _bytes(_paint(rng, "none", int(rng.integers(0, 100)))[0], format="JPEG", quality=85)
-        content = whole[: int(len(whole) * rng.uniform(0.3, 0.7))]
+        complete = _bytes(_paint(rng, "none", int(rng.integers(0, 100)))[0], format="JPEG", quality=85)
+        content = complete[: int(len(complete) * rng.uniform(0.3, 0.7))]
     elif fault == "html":
         body = pick_prose(rng, "latin", 5)
         content = f"<!DOCTYPE html>\n<html><title>404 Not Found</title><body>{body}</body></html>\n".encode()
@@ -225,7 +225,7 @@ def _copy(rng: Rng, original: Picture, key: str, transform: str) -> Picture:
 
 
 def picture(seed: int, index: int) -> Picture:
-    """Sample `index` of the corpus of `seed`; it depends on nothing else, so any one can be made alone."""
+    """Sample `index` of the corpus of `seed`; it depends on nothing else, so each can be made alone."""
     rng = np.random.default_rng([seed, index])
     kind, rank = _plan(seed, index)
     if kind in ("exact", "mild"):

@@ -1,4 +1,4 @@
-"""Tars and Parquet files as img2dataset leaves them, and the truth about each sample."""
+"""Tars and Parquet files as img2dataset writes them, and the truth about each sample."""
 
 import csv
 import hashlib
@@ -106,17 +106,17 @@ def _write_truth(path: Path, rows: Iterable[dict[str, str]]) -> None:
 
 
 def make_corpus(out: Path, *, images: int = 400, tars: int = 8, seed: int = 0) -> Path:
-    """`out`, with `images` samples in `tars` tars, the parquet beside each, and truth.csv.
+    """`out`, with `images` samples in `tars` tars, the parquet next to each, and truth.csv.
 
-    Raises ValueError where a tar would be empty, FileExistsError where `out` holds tars of something else.
+    Raises ValueError if a tar would be empty, FileExistsError if `out` contains other tars.
     """
     if not 1 <= tars <= images:
-        raise ValueError(f"{images} images in {tars} tars: a tar would be empty; ask for 1 to {images} tars")
+        raise ValueError(f"{images} images in {tars} tars: a tar would be empty; use 1 to {images} tars")
     out.mkdir(parents=True, exist_ok=True)
     names = [f"{t:05d}.tar" for t in range(tars)]
     foreign = sorted(p.name for p in out.glob("*.tar") if p.name not in names)
     if foreign:
-        raise FileExistsError(f"{out} holds {foreign[0]}, which is not of this corpus; choose an empty folder")
+        raise FileExistsError(f"{out} contains {foreign[0]}, which is not of this corpus; choose an empty folder")
     truth: list[dict[str, str]] = []
     for t, name in enumerate(names):
         indices = range(t * images // tars, (t + 1) * images // tars)

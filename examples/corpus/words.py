@@ -1,4 +1,4 @@
-"""What pictures say in four scripts, and how it is set in lines."""
+"""Words for pictures, in four scripts, and their layout in lines."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from examples.corpus.textures import Rng
 
 Box = tuple[int, int, int, int]
 
-WORDS = {  # the most common first; the first third are words that say nothing on a sign
+WORDS = {  # the most common first; the first third are words without meaning on a sign
     "latin": """
         the of and to in a is that for it as was with be by on not he this are or his from at which but have
         an had they you were their one all we can her has there been if more when will would who so no report
@@ -48,7 +48,7 @@ def pick_phrase(rng: Rng, script: str, count: int) -> str:
 
 
 def pick_name(rng: Rng, script: str, count: int) -> str:
-    """A few telling words, as titles, signs and shops have them."""
+    """A few meaningful words, as on titles, signs and shops."""
     bag = BAGS[script]
     words = rng.choice(bag[len(bag) // 3 :], size=count, replace=False)
     text = ("" if script == "cjk" else " ").join(map(str, words))
@@ -56,7 +56,7 @@ def pick_name(rng: Rng, script: str, count: int) -> str:
 
 
 def pick_prose(rng: Rng, script: str, sentences: int) -> str:
-    """So many sentences, each with its full stop."""
+    """`count` sentences, each with its full stop."""
     stop = "。" if script == "cjk" else ". "
     return stop.join(pick_phrase(rng, script, int(rng.integers(5, 15))) for _ in range(sentences)) + stop.strip()
 
