@@ -1,21 +1,9 @@
-"""`curate audit`: a sample to label, and the true precision and recall from the labels."""
-
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+"""`curate audit`: a sample to label, and the precision and recall of a run from the labels."""
 
 import click
 
-from jobs.cli.options import examples
-from manifests import storage
-from manifests.errors import InputError
-from manifests.format.schema import Stage
-from manifests.format.store import Manifest, open_manifest, read_batches
-
-if TYPE_CHECKING:  # numpy and Pillow, which `curate --help` does not need
-    from curation.trust.audit import Audit
-
-PAGE, SHEET, AUDIT = "index.html", "sheet.csv", "audit.json"
-DEFAULT_N, DEFAULT_SALT = 400, "curate"
+from jobs.cli.lazy import runs
+from jobs.cli.options import examples, json_option
 
 
 @click.command(
@@ -26,132 +14,21 @@ DEFAULT_N, DEFAULT_SALT = 400, "curate"
     )
 )
 @click.argument("manifest")
-@click.option("--n", type=click.IntRange(min=1), help=f"Pictures to draw.  [default: {DEFAULT_N}]")
-@click.option("--salt", help=f"Names the draw; another salt, other pictures.  [default: {DEFAULT_SALT}]")
+@click.option("--n", type=click.IntRange(min=1), help="Images to draw.  [default: 400]")
+@click.option("--salt", help="Seed of the draw; another salt draws other images.  [default: curate]")
 @click.option(
     "-o",
     "--output",
     metavar="URI",
-    help="Folder for the page, the sheet and audit.json; with --filled, where that is.",
+    help="Folder for the page, the sheet and audit.json; with --filled, the folder that contains them.",
 )
 @click.option("--filled", metavar="CSV", help="The sheet with labels: print the estimates instead of drawing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the strata or the estimates as JSON.")
-def audit(
-    manifest: str, n: int | None, salt: str | None, output: str | None, filled: str | None, as_json: bool
-) -> None:
-    """Draw pictures of a chosen MANIFEST to label by hand; estimate its true precision and recall from the labels.
+@json_option
+@runs("jobs.commands.audit:audit")
+def audit() -> None:
+    """Measure precision and recall from images labelled by hand.
 
-    Without --filled, a stratified sample goes to the folder -o: index.html to label in a browser, or sheet.csv. With
-    --filled, the labels are weighted back to the whole set, each estimate with its 95 % interval.
+    Without --filled, a stratified sample of a chosen MANIFEST is written to the folder -o: index.html to label in a
+    browser, or sheet.csv. With --filled, the labels are weighted back to the whole manifest, and each estimate is
+    printed with its 95 % interval.
     """
-    opened = _open_chosen(manifest)
-    if filled is None:
-        if output is None:
-            raise click.UsageError("name the folder to write to with -o, or a labelled sheet with --filled")
-        salt = DEFAULT_SALT if salt is None else salt
-        _draw(opened, storage.absolute(output), n=n or DEFAULT_N, salt=salt, as_json=as_json)
-        return
-    if n is not None or salt is not None:
-        raise click.UsageError("--n and --salt belong to the draw; with --filled it is made already")
-    sheet = storage.absolute(filled)
-    _estimate(opened, sheet, storage.absolute(output) if output else sheet.rpartition("/")[0], as_json=as_json)
-
-
-def _open_chosen(uri: str) -> Manifest:
-    opened = open_manifest(uri)
-    if opened.stage is not Stage.CHOOSE:
-        raise InputError(
-            f"{uri}: a manifest of stage {opened.stage}; an audit needs the one that `curate choose` committed, "
-            "the folder chosen/ of a run"
-        )
-    return opened
-
-
-# --- drawing
-
-
-def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) -> None:
-    from curation.trust.audit import COLUMNS, Audit, AuditRules, draw  # noqa: PLC0415
-    from curation.trust.audit_labels import empty_sheet  # noqa: PLC0415
-    from curation.trust.audit_page import page, pictures  # noqa: PLC0415
-    from jobs.show import answers  # noqa: PLC0415
-    from jobs.units.output_place import require_folder  # noqa: PLC0415
-
-    if not manifest.config:
-        raise InputError(f"{manifest.uri}: merged from manifests of different rules; audit each, or choose again")
-    rules = AuditRules(**{name: manifest.config[name] for name in ("keep", "min_light_score", "min_heavy_score")})
-    drawn = draw(_batches(manifest, [p.name for p in manifest.parts], COLUMNS), rules, n=n, salt=salt)
-    if not drawn.strata:
-        raise InputError(
-            f"{manifest.uri}: no row has a picture, is no duplicate and was scored; there is none to draw"
-        )
-    made = Audit(
-        uri=manifest.uri, digest=manifest.digest, rules=rules, salt=salt, n=n, rows=drawn.rows, strata=drawn.strata
-    )
-    require_folder(folder)
-    _refuse_another(folder, made)
-    keys = made.keys
-    rows = _rows(manifest, drawn.parts)
-    with storage.write_whole(storage.join(folder, PAGE)) as f:
-        for piece in page(pictures([rows[key] for key in keys]), count=len(keys), name=made.name):
-            f.write(piece.encode())
-    storage.write_bytes(storage.join(folder, SHEET), empty_sheet(keys).encode())
-    storage.write_bytes(storage.join(folder, AUDIT), made.to_json())
-    answers.print_strata(made, page=storage.join(folder, PAGE), as_json=as_json)
-
-
-def _batches(manifest: Manifest, names: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    for name in names:
-        for batch in read_batches(storage.join(manifest.uri, name), columns):
-            yield name, batch
-
-
-def _rows(manifest: Manifest, parts: Any) -> dict[str, Any]:
-    """Return key → row of the drawn keys, reading only the parts they lie in."""
-    from curation.trust.audit_page import COLUMNS, picked  # noqa: PLC0415
-
-    batches = _batches(manifest, sorted(set(parts.values())), COLUMNS)
-    return {row["key"]: row for _, batch in batches for row in picked(batch, parts)}
-
-
-def _refuse_another(folder: str, made: "Audit") -> None:
-    """Raise InputError when another draw lies in `folder`: someone may have labelled it."""
-    uri = storage.join(folder, AUDIT)
-    if storage.exists(uri) and storage.read_bytes(uri) != made.to_json():
-        raise InputError(f"{uri}: another sample lies here, perhaps with labels; name another folder, or remove it")
-
-
-# --- estimating
-
-
-def _estimate(manifest: Manifest, sheet: str, folder: str, *, as_json: bool) -> None:
-    from curation.trust.audit_labels import estimate, read_sheet  # noqa: PLC0415
-    from jobs.show import answers  # noqa: PLC0415
-
-    made = _read_audit(folder)
-    if made.digest != manifest.digest:
-        raise InputError(
-            f"{storage.join(folder, AUDIT)}: drawn from {made.uri} (digest {made.digest[:16]}…), not from "
-            f"{manifest.uri} ({manifest.digest[:16]}…); give the manifest it was drawn from, or draw anew"
-        )
-    try:
-        labels = read_sheet(storage.read_bytes(sheet).decode(), made.keys)
-    except FileNotFoundError as e:
-        raise InputError(f"{sheet}: no such file; the page's button downloads filled.csv, or fill in {SHEET}") from e
-    except UnicodeDecodeError as e:
-        raise InputError(f"{sheet}: not UTF-8 text ({e}); save it as CSV in UTF-8") from e
-    except InputError as e:
-        raise InputError(f"{sheet}: {e}") from e
-    answers.print_estimates(estimate(made, labels), as_json=as_json)
-
-
-def _read_audit(folder: str) -> "Audit":
-    from curation.trust.audit import Audit  # noqa: PLC0415
-
-    uri = storage.join(folder, AUDIT)
-    try:
-        return Audit.from_json(storage.read_bytes(uri))
-    except (FileNotFoundError, NotADirectoryError) as e:
-        raise InputError(f"{uri}: missing; name the folder that the sample was drawn into with -o") from e
-    except ValueError as e:
-        raise InputError(f"{uri}: not a drawn sample ({e}); draw it anew with the same --n and --salt") from e

@@ -1,4 +1,4 @@
-"""`curate completion`: what makes the Tab key complete commands, options and files."""
+"""`curate completion`: completion of commands, options and files with the Tab key."""
 
 import os
 from pathlib import PurePath
@@ -44,7 +44,7 @@ class _Fish(_OrFiles, FishComplete):
 
 SHELLS: dict[str, type[ShellComplete]] = {made.name: made for made in (_Bash, _Zsh, _Fish)}
 for _made in SHELLS.values():
-    add_completion_class(_made)  # click asks for them by name when the script calls curate
+    add_completion_class(_made)  # click looks them up by name when the script calls curate
 
 
 @click.command(
@@ -57,9 +57,10 @@ for _made in SHELLS.values():
 )
 @click.argument("shell", type=click.Choice(list(SHELLS)), required=False)
 def completion(shell: str | None) -> None:
-    """Print a script that lets SHELL complete commands, options, their values and files; by default $SHELL's.
+    """Print a script for completion with the Tab key.
 
-    Write it where the shell looks for such scripts, as below, and start a new one.
+    It completes commands, options, their values and files. SHELL is by default the one in $SHELL. Write the script
+    where the shell looks for such scripts, as below, and start a new shell.
     """
     name = shell or PurePath(os.environ.get("SHELL", "")).name
     if name not in SHELLS:
@@ -69,4 +70,4 @@ def completion(shell: str | None) -> None:
         )
     terminal.write_utf8()
     made = SHELLS[name](click.Command(PROGRAM), {}, PROGRAM, VARIABLE)
-    click.echo(made.source_template % made.source_vars())  # source() asks the bash that is installed here
+    click.echo(made.source_template % made.source_vars())  # source() runs the bash that is installed here

@@ -1,59 +1,77 @@
-"""The command line. stdout is the answer, stderr the talk; 0 done, 1 the job failed, 2 refused, 130 interrupted."""
+"""The command line. Answers go to stdout, messages to stderr.
+
+Exit codes: 0 done, 1 the work failed, 2 refused, 130 interrupted.
+"""
 
 import functools
+import logging
+import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from filters.protocol import FilterError
-from jobs.cli.audit import audit
-from jobs.cli.calibrate import calibrate
-from jobs.cli.combine import merge, patch, select
-from jobs.cli.completion import completion
-from jobs.cli.diff import diff
-from jobs.cli.explain import explain
-from jobs.cli.export import export
-from jobs.cli.look import cat, log, query, show, stats
-from jobs.cli.models import models
-from jobs.cli.options import examples
-from jobs.cli.sample import sample
-from jobs.cli.setup import doctor, init, package
-from jobs.cli.stages import choose, dedupe, run, scan, score, shard
-from jobs.cli.verify import verify
-from jobs.show import terminal
+from jobs.cli.lazy import LazyGroup, Listed, load
+from jobs.cli.options import add_output_options, examples, wants_traceback
+from jobs.show import logs, terminal
 from manifests.errors import STORAGE_ADVICE, CurateError, InputError, StageFailed, is_failure, sentence_of
-
-_STORAGE_PACKAGES = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs"})
+from manifests.storage_errors import LIBRARIES, sentence_for
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
+COMPLETION_VARIABLE = "_CURATE_COMPLETE"
+_logger = logging.getLogger(__name__)
 
-
-SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Pipeline": (run, scan, dedupe, score, choose, shard),
-    "Look into manifests": (show, stats, log, query, cat, explain),
-    "Compare and make manifests": (diff, patch, sample, select, merge, export),
-    "Trust": (verify, audit, calibrate),
-    "Set up": (doctor, models, init, package, completion),
+SECTIONS: Mapping[str, Mapping[str, Listed]] = {
+    "Pipeline": {
+        "run": Listed("jobs.cli.stages:run", "Run the whole pipeline: scan, dedupe, score, choose, shard."),
+        "scan": Listed("jobs.cli.stages:scan", "Locate, decode and measure every sample of INPUT, once."),
+        "dedupe": Listed("jobs.cli.stages:dedupe", "Find all copies, and one representative of each cluster."),
+        "score": Listed("jobs.cli.stages:score", "Measure the text in all images that are no copies."),
+        "choose": Listed("jobs.cli.stages:choose", "Turn measurements into keep or a drop_reason."),
+        "shard": Listed("jobs.cli.stages:shard", "Write the kept images, unchanged, as shuffled webdataset tars."),
+    },
+    "Look into manifests": {
+        "show": Listed("jobs.cli.look:show", "Print origin, funnel, counts, columns and some rows of MANIFEST."),
+        "stats": Listed("jobs.cli.look:stats", "Print quantiles, histograms and frequent values of columns."),
+        "log": Listed("jobs.cli.look:log", "Print what MANIFEST was made from, step by step."),
+        "query": Listed("jobs.cli.look:query", "Run a SELECT, in DuckDB's SQL, over the rows of MANIFEST."),
+        "cat": Listed("jobs.cli.look:cat", "Print the rows with these keys, and write their images."),
+        "explain": Listed("jobs.cli.explain:explain", "Print the cluster of KEY, and why its images are copies."),
+    },
+    "Compare and make manifests": {
+        "diff": Listed("jobs.cli.diff:diff", "Print which rows differ between the manifests A and B, and why."),
+        "patch": Listed("jobs.cli.combine:patch", "Apply a DIFF of `curate diff A B --out` to A, which makes B."),
+        "sample": Listed("jobs.cli.sample:sample", "Draw a reproducible subset of MANIFEST as a new manifest."),
+        "select": Listed("jobs.cli.combine:select", "Take the rows of MANIFEST that a file lists."),
+        "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
+        "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
+    },
+    "Trust": {
+        "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is complete, and report every fault."),
+        "audit": Listed("jobs.cli.audit:audit", "Measure precision and recall from images labelled by hand."),
+        "calibrate": Listed("jobs.cli.calibrate:calibrate", "Compute bounds and thresholds from labelled samples."),
+    },
+    "Set up": {
+        "doctor": Listed("jobs.cli.setup:doctor", "Check that everything a run needs is there."),
+        "models": Listed("jobs.cli.models:models", "List and fetch the model files of text engines."),
+        "init": Listed("jobs.cli.setup:init", "Print a commented pipeline file to start from."),
+        "package": Listed("jobs.cli.setup:package", "Write the files that spark-submit needs."),
+        "completion": Listed("jobs.cli.completion:completion", "Print a script for completion with the Tab key."),
+    },
 }
 
 
-class _Group(click.Group):
-    """Turns errors raised on purpose into a message and an exit code; lists commands by what they are for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, commands in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(str(each.name), each.get_short_help_str(70)) for each in commands])
+class _CurateGroup(LazyGroup):
+    """Turns errors raised on purpose into a message and an exit code."""
 
     def main(self, *given: Any, **named: Any) -> Any:
         """Run the command line. stdout and stderr are made safe before, and flushed after."""
+        if COMPLETION_VARIABLE in os.environ:
+            load("jobs.cli.completion:SHELLS")  # makes click complete files, too
         if not terminal.are_own_streams() or not named.get("standalone_mode", True):
             return super().main(*given, **named)
         args = given[0] if given else named.get("args")
@@ -69,50 +87,77 @@ class _Group(click.Group):
             _complain(str(e))
             sys.exit(_exit_failed(next(iter(sys.argv[1:] if args is None else args), None)))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command's name, with logging as it is without any."""
+        if not ctx.resilient_parsing:
+            logs.configure()
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ends with a message and an exit code where it raises an error on purpose."""
         try:
             return super().invoke(ctx)
-        except StageFailed as e:
-            _complain(str(e))
-            ctx.exit(_exit_failed(ctx.invoked_subcommand))
-        except (CurateError, FilterError) as e:
-            _complain(str(e))
-            ctx.exit(EXIT_REFUSED)
-        except OSError as e:
-            _complain(sentence_of(e))
-            ctx.exit(_exit_failed(ctx.invoked_subcommand) if is_failure(e) else EXIT_REFUSED)
-        except Exception as e:
-            if type(e).__module__.split(".")[0] not in _STORAGE_PACKAGES:
-                raise
-            _complain(f"{STORAGE_ADVICE}: {type(e).__name__}: {e}")
-            ctx.exit(EXIT_REFUSED)
         except KeyboardInterrupt:
             _complain("interrupted; the same command goes on from here")
             ctx.exit(EXIT_INTERRUPTED)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, terminal.OutputFailed):
+            raise
+        except Exception as e:
+            outcome = _outcome(e, ctx.invoked_subcommand)
+            if outcome is None:
+                _logger.critical("%s: %s", type(e).__name__, e, exc_info=True, extra={logs.IS_SHOWN: True})
+                raise
+            text, code = outcome
+            if wants_traceback(ctx):
+                click.echo(traceback.format_exc(), err=True, nl=False)
+            _complain(text)
+            ctx.exit(code)
+
+
+def _outcome(error: Exception, command: str | None) -> tuple[str, int] | None:
+    """Return the message and the exit code of an error; None for one that nobody raised on purpose."""
+    from filters.protocol import FilterError  # noqa: PLC0415 - imports numpy, which `curate --help` does not need
+
+    if isinstance(error, StageFailed):
+        return str(error), _exit_failed(command)
+    if isinstance(error, CurateError | FilterError):
+        return str(error), EXIT_REFUSED
+    if isinstance(error, OSError):
+        return sentence_for(error) or sentence_of(error), _exit_failed(command) if is_failure(error) else EXIT_REFUSED
+    if type(error).__module__.split(".")[0] in LIBRARIES:
+        return sentence_for(error) or f"{STORAGE_ADVICE}: {type(error).__name__}: {error}", EXIT_REFUSED
+    return None
 
 
 def _complain(text: str) -> None:
     click.echo(f"curate: {text}", err=True)
+    _logger.error(text, extra={logs.IS_SHOWN: True})
 
 
 def _exit_failed(command: str | None) -> int:
-    """Return the exit code of a command that failed; 1 says of `diff` that the manifests differ."""
+    """Return the exit code of a command that failed. For `diff`, 1 means that the manifests differ."""
     return EXIT_REFUSED if command == "diff" else EXIT_FAILED
 
 
 _Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 
-def _refuse_empty(command: click.Command) -> None:
-    """Let `command`, and those below it, refuse every empty value: `""` is what an unset variable leaves."""
+def _prepare(command: click.Command) -> None:
+    """Give `command`, and those below it, the options of every command, and let them refuse every empty value.
+
+    An unset shell variable leaves `""`.
+    """
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _prepare(each)
+    else:
+        add_output_options(command)
     for parameter in command.params:
         parameter.callback = functools.partial(_check_value, parameter.callback)
-    for each in command.commands.values() if isinstance(command, click.Group) else ():
-        _refuse_empty(each)
 
 
 def _check_value(then: _Callback | None, ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Return `value`, or what the callback `then` makes of it. Raises InputError when an empty text is in it."""
+    """Return `value`, or what the callback `then` makes of it. Raises InputError when it contains an empty text."""
     if "" in (value if isinstance(value, tuple) else (value,)):
         named = (parameter.metavar or parameter.human_readable_name).split()[0].rstrip(".")
         name = max(parameter.opts, key=len) if isinstance(parameter, click.Option) else named
@@ -122,7 +167,9 @@ def _check_value(then: _Callback | None, ctx: click.Context, parameter: click.Pa
 
 
 @click.group(
-    cls=_Group,
+    cls=_CurateGroup,
+    sections=SECTIONS,
+    prepare=_prepare,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "curate init > pipeline.yaml         # a commented pipeline file to edit",
@@ -136,7 +183,4 @@ def main() -> None:
     """Turn tars of web images into deduplicated, text-rich, trainer-ready shards."""
 
 
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        main.add_command(_command)
-        _refuse_empty(_command)
+add_output_options(main)

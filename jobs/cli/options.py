@@ -1,17 +1,18 @@
-"""What the modules of the command line share."""
+"""Options that several commands share. Nothing here imports what only the work of a command needs."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from manifests import storage
+from jobs.cli.lazy import load
+from jobs.show import logs
 from manifests.errors import InputError
-from manifests.format.store import is_committed
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NAMED = re.compile(r"([\w.-]+)=(.+)")
+DEFAULT_MEMORY = "2GB"
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "": 1}
+_OUTPUT = "jobs.cli.options.output"
 
 
 def examples(*lines: str) -> str:
@@ -19,50 +20,113 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def storage_option(command: F) -> F:
-    """Add `-c`, whose files say how to reach storage; the command itself does not see it."""
-    return click.option(
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that adds several options, in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# --- storage and engines
+
+
+def _configure_storage(_context: click.Context, _option: click.Parameter, files: Sequence[str]) -> None:
+    if files:
+        load("jobs.commands.settings:configure_storage")(files)
+
+
+def _bytes_of(_context: click.Context, _option: click.Parameter, text: str) -> int:
+    size = text.upper().replace(" ", "")
+    number = size.rstrip("KMGTB")
+    try:
+        return int(float(number) * _UNITS[size.removeprefix(number)])
+    except (KeyError, ValueError) as e:
+        raise InputError(f"--memory {text}: write a size, such as 2GB or 500MB") from e
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+storage_option = click.option(
+    "-c",
+    "--config",
+    multiple=True,
+    metavar="FILE",
+    expose_value=False,
+    callback=_configure_storage,
+    help="Pipeline file with storage: options; may be repeated.",
+)
+"""Add `-c`. The storage is configured while the command line is parsed; the command itself does not get the files."""
+
+engine_options = together(
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "duckdb", "spark"]),
+        default="auto",
+        show_default=True,
+        help="duckdb: in this process; spark: for larger data; auto: by the number of rows.",
+    ),
+    click.option(
+        "--memory",
+        default=DEFAULT_MEMORY,
+        show_default=True,
+        metavar="SIZE",
+        callback=_bytes_of,
+        help="Memory that DuckDB may use before it spills to disk.",
+    ),
+    click.option("--temp-dir", metavar="FOLDER", help="Where DuckDB spills to.  [default: the system's]"),
+    click.option(
         "-c",
         "--config",
+        "config_files",
         multiple=True,
         metavar="FILE",
-        expose_value=False,
-        callback=_configure,
-        help="Pipeline file to take storage: from; may be repeated.",
-    )(command)
+        help="Pipeline file with storage: and spark: options; may be repeated.",
+    ),
+    click.option("--master", metavar="URL", help="Spark master, for --engine spark."),
+)
+"""Add the options of an EngineChoice: engine, memory, temp_dir, config_files and master."""
+
+making_options = together(
+    click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest is committed."),
+    click.option("--dry-run", is_flag=True, help="Print how many rows it would have; write nothing."),
+    click.option("--restart", is_flag=True, help="Discard other work at the output, instead of refusing."),
+    json_option,
+)
+"""Add the options of every command that makes a manifest from manifests."""
 
 
-def _configure(_context: click.Context, _option: click.Parameter, files: Sequence[str]) -> None:
-    if files:
-        from curation.config_files import load_config  # noqa: PLC0415 - takes a while to import
-
-        storage.configure(load_config(files).storage)
+# --- messages
 
 
-def named_sets(texts: Sequence[str]) -> dict[str, str]:
-    """Return name → URI of manifests given as [NAME=]MANIFEST.
+def add_output_options(command: click.Command) -> None:
+    """Add to `command` what every command has: -v, -q, --log-file and --traceback."""
 
-    Without a name, the set is called as the last folder of its path, or the one above if that is `scan`. Raises
-    InputError when a name cannot be told, or two sets have the same.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        # A manifest in a folder such as source=x is its path, not a name and a path.
-        is_path = not storage.is_uri(text) and is_committed(text)
-        named = None if is_path else _NAMED.fullmatch(text)
-        name, uri = named.groups() if named else (_name_of(text), text)
-        if not name:
-            raise InputError(f"--reference {text}: its path gives no name; write NAME={text}")
-        if name in found:
-            raise InputError(
-                f"--reference {text}: {found[name]} is called {name}, too; name one of them, as in other={uri}"
-            )
-        found[name] = uri
-    return found
+    def option(*names: str, **how: Any) -> click.Option:
+        return click.Option(names, expose_value=False, is_eager=True, callback=_note_output, **how)
+
+    command.params += [
+        option("-v", "--verbose", count=True, help="Print what is done on stderr; -vv prints more."),
+        option("-q", "--quiet", is_flag=True, help="Print no progress, notes or summaries, only errors."),
+        option("--log-file", metavar="FILE", help="Append messages, with time and module, to this local file."),
+        option("--traceback", is_flag=True, help="Print the Python traceback of every error."),
+    ]
 
 
-def _name_of(uri: str) -> str:
-    folders = [each for each in storage.absolute(uri).partition("://")[2].split("/") if each]
-    if folders and folders[-1] == "scan":
-        folders.pop()
-    return folders[-1] if folders else ""
+def _note_output(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Remember a given option, before or after the command's name, and configure logging by all given so far."""
+    if not value or context.resilient_parsing:
+        return
+    given = context.meta.setdefault(_OUTPUT, {})
+    given[option.name] = value
+    try:
+        logs.configure(logs.QUIET if "quiet" in given else given.get("verbose", 0), given.get("log_file"))
+    except InputError as e:
+        raise click.BadParameter(str(e), context, option) from e
+
+
+def wants_traceback(context: click.Context) -> bool:
+    """Return whether --traceback is given, before or after the command's name."""
+    return "traceback" in context.meta.get(_OUTPUT, {})

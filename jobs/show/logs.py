@@ -45,6 +45,11 @@ def configure(verbosity: int = NORMAL, log_file: str | None = None) -> None:
     _process.worker_level = _LEVELS[verbosity]
 
 
+def is_quiet() -> bool:
+    """Return whether this process is to print errors alone."""
+    return worker_level() >= logging.ERROR
+
+
 def worker_level() -> int:
     """Return the level that workers are to log at: that of stderr here, or of the caller's own configuration."""
     if _process.worker_level is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curation.sources.sources import expand
 from jobs.cli.main import main
-from jobs.cli.options import named_sets
+from jobs.commands.reference_sets import named_sets
 from manifests import storage
 from manifests.errors import InputError
 from manifests.file_names import name_bytes, name_text

@@ -604,7 +604,7 @@ def test_drawing_again_writes_the_same_and_another_draw_is_refused(chosen, drawn
     again = json.loads(curate("audit", chosen, "--n", 40, "-o", folder, "--json").stdout)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert sum(len(s["keys"]) for s in again["strata"]) == 40
-    assert "another sample lies here" in curate("audit", chosen, "--n", 41, "-o", folder, check=2).stderr
+    assert "another sample is here" in curate("audit", chosen, "--n", 41, "-o", folder, check=2).stderr
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
@@ -649,5 +649,5 @@ def test_only_a_chosen_manifest_is_audited(rows, tmp_path):
     refused = curate("audit", tmp_path / "scored", "-o", tmp_path / "audit", check=2)
     assert "a manifest of stage score; an audit needs the one that `curate choose` committed" in refused.stderr
     commit_rows(tmp_path / "none", [r for r in rows if r["text_score"] is None])
-    assert "there is none to draw" in curate("audit", tmp_path / "none", "-o", tmp_path / "audit", check=2).stderr
+    assert "there is nothing to draw" in curate("audit", tmp_path / "none", "-o", tmp_path / "audit", check=2).stderr
     assert not (tmp_path / "audit").exists()

@@ -56,7 +56,7 @@ EMPTY = [
     (name, command, parameter)
     for name, command in commands()
     for parameter in command.params
-    if not getattr(parameter, "is_flag", False)
+    if not (getattr(parameter, "is_flag", False) or getattr(parameter, "count", False))
 ]
 
 

@@ -126,5 +126,5 @@ def test_advice(place: Path):
     assert "curate dedupe" in refused(place / "scan", keys[0])
     shared = next((n for n in range(len(keys[0]), 0, -1) if sum(k.startswith(keys[0][:n]) for k in keys) > 1), 0)
     if shared:
-        assert "starts several keys" in refused(place / "deduped", keys[0][:shared])
+        assert "is the start of several keys" in refused(place / "deduped", keys[0][:shared])
     assert explained(place / "deduped", keys[0][: max(shared + 1, 1)])["row"]["key"] == keys[0]

@@ -17,7 +17,7 @@ ALLOWED = {
     ("jobs/dedupe/partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
     ("jobs/stages/choose.py", "select", "toArrow"): "sums by the 256 digits of a byte",
     ("jobs/stages/choose.py", "select", "first"): "one row: a maximum",
-    ("jobs/cli/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
+    ("jobs/commands/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
     ("jobs/dedupe/components.py", "_fingerprint", "first"): "one row: a count and a sum",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",

@@ -17,7 +17,7 @@ from examples.corpus.charts import bar_chart
 from examples.corpus.documents import letter
 from examples.corpus.photographs import city, product, still_life
 from examples.corpus.textures import through_camera
-from jobs.cli.options import named_sets
+from jobs.commands.reference_sets import named_sets
 from jobs.dedupe import stage as job
 from jobs.dedupe.stage import dedupe, plan_dedupe
 from jobs.spark.run import Context
@@ -227,7 +227,7 @@ def test_sets_are_named_by_their_folders():
         "charts": "evaluation/a=b/scan/",
         "docvqa": "docvqa/",
     }
-    with pytest.raises(InputError, match="is called scans, too"):
+    with pytest.raises(InputError, match="has the name scans, too"):
         named_sets(["a/scans", "b/scans"])
     with pytest.raises(InputError, match="gives no name"):
         named_sets(["s3://"])

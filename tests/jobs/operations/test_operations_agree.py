@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 from pyspark import cloudpickle
 
-from jobs.cli import combine
 from jobs.cli.main import main
+from jobs.commands import combine
 from jobs.operations import derive
 from jobs.operations.derive import Request, derived_from
 from jobs.spark.engine import SparkEngine, _explained
@@ -544,7 +544,7 @@ def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypat
     }[stages]
     out = str(tmp_path / "diff")
     diff(lambda: engines[0], a, b, Comparison(), DiffOptions(out=storage.absolute(out)))
-    made = same(engines, combine._patching(a, open_diff(out), "", {}), tmp_path)
+    made = same(engines, combine.patching(a, open_diff(out), "", {}), tmp_path)
     assert made.digest == b.digest
     assert len(made.parts) > 2
 
@@ -610,7 +610,7 @@ def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
 WITHOUT_SPARK = """
 import sys
 from click.testing import CliRunner
-from jobs.cli import main
+from jobs.cli.main import main
 assert not any(name.split(".")[0] == "pyspark" for name in sys.modules), "the command line itself"
 for line in sys.stdin.read().splitlines():
     done = CliRunner().invoke(main, line.split("|"))

@@ -1,0 +1,58 @@
+"""Makes the manifest of a sample, and runs the request of any command that makes a manifest from manifests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.commands.shared import has_summary, reporter
+from jobs.operations.derive import Request, count_rows, derive, derived_from
+from jobs.operations.engines import EngineChoice, engines, storage_options
+from jobs.show import answers
+from jobs.units.at_work import require_no_other, run_uri
+from jobs.units.output_place import require_folder
+from manifests import storage
+from manifests.draw.sampling import Draw, local_condition, pick_sample
+from manifests.format.store import Manifest, open_manifest
+
+
+def sample(manifest: str, output: str, **flags: Any) -> None:
+    """Make the manifest of a sample."""
+    choice = EngineChoice.taken_from(flags)
+    run = {name: flags.pop(name) for name in ("dry_run", "restart", "as_json")}
+    strata = flags.pop("stratify_by")
+    draw = Draw(**flags, stratify_by=tuple(name.strip() for name in strata.split(",")) if strata else ())
+    options = storage_options(choice)
+    source = open_manifest(manifest)
+    draw.check(source)
+    request = Request(
+        about=derived_from([source], "sample", draw.settings),
+        sources=[source],
+        output=storage.absolute(output),
+        options=options,
+        **_how(source, draw),
+    )
+    make(request, choice, run)
+
+
+def _how(source: Manifest, draw: Draw) -> dict[str, Any]:
+    """Return how a request finds the rows of `draw`."""
+    if draw.is_local:
+        return {"where": local_condition(draw), "share": 1.0 if draw.fraction is None else draw.fraction}
+    return {"decide": lambda engine: pick_sample(engine, source, draw)}
+
+
+def make(request: Request, choice: EngineChoice, run: Mapping[str, Any]) -> None:
+    """Make the manifest of `request`, or count the rows it would have, and print the answer.
+
+    `run` contains the options dry_run, restart and as_json.
+    """
+    progress = reporter(as_json=run["as_json"])
+    with engines(choice, progress) as engine:
+        if run["dry_run"]:
+            require_folder(request.output)
+            require_no_other(run_uri(request.output), request.output)
+            rows = count_rows(request, engine(request.sources))
+            answers.print_would_be(request.about.made_by, rows, request.output, as_json=run["as_json"])
+            return
+        made = derive(request, lambda: engine(request.sources), progress, restart=run["restart"])
+    if has_summary(as_json=run["as_json"]):
+        answers.print_done(made, as_json=run["as_json"])

@@ -1,0 +1,29 @@
+"""What several commands share: their messages, and names joined by commas."""
+
+import sys
+
+import click
+
+from jobs.show import logs
+from jobs.units.progress import Reporter
+
+
+def reporter(*, as_json: bool) -> Reporter:
+    """Return what reports progress on stderr: nothing with --quiet, nor with --json unless a person is looking."""
+    return Reporter(quiet=logs.is_quiet() or (as_json and not sys.stderr.isatty()))
+
+
+def note(text: str) -> None:
+    """Print one line on stderr, unless --quiet was given."""
+    if not logs.is_quiet():
+        click.echo(text, err=True)
+
+
+def has_summary(*, as_json: bool) -> bool:
+    """Return whether a command that makes something prints what it made: always as JSON, else without --quiet."""
+    return as_json or not logs.is_quiet()
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Return the names of a list that is joined by commas; none when there is no list."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -1,0 +1,109 @@
+"""Runs the pipeline, or one stage of it, with the settings of pipeline files and options."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from curation.config import PipelineConfig
+from curation.config_files import load_config
+from jobs import pipeline as pipelines
+from jobs.commands.reference_sets import named_sets
+from jobs.commands.shared import has_summary, reporter
+from jobs.show import answers
+from jobs.spark.run import Context, context
+from manifests import storage
+from manifests.errors import InputError
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest
+
+
+def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None:
+    """Run all stages of the pipeline that the files `pipeline` configure."""
+    config = load_config(pipeline, [*overrides, *_master(flags)])
+    storage.configure(config.storage)
+    if flags["dry_run"]:
+        places = {
+            stage: (
+                pipelines.place_of(config, pipelines.READS[stage]) if stage in pipelines.READS else None,
+                pipelines.place_of(config, stage),
+            )
+            for stage in Stage
+        }
+        pipelines.check_ahead(config)
+        answers.print_outlook(
+            pipelines.outlook(config, list(Stage), places, restart=flags["restart"]), as_json=flags["as_json"]
+        )
+        return
+    _run(config, flags, lambda ctx: pipelines.run(config, ctx))
+
+
+def scan(inputs: tuple[str, ...], **flags: Any) -> None:
+    """Scan the tars, folders, patterns and lists `inputs`."""
+    _run_stage(Stage.SCAN, None, inputs, _taken(flags, "tars_per_unit", "max_broken_tars"), flags)
+
+
+def dedupe(manifest: str, copies: str | None, references: tuple[str, ...], no_verify: bool, **flags: Any) -> None:
+    """Deduplicate a scan, or decide a deduplicated manifest again."""
+    settings = _taken(flags, "against", "max_distance", "fingerprint", "min_cosine")
+    settings["copies"] = None if copies is None else [kind.strip() for kind in copies.split(",")]
+    settings["references"] = named_sets(references) or None
+    settings["verify"] = False if no_verify else None
+    _run_stage(Stage.DEDUPE, manifest, (), settings, flags)
+
+
+def score(manifest: str, **flags: Any) -> None:
+    """Measure the text of the images of a deduplicated manifest."""
+    _run_stage(Stage.SCORE, manifest, (), _taken(flags, "engine", "ask"), flags)
+
+
+def choose(manifest: str, where: tuple[str, ...], **flags: Any) -> None:
+    """Choose among the rows of a scored manifest. `where` are texts NAME=SQL."""
+    settings = _taken(flags, "keep", "target_fraction", "target_count", "min_side", "max_aspect")
+    if where:
+        settings["where"] = dict(map(_named_rule, where))
+    _run_stage(Stage.CHOOSE, manifest, (), settings, flags)
+
+
+def shard(manifest: str, **flags: Any) -> None:
+    """Write the kept images of a chosen manifest as tars."""
+    settings = _taken(flags, "samples_per_shard", "target_shard_bytes", "salt")
+    _run_stage(Stage.SHARD, manifest, (), settings, flags)
+
+
+def _taken(flags: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the flags that become settings of the stage, taken out of `flags`."""
+    return {name: flags.pop(name) for name in names}
+
+
+def _named_rule(text: str) -> tuple[str, str]:
+    name, equals, expression = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise InputError(f"--where {text}: write NAME=SQL, for example large='width >= 512'")
+    return name, expression
+
+
+def _master(flags: Mapping[str, Any]) -> list[str]:
+    return [f"spark.master={flags['master']}"] if flags["master"] else []
+
+
+def _run_stage(
+    stage: Stage, source: str | None, patterns: Sequence[str], settings: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    """Run one stage. Settings given as options win over the files and --set."""
+    given = {name: value for name, value in settings.items() if value not in (None, ())}
+    last = {"input": list(patterns) or [str(source)], "output": flags["output"], stage.value: given}
+    config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last)
+    storage.configure(config.storage)
+    if flags["dry_run"]:
+        places = {stage: (source, flags["output"])}
+        found = pipelines.outlook(config, [stage], places, restart=flags["restart"])
+        answers.print_outlook(found, as_json=flags["as_json"])
+        return
+    _run(config, flags, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+
+
+def _run(config: PipelineConfig, flags: Mapping[str, Any], work: Callable[[Context], Manifest]) -> None:
+    progress = reporter(as_json=flags["as_json"])
+    with context(config, reporter=progress, restart=flags["restart"]) as ctx:
+        manifest = work(ctx)
+    if has_summary(as_json=flags["as_json"]):
+        answers.print_done(manifest, as_json=flags["as_json"])
