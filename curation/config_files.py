@@ -19,7 +19,7 @@ from curation.config import (
     flat_settings,
 )
 from manifests import storage
-from manifests.errors import InputError
+from manifests.errors import InputError, StorageUnavailable
 
 MAX_FILE_BYTES = 32 << 20
 MAX_ALIASED_VALUES = 10_000
@@ -182,6 +182,8 @@ def _read_file(path: str) -> dict[str, Any]:
         if len(content) > MAX_FILE_BYTES:
             raise InputError(f"{path}: more than {MAX_FILE_BYTES >> 20} MiB; name a pipeline file")
         values = parse_yaml(content.decode(), origin=path)
+    except StorageUnavailable:
+        raise
     except FileNotFoundError as e:
         raise InputError(f"{path}: no such file; `curate init` writes one to start from") from e
     except OSError as e:

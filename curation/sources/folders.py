@@ -52,6 +52,7 @@ def list_folder(uri: str) -> list[FolderFile]:
     with ThreadPoolExecutor(_THREADS) as pool:
         images = known.union(path for path, head in zip(others, pool.map(_head_of(uri), others), strict=True) if head)
     if not images:
+        storage.require_bucket(uri)
         tars = sum(split_member(path)[1] == "tar" for path in there)
         what = f"it has {tars} tars: write {uri}**/*.tar" if tars else "check the name"
         if (entry := storage.describe(uri.rstrip("/"))) is not None and entry["type"] == "dangling":

@@ -264,6 +264,8 @@ def _matches(pattern: _Pattern) -> dict[str, storage.Entry | None]:
                 if is_tar:
                     found[glob.folder + name] = None if entry["type"] == "dangling" else entry
     if not found and not pattern.uris:
+        for glob in pattern.globs:
+            storage.require_bucket(glob.folder)
         kind = "folder" if pattern.is_folder else ".tar file"
         raise InputError(
             f"{pattern.text}: no {kind} matches"
@@ -300,6 +302,7 @@ def _look_up(uris: Sequence[str], *, of: int) -> dict[str, storage.Entry]:
         found |= _look_up_in(folder, wanted)
     dangling = {uri: entry["destination"] for uri, entry in found.items() if entry["type"] == "dangling"}
     if missing := sorted({*(set(uris) - found.keys()), *dangling}):
+        storage.require_bucket(missing[0])
         named = [
             f"{uri} (a link to {dangling[uri]}, which is not there)" if uri in dangling else uri for uri in missing
         ]

@@ -20,13 +20,14 @@ def require_folder(uri: str) -> None:
             raise InputError(f"{uri}: a file, not a folder; name another output")
         _mode(f"{path}/{_LONGEST_BELOW}", shown=path)
         return
+    storage.require_bucket(uri)
     fs, path = storage.filesystem(uri)
     if fs.isfile(path):
         raise InputError(f"{uri}: a file, not a folder; name another output")
 
 
 def require_file(uri: str) -> None:
-    """Raise InputError when `uri` cannot be an output file: it is a folder, is below a file, or its name is too long."""
+    """Raise InputError when `uri` cannot be an output file: it is a folder, is below a file, or has too long a name."""
     _require_place(uri)
     if not storage.is_local(uri):
         return

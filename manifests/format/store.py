@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests import storage
-from manifests.errors import ManifestError
+from manifests.errors import ManifestError, StorageUnavailable
 from manifests.format.digest import combine, digest, settings_hash
 from manifests.format.receipts import WORK, Receipt, add_counts
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
@@ -162,6 +162,8 @@ def open_manifest(uri: str) -> Manifest:
     try:
         raw = storage.read_bytes(storage.join(uri, MANIFEST_FILE))
     except (FileNotFoundError, NotADirectoryError) as e:
+        if isinstance(e, StorageUnavailable):
+            raise ManifestError(str(e)) from e
         if storage.list_names(storage.join(uri, WORK)):
             raise ManifestError(f"{uri}: unfinished; run the command that makes it again to resume it") from e
         raise ManifestError(f"{uri}: no manifest here ({MANIFEST_FILE} is missing)") from e

@@ -13,9 +13,10 @@ from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_confi
 from curation.text.bounds import CascadeSettings, TextRules
 from jobs.units.plan import Plan, Unit
 from manifests import storage
-from manifests.errors import InputError
+from manifests.errors import InputError, StorageUnavailable
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage, Status
+from tests.support.object_store import bucket_of
 
 LEAST = {"input": ["a.tar"], "output": "out"}
 DEFAULTS = check_config(LEAST, origin="test")
@@ -515,3 +516,11 @@ def test_a_later_file_wins(written, tmp_path):
     second.write_text(yaml.safe_dump({"choose": {"min_heavy_score": 0.8}}))
     config = load_config([first, str(second)])
     assert (config.choose.min_heavy_score, config.score.max_lines, config.output) == (0.8, 2, "out")
+
+
+def test_a_file_in_a_bucket_that_does_not_exist():
+    with (
+        bucket_of("bucket"),
+        pytest.raises(StorageUnavailable, match=r"s3://nobody/p\.yaml: there is no bucket nobody"),
+    ):
+        load_config("s3://nobody/p.yaml")

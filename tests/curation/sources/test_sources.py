@@ -14,7 +14,7 @@ from curation.sources.byte_ranges import ByteRange, read_ranges
 from curation.sources.keys import sample_key
 from curation.sources.sources import expand
 from manifests import storage
-from manifests.errors import BrokenSource, InputError
+from manifests.errors import BrokenSource, InputError, StorageUnavailable
 from tests.support.object_store import bucket_of
 
 
@@ -355,7 +355,7 @@ def test_s3_buckets_that_are_not_there(bucket):
         "s3://nobody/x/",
         "s3://nobody",
     ):
-        with pytest.raises(InputError):
+        with pytest.raises(StorageUnavailable, match=r"s3://nobody\S*: there is no bucket nobody; create it"):
             expand([pattern])
 
 
