@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig
+from curation.scan.embedder import load as load_embedding
+from curation.scan.user_filters import load_user_filters
+from filters.protocol import load_engine
 from jobs.dedupe.decide_again import decide_again, plan_redecide
 from jobs.dedupe.stage import dedupe, plan_dedupe
 from jobs.show.facts import Outlook
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose
+from jobs.stages.choose import choose, plan_choose, rules_of
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
@@ -89,12 +93,6 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
 def check_ahead(config: PipelineConfig) -> None:
     """Refuse, before any stage runs, what a stage would refuse: own filters, the models, the rules."""
-    from curation.choosing.rules import check_expressions  # noqa: PLC0415
-    from curation.scan.embedder import load as load_embedding  # noqa: PLC0415 - only a run needs what is imported here
-    from curation.scan.user_filters import load_user_filters  # noqa: PLC0415
-    from filters.protocol import load_engine  # noqa: PLC0415
-    from jobs.stages.choose import rules_of  # noqa: PLC0415
-
     config.check_run()
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:

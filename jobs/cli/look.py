@@ -104,7 +104,7 @@ def query() -> None:
 @storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: an object for each row.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
-@runs("jobs.commands.look:cat")
+@runs("jobs.commands.cat:cat")
 def cat() -> None:
     """Print the rows with these keys, and write their images.
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from curation.copies.explain import in_words, why_it_represents
+from curation.copies.describe import describe_evidence
+from curation.copies.representative import why_it_represents
 from jobs.show import answers
 from manifests import storage
 from manifests.errors import CurateError, InputError
@@ -33,7 +34,7 @@ def _cluster(manifest: Manifest, key: str, limit: int) -> dict[str, Any]:
     row = _row(manifest, key)
     members = _read(manifest, "cluster_id", row["cluster_id"])
     for each in members:
-        each["found"] = in_words(each["duplicate_evidence"])
+        each["found"] = describe_evidence(each["duplicate_evidence"])
     members.sort(key=lambda each: (each["duplicate_of"] is not None, each["key"]))
     # The representative can be in a reference set or in an older manifest.
     inside = [each for each in members if each["duplicate_of"] is None]

@@ -1,4 +1,4 @@
-"""What several commands share: their messages, and names joined by commas."""
+"""What several commands share: their messages, and how options are read."""
 
 import sys
 
@@ -6,6 +6,7 @@ import click
 
 from jobs.show import logs
 from jobs.units.progress import Reporter
+from manifests.errors import InputError
 
 
 def reporter(*, as_json: bool) -> Reporter:
@@ -27,3 +28,10 @@ def has_summary(*, as_json: bool) -> bool:
 def names_in(text: str | None) -> tuple[str, ...]:
     """Return the names of a list that is joined by commas; none when there is no list."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def output_form(as_json: bool, as_csv: bool) -> str:
+    """Return how rows are printed: json, csv or table. Raises InputError when both options are given."""
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other; give one")
+    return "json" if as_json else "csv" if as_csv else "table"

@@ -8,6 +8,7 @@ from typing import Any
 from jobs.units.progress import Reporter
 from manifests import storage
 from manifests.format.store import Manifest
+from manifests.sql.engine import DuckEngine, Engine
 
 MAX_DUCKDB_ROWS = 500_000_000
 
@@ -40,12 +41,12 @@ class EngineChoice:
 
 
 @contextlib.contextmanager
-def engines(choice: EngineChoice, reporter: Reporter) -> Iterator[Callable[[Sequence[Manifest]], Any]]:
+def engines(choice: EngineChoice, reporter: Reporter) -> Iterator[Callable[[Sequence[Manifest]], Engine]]:
     """Yield a function that returns the engine for some manifests. It is started at the first call and ends here."""
     with contextlib.ExitStack() as stack:
-        made: list[Any] = []
+        made: list[Engine] = []
 
-        def engine(manifests: Sequence[Manifest]) -> Any:
+        def engine(manifests: Sequence[Manifest]) -> Engine:
             if not made:
                 made.append(_start(choice, manifests, reporter, stack))
             return made[0]
@@ -57,7 +58,7 @@ def storage_options(choice: EngineChoice) -> Mapping[str, Mapping[str, Any]]:
     """Return the storage arguments of the configuration files, which this process uses from now on."""
     if not choice.config_files:
         return choice.storage
-    from curation.config_files import load_config  # noqa: PLC0415 - takes a while to import
+    from curation.config_files import load_config  # noqa: PLC0415 - imports OpenCV, which most commands do without
 
     options: Mapping[str, Mapping[str, Any]] = load_config(choice.config_files).storage
     storage.configure(options)
@@ -73,17 +74,7 @@ def _start(
         kind = "spark" if rows > MAX_DUCKDB_ROWS else "duckdb"
         reporter.say(f"engine: {kind}, for {rows:,} rows (--engine decides)")
     if kind == "duckdb":
-        from manifests.sql.engine import DuckEngine  # noqa: PLC0415 - takes a while to import
+        return stack.enter_context(DuckEngine(memory_bytes=choice.memory_bytes, temp_folder=choice.temp_folder))
+    from jobs.operations.spark_engine import started  # noqa: PLC0415 - Spark, which DuckDB does without
 
-        duck = DuckEngine(memory_bytes=choice.memory_bytes, temp_folder=choice.temp_folder)
-        return stack.enter_context(duck)
-    from curation.config import SparkConfig  # noqa: PLC0415
-    from curation.config_files import load_config  # noqa: PLC0415
-    from jobs.spark import session  # noqa: PLC0415 - a JVM, which only this engine needs
-    from jobs.spark.engine import SparkEngine  # noqa: PLC0415
-
-    spark_config = load_config(choice.config_files).spark if choice.config_files else SparkConfig()
-    if choice.master:
-        spark_config = spark_config.model_copy(update={"master": choice.master})
-    spark = stack.enter_context(session.opened(spark_config, name="curate", given=choice.spark))
-    return SparkEngine(spark, storage_options(choice))
+    return stack.enter_context(started(choice, storage_options(choice)))
