@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation.copies.representative import Rank, rank_columns
 from jobs.spark import frames
-from manifests.format.schema import STATUSES_WITH_PIXELS, Status
+from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import Manifest
 
 TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
@@ -25,8 +26,8 @@ ROW_SCHEMA = pa.schema(
         ("is_text", pa.bool_()),
         ("sha256", pa.string()),
         ("damage", pa.int32()),
-        ("area", pa.int64()),
-        ("size", pa.int64()),
+        ("negative_area_pixels", pa.int64()),
+        ("negative_size_bytes", pa.int64()),
         ("cluster", pa.string()),
         (frames.PART, pa.string()),
     ]
@@ -41,7 +42,7 @@ PLACES_SCHEMA = pa.schema(
         ("embedding", pa.binary()),
     ]
 )
-RANK = ("origin", "damage", "-area AS area", "-size AS size", "key", "sha256", "set")
+RANK = ("origin", *Rank._fields, "sha256", "set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,17 +119,15 @@ def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
     comparable = is_comparable(table)
     quality = pc.fill_null(table.column("pdq_quality"), -1)
     is_trusted = pc.and_(comparable, pc.greater_equal(quality, min_quality))
-    area = pc.multiply(pc.cast(table.column("width"), pa.int64()), pc.cast(table.column("height"), pa.int64()))
     nothing = pa.nulls(len(table), pa.string())
+    ranks = rank_columns(table)
     found = {
-        "key": table.column("key"),
+        "key": ranks.pop("key"),
         "node": node_of(table),
         "pdq": pc.if_else(is_trusted, table.column("pdq"), pa.scalar(None, pa.binary())),
         "is_text": pc.fill_null(pc.greater_equal(table.column("text_density"), TEXT_DENSITY), False),
         "sha256": table.column("sha256"),
-        "damage": pc.cast(pc.not_equal(table.column("status"), str(Status.OK)), pa.int32()),
-        "area": pc.fill_null(area, 0),
-        "size": pc.fill_null(table.column("size"), 0),
+        **ranks,
         "cluster": table.column("cluster_id") if "cluster_id" in table.column_names else nothing,
         frames.PART: table.column(frames.PART),
     }
@@ -180,7 +179,7 @@ def with_places(
         joined = found if joined is None else joined.unionByName(found)
     assert joined is not None  # noqa: S101 - a run has its own set at least
     by = ["node", "key", "origin", "set"]
-    return pictures.join(joined, by).withColumn("size", -F.col("rank.size"))
+    return pictures.join(joined, by).withColumn("size", -F.col("rank.negative_size_bytes"))
 
 
 def _places(table: pa.Table) -> pa.Table:

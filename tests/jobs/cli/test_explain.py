@@ -1,4 +1,4 @@
-"""What was found is told in words; a key leads to its cluster, whichever stage's manifest is asked."""
+"""A key leads to its cluster and its evidence, in the manifest of any stage from dedupe on."""
 
 import json
 from pathlib import Path
@@ -7,64 +7,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import ImageOps
 
-from curation.copies.explain import in_words, why_it_represents
 from examples.corpus.photographs import city, still_life
 from jobs.cli.main import main
 from tests.jobs.dedupe.test_references import Runner, by_member, crop_of, painted, write_tar
-
-FOUND = {
-    "kind": "mild",
-    "distance": 12,
-    "verified": True,
-    "is_mirrored": False,
-    "matrix": [1, 0, 0, 0, 1, 0],
-    "turn_degrees": 0.0,
-    "share_first": 1.0,
-    "share_second": 1.0,
-    "inliers": None,
-    "patches": 500,
-    "texture": 0.9,
-    "differing": 0.03,
-    "region_share": 0.2,
-    "region_area": 0.5,
-    "sameness": 0.97,
-    "colour": 3.0,
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({}, "the whole picture, 3 % of the patches differ, PDQ 12 bits apart"),
-        ({"differing": 0.004, "distance": None}, "the whole picture, less than 1 % of the patches differ"),
-        (
-            {"is_mirrored": True, "share_second": 0.9 - 0.001, "distance": 112},
-            "mirrored, 90 % of it, 3 % of the patches differ, PDQ 112 bits apart",
-        ),
-        ({"is_mirrored": True, "turn_degrees": 179.0, "distance": None, "differing": 0.0},
-         "mirrored top to bottom, 0 % of the patches differ"),
-        ({"turn_degrees": -90.0}, "turned by 90°, 3 % of the patches differ, PDQ 12 bits apart"),
-        ({"kind": "overlay", "region_area": 0.15}, "the whole picture, something over 15 % of it, PDQ 12 bits apart"),
-    ],
-)  # fmt: skip
-def test_evidence_in_words(change, words):
-    assert in_words(json.dumps({**FOUND, **change})) == words
-
-
-def test_other_evidence_in_words():
-    assert in_words(None) == ""
-    assert in_words('{"kind": "exact", "same": "bytes"}') == "the same bytes"
-    assert in_words('{"kind": "semantic", "cosine": 0.8312}') == "embeddings alike, cosine 0.8312"
-    assert in_words('{"kind": "mild", "distance": 7, "verified": false}') == "PDQ 7 bits apart, pixels not compared"
-
-
-def test_why_one_represents():
-    best = {"key": "b", "status": "ok", "width": 20, "height": 10, "size": 90}
-    assert why_it_represents(best, []) == "it is alone"
-    assert "whole" in why_it_represents(best, [{**best, "status": "truncated", "width": 400}])
-    assert "pixels" in why_it_represents(best, [{**best, "width": 10}, {**best, "status": "truncated"}])
-    assert "bytes" in why_it_represents(best, [{**best, "size": 80, "key": "a"}])
-    assert "key" in why_it_represents(best, [{**best, "key": "c"}])
 
 
 def explained(*arguments) -> dict:

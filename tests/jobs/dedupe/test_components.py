@@ -97,8 +97,8 @@ def test_what_cannot_be_told_apart_is_one_picture() -> None:
     assert len(set(node.values())) == 6
     trusted = [pdq is not None for pdq in found.column("pdq").to_pylist()]
     assert trusted == [True, True, True, False, False, False, False, False]
-    assert found.column("area").to_pylist()[-2:] == [0, 0]
-    assert found.column("size").to_pylist()[-2:] == [100, 0]
+    assert found.column("negative_area_pixels").to_pylist()[-2:] == [0, 0]
+    assert found.column("negative_size_bytes").to_pylist()[-2:] == [-100, 0]
 
 
 def placed(spark, table: pa.Table, *, origin: int = OWN, name: str = ""):
