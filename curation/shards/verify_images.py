@@ -25,7 +25,8 @@ from manifests.errors import BrokenSource
 from manifests.format.schema import Stage, Status
 from manifests.format.store import Manifest
 from manifests.inspect.verify import Findings, Resources, database
-from manifests.sql.engine import from_parts, quoted, told_plainly
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import from_parts, quoted
 
 ROWS_AT_ONCE = 8192
 GROUP_BYTES = 32 << 20
@@ -151,7 +152,7 @@ def _images(
     if manifest.stage is Stage.SHARD:
         names += ["shard", "shard_offset", "shard_size"]
     chosen = ", ".join(map(quoted, names))
-    with told_plainly(manifest.uri):
+    with duckdb_errors(manifest.uri):
         rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, parts)} WHERE {where}")
         for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
             for row in batch.to_pylist():

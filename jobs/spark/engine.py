@@ -23,7 +23,8 @@ from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest, read_batches
-from manifests.sql.engine import GroupWork, columns_of, quoted, told_plainly
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import GroupWork, columns_of, quoted
 from manifests.sql.expressions import sealed
 
 _PLACE = "place_and_uri"
@@ -96,7 +97,7 @@ class SparkEngine:
             where=where,
             reads=_columns_named(manifest.schema.names, [*columns.values(), where or ""]),
         )
-        with told_plainly(manifest.uri):
+        with duckdb_errors(manifest.uri):
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
         tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
@@ -105,7 +106,7 @@ class SparkEngine:
 
     def table(self, name: str, rows: pa.Table) -> None:
         """See Engine."""
-        with told_plainly(name):
+        with duckdb_errors(name):
             self._empty.register("given", rows)
             rows = self._empty.sql("SELECT * FROM given").to_arrow_table()
             self._empty.unregister("given")
@@ -114,7 +115,7 @@ class SparkEngine:
 
     def keep(self, name: str, sql: str) -> None:
         """See Engine. The rows stay with the workers, see docs/adr/0010."""
-        with told_plainly(name):
+        with duckdb_errors(name):
             nothing = self._empty.sql(f"SELECT * FROM ({sql}) LIMIT 0").to_arrow_table()
         with _told_by_spark():
             frame = self._frame(sql, nothing.schema).localCheckpoint()
@@ -148,7 +149,7 @@ class SparkEngine:
         return self._spark.sql(spark_sql(sql)).toDF(*kinds.names)
 
     def _kinds(self, sql: str) -> pa.Schema:
-        with told_plainly("query"):
+        with duckdb_errors("query"):
             return self._empty.sql(sql).to_arrow_table().schema
 
     def _remember(self, name: str, rows: pa.Table) -> pa.Schema:
@@ -180,7 +181,7 @@ class RowQuery:
                     first_row = 0
                     for rows in read_batches(uri, self.reads):
                         table = pa.Table.from_batches([rows])
-                        with told_plainly(uri):
+                        with duckdb_errors(uri):
                             found = self.evaluate(db, table, place=place, first_row=first_row)
                         yield from frames.for_spark(found).to_batches()
                         first_row += rows.num_rows

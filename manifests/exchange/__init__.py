@@ -1,1 +1,1 @@
-"""Formats of other tools: exports, and lists of keys."""
+"""Files of other tools: exports, lists of keys, and values of any column type."""

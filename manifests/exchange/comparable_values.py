@@ -1,8 +1,8 @@
-"""Values of tables as the texts that they are compared by: integers in decimal, UUIDs with dashes, bytes decoded.
+"""Column values of any type as texts that can be compared: integers in decimal, UUIDs with dashes, bytes decoded.
 
-Other tools store the same ids as integers, floats, decimals, bytes or UUIDs. Text matches text as it is written. An
-integer also matches digits of its value, and a UUID its digits in any case, with or without dashes: `parse_value`
-says which value a text has, `parse_value_sql` the same in SQL.
+Other tools store the same ids as integers, floats, decimals, bytes or UUIDs. Texts match if they are equal. An
+integer also matches digits with the same value, and a UUID its digits in any case, with or without dashes:
+`parse_value` returns the value of a text, and `parse_value_sql` does the same in SQL.
 """
 
 import math
@@ -20,11 +20,11 @@ _EXACT_BITS = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}  # of a flo
 _MAX_DECIMAL = 76  # digits of Arrow's widest decimal
 _DIGITS = "[0-9]+"
 _UUID = "([0-9A-Fa-f]{8})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{12})"
-_NO_TEXT = r"[\x00-\x08\x0E-\x1F\x7F]"  # bytes with such characters are valid UTF-8, and yet no text
+_NO_TEXT = r"[\x00-\x08\x0E-\x1F\x7F]"  # bytes with such characters may be valid UTF-8, but are not text
 
 
 class ValueKind(IntEnum):
-    """What the texts of a column are."""
+    """What the texts of a column stand for."""
 
     TEXT = 0
     INTEGER = 1
@@ -33,9 +33,9 @@ class ValueKind(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnReader:
-    """How a column is read: `texts` returns the strings of an array of it, null for what names nothing.
+    """How to read a column: `texts` converts an array to strings, with null for values that cannot be ids.
 
-    A column of bytes of which some are no text is read so too, with `is_damaged`: those are null.
+    `is_damaged` marks a column of bytes of which some are neither text nor UUIDs: those are null.
     """
 
     kind: ValueKind
@@ -44,11 +44,11 @@ class ColumnReader:
 
 
 def column_reader(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> ColumnReader | None:
-    """Return how a column of this type is read; None for types that name nothing, such as bool and lists.
+    """Return how to read a column of this type; None for types that cannot be ids, such as bool and lists.
 
-    `chunks` are all of the column, and looked at for bytes only: they are text where all of them are printable UTF-8,
-    else UUIDs where all have 16 bytes, else hexadecimal digits where all have 32, as a sha256. Floats are integers
-    where they are whole and small enough to be exact; NaN and infinity name nothing.
+    `chunks` is the whole column; it is only read if the type is binary. Bytes are text if all of them are printable
+    UTF-8, else UUIDs if all have 16 bytes, else hexadecimal digits if all have 32, like a sha256. Floats are integers
+    if they are whole numbers and small enough to be exact; NaN and infinity become null.
     """
     if isinstance(column_type, pa.UuidType):
         return ColumnReader(kind=ValueKind.UUID, texts=_uuids)
@@ -73,7 +73,7 @@ def bytes_of(array: pa.Array) -> pa.Array | None:
 
 
 def parse_value(text: str, kind: ValueKind) -> str | None:
-    """Return the value of this kind that a text has, as `ColumnReader.texts` writes it; None when it has none."""
+    """Return the value of this kind that `text` stands for, as `ColumnReader.texts` writes it, or None."""
     if kind is ValueKind.INTEGER and re.fullmatch(_DIGITS, text):
         return text.lstrip("0") or "0"
     if kind is ValueKind.UUID and (found := re.fullmatch(_UUID, text)):
@@ -82,7 +82,7 @@ def parse_value(text: str, kind: ValueKind) -> str | None:
 
 
 def parse_value_sql(column: str, kind: ValueKind) -> str:
-    """Return `parse_value` of a text column as an expression of DuckDB."""
+    """Return `parse_value` of a text column as a DuckDB expression."""
     if kind is ValueKind.INTEGER:
         digits = f"coalesce(nullif(ltrim({column}, '0'), ''), '0')"
         return f"CASE WHEN regexp_full_match({column}, '{_DIGITS}') THEN {digits} END"
@@ -91,10 +91,10 @@ def parse_value_sql(column: str, kind: ValueKind) -> str:
 
 
 def float_text(value: float, *, exact_bits: int = 53) -> str | None:
-    """Return a whole float as an integer, others with a point or an exponent; None for NaN and infinity.
+    """Return a float as text: an integer if it is a whole number, else with a point; None for NaN and infinity.
 
-    Whole floats of more than `exact_bits` bits have a point, too, and so match no integer: they stand for several, as
-    2.0**53 does for 2**53 and 2**53 + 1.
+    Whole numbers of more than `exact_bits` bits also have a point, and so match no integer: 2.0**53, for example, may
+    have been 2**53 or 2**53 + 1.
     """
     if not math.isfinite(value):
         return None
@@ -102,13 +102,13 @@ def float_text(value: float, *, exact_bits: int = 53) -> str | None:
 
 
 def shorten(text: str) -> str:
-    """Return a text as messages show it: cut, and on one line."""
+    """Return a text for a message: at most 80 characters, on one line."""
     short = text if len(text) <= 80 else text[:80] + "…"
     return short if short.isprintable() else ascii(short)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values, without a dictionary or a name of an extension around them."""
+    """Return the type of the values without dictionary encoding or an extension type."""
     if pa.types.is_dictionary(kind):
         return _plain_type(kind.value_type)
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
@@ -132,7 +132,7 @@ def _plain(array: pa.Array) -> pa.Array:
         return _plain(array.storage)
     if isinstance(array, pa.DictionaryArray):
         return _plain(array.dictionary_decode())
-    # Arrow computes little with views.
+    # Arrow has few functions for views.
     return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
 
 
@@ -175,7 +175,7 @@ def _reader_of_bytes(chunks: Iterable[pa.Array]) -> ColumnReader:
 
 
 def _decoded(array: pa.Array) -> pa.Array:
-    """Return bytes as text, null where they are none."""
+    """Return bytes as text, null where they are not text."""
     plain = _plain(array)
     try:
         texts = plain.cast(pa.string())

@@ -1,4 +1,4 @@
-"""Files for other tools, from the rows of a manifest: lists, tables, DataComp's subsets, img2dataset's input."""
+"""Export rows of a manifest to files for other tools: lists, tables, DataComp subsets, img2dataset input."""
 
 import contextlib
 import dataclasses
@@ -11,6 +11,7 @@ from enum import StrEnum
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from manifests import storage
@@ -18,29 +19,30 @@ from manifests.errors import InputError, ManifestError
 from manifests.exchange.key_lists import UID_PAIR, pairs_of
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest, is_committed
-from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, told_plainly
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted
 from manifests.sql.expressions import check_expression
 
 BATCH_ROWS = 65_536
 
 
 class Format(StrEnum):
-    """What a file holds."""
+    """The format of an exported file."""
 
     DATACOMP = "datacomp"
-    """`.npy` of the keys as pairs of 64-bit numbers, ascending: what DataComp's resharder takes for a subset."""
+    """`.npy` of the keys as pairs of 64-bit numbers, ascending: the format of subsets for DataComp's resharder."""
     KEYS = "keys"
-    """One a line."""
+    """One per line."""
     URLS = "urls"
-    """One a line, each once."""
+    """One per line, without repetitions."""
     SHA256 = "sha256"
-    """One a line, each once."""
+    """One per line, without repetitions."""
     CSV = "csv"
     """A header and chosen columns."""
     JSONL = "jsonl"
-    """An object a line, of chosen columns."""
+    """One object per line, of chosen columns."""
     IMG2DATASET = "img2dataset"
-    """Parquet of url, caption and the key as uid: what img2dataset takes for a list of URLs."""
+    """Parquet of url, caption and the key as uid: a list of URLs for img2dataset."""
 
 
 LISTED = {Format.DATACOMP: "key", Format.KEYS: "key", Format.URLS: "url", Format.SHA256: "sha256"}
@@ -65,7 +67,11 @@ _DOWNLOAD = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export:
-    """What to write: of which rows, and which columns of a table; all but the binary ones when none are named."""
+    """What to export: the `format`, the `columns` of a table, and the rows.
+
+    Without `columns`, a table has all that are not binary. Rows must meet the condition `where`, and with `is_kept`
+    have `keep` set.
+    """
 
     format: Format
     columns: tuple[str, ...] = ()
@@ -73,7 +79,7 @@ class Export:
     is_kept: bool = False
 
     def check(self, manifest: Manifest) -> None:
-        """Raise InputError when `manifest` cannot be exported so."""
+        """Raise InputError when `manifest` cannot be exported like this."""
         if self.columns and self.format not in TABLES:
             raise InputError(f"--columns: {self.format} has its own; they are for {' and '.join(TABLES)}")
         needed = ("url",) if self.format is Format.IMG2DATASET else (LISTED.get(self.format, "key"),)
@@ -82,7 +88,7 @@ class Export:
             raise InputError(f"{manifest.uri}: no column {', '.join(missing)}; there are {', '.join(names)}")
         if self.is_kept and "keep" not in names:
             raise InputError(
-                f"{manifest.uri}: a manifest of stage {manifest.stage} does not say what is kept; leave --kept out, "
+                f"{manifest.uri}: a manifest of stage {manifest.stage} has no column keep; leave --kept out, "
                 "or choose first"
             )
         if self.where is not None:
@@ -91,7 +97,7 @@ class Export:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written; `left_out` are rows without the value that the file lists, or with one it has already."""
+    """What was written. `left_out` counts the rows without the value that the file lists, or with a repeated one."""
 
     rows: int
     left_out: int
@@ -100,7 +106,10 @@ class Exported:
 
 
 def check_target(uri: str, *, is_forced: bool) -> None:
-    """Raise InputError when no file may be written at `uri`: there is one, or a folder, or it lies in a manifest."""
+    """Raise InputError when no file may be written at `uri`.
+
+    It must not be a folder or in a manifest, nor an existing file unless `is_forced`.
+    """
     fs, path = storage.filesystem(uri)
     folder = uri.rpartition("/")[0]
     if storage.exists(uri) and fs.isdir(path):
@@ -108,22 +117,22 @@ def check_target(uri: str, *, is_forced: bool) -> None:
     if is_committed(folder):
         raise InputError(f"{uri}: {folder} is a manifest, which is never modified; name a file elsewhere")
     if storage.exists(uri) and not is_forced:
-        raise InputError(f"{uri}: there already; add --force to replace it, or name another file")
+        raise InputError(f"{uri}: exists already; add --force to replace it, or name another file")
 
 
 def export(
     manifest: Manifest, wanted: Export, sink: storage.HashingWriter, *, temp_folder: str | None = None
 ) -> Exported:
-    """Write to `sink` and return what was written.
+    """Write the rows that are wanted to `sink`, and return what was written.
 
-    Rows are ordered by key, lists by their values, so the bytes do not depend on parts. Memory is bounded: DuckDB
+    Rows are ordered by key and lists by their values, so the bytes do not depend on parts. Memory is bounded: DuckDB
     sorts, and spills to a folder below `temp_folder`. Raises InputError when a value does not fit the format, before
-    anything is written, and ManifestError when a part is not what was committed.
+    anything is written, and ManifestError when a part differs from the committed one.
     """
     wanted.check(manifest)
     require_intact(manifest)
     with _database(manifest, wanted, temp_folder) as db:
-        selected, usable = _look(db, manifest, wanted)
+        selected, usable = _count(db, manifest, wanted)
         batches = db.sql(_query(manifest, wanted)).to_arrow_reader(BATCH_ROWS)
         rows = _WRITERS[wanted.format](sink, _in_groups(batches), batches.schema, usable)
     return Exported(rows=rows, left_out=selected - rows, size_bytes=sink.size_bytes, sha256=sink.sha256.hexdigest())
@@ -131,33 +140,27 @@ def export(
 
 @contextlib.contextmanager
 def _database(manifest: Manifest, wanted: Export, temp_folder: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with the view `chosen` of the rows that are wanted."""
+    """Yield a connection with the view `chosen`: the rows that are wanted."""
     conditions = [f"({wanted.where}\n)"] * (wanted.where is not None) + ["keep"] * wanted.is_kept
     with (
         tempfile.TemporaryDirectory(prefix="curate-", dir=temp_folder) as spill,
-        told_plainly(manifest.uri),
+        duckdb_errors(manifest.uri, where=wanted.where),
         connect(memory_bytes=DEFAULT_MEMORY_BYTES, threads=len(os.sched_getaffinity(0)), spill=spill) as db,
     ):
         rows = from_parts(db, manifest, range(len(manifest.parts)))
         db.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {rows} WHERE {' AND '.join(conditions) or 'true'}")
-        try:
-            yield db
-        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as e:
-            if wanted.where is None:
-                raise
-            why = str(e).split("\n", 1)[0]
-            raise InputError(f"--where: {wanted.where!r} fails on a row: {why}; TRY(…) makes that null") from e
+        yield db
 
 
-def _look(db: duckdb.DuckDBPyConnection, manifest: Manifest, wanted: Export) -> tuple[int, int]:
-    """Return how many rows are wanted, and how many of them have a value; raise when one does not fit."""
+def _count(db: duckdb.DuckDBPyConnection, manifest: Manifest, wanted: Export) -> tuple[int, int]:
+    """Return how many rows are wanted, and how many of them have a value. Raise InputError when one does not fit."""
     column = LISTED.get(wanted.format, "url" if wanted.format is Format.IMG2DATASET else "key")
     if wanted.format is Format.DATACOMP:
         unfit = f"NOT regexp_full_match({column}, '[0-9a-f]{{32}}')"
         why = "DataComp's uids have 32 hexadecimal digits; --format keys takes any"
     else:
         unfit = f"regexp_matches({column}, '[\\n\\r\\x01]')" if wanted.format in LISTED else "false"
-        why = "a line cannot hold a line break; --format csv or jsonl can"
+        why = "a line cannot contain a line break; --format csv or jsonl can"
     selected, usable, odd, one = db.execute(
         f"SELECT count(*), count({column}), count(*) FILTER ({unfit}), min({column}) FILTER ({unfit}) FROM chosen"
     ).fetchall()[0]
@@ -167,7 +170,7 @@ def _look(db: duckdb.DuckDBPyConnection, manifest: Manifest, wanted: Export) -> 
 
 
 def _query(manifest: Manifest, wanted: Export) -> str:
-    """Return SQL for the rows to write, as they are written and in order."""
+    """Return SQL for the rows to write, in order and with the names of the file."""
     if wanted.format in LISTED:
         column = LISTED[wanted.format]
         distinct = "" if column == "key" else "DISTINCT"
@@ -185,7 +188,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _as_text(field: pa.Field, kind: Format) -> str:
-    """Return SQL for a column in a text: bytes as hexadecimal digits; JSON has no infinity, and no NaN."""
+    """Return SQL for a column as text: bytes as hexadecimal digits, and null for NaN and infinity in JSON."""
     name = quoted(field.name)
     if _is_binary(field.type):
         return f"lower(hex({name})) AS {name}"
@@ -195,7 +198,7 @@ def _as_text(field: pa.Field, kind: Format) -> str:
 
 
 def _in_groups(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in batches of BATCH_ROWS, the last one shorter."""
+    """Yield the rows in batches of BATCH_ROWS; the last one may be shorter."""
     pending: list[pa.RecordBatch] = []
     for batch in batches:
         pending.append(batch)
@@ -207,7 +210,7 @@ def _in_groups(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(pending)
 
 
-# --- writers: of batches, in order; they return the rows written
+# --- writers: each writes batches in order and returns the number of rows
 
 
 def _write_pairs(
@@ -220,7 +223,7 @@ def _write_pairs(
         sink.write(pairs_of(batch.column(0)).tobytes())
         rows += len(batch)
     if rows != usable:
-        raise ManifestError(f"{rows:,} rows, {usable:,} a moment before; the manifest changes while it is read")
+        raise ManifestError(f"{rows:,} rows, but {usable:,} a moment before; the manifest changes while it is read")
     return rows
 
 
@@ -237,8 +240,6 @@ def _write_lines(
 def _write_csv(
     sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], schema: pa.Schema, _usable: int
 ) -> int:
-    import pyarrow.csv as pa_csv  # noqa: PLC0415
-
     rows = 0
     with pa_csv.CSVWriter(sink, schema) as writer:
         for batch in batches:

@@ -1,4 +1,4 @@
-"""Lists of samples that other tools leave: keys, uids, urls or hashes, in text, tables, JSON, NumPy and manifests."""
+"""Read lists of samples from other tools: keys, uids, urls or hashes in text, tables, JSON, NumPy or manifests."""
 
 import contextlib
 import csv
@@ -16,42 +16,44 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import CurateError, InputError
 from manifests.exchange.comparable_values import ValueKind, column_reader, float_text
 from manifests.format.stand_ins import name_absent
-from manifests.format.store import MANIFEST_FILE, is_committed, open_manifest, read_batches
-from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, told_plainly
+from manifests.format.store import MANIFEST_FILE, first_line, is_committed, open_manifest, read_batches
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect
 
 UID_PAIR = np.dtype("u8,u8")
-"""How DataComp writes a uid of 128 bits: its first 16 hexadecimal digits, and its last 16."""
+"""DataComp's format of a uid of 128 bits: its first and its last 16 hexadecimal digits as two numbers."""
 UID_DIGITS = 32
 COLUMNS = ("key", "uid", "url", "sha256")
-"""The columns that are looked for, the first of them that is there; `uid` is what a scan takes for the key."""
+"""The columns of a table that may contain the list, by priority. A scan uses `uid` as the key."""
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 << 20
 MAX_HEADER_BYTES = 1 << 20
 MAX_JSON_BYTES = 256 << 20
-_IMG2DATASET = {"key", "status", "error_message"}  # whose `key` counts the rows of a shard
+_IMG2DATASET = {"key", "status", "error_message"}  # its column `key` is a row number, not a key
 
 VALUES = pa.schema([("value", pa.string()), ("kind", pa.int8())])
 """The values of a list, and the `ValueKind` of each."""
 
 Values = Iterator[pa.Table]
 Found = tuple[str | None, str | None, Values]
-"""The column of a manifest that a list has values of, their type, and the values."""
+"""The column of a manifest that the values of a list belong to, their type, and the values."""
 Value = tuple[str | None, ValueKind]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeyList:
-    """Values that name samples, each once, in the order of their first appearance.
+    """Distinct values that name samples, in the order of their first appearance.
 
-    `column` is the column of a manifest that they are values of: key, sha256 or url; None when the list does not say,
-    which means key. `type` is how the list stores them, such as text or int64; None when each has its own type, as in
-    JSON. `values` has the columns of VALUES, without nulls; it is not in one chunk.
+    `column` is the column of a manifest that they belong to: key, sha256 or url; None if the list does not name one,
+    which means key. `type` is how the list stores them, such as text or int64; None if each has its own type, as in
+    JSON. `values` has the schema VALUES, no nulls, and any number of chunks.
     """
 
     column: str | None
@@ -62,14 +64,14 @@ class KeyList:
 def read_keys(uri: str) -> KeyList:
     """Return the list at `uri`, a file or a manifest.
 
-    Text has one value a line; empty lines and those that begin with # are passed over. Tables (csv, tsv, json, jsonl,
+    Text has one value per line; empty lines and those that begin with # are skipped. Tables (csv, tsv, json, jsonl,
     parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's, or has
-    texts or numbers. A file's content decides, else the end of its name; `.gz` after it is known, too. Values are
-    texts, integers or UUIDs (see `column_reader`); what names no sample, such as NaN, is skipped. Memory is bounded
-    by the distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    texts or numbers. The content of the file decides, or else the end of its name, which `.gz` may follow. Values are
+    texts, integers or UUIDs (see `column_reader`); others, such as NaN, are skipped. Memory is bounded by the
+    distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
     """
     place = storage.absolute(uri)
-    with _told(place):
+    with _reader_errors(place):
         column, kind, tables = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
         return _listed(column, kind, _distinct(tables))
 
@@ -100,8 +102,8 @@ def _listed(column: str | None, kind: str | None, values: pa.Table) -> KeyList:
 
 
 @contextlib.contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Turn what readers raise into one sentence."""
+def _reader_errors(place: str) -> Iterator[None]:
+    """Raise the errors of all readers as InputError."""
     try:
         yield
     except CurateError:
@@ -111,7 +113,7 @@ def _told(place: str) -> Iterator[None]:
     except IsADirectoryError as e:
         raise InputError(f"{place}: a folder without {MANIFEST_FILE}; name a file, or a manifest") from e
     except (pa.ArrowException, ValueError, EOFError, zlib.error, gzip.BadGzipFile) as e:
-        why = str(e).split("\n", 1)[0][:200]
+        why = first_line(e)[:200]
         raise InputError(
             f"{place}: not readable as a list of keys ({why}); one is text, csv, tsv, json, jsonl, npy or parquet"
         ) from e
@@ -145,11 +147,11 @@ def _opened(place: str) -> Iterator[BinaryIO]:
 
 
 def _distinct(tables: Values) -> pa.Table:
-    """Return the values that are not empty, each where it first appeared; what does not fit in memory is spilled."""
+    """Return the distinct values that are not empty, in order of appearance. What does not fit is spilled to disk."""
     threads = len(os.sched_getaffinity(0))
     with (
         tempfile.TemporaryDirectory(prefix="curate-") as spill,
-        told_plainly("list of keys"),
+        duckdb_errors("list of keys"),
         connect(memory_bytes=DEFAULT_MEMORY_BYTES, threads=threads, spill=spill) as db,
     ):
         db.execute("CREATE TABLE found (value VARCHAR, kind TINYINT)")
@@ -167,7 +169,7 @@ def _of_kind(kind: ValueKind, texts: pa.Array) -> pa.Table:
 
 
 def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
-    """Return which of `names` holds the values, and what column of a manifest they are values of."""
+    """Return which of `names` contains the values, and which column of a manifest they belong to."""
     known = {name.lower(): name for name in reversed(names)}
     order = ("uid", "url", "sha256") if known.keys() >= _IMG2DATASET else COLUMNS
     for each in order:
@@ -194,7 +196,9 @@ def _from_parquet(place: str) -> Found:
     reading = column_reader(kind, _parquet_column(place, name))
     if reading is None or reading.is_damaged:
         what = "bytes that are neither UTF-8 text nor UUIDs" if reading else f"values of {kind}"
-        raise InputError(f"{place}: column {name} has {what}, which name no sample; write texts, integers or UUIDs")
+        raise InputError(
+            f"{place}: column {name} has {what}, which cannot name samples; write texts, integers or UUIDs"
+        )
     return column, str(kind), (_of_kind(reading.kind, reading.texts(each)) for each in _parquet_column(place, name))
 
 
@@ -221,8 +225,6 @@ def _delimited(place: str, delimiter: str) -> Found:
 
 
 def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Iterator[pa.Array]:
-    import pyarrow.csv as pa_csv  # noqa: PLC0415
-
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.string()}, include_columns=[name], null_values=[], strings_can_be_null=False
     )
@@ -242,8 +244,8 @@ def _from_text(place: str) -> Found:
 def _lines(place: str) -> Iterator[pa.Array]:
     with _opened(place) as f:
         if not f.read(1):
-            return  # no rows; the reader of tables insists on one
-    # Lines are a table of one column, whose delimiter is no character of a text.
+            return  # the CSV reader refuses an empty file
+    # Lines are read as a table of one column, with a delimiter that does not occur in text.
     parsing = {"delimiter": "\x01", "quote_char": False, "escape_char": False}
     for array in _csv_values(place, parsing, {"column_names": ["value"]}, "value"):
         trimmed = pc.utf8_trim_whitespace(array)
@@ -286,7 +288,7 @@ def _json_lines(place: str) -> Iterator[Any]:
 
 
 def _entries(place: str, what: str, entries: Iterable[Any]) -> Found:
-    """Return the values of texts, or of objects; the first entry tells which they are."""
+    """Return the values of a list of texts or of objects. The first entry decides which of the two it is."""
     numbered = ((i, entry) for i, entry in enumerate(entries, 1) if entry is not None)
     first = next(numbered, None)
     if first is None:
@@ -303,7 +305,7 @@ def _value_of(place: str, where: str, entry: Any, name: str | None) -> Value:
 
 
 def _text_of(place: str, where: str, value: Any) -> Value:
-    """Return the text and the kind of a value of JSON."""
+    """Return a JSON value as text, and its kind."""
     if value is None or isinstance(value, str):
         return value, ValueKind.TEXT
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -339,7 +341,7 @@ def _from_npy(place: str) -> Found:
 
 
 def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return the shape and type of a .npy file, and leave `f` at its data. Nothing in it is unpickled."""
+    """Return the shape and type of a .npy file, and leave `f` at its data. Nothing is unpickled."""
     version = np.lib.format.read_magic(f)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read(f)
@@ -367,7 +369,7 @@ def _npy_entries(place: str) -> Iterator[npt.NDArray[Any]]:
 
 
 def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:
-    """Return 32 hexadecimal digits for each pair of 64-bit numbers."""
+    """Return the uid (32 hexadecimal digits) of each pair of 64-bit numbers (see UID_PAIR), in any byte order."""
     first, second = pairs.dtype.names or ()
     halves = np.empty((len(pairs), 2), ">u8")
     halves[:, 0], halves[:, 1] = pairs[first], pairs[second]
@@ -377,7 +379,7 @@ def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:
 
 
 def pairs_of(uids: pa.Array) -> npt.NDArray[Any]:
-    """Return two 64-bit numbers for each 32 hexadecimal digits; the inverse of `uids_of`."""
+    """Return each uid (32 hexadecimal digits) as a UID_PAIR. This is the inverse of `uids_of`."""
     halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
     pairs = np.empty(len(halves), UID_PAIR)
     pairs["f0"], pairs["f1"] = halves[:, 0], halves[:, 1]

@@ -1,1 +1,1 @@
-"""The manifest contract: schema, parts, receipts, digest, lineage."""
+"""The format of manifests: schema, parts, receipts, digest, commit, lineage."""

@@ -1,4 +1,4 @@
-"""The manifests that another's rows came from, as far as they are still there."""
+"""The manifests that the rows of a manifest came from, as far as they still exist."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _UNKNOWN = {LinkState.GONE: "not there any more", LinkState.CHANGED: "made again
 
 @dataclass(frozen=True, kw_only=True)
 class Ancestor:
-    """A manifest further up the line.
+    """A manifest that rows came from.
 
-    `left_by` says how a row of it that was not dropped got lost on the way down; `is_kept_only` whether only rows
-    with `keep` went on.
+    `left_by` describes how rows of it that were not dropped were lost later, such as "not drawn". `is_kept_only` is
+    true if only rows with `keep` were passed on.
     """
 
     manifest: Manifest
@@ -30,9 +30,10 @@ class Ancestor:
 
 
 def ancestors(manifest: Manifest, notes: list[str]) -> Iterator[Ancestor]:
-    """Yield the manifests that the rows of `manifest` came from, nearest first; adds to `notes` what is not there.
+    """Yield the manifests that the rows of `manifest` came from, nearest first.
 
-    Reference sets and manifests that were only checked against are left out.
+    A sentence for each one that no longer exists is appended to `notes`. Reference sets, and manifests that dedupe
+    only compared with, are left out.
     """
     steps = {step.manifest.uri: step for step in lineage(manifest)}
     line = [(steps[manifest.uri], "lost", False)]
@@ -50,7 +51,7 @@ def ancestors(manifest: Manifest, notes: list[str]) -> Iterator[Ancestor]:
 
 
 def _step(child: Manifest, left_by: str, *, is_kept_only: bool) -> tuple[str, bool]:
-    """Return `left_by` and `is_kept_only` of what `child` was made from."""
+    """Return `left_by` and `is_kept_only` for the manifest that `child` was made from."""
     operation = child.derivation.get("operation")
     return (
         LEFT_BY.get(str(operation), left_by) if operation else left_by,

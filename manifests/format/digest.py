@@ -1,8 +1,8 @@
-"""A digest of rows that does not depend on their order, on part boundaries or on where the sources lie.
+"""A digest of rows that does not depend on their order, on part boundaries or on where the sources are stored.
 
 Each row is hashed with sha256; the hashes are added as four 64-bit lanes, modulo 2^64 (a multiset hash in the
 manner of Bellare and Micciancio's AdHash, 1997). Lanes of parts add up to the lanes of the whole, so a digest is
-combined from receipts without reading a row again. It detects differences; it is no defence against a forger.
+combined from receipts without reading a row again. It detects differences, not deliberate forgeries.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ def no_rows() -> Lanes:
 
 
 def row_lanes(table: pa.Table | pa.RecordBatch, roots: Sequence[str] = ()) -> Lanes:
-    """Return the four lanes of all rows of `table`; `source` counts relative to the longest of `roots`.
+    """Return the four lanes (uint64) of all rows of `table`, with `source` relative to the longest of `roots`.
 
-    A row's bytes are, for each column by name: one validity byte and eight bytes (the value, or a text's length),
-    then all texts joined. Raises TypeError for a nested column.
+    The bytes of a row are, for each column in the order of names, one validity byte and eight bytes (the value, or
+    the length of a text), then all texts joined. Raises TypeError for a nested column.
     """
     rows = table.num_rows
     if rows == 0:
@@ -64,7 +64,7 @@ def _encode(column: pa.Array, name: str) -> tuple[npt.NDArray[np.int64], pa.Arra
         return pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(zero_copy_only=False), None
     if pa.types.is_floating(kind):
         values = pc.fill_null(pc.cast(column, pa.float64()), 0.0).to_numpy(zero_copy_only=False)
-        same = np.where(np.isnan(values), np.nan, values + 0.0)  # one value for all that are no number, and for zeros
+        same = np.where(np.isnan(values), np.nan, values + 0.0)  # all NaNs are one value, and so are both zeros
         return np.ascontiguousarray(same).view(np.int64), None
     if (
         pa.types.is_string(kind)
@@ -75,12 +75,12 @@ def _encode(column: pa.Array, name: str) -> tuple[npt.NDArray[np.int64], pa.Arra
     ):
         text = pc.fill_null(pc.cast(column, pa.large_binary()), b"")
     else:
-        raise TypeError(f"column {name}: a manifest holds numbers and texts, not {kind}")
+        raise TypeError(f"column {name}: a manifest has numbers and texts, not {kind}")
     return pc.cast(pc.binary_length(text), pa.int64()).to_numpy(zero_copy_only=False), text
 
 
 def _join(fixed: npt.NDArray[Any], texts: list[pa.Array]) -> pa.Array:
-    """Return the bytes of each row: its fixed ones, then its texts."""
+    """Return the bytes of each row: those of fixed length, then its texts."""
     heads = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(fixed.itemsize), len(fixed), [None, pa.py_buffer(fixed.view(np.uint8))]
     )
@@ -89,7 +89,7 @@ def _join(fixed: npt.NDArray[Any], texts: list[pa.Array]) -> pa.Array:
 
 
 def combine(lanes: Iterable[Lanes]) -> Lanes:
-    """Return the lanes of several sets of rows taken together."""
+    """Return the lanes of the union of several sets of rows."""
     total = no_rows()
     for each in lanes:
         total = total + each
@@ -97,13 +97,16 @@ def combine(lanes: Iterable[Lanes]) -> Lanes:
 
 
 def digest(lanes: Lanes, rows: int, schema: pa.Schema) -> str:
-    """Return the digest, 64 hex characters, of `rows` rows with these lanes and this schema."""
+    """Return the digest (64 hexadecimal digits) of `rows` rows with these lanes and this schema."""
     columns = sorted((f.name, str(f.type)) for f in schema)
     head = json.dumps({"rows": rows, "columns": columns}, separators=(",", ":"))
     return hashlib.sha256(head.encode() + lanes.astype("<u8").tobytes()).hexdigest()
 
 
 def settings_hash(*parts: Any) -> str:
-    """Return a short hash, 32 hex characters, of JSON-able values; equal values give equal hashes."""
+    """Return a hash (32 hexadecimal digits) of settings: values that JSON can store. Equal values have equal hashes.
+
+    Manifests, plans and receipts store it in their field `fingerprint`.
+    """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,7 @@
-"""Whether the parts of a manifest are what it says: sizes and footers before reading, hashes before copying."""
+"""Checks of committed files before they are read: sizes and footers, and hashes where bytes are copied.
+
+They protect an operation from damaged input. `curate verify` (manifests.inspect.verify) checks all of a manifest.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +13,7 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import ManifestError
-from manifests.format.store import Manifest, Part
+from manifests.format.store import Manifest, Part, first_line
 
 CONCURRENT = 16
 MISSING = "missing"
@@ -20,10 +23,10 @@ T = TypeVar("T")
 
 
 def require_intact(manifest: Manifest, places: Sequence[int] | None = None, *, is_hashed: bool = False) -> None:
-    """Raise ManifestError, naming the first part, in order, that is not what `_manifest.json` says.
+    """Raise ManifestError, naming the first part that differs from what `_manifest.json` records.
 
-    `places` are positions in `manifest.parts`, all by default. Sizes, row counts and schemas are compared, and the
-    sha256 of every byte when `is_hashed`.
+    `places` are positions in `manifest.parts`, all by default. Sizes, row counts and schemas are compared, and with
+    `is_hashed` also the sha256 of the file.
     """
     chosen = [manifest.parts[i] for i in (range(len(manifest.parts)) if places is None else places)]
     for faults in concurrently(lambda part: list(part_faults(manifest, part, is_hashed=is_hashed)), chosen):
@@ -32,7 +35,7 @@ def require_intact(manifest: Manifest, places: Sequence[int] | None = None, *, i
 
 
 def part_faults(manifest: Manifest, part: Part, *, is_hashed: bool) -> Iterator[str]:
-    """Yield what is wrong with one part, each as a clause that begins with its address."""
+    """Yield each thing that is wrong with one part, as a clause that begins with its URI."""
     uri = manifest.part_uri(part)
     faults = list(file_faults(uri, part.size_bytes, part.sha256 if is_hashed else None))
     yield from faults
@@ -42,16 +45,16 @@ def part_faults(manifest: Manifest, part: Part, *, is_hashed: bool) -> Iterator[
         with storage.open_input(uri) as f, pq.ParquetFile(f) as parquet:
             rows, found = parquet.metadata.num_rows, parquet.schema_arrow
     except (pa.ArrowException, ValueError, OSError) as e:
-        yield f"{uri}: not readable Parquet ({(str(e) or type(e).__name__).strip().splitlines()[0]})"
+        yield f"{uri}: not readable Parquet ({first_line(e) or type(e).__name__})"
         return
     if rows != part.rows:
         yield f"{uri}: {rows:,} rows, {part.rows:,} when it was committed"
-    if (names := _differing_columns(found, manifest.schema)) != []:
+    if names := _differing_columns(found, manifest.schema):
         yield f"{uri}: other columns than the manifest's ({', '.join(names[:5])})"
 
 
 def file_faults(uri: str, committed_bytes: int, committed_sha256: str | None) -> Iterator[str]:
-    """Yield what is wrong with one file, as `part_faults` does; its bytes are read once, to compare a sha256."""
+    """Yield what is wrong with one file, as `part_faults` does. Its bytes are read only if a sha256 is given."""
     try:
         size = file_size_bytes(uri)
     except FileNotFoundError:
@@ -69,19 +72,19 @@ def _differing_columns(found: pa.Schema, wanted: pa.Schema) -> list[str]:
 
 
 def file_size_bytes(uri: str) -> int:
-    """Return the bytes at `uri`. Raises FileNotFoundError."""
+    """Return the size of the file at `uri`, without any cache. Raises FileNotFoundError."""
     fs, path = storage.filesystem(uri)
     fs.invalidate_cache(path.rsplit("/", 1)[0])
     return int(fs.info(path)["size"])
 
 
 def file_sha256(uri: str) -> str:
-    """Return the sha256 of the bytes at `uri`, in hexadecimal."""
-    with storage.open_input(uri) as f:  # in pieces that stay in the processor's cache, into one buffer
+    """Return the sha256 of the file at `uri`, in hexadecimal. Raises FileNotFoundError."""
+    with storage.open_input(uri) as f:  # file_digest reuses one small buffer
         return hashlib.file_digest(f, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def concurrently(do: Callable[[S], T], each: Sequence[S], threads: int = CONCURRENT) -> Iterator[T]:
-    """Yield the answers of `do`, in order, `threads` at a time."""
+    """Yield `do(item)` of each item, in order, computed by `threads` threads."""
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(do, each)

@@ -1,4 +1,4 @@
-"""The manifests that a manifest was made from, back to the scan, as far as they are still where they were."""
+"""The manifests that a manifest was made from, back to the scan, as far as they still exist."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ _OTHER_ROLES = ("reference:", "against:")
 
 
 class LinkState(StrEnum):
-    """Whether a recorded manifest is still to be found."""
+    """Whether the manifest that a link records still exists."""
 
     HERE = "here"
-    """It is where it was."""
+    """It is at the recorded place."""
     MOVED = "moved"
-    """It lies beside the manifest that was made from it, as when the whole output was moved."""
+    """It is next to the manifest that was made from it, because the whole output was moved."""
     CHANGED = "changed"
-    """Where it was lies a manifest with other rows."""
+    """At the recorded place is a manifest with other rows."""
     GONE = "gone"
-    """There is no readable manifest where it was."""
+    """There is no readable manifest at the recorded place."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """A manifest that another one names as its parent.
 
-    `role` is ROWS when rows were taken from it, else `reference:NAME` or `against:NAME`: a set that duplicates were
-    looked for in. `found` is the manifest when `state` is here or moved; `why` says what is there when it is not.
+    `role` is ROWS when rows were taken from it, else `reference:NAME` or `against:NAME`: a set in which dedupe
+    searched for duplicates. `found` is the manifest if `state` is here or moved; else `why` describes what was found.
     """
 
     recorded: Parent
@@ -55,8 +55,8 @@ class Step:
 def lineage(manifest: Manifest) -> list[Step]:
     """Return the manifest and all that its rows were taken from, the youngest first, each once.
 
-    Of several parents, the first comes first with all before it. Sets of dedupe are looked for, but not what they
-    were made from. Raises nothing for what is gone or has changed: `Link.state` says so.
+    The ancestors of the first parent come before the second parent. The ancestors of sets of dedupe are left out.
+    Manifests that are gone or have changed raise no error: `Link.state` reports them.
     """
     steps: list[Step] = []
     known: set[str] = set()
@@ -73,7 +73,7 @@ def lineage(manifest: Manifest) -> list[Step]:
 
 
 def roles(manifest: Manifest) -> Iterator[tuple[Parent, str]]:
-    """Yield each parent of `manifest` and what it was to it."""
+    """Yield each parent of `manifest` and its role; see Link."""
     sets = [(name, value) for name, value in manifest.inputs.items() if name.startswith(_OTHER_ROLES)]
     own = len(manifest.parents) - len(sets)  # sets come after what rows were taken from
     for place, parent in enumerate(manifest.parents):
@@ -84,23 +84,23 @@ def roles(manifest: Manifest) -> Iterator[tuple[Parent, str]]:
 
 
 def _look(child: Manifest, parent: Parent, role: str) -> Link:
-    """Return the link to `parent`, looked for where it was and beside `child`."""
+    """Return the link to `parent`, searched for at the recorded place and next to `child`."""
     states: list[Link] = []
-    places = [parent.uri, _beside(child.uri, parent.uri)]
+    places = [parent.uri, _sibling(child.uri, parent.uri)]
     for state, uri in zip((LinkState.HERE, LinkState.MOVED), places, strict=True):
         try:
             found = open_manifest(uri)
-        except Exception as e:  # noqa: BLE001 - storages raise what they like, and the rest is known all the same
+        except Exception as e:  # noqa: BLE001 - storages raise any exception, and the other links are still useful
             states.append(Link(recorded=parent, role=role, state=LinkState.GONE, why=str(e)))
             continue
         if found.digest == parent.digest and found.uri != child.uri:
-            state = LinkState.HERE if found.uri == storage.absolute(parent.uri) else state  # noqa: PLW2901 - they are one
+            state = LinkState.HERE if found.uri == storage.absolute(parent.uri) else state  # noqa: PLW2901 - both places are the same
             return Link(recorded=parent, role=role, state=state, found=found)
-        why = f"there is one of {found.made_by} with other rows, made {found.created}"
+        why = f"there is a manifest of {found.made_by} with other rows, made {found.created}"
         states.append(Link(recorded=parent, role=role, state=LinkState.CHANGED, why=why))
     return states[0]
 
 
-def _beside(child: str, parent: str) -> str:
-    """Return where `parent` would lie if it had been moved together with `child`."""
+def _sibling(child: str, parent: str) -> str:
+    """Return the URI of `parent` if it had been moved together with `child`."""
     return storage.join(child.rstrip("/").rpartition("/")[0], parent.rstrip("/").rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""Parts and receipts: how one unit's rows become a Parquet file, and what remains known of it."""
+"""Parts and receipts: write the rows of one unit as a Parquet file, and record that it is done."""
 
 import dataclasses
 import json
@@ -22,9 +22,10 @@ COUNTED = ("status", "duplicate_kind", "text_step", "text_class", "drop_reason",
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What one finished unit left behind; written after its part, so its presence proves the part.
+    """The record of one finished unit. It is written after the part, so a receipt proves that the part is complete.
 
-    `fingerprint` binds it to the configuration and inputs it was made from, `lanes` to its rows.
+    `fingerprint` is the hash of the configuration and inputs of the unit (see digest.settings_hash), `lanes` the sum
+    of its row hashes. `counts` has the rows by column and value, see `count_values`.
     """
 
     unit: str
@@ -44,16 +45,16 @@ class Receipt:
 
     @property
     def row_lanes(self) -> Lanes:
-        """The lanes of the unit's rows; see manifests.format.digest."""
+        """`lanes` as an array; see manifests.format.digest."""
         return np.array(self.lanes, np.uint64)
 
     def to_json(self) -> bytes:
-        """Return the receipt as a JSON file's bytes."""
+        """Return the content of the receipt's file."""
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Receipt":
-        """Return the receipt in `data`. Raises ManifestError when it is not one."""
+        """Return the receipt that `to_json` wrote. Raises ManifestError when `data` is not one."""
         try:
             fields = json.loads(data)
             a, b, c, d = (int(lane) for lane in fields["lanes"])
@@ -63,7 +64,7 @@ class Receipt:
 
 
 def count_values(batch: pa.RecordBatch | pa.Table) -> dict[str, Counter[str]]:
-    """Return how many rows have each value of the columns worth counting; nulls are not counted."""
+    """Return column → value → rows, for the columns COUNTED that `batch` has. Nulls are not counted."""
     counts: dict[str, Counter[str]] = {}
     for name in COUNTED:
         if name in batch.schema.names:
@@ -79,7 +80,7 @@ def _count_name(value: Any) -> str:
 def add_counts(
     many: Iterable[Mapping[str, Mapping[str, int]]],
 ) -> dict[str, dict[str, int]]:
-    """Return the sum of several counts, its names sorted."""
+    """Return the sum of several counts, sorted by name."""
     total: dict[str, Counter[str]] = {}
     for each in many:
         for name, values in each.items():
@@ -89,7 +90,7 @@ def add_counts(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WrittenPart:
-    """What writing one part measured."""
+    """The size, hash and counts of a part that was just written."""
 
     rows: int
     size_bytes: int
@@ -101,10 +102,10 @@ class WrittenPart:
 def write_part(
     uri: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, roots: Sequence[str]
 ) -> WrittenPart:
-    """Write `batches` as one Parquet file, whole or not at all, and return what was measured on the way.
+    """Write `batches` as one Parquet file, completely or not at all, and return its size, hash and counts.
 
-    The bytes depend on the rows and pyarrow's version alone, not on how the rows are cut into batches. Memory is
-    bounded by one batch and one row group.
+    The bytes depend only on the rows and the version of pyarrow, not on the sizes of the batches. Memory is bounded
+    by one batch and one row group. `roots` are those of `row_lanes`.
     """
     rows, lanes, counts = 0, no_rows(), []
     with storage.write_whole(uri) as f:
@@ -119,7 +120,7 @@ def write_part(
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows in tables of ROW_GROUP_ROWS, the last one shorter, whatever the batches were."""
+    """Yield the rows in tables of ROW_GROUP_ROWS; the last one may be shorter."""
     pending: list[pa.Table] = []
     for batch in batches:
         pending.append(pa.Table.from_batches([batch]).cast(schema))
@@ -135,19 +136,19 @@ def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterato
 
 
 def receipt_uri(output: str, unit: str) -> str:
-    """Return where the receipt of `unit` lies while the run at `output` is unfinished."""
+    """Return the URI of the receipt of `unit` while the run at `output` is unfinished."""
     return storage.join(output, WORK, RECEIPTS, f"{unit}.json")
 
 
 def write_receipt(output: str, receipt: Receipt) -> None:
-    """Record a finished unit; call it after everything the receipt names is in place."""
+    """Record a finished unit. Call it after everything that the receipt names is in place."""
     storage.write_bytes(receipt_uri(output, receipt.unit), receipt.to_json())
 
 
 def read_receipts(output: str, known: frozenset[str] = frozenset()) -> dict[str, Receipt]:
-    """Return unit → receipt of the unfinished run at `output`, leaving out the units in `known`.
+    """Return unit → receipt of the unfinished run at `output`, without the units in `known`.
 
-    A damaged receipt is left out: its unit is simply done again.
+    A damaged receipt is left out, so that its unit is done again.
     """
     folder = storage.join(output, WORK, RECEIPTS)
     names = [n for n in storage.list_names(folder) if n.endswith(".json") and n[:-5] not in known]
@@ -163,9 +164,9 @@ def read_receipts(output: str, known: frozenset[str] = frozenset()) -> dict[str,
 
 
 def set_receipt_aside(output: str, unit: str) -> Receipt:
-    """Withdraw the receipt of `unit` before its part is rewritten, and return it; a retry finds it where it was put.
+    """Move the receipt of `unit` aside before its part is rewritten, and return it.
 
-    Raises ManifestError when the unit never had one.
+    A retry finds it where it was moved to. Raises ManifestError when the unit never had one.
     """
     uri, aside = receipt_uri(output, unit), storage.join(output, WORK, "aside", f"{unit}.json")
     for place in (uri, aside):

@@ -1,9 +1,9 @@
-"""What is found where a file was meant: a pointer to it, an error page, packed or encoded data."""
+"""Recognise what is sometimes stored in place of a file: a pointer to it, an error page, packed or encoded data."""
 
 import re
 
 HEAD_BYTES = 512
-"""As many bytes of a file's beginning are enough for the names given here."""
+"""So many bytes from the beginning of a file are enough to recognise it."""
 
 _START = rb"(?:\xef\xbb\xbf)?\s*"
 
@@ -34,7 +34,7 @@ _PATTERNS_WRAPPED = {name: re.compile(pattern) for name, pattern in _WRAPPED.ite
 
 
 def name_stand_in(head: bytes) -> str | None:
-    """Return what stands in the file's place and what to do about it; None if nothing known does.
+    """Return what is stored in place of the file and what to do about it; None if it is nothing known.
 
     `head` is the beginning of the file; `HEAD_BYTES` are enough. Sources: the specifications of Git LFS pointers
     (v1) and git-annex pointer files, RFC 1952 (gzip), RFC 8878 (zstandard), RFC 2397 (data: URIs), and the published
@@ -44,12 +44,12 @@ def name_stand_in(head: bytes) -> str | None:
 
 
 def name_absent(head: bytes) -> str | None:
-    """Return what stands for a file whose bytes are elsewhere, such as a pointer; None if nothing known does."""
+    """Return what is stored in place of a file that is elsewhere, such as a pointer; None if it is nothing known."""
     return _first_match(_PATTERNS_ABSENT, head)
 
 
 def name_wrapped(head: bytes) -> str | None:
-    """Return what the file's bytes are packed or encoded in, such as gzip; None if in nothing known."""
+    """Return the format that the file is packed or encoded in, such as gzip; None if it is nothing known."""
     return _first_match(_PATTERNS_WRAPPED, head)
 
 

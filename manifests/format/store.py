@@ -1,7 +1,7 @@
-"""The manifest: committed once, read by anything that reads Parquet.
+"""The manifest: a folder of Parquet files that is committed once and never modified.
 
-my-manifest/part-00000.parquet ...   one a unit
-my-manifest/_manifest.json           written last; its presence is the commit
+my-manifest/part-00000.parquet ...   one per unit
+my-manifest/_manifest.json           written last: a folder with this file is committed
 my-manifest/_work/                   receipts of an unfinished run
 """
 
@@ -23,12 +23,16 @@ from manifests.format.stand_ins import name_stand_in
 from manifests.format.wellformed import wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
-_NOT_ASKED = ("operation", "duckdb", "shards_at")
+_NOT_SETTINGS = ("operation", "duckdb", "shards_at")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Part:
-    """One Parquet file of a manifest. `lanes` is the digest of its rows before it is closed."""
+    """One Parquet file of a manifest, as committed.
+
+    `lanes` is the sum of its row hashes (see manifests.format.digest). `files` are written next to it, such as the
+    tars of shards: name → `bytes` and `sha256`.
+    """
 
     name: str
     rows: int
@@ -40,7 +44,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parent:
-    """The manifest that this one was made from."""
+    """A manifest that another one was made from."""
 
     uri: str
     stage: str
@@ -49,13 +53,13 @@ class Parent:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A committed manifest: what `_manifest.json` says.
+    """A committed manifest: the content of `_manifest.json`.
 
-    `digest` is of the rows alone (see format.digest); `fingerprint` binds the manifest to the configuration,
-    software and inputs of the run that made it. No digest depends on `cost`: `core_seconds` of the Python work in all
-    units, `wall_seconds` of the run that committed, shuffles included. `derivation` is of a manifest that no stage
-    made: `operation` (sample, select, merge, patch) and its settings; `stage` and `config` are then those of the
-    manifest that the rows were taken from.
+    `digest` depends only on the rows (see format.digest). `fingerprint` is the hash of the stage, configuration,
+    software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash: `core_seconds` of
+    the Python work in all units, `wall_seconds` of the run that committed, shuffles included. `derivation` is empty
+    unless an operation made the manifest: it has the `operation` (sample, select, merge, patch) and its settings.
+    `stage` and `config` are then those of the manifest that the rows were taken from.
     """
 
     uri: str
@@ -81,30 +85,30 @@ class Manifest:
 
     @property
     def made_by(self) -> str:
-        """The stage or the operation that made it."""
+        """The name of the stage or operation that made it."""
         return str(self.derivation.get("operation", self.stage))
 
     @property
     def operation_settings(self) -> dict[str, Any]:
-        """What was asked of the operation that made it; nothing of a stage's manifest."""
-        return {name: value for name, value in self.derivation.items() if name not in _NOT_ASKED}
+        """The settings of the operation that made it; empty if a stage made it."""
+        return {name: value for name, value in self.derivation.items() if name not in _NOT_SETTINGS}
 
     @property
     def shards_uri(self) -> str:
-        """Where the tars lie that the column `shard` names."""
+        """The folder with the tars that the column `shard` names."""
         return str(self.derivation.get("shards_at", self.uri))
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all parts."""
+        """The size of all parts together."""
         return sum(part.size_bytes for part in self.parts)
 
     def part_uri(self, part: Part) -> str:
-        """Return where `part` lies."""
+        """Return the URI of `part`."""
         return storage.join(self.uri, part.name)
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows of one part. Raises ManifestError when the part is missing or damaged."""
+        """Return the rows of one part, with `columns` or all. Raises ManifestError when it is missing or damaged."""
         tables = list(read_batches(self.part_uri(part), columns))
         return pa.Table.from_batches(tables, schema=None if tables else _narrow(self.schema, columns))
 
@@ -125,10 +129,15 @@ def _narrow(full: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
     return full if columns is None else pa.schema([full.field(c) for c in columns])
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message: libraries add details and traces below it."""
+    return str(error).strip().split("\n", 1)[0]
+
+
 def read_batches(
     uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of one Parquet part in batches, without loading it whole.
+    """Yield the rows of one Parquet part, with `columns` or all, in batches of at most `batch_rows` rows.
 
     Raises ManifestError when the part is missing or is not readable Parquet.
     """
@@ -139,22 +148,23 @@ def read_batches(
     except FileNotFoundError as e:
         raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
     except (pa.ArrowException, ValueError, OSError) as e:
-        why = str(e).strip().split("\n", 1)[0]
-        raise ManifestError(f"{uri}: not readable Parquet ({why}); restore it, or make the manifest again") from e
+        raise ManifestError(
+            f"{uri}: not readable Parquet ({first_line(e)}); restore it, or make the manifest again"
+        ) from e
 
 
 def manifest_uri(uri: str) -> str:
-    """Return where the commit of the manifest at `uri` lies."""
+    """Return the URI of `_manifest.json` of the manifest at `uri`."""
     return storage.join(storage.absolute(uri), MANIFEST_FILE)
 
 
 def is_committed(uri: str) -> bool:
-    """Whether a committed manifest is at `uri`."""
+    """Return whether there is a committed manifest at `uri`."""
     return storage.exists(manifest_uri(uri))
 
 
 def open_manifest(uri: str) -> Manifest:
-    """Return the committed manifest at `uri`.
+    """Return the committed manifest at `uri`, a path or URI of its folder. No part is read.
 
     Raises ManifestError when there is none, when it is unfinished, or when `_manifest.json` is not readable.
     """
@@ -189,12 +199,12 @@ def open_manifest(uri: str) -> Manifest:
 
 
 def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
-    """Return the manifest that the content of a `_manifest.json` tells of.
+    """Return the manifest at `uri` from `fields`, the content of its `_manifest.json`.
 
-    Raises ManifestError when its schema is of a later curate; KeyError, TypeError, ValueError or AttributeError when
-    it is damaged.
+    Raises ManifestError when its schema is that of a later curate; KeyError, TypeError, ValueError or AttributeError
+    when it is damaged.
     """
-    later = ("derivation", "source_warnings")  # an earlier curate wrote none
+    later = ("derivation", "source_warnings")  # earlier versions wrote none
     known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", *later}
     values = {name: fields[name] for name in known}
     values["stage"] = Stage(values["stage"])
@@ -205,7 +215,7 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
 
 
 def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    """Return the schema that `_manifest.json` tells of: this curate's columns, or fewer of an earlier one's."""
+    """Return the schema that `_manifest.json` records: the columns of this version, or fewer of an earlier one."""
     known = schema(stage)
     unknown = [c["name"] for c in columns if known.get_field_index(c["name"]) < 0]
     unknown += [
@@ -213,7 +223,7 @@ def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]
     ]
     if unknown:
         raise ManifestError(
-            f"{uri}/{MANIFEST_FILE}: its schema is of a later curate, this one does not know its "
+            f"{uri}/{MANIFEST_FILE}: its schema is that of a later curate; this one does not know its "
             f"{', '.join(unknown[:5])}; upgrade curate"
         )
     return pa.schema([known.field(c["name"]) for c in columns])
@@ -221,7 +231,10 @@ def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Everything `_manifest.json` says that comes from no receipt: what decided the rows, and from where."""
+    """What `_manifest.json` records apart from the receipts: everything that decided the rows.
+
+    `schema` is None if it is that of the stage. A manifest derived from one of an earlier version has fewer columns.
+    """
 
     stage: Stage
     config: Mapping[str, Any]
@@ -232,17 +245,16 @@ class Provenance:
     funnel: Sequence[Mapping[str, Any]]
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schema: pa.Schema | None = None
-    """Of a derived manifest that an earlier curate's was taken from; else the stage's."""
 
     @property
     def fingerprint(self) -> str:
-        """Binds a manifest to everything that decided its rows: configuration, software and inputs."""
+        """The hash of everything that decided the rows: stage, configuration, software and inputs."""
         derivation = [self.derivation] if self.derivation else []
         return settings_hash(self.stage, self.config, self.software, self.inputs, *derivation)
 
     @property
     def made_by(self) -> str:
-        """The stage or the operation that makes it."""
+        """The name of the stage or operation that makes it."""
         return str(self.derivation.get("operation", self.stage))
 
 
@@ -251,11 +263,11 @@ def commit(
 ) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, remove `_work`, and return the manifest.
 
-    The funnel of `about` is completed with this stage's own row. Raises ManifestError when one is there already.
+    The row of this stage is added to the funnel of `about`. Raises ManifestError when there is a manifest already.
     """
     uri = storage.absolute(uri)
     if is_committed(uri):
-        raise ManifestError(f"{uri}: already holds a committed manifest, which is never modified")
+        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
     ordered = sorted(receipts, key=lambda r: r.part)
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
@@ -297,6 +309,6 @@ def commit(
 
 
 def lanes_of(values: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return lanes as plain integers, as receipts and parts hold them."""
+    """Return lanes as plain integers, as receipts and parts store them."""
     a, b, c, d = np.asarray(values, np.uint64).tolist()
     return a, b, c, d

@@ -1,4 +1,4 @@
-"""Whether the fields of `_manifest.json` have the types that they are used with: JSON promises none."""
+"""Checks that the fields of `_manifest.json` have the types that the code expects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -70,5 +70,5 @@ _SHAPES: Mapping[str, Shape] = {
 
 
 def wrong_fields(fields: Mapping[str, Any]) -> list[str]:
-    """Return the names in `fields`, those of a Manifest, whose values are of another type than they are used as."""
+    """Return the names of the fields of a manifest whose values have a wrong type."""
     return [name for name, is_right in _SHAPES.items() if name in fields and not is_right(fields[name])]

@@ -1,23 +1,22 @@
-"""What the columns of a manifest hold: numbers, quantiles, histograms, top values; by group; in bounded memory.
+"""Statistics of a manifest's columns, by group and in bounded memory: means, quantiles, histograms, top values.
 
-Every number is the same whatever the threads and parts: counts, extremes and hashes do not depend on order, and means
-are exact sums of integers, rounded once. Of more than MAX_EXACT_ROWS rows, quantiles, histograms and the top values
-of columns with many different ones come from a sample by a keyed hash; all else is always of all rows.
+No number depends on the threads or parts: counts, extremes and hashes do not depend on order, and means are exact
+sums of integers, rounded once. With more than MAX_EXACT_ROWS rows, quantiles, histograms and the top values of
+columns with many distinct values are computed from a sample by a keyed hash. All else is computed from all rows.
 """
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from manifests.errors import InputError, ManifestError
+from manifests.errors import InputError
 from manifests.format.store import Manifest
+from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DuckEngine, quoted
 from manifests.sql.expressions import check_expression
 from manifests.sql.lookup import known_columns
@@ -32,12 +31,15 @@ QUANTILE_NAMES = tuple(f"p{round(100 * float(q))}" for q in QUANTILES)
 SALT = "curate stats"
 SUM_BITS = 120  # of the 127 that a sum may have
 HASH_DIGITS = 8
-ON_A_ROW = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsRequest:
-    """What to look at: which columns (None is all), by the values of which, of which rows, how many top values."""
+    """What to compute: statistics of `columns` (None is all), grouped `by` columns, of the rows that meet `where`.
+
+    `top` is the number of frequent values. Above `max_exact_rows` rows, a sample of about `sampled_rows` is used, and
+    for a column of values only if it has more than about `max_exact_values` distinct ones.
+    """
 
     columns: Sequence[str] | None = None
     by: Sequence[str] = ()
@@ -50,7 +52,7 @@ class StatsRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Rows by value in bins of one width from `low` to `high`; the outermost also have what lies beyond."""
+    """Rows in bins of equal width from `low` to `high`. The outer bins also count the values beyond them."""
 
     low: float
     high: float
@@ -59,10 +61,10 @@ class Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """A column's numbers, or the bytes of each of its values.
+    """Statistics of a column's numbers, or of the lengths of its bytes.
 
-    A quantile is the least value that at least so many rows do not exceed. NaN and infinities are counted as
-    `not_finite` and left out of everything else.
+    A quantile such as p25 is the smallest value that at least 25 % of the rows do not exceed. NaN and infinities are
+    counted as `not_finite` and left out of everything else.
     """
 
     min: float | None
@@ -84,7 +86,7 @@ class TopValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """A column's different values. Where `is_exact` is false, `distinct` is an estimate, and `top` of a sample."""
+    """A column's distinct values. If `is_exact` is false, `distinct` is an estimate and `top` is from a sample."""
 
     distinct: int
     is_exact: bool
@@ -93,7 +95,7 @@ class Values:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnStats:
-    """One column in one group: `numbers` of numbers, `values` of texts and truth values, `lengths` of bytes."""
+    """One column in one group: `numbers` for numbers, `values` for texts and truth values, `lengths` for bytes."""
 
     name: str
     type: str
@@ -106,7 +108,7 @@ class ColumnStats:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupStats:
-    """The rows that have these values in the columns that were grouped by."""
+    """The rows that have the values `group` (column → value), and the statistics of their columns."""
 
     group: Mapping[str, Any]
     rows: int
@@ -115,9 +117,9 @@ class GroupStats:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """What was found. `sampled_rows` is the size of the sample, None where all rows were looked at.
+    """Statistics of a manifest. `sampled_rows` is the size of the sample, None if all rows were used.
 
-    `rows_left_out` are in groups that have too few rows to be told of.
+    `rows_left_out` counts the rows of groups beyond the MAX_GROUPS largest.
     """
 
     uri: str
@@ -131,18 +133,20 @@ class Stats:
 
 
 def stats(manifest: Manifest, question: StatsRequest, engine: DuckEngine) -> Stats:
-    """Return what the columns hold, groups with most rows first, MAX_GROUPS at most; without `by` there is one.
+    """Return statistics of the columns: of the MAX_GROUPS largest groups, or of one group without `by`.
 
-    Columns are looked at one after another. Raises InputError when a column is unknown or cannot be grouped by, or
-    `where` is no truth value of a row or fails on one; ManifestError when a part is not what the manifest says.
+    Raises InputError when a column is unknown or cannot be grouped by, or when `where` is not a condition on a row or
+    fails on one; ManifestError when a part differs from what `_manifest.json` records.
     """
     columns = [manifest.schema.field(name) for name in known_columns(manifest, question.columns or ())]
     by = [manifest.schema.field(name) for name in known_columns(manifest, question.by)] if question.by else []
     if unfit := [each.name for each in by if _is_bytes(each.type)]:
-        raise InputError(f"--by {','.join(unfit)}: bytes make no groups; name a column of texts or numbers")
+        raise InputError(
+            f"--by {','.join(unfit)}: rows cannot be grouped by bytes; name a column of texts or numbers"
+        )
     if question.where is not None:
         check_expression(question.where, manifest.schema, "--where")
-    with _told(question.where):
+    with duckdb_errors(manifest.uri, where=question.where):
         engine.view("seen", manifest, _seen(columns, by), where=question.where)
         groups, total = _groups(engine, [each.name for each in by])
         seen = _Seen(engine=engine, question=question, rows=[each.rows for each in groups], source=_numbered(len(by)))
@@ -165,20 +169,8 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-@contextlib.contextmanager
-def _told(where: str | None) -> Iterator[None]:
-    """Tell what `where` does wrong on a row as what it is: the user's."""
-    try:
-        yield
-    except ManifestError as e:
-        if where is None or not isinstance(e.__cause__, ON_A_ROW):
-            raise
-        line = str(e.__cause__).strip().split("\n", 1)[0]
-        raise InputError(f"--where: {where!r} fails on a row: {line}; guard it, for example with TRY_CAST") from e
-
-
 def _seen(columns: Sequence[pa.Field], by: Sequence[pa.Field]) -> dict[str, str]:
-    """Return what is looked at of a row: `c0` … of columns, with lengths for bytes, and `b0` … to group by."""
+    """Return SQL for what is used of a row: `c0` … for columns (lengths of bytes), `b0` … to group by, and a hash."""
     seen = {
         f"c{i}": f"octet_length({quoted(each.name)})" if _is_bytes(each.type) else quoted(each.name)
         for i, each in enumerate(columns)
@@ -188,7 +180,7 @@ def _seen(columns: Sequence[pa.Field], by: Sequence[pa.Field]) -> dict[str, str]
 
 
 def _groups(engine: DuckEngine, by: Sequence[str]) -> tuple[list[GroupStats], int]:
-    """Return the groups with most rows, whose numbers and values go into the table `numbered`; and all rows."""
+    """Return the largest groups, which the table `numbered` gets with a number `g`, and the number of all rows."""
     names = [f"b{i}" for i in range(len(by))]
     chosen = "".join(f"{name}, " for name in names)
     engine.keep("grouped", f"SELECT {chosen}count(*) AS rows FROM seen{' GROUP BY ALL' * bool(by)}")
@@ -204,7 +196,7 @@ def _groups(engine: DuckEngine, by: Sequence[str]) -> tuple[list[GroupStats], in
 
 
 def _numbered(count: int) -> str:
-    """Return SQL for the rows with the number `g` of their group; `count` columns are grouped by."""
+    """Return SQL for the rows with the number `g` of their group. `count` is the number of columns in `by`."""
     if not count:
         return "(SELECT 0 AS g, * FROM seen)"
     same = " AND ".join(f"s.b{i} IS NOT DISTINCT FROM n.b{i}" for i in range(count))
@@ -213,7 +205,7 @@ def _numbered(count: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """The rows of each group, and where to read them: all of them in `source`, some in `sample` if there are many."""
+    """Where to read rows: all of them in `source`, and some in `sample` if there are many. `rows` is by group."""
 
     engine: DuckEngine
     question: StatsRequest
@@ -223,7 +215,7 @@ class _Seen:
     sample_rows: Sequence[int] | None = None
 
     def sampled(self, columns: int, share: float) -> "_Seen":
-        """Return the same with a sample of about `share` of the rows, by a hash of their keys."""
+        """Return the same with a sample of about `share` of the rows, drawn by a hash of their keys."""
         below = f"{math.ceil(share * 16**HASH_DIGITS):0{HASH_DIGITS}x}"
         names = ", ".join(f"c{i}" for i in range(columns))
         self.engine.keep("sampled", f"SELECT g, {names} FROM {self.source} WHERE hashed < '{below}'")
@@ -232,16 +224,16 @@ class _Seen:
         return dataclasses.replace(self, sample="sampled", sample_rows=rows)
 
     def look(self, place: int, column: pa.Field) -> list[ColumnStats]:
-        """Return what the column at `place` holds, group by group."""
+        """Return the statistics of the column at `place`, group by group."""
         about: dict[str, Any] = {"name": column.name, "type": str(column.type)}
         kind, name = column.type, f"c{place}"
         if pa.types.is_floating(kind) or pa.types.is_integer(kind) or _is_bytes(kind):
-            holds = "lengths" if _is_bytes(kind) else "numbers"
+            kept_as = "lengths" if _is_bytes(kind) else "numbers"
             found: list[tuple[int, Any]] = self._numbers(name, is_float=bool(pa.types.is_floating(kind)))
         else:
-            holds, found = "values", self._values(name)
+            kept_as, found = "values", self._values(name)
         return [
-            ColumnStats(**about, rows=rows, nulls=nulls, **{holds: each})
+            ColumnStats(**about, rows=rows, nulls=nulls, **{kept_as: each})
             for rows, (nulls, each) in zip(self.rows, found, strict=True)
         ]
 
@@ -252,7 +244,7 @@ class _Seen:
 
     def _numbers(self, name: str, *, is_float: bool) -> list[tuple[int, Any]]:
         """Return nulls and numbers of each group."""
-        # Adding zero leaves one zero of two, which compare as equal, so that the least is always the same.
+        # Adding zero makes -0.0 to 0.0: they compare as equal, so that either could be the minimum.
         finite = f"CASE WHEN isfinite({name}) THEN {name} + 0.0::DOUBLE END" if is_float else f"{name}::BIGINT"
         values = f"(SELECT g, {name} AS c, {finite} AS x FROM {{}})"
         whole, some = values.format(self.source), values.format(self.sample or self.source)
@@ -281,7 +273,7 @@ class _Seen:
         return found
 
     def _means(self, values: str, ends: Mapping[int, Mapping[str, Any]], *, is_float: bool) -> dict[int, float]:
-        """Return the mean of each group: an exact sum of numbers on a grid finer than the mean's last bit."""
+        """Return the mean of each group: an exact sum, of numbers rounded to less than the last bit of the mean."""
         counted = {g: end["finite"] for g, end in ends.items() if end["finite"]}
         bits = dict.fromkeys(counted, 0)
         if is_float:
@@ -295,7 +287,7 @@ class _Seen:
         return {g: float(Fraction(int(row["total"]), counted[g]) / Fraction(2) ** bits[g]) for g, row in sums.items()}
 
     def _histograms(self, values: str, cuts: Sequence[float], *, is_float: bool) -> dict[int, Histogram]:
-        """Return a histogram of each group that has numbers, all with the same bins."""
+        """Return the histogram of each group that has numbers. All have the same bins."""
         low, high, bins = bin_edges(cuts[0], cuts[-1], is_float=is_float)
         width = (high - low) / bins
         inside = f"floor((x - {low!r}) / {width!r})" if bins > 1 else "0"
@@ -325,7 +317,7 @@ class _Seen:
         )
         distinct = self._by_group("SELECT g, count(*) AS rows FROM valued GROUP BY g")
         top: dict[int, list[dict[str, Any]]] = {}
-        least = 1 if is_exact else 2  # once in a sample says nothing
+        least = 1 if is_exact else 2  # a value found once in a sample is no estimate
         ranked = "SELECT *, row_number() OVER (PARTITION BY g ORDER BY rows DESC, value) AS place FROM valued"
         wanted = f"SELECT g, value, rows FROM ({ranked}) WHERE place <= {self.question.top} AND rows >= {least} "
         wanted += "ORDER BY g, place"
@@ -348,7 +340,7 @@ class _Seen:
 
 
 def scaling(bits: Mapping[int, int]) -> str:
-    """Return SQL for `x` times two to the power `bits` of the group `g`, in two steps that do not overflow."""
+    """Return SQL for `x` times 2 to the power of `bits` of the group `g`, in two steps that do not overflow."""
     steps = [{g: power // 2 for g, power in bits.items()}, {g: power - power // 2 for g, power in bits.items()}]
     cases = [
         " ".join(f"WHEN {g} THEN '{math.ldexp(1.0, power)!r}'::DOUBLE" for g, power in step.items()) for step in steps
@@ -357,8 +349,8 @@ def scaling(bits: Mapping[int, int]) -> str:
 
 
 def bin_edges(low: float, high: float, *, is_float: bool) -> tuple[float, float, int]:
-    """Return the ends of a histogram of the numbers from `low` to `high`, and how many bins it has."""
-    if not is_float and high - low < BINS:  # a bin for each number
+    """Return the lower end, upper end and number of bins of a histogram of the numbers from `low` to `high`."""
+    if not is_float and high - low < BINS:  # one bin for each number
         return low - 0.5, high + 0.5, int(high - low) + 1
     span = float(high) - float(low)
     return float(low), float(high), BINS if math.isfinite(span) and span / BINS > 0 else 1

@@ -1,7 +1,7 @@
-"""Whether a manifest is what it says: its files, its sums, its keys, and every row read again.
+"""Complete verification of a manifest for `curate verify`: its files, sums and keys, and every row.
 
-`check_files` reads every byte once, for its hash. `check_rows` decodes every row. Neither stops at a fault: all are
-gathered in a Findings.
+`check_files` reads every byte once to hash it. `check_rows` decodes every row. Neither stops at a fault: all faults
+are collected in a Findings. (manifests.format.integrity has the quick checks that protect other operations.)
 """
 
 import contextlib
@@ -25,7 +25,8 @@ from manifests.format.integrity import CONCURRENT, MISSING, RESTORE, concurrentl
 from manifests.format.receipts import COUNTED, add_counts, count_values
 from manifests.format.schema import Stage, Status
 from manifests.format.store import MANIFEST_FILE, Manifest, Part, open_manifest, read_batches
-from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, told_plainly
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts
 
 AGAIN = "make the manifest again"
 HASH_BYTES = 8
@@ -33,19 +34,19 @@ _LEFTOVERS = (".parquet", ".tar")
 
 
 class Depth(StrEnum):
-    """How far a verification goes; each includes the one before."""
+    """How thorough a verification is. Each level includes the one before."""
 
     QUICK = "quick"
     """Files, sums and keys."""
     ROWS = "rows"
-    """Every row, read again."""
+    """Every row is read."""
     DEEP = "deep"
-    """Images, read by byte range."""
+    """Images are read by byte range."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that is wrong: where, what, and what to do next."""
+    """One thing that is wrong: where, what, and what to do."""
 
     where: str
     what: str
@@ -54,7 +55,10 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a verification may use. `on_progress` is told a step, how much of it is done, and of how much."""
+    """What a verification may use: memory, threads, and the folder for temporary files.
+
+    `on_progress` is called with a step, how much of it is done, and how much there is in all.
+    """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     threads: int = dataclasses.field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -63,7 +67,7 @@ class Resources:
 
 
 class Findings:
-    """What a verification found. Of the faults the first `max_faults` are kept, and all are counted."""
+    """The result of a verification. All faults are counted, and the first `max_faults` are stored (None: all)."""
 
     def __init__(self, max_faults: int | None = None) -> None:
         self.faults: list[Fault] = []
@@ -75,7 +79,7 @@ class Findings:
 
     @property
     def is_valid(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no faults."""
         return self.fault_count == 0
 
     def fault(self, where: str, what: str, then: str) -> None:
@@ -85,7 +89,7 @@ class Findings:
             self.faults.append(Fault(where=where, what=what, next=then))
 
     def note(self, text: str) -> None:
-        """Record what is worth knowing and no fault."""
+        """Record something that is worth knowing but no fault."""
         self.notes.append(text)
 
 
@@ -96,18 +100,18 @@ def _document(manifest: Manifest) -> str:
 # --- files, sums and keys
 
 
-def check_files(manifest: Manifest, found: Findings, means: Resources) -> list[int]:
-    """Check all that does not need the rows, and return which parts are whole, as positions in `manifest.parts`."""
+def check_files(manifest: Manifest, found: Findings, resources: Resources) -> list[int]:
+    """Check files, sums and keys, and return the parts without faults, as positions in `manifest.parts`."""
     _check_sums(manifest, found)
     with ThreadPoolExecutor(1) as pool:
-        keys = pool.submit(_are_keys_unique, manifest, means)  # sorts on one core what the others have time to hash
-        whole = _check_parts(manifest, found, means)
-        _check_beside(manifest, found, means)
+        keys = pool.submit(_are_keys_unique, manifest, resources)  # sorts on one core while the others hash files
+        whole = _check_parts(manifest, found, resources)
+        _check_files_beside(manifest, found, resources)
         _note_leftovers(manifest, found)
         if keys.result() and len(whole) == len(manifest.parts):
             found.checked.update(keys=manifest.rows)
         else:
-            check_keys(manifest, whole, found, means)
+            check_keys(manifest, whole, found, resources)
     return whole
 
 
@@ -127,12 +131,12 @@ def _check_sums(manifest: Manifest, found: Findings) -> None:
             found.fault(document, f"names the part {name} {times} times", AGAIN)
 
 
-def _check_parts(manifest: Manifest, found: Findings, means: Resources) -> list[int]:
-    """Return which parts are whole."""
+def _check_parts(manifest: Manifest, found: Findings, resources: Resources) -> list[int]:
+    """Return the positions of the parts without faults."""
     whole: list[int] = []
     done_bytes = 0
     checks = concurrently(
-        lambda part: list(part_faults(manifest, part, is_hashed=True)), manifest.parts, _readers(manifest, means)
+        lambda part: list(part_faults(manifest, part, is_hashed=True)), manifest.parts, _readers(manifest, resources)
     )
     for place, (part, faults) in enumerate(zip(manifest.parts, checks, strict=True)):
         uri = manifest.part_uri(part)
@@ -142,27 +146,27 @@ def _check_parts(manifest: Manifest, found: Findings, means: Resources) -> list[
             whole.append(place)
         found.checked.update(parts=1, bytes=part.size_bytes)
         done_bytes += part.size_bytes
-        means.on_progress("bytes of parts", done_bytes, manifest.size_bytes)
+        resources.on_progress("bytes of parts", done_bytes, manifest.size_bytes)
     return whole
 
 
-def _readers(manifest: Manifest, means: Resources) -> int:
-    """Return how many files to read at a time: a distant storage answers many requests at once."""
-    return means.threads if storage.is_local(manifest.uri) else max(means.threads, CONCURRENT)
+def _readers(manifest: Manifest, resources: Resources) -> int:
+    """Return how many files to read at a time: object stores answer many requests in parallel."""
+    return resources.threads if storage.is_local(manifest.uri) else max(resources.threads, CONCURRENT)
 
 
-def _check_beside(manifest: Manifest, found: Findings, means: Resources) -> None:
-    """Check the files that lie beside the parts: the tars of shards, and their statistics."""
-    beside = [(part, name, told) for part in manifest.parts for name, told in sorted(part.files.items())]
-    total_bytes = sum(told["bytes"] for *_, told in beside)
+def _check_files_beside(manifest: Manifest, found: Findings, resources: Resources) -> None:
+    """Check the files next to the parts: the tars of shards, and their statistics."""
+    beside = [(part, name, recorded) for part in manifest.parts for name, recorded in sorted(part.files.items())]
+    total_bytes = sum(recorded["bytes"] for *_, recorded in beside)
     done_bytes = 0
 
     def faults_of(each: tuple[Part, str, Any]) -> list[str]:
-        _, name, told = each
-        return list(file_faults(storage.join(manifest.uri, name), told["bytes"], told.get("sha256")))
+        _, name, recorded = each
+        return list(file_faults(storage.join(manifest.uri, name), recorded["bytes"], recorded.get("sha256")))
 
-    checks = concurrently(faults_of, beside, _readers(manifest, means))
-    for (part, name, told), faults in zip(beside, checks, strict=True):
+    checks = concurrently(faults_of, beside, _readers(manifest, resources))
+    for (part, name, recorded), faults in zip(beside, checks, strict=True):
         uri = storage.join(manifest.uri, name)
         for text in faults:
             what = text.removeprefix(f"{uri}: ")
@@ -170,10 +174,10 @@ def _check_beside(manifest: Manifest, found: Findings, means: Resources) -> None
                 found.missing.add(uri)
             needed = f"; rows that depend on it: {part.rows:,}" if name.endswith(".tar") else ""
             found.fault(uri, what + needed, "restore the file, or make the shards again")
-        size_bytes = told["bytes"]
+        size_bytes = recorded["bytes"]
         found.checked.update(files=1, bytes=size_bytes)
         done_bytes += size_bytes
-        means.on_progress("bytes of shards", done_bytes, total_bytes)
+        resources.on_progress("bytes of shards", done_bytes, total_bytes)
 
 
 def _note_leftovers(manifest: Manifest, found: Findings) -> None:
@@ -181,45 +185,47 @@ def _note_leftovers(manifest: Manifest, found: Findings) -> None:
     for name in storage.list_names(manifest.uri):
         if name not in named and name.endswith(_LEFTOVERS) and not name.startswith((".", "_")):
             uri = storage.join(manifest.uri, name)
-            found.note(f"{uri}: belongs to no part; tools that read every file of the folder would take it for one")
+            found.note(f"{uri}: belongs to no part; tools that read every file of the folder would read it, too")
 
 
 @contextlib.contextmanager
-def database(means: Resources) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection that keeps to its memory and spills to a folder that ends with the block."""
-    with tempfile.TemporaryDirectory(prefix="curate-", dir=means.temp_folder) as spill:
-        db = connect(memory_bytes=means.memory_bytes, threads=means.threads, spill=spill)
+def database(resources: Resources) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB connection with the memory and threads of `resources`, and a temporary folder to spill to."""
+    with tempfile.TemporaryDirectory(prefix="curate-", dir=resources.temp_folder) as spill:
+        db = connect(memory_bytes=resources.memory_bytes, threads=resources.threads, spill=spill)
         try:
             yield db
         finally:
             db.close()
 
 
-def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, means: Resources) -> None:
-    """Find keys that more than one row of the parts at `places` has.
+def check_keys(manifest: Manifest, places: Sequence[int], found: Findings, resources: Resources) -> None:
+    """Find keys that several rows of the parts at `places` have, and add them to `found`.
 
-    64-bit hashes of the keys are compared, and the keys themselves only where two hashes are the same.
+    64-bit hashes of the keys are compared, and the keys themselves only if two hashes are equal.
     """
     rows = sum(manifest.parts[place].rows for place in places)
     if rows == 0:
         return
-    means.on_progress("keys", 0, rows)
-    with database(means) as db, told_plainly(manifest.uri, is_streamed=True):
+    resources.on_progress("keys", 0, rows)
+    with database(resources) as db, duckdb_errors(manifest.uri, is_streamed=True):
         table = from_parts(db, manifest, places)
-        if not _are_hashes_unique(db, table, rows, means.memory_bytes // 16):
+        if not _are_hashes_unique(db, table, rows, resources.memory_bytes // 16):
             for key, times, first, last in _repeated(db, table):
                 _fault_key(manifest, found, key, times, [manifest.parts[places[at]] for at in (first, last)])
     found.checked.update(keys=rows)
-    means.on_progress("keys", rows, rows)
+    resources.on_progress("keys", rows, rows)
 
 
-def _are_keys_unique(manifest: Manifest, means: Resources) -> bool:
-    """Whether no two keys of the manifest have the same hash; False also when a part cannot be read."""
+def _are_keys_unique(manifest: Manifest, resources: Resources) -> bool:
+    """Return whether all keys of the manifest have different hashes; False also if a part cannot be read."""
     places = range(len(manifest.parts))
     try:
-        with database(means) as db:
-            return _are_hashes_unique(db, from_parts(db, manifest, places), manifest.rows, means.memory_bytes // 16)
-    except (duckdb.Error, pa.ArrowException, OSError):  # whatever it is, it is found again, and told, part by part
+        with database(resources) as db:
+            return _are_hashes_unique(
+                db, from_parts(db, manifest, places), manifest.rows, resources.memory_bytes // 16
+            )
+    except (duckdb.Error, pa.ArrowException, OSError):  # the checks of single parts will find and report it
         return False
 
 
@@ -232,7 +238,7 @@ def _are_hashes_unique(db: duckdb.DuckDBPyConnection, table: str, rows: int, max
 
 
 def _repeated(db: duckdb.DuckDBPyConnection, table: str) -> Iterator[tuple[str | None, int, int, int]]:
-    """Yield keys of more than one row: the key, its rows, the first file they are in and the last."""
+    """Yield repeated keys: the key, the number of its rows, the first and the last file that they are in."""
     answer = db.sql(
         f"""
         WITH alike AS (SELECT hash(key) AS h FROM {table} GROUP BY h HAVING count(*) > 1)
@@ -253,35 +259,35 @@ def _fault_key(manifest: Manifest, found: Findings, key: str | None, times: int,
     found.fault(where, f"{times:,} rows have {named}{also}; keys are unique", AGAIN)
 
 
-# --- every row, read again
+# --- every row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Reread:
-    """What one part's rows add up to, or why they could not be read."""
+    """The sums of one part's rows, or the problem that kept it from being read."""
 
     lanes: Lanes
     counts: dict[str, dict[str, int]]
     problem: str | None = None
 
 
-def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, means: Resources) -> None:
-    """Read every row of the parts `whole` again, and compare its digest, its counts and what it refers to."""
+def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, resources: Resources) -> None:
+    """Read every row of the parts `whole`, and compare digests, counts and references with what was committed."""
     parts = [manifest.parts[place] for place in whole]
     total = sum(part.rows for part in parts)
     done = 0
     counts = []
-    for part, reread in zip(parts, concurrently(lambda p: _read(manifest, p), parts, means.threads), strict=True):
+    for part, reread in zip(parts, concurrently(lambda p: _read(manifest, p), parts, resources.threads), strict=True):
         _compare(manifest, part, reread, found)
         counts.append(reread.counts)
         done += part.rows
-        means.on_progress("rows", done, total)
+        resources.on_progress("rows", done, total)
     found.checked.update(rows=total)
     if len(whole) < len(manifest.parts):
         found.note(f"damaged parts, whose rows were not read: {len(manifest.parts) - len(whole):,}")
         return
     _compare_counts(manifest, add_counts(counts), found)
-    check_duplicates(manifest, found, means)
+    check_duplicates(manifest, found, resources)
 
 
 def _read(manifest: Manifest, part: Part) -> _Reread:
@@ -301,37 +307,34 @@ def _compare(manifest: Manifest, part: Part, reread: _Reread, found: Findings) -
         found.fault(uri, reread.problem.removeprefix(f"{uri}: "), RESTORE)
         return
     if tuple(reread.lanes.tolist()) != part.lanes:
-        found.fault(uri, "its rows are not those whose digest was committed", RESTORE)
+        found.fault(uri, "the digest of its rows is not the committed one", RESTORE)
     for status, rows in reread.counts.get("status", {}).items():
         if status not in set(Status):
             found.fault(uri, f"the status {status!r} is not known; rows that have it: {rows:,}", AGAIN)
 
 
 def _compare_counts(manifest: Manifest, counted: dict[str, dict[str, int]], found: Findings) -> None:
-    """Compare the counts that were committed; an earlier curate counted fewer columns."""
+    """Compare the committed counts. Earlier versions counted fewer columns."""
+    where = _document(manifest)
     for name in sorted(set(manifest.counts) & set(COUNTED)):
-        told, rows = dict(manifest.counts[name]), counted.get(name, {})
-        for value in sorted({*told, *rows}):
-            if told.get(value, 0) != rows.get(value, 0):
-                found.fault(
-                    _document(manifest),
-                    f"counts {told.get(value, 0):,} rows with {name} {value}, but there are {rows.get(value, 0):,}",
-                    AGAIN,
-                )
+        recorded, rows = Counter(manifest.counts[name]), Counter(counted.get(name, {}))
+        for value in sorted({*recorded, *rows}):
+            if (committed := recorded[value]) != (read := rows[value]):
+                found.fault(where, f"counts {committed:,} rows with {name} {value}, but there are {read:,}", AGAIN)
 
 
-def check_duplicates(manifest: Manifest, found: Findings, means: Resources) -> None:
-    """Find duplicates whose `duplicate_of` no row of the manifest has as its key, where it should be one.
+def check_duplicates(manifest: Manifest, found: Findings, resources: Resources) -> None:
+    """Find duplicates whose `duplicate_of` should be the key of a row of the manifest, and is not.
 
-    Hashes of 64 bits are compared: of 10 billion rows, one reference in a billion that leads nowhere is not noticed.
+    64-bit hashes are compared: with 10 billion rows, one wrong reference in a billion is missed.
     """
     if "duplicate_of" not in manifest.schema.names or manifest.stage is Stage.SHARD or manifest.rows == 0:
-        return  # shards have no row of what was not kept
+        return  # the rows that were not kept are not in the shards
     if manifest.derivation:
-        found.note(f"what duplicate_of names is not looked for: a {manifest.made_by} need not have all rows")
+        found.note(f"duplicate_of is not checked: a {manifest.made_by} need not have all rows")
         return
     reference = "reference IS NULL" if "reference" in manifest.schema.names else "true"
-    with database(means) as db, told_plainly(manifest.uri, is_streamed=True):
+    with database(resources) as db, duckdb_errors(manifest.uri, is_streamed=True):
         table = from_parts(db, manifest, range(len(manifest.parts)))
         answer = db.sql(
             f"""
@@ -342,22 +345,24 @@ def check_duplicates(manifest: Manifest, found: Findings, means: Resources) -> N
             """
         )
         lost = answer.to_arrow_reader(8192)
-        is_elsewhere: bool | None = False
+        may_be_elsewhere: bool | None = False
         for number, batch in enumerate(lost):
-            is_elsewhere = _knows_others(manifest) if number == 0 else is_elsewhere
-            if is_elsewhere is not False:
+            may_be_elsewhere = _was_compared_with_others(manifest) if number == 0 else may_be_elsewhere
+            if may_be_elsewhere is not False:
                 break
             for place, key, other in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 where = manifest.part_uri(manifest.parts[place])
-                found.fault(where, f"the row {key!r} is a duplicate of {other!r}, which no row is", AGAIN)
-    if is_elsewhere is None:
+                found.fault(
+                    where, f"the row {key!r} is a duplicate of {other!r}, which is not the key of any row", AGAIN
+                )
+    if may_be_elsewhere is None:
         found.note(
-            "some duplicate_of are no key of this manifest, and the manifest of dedupe that would say why is gone"
+            "some duplicate_of are no keys of this manifest, and the manifest of dedupe that would explain it is gone"
         )
 
 
-def _knows_others(manifest: Manifest) -> bool | None:
-    """Whether rows may be duplicates of rows of other manifests; None when that cannot be told."""
+def _was_compared_with_others(manifest: Manifest) -> bool | None:
+    """Return whether rows may be duplicates of rows of other manifests; None if that is unknown."""
     try:
         while True:
             if manifest.derivation or any(name.startswith("against:") for name in manifest.inputs):

@@ -1,1 +1,1 @@
-"""SQL over manifests, on DuckDB."""
+"""SQL over manifests: engines, queries, expressions, and rows by key."""

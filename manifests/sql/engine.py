@@ -1,7 +1,7 @@
-"""Where an operation on manifests runs: DuckDB in this process, or Spark (jobs.spark.engine), with the same answer.
+"""Engines of operations on manifests: DuckDB in this process, or Spark (jobs.spark.engine), with equal results.
 
-What concerns one row (filters, hashes of keys) is DuckDB's SQL on both. What compares rows (joins, groups, windows)
-is SQL that both understand, with the same meaning: no float arithmetic, texts compared by their UTF-8 bytes.
+Expressions over one row (filters, hashes of keys) are DuckDB's SQL on both. SQL that compares rows (joins, groups,
+windows) is limited to what means the same on both: no float arithmetic, texts compared by their UTF-8 bytes.
 """
 
 import contextlib
@@ -19,14 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import NO_SPACE, InputError, ManifestError
 from manifests.format.integrity import require_intact
 from manifests.format.roots import longest_first
 from manifests.format.store import Manifest
+from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.opaque_files import OpaqueFiles, duckdb_name
 
 DEFAULT_MEMORY_BYTES = 2 << 30
-PART, ROW = "part", "row"
 GroupWork = Callable[[pa.Table], Any]
 
 
@@ -35,31 +34,41 @@ class Engine(Protocol):
 
     name: str
 
-    def view(self, name: str, manifest: Manifest, columns: Mapping[str, str], **which: Any) -> None:
-        """Name the rows of a manifest.
+    def view(
+        self,
+        name: str,
+        manifest: Manifest,
+        columns: Mapping[str, str],
+        *,
+        where: str | None = None,
+        parts: Sequence[int] | None = None,
+    ) -> None:
+        """Create the view `name` over the rows of a manifest.
 
-        They have `part` (int32, position in `manifest.parts`), `row` (int64, position in the part) and `columns`, a
-        DuckDB expression over one row each. `where` (a DuckDB expression) and `parts` (positions in
-        `manifest.parts`) limit them. Raises ManifestError when a part is not what `_manifest.json` says.
+        Its columns are `part` (int32, position in `manifest.parts`), `row` (int64, position in the part) and
+        `columns`: name → DuckDB expression over one row. `where` (a DuckDB expression) and `parts` (positions in
+        `manifest.parts`) limit the rows. Raises ManifestError when a part differs from what
+        `_manifest.json` records.
         """
 
     def table(self, name: str, rows: pa.Table) -> None:
-        """Name a small table."""
+        """Create the table `name` from a few rows in memory."""
 
     def keep(self, name: str, sql: str) -> None:
-        """Evaluate `sql` once and name its rows."""
+        """Evaluate `sql` once and store its rows in the table `name`."""
 
     def fetch(self, sql: str) -> pa.Table:
         """Return the rows of `sql`, which must be few."""
 
     def bucket(self, text: str, buckets: int) -> str:
-        """Return SQL for a number in [0, buckets) that depends on the column `text` alone: of its md5."""
+        """Return SQL for a number in [0, buckets), computed from the md5 of the text column `text`."""
 
     def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
-        """Yield what `work` returns of each group: the rows of `sql` with one value of `group`, ordered by `order`.
+        """Yield what `work` returns for each group of the rows of `sql`, in any order.
 
-        Groups are done side by side, in workers where there are any, and answers come in no order. `work` gets them
-        whole, and returns something small that JSON can hold.
+        A group is all rows with one value of the column `group`, ordered by `order`; `work` gets it as one table and
+        returns something small that can be written as JSON. Groups are processed in parallel, in workers if the
+        engine has any.
         """
 
 
@@ -78,17 +87,17 @@ def relative_source(roots: Sequence[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a column's name as DuckDB's SQL has it, whatever words it reserves."""
+    """Return a column's name quoted for DuckDB's SQL, so that reserved words are names, too."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def columns_of(names: Sequence[str]) -> dict[str, str]:
-    """Return columns for `Engine.view` that are taken as they are."""
+    """Return `names` as the argument `columns` of `Engine.view`, each unchanged."""
     return {name: quoted(name) for name in names}
 
 
 def connect(*, memory_bytes: int, threads: int, spill: str) -> duckdb.DuckDBPyConnection:
-    """Return a connection that keeps to its memory, and loads and asks for nothing from elsewhere."""
+    """Return a connection with bounded memory that spills to the folder `spill` and loads no extensions."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{memory_bytes // (1 << 20)}MiB",
         "threads": threads,
@@ -98,17 +107,20 @@ def connect(*, memory_bytes: int, threads: int, spill: str) -> duckdb.DuckDBPyCo
         "preserve_insertion_order": True,
     }
     db = duckdb.connect(config=settings)
-    db.execute("SET enable_progress_bar = false")  # it would go to stdout, among the answer
+    db.execute("SET enable_progress_bar = false")  # it would be printed on stdout, between the rows of an answer
     return db
 
 
 def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequence[int]) -> str:
-    """Return SQL for the rows of the parts at `places`, with the virtual `file_index` and `file_row_number`."""
+    """Return SQL for the rows of the parts at `places`, with the virtual `file_index` and `file_row_number`.
+
+    `places` are positions in `manifest.parts`; `file_index` is a position in `places`.
+    """
     if not places:
         none = ", ".join(f"NULL::{_type_name(f.type)} AS {quoted(f.name)}" for f in manifest.schema)
         return f"(SELECT {none}, 0 AS file_index, 0 AS file_row_number WHERE false)"
     names = [duckdb_name(manifest.part_uri(manifest.parts[place])) for place in places]
-    with contextlib.suppress(duckdb.InvalidInputException):  # registered before
+    with contextlib.suppress(duckdb.InvalidInputException):  # it is registered already
         db.register_filesystem(OpaqueFiles())
     # Without hive_partitioning=false, a folder named source=x would replace the column `source` of the files in it.
     return f"read_parquet([{', '.join(map(sql_text, names))}], union_by_name=false, hive_partitioning=false)"
@@ -122,32 +134,12 @@ def _type_name(kind: pa.DataType) -> str:
     )
 
 
-@contextlib.contextmanager
-def told_plainly(what: str, *, is_streamed: bool = False) -> Iterator[None]:
-    """Turn DuckDB's errors into ours, one sentence each.
-
-    While an answer is read batch by batch (`is_streamed`) they come as Arrow's or the system's.
-    """
-    kinds = (duckdb.Error, pa.ArrowException, OSError) if is_streamed else (duckdb.Error,)
-    try:
-        yield
-    except kinds as e:
-        told = _first_line(e)  # begins with the kind of error, whichever class it comes in
-        if told.startswith("Out of Memory Error") or NO_SPACE in told:
-            raise InputError(f"{what}: needs more memory or more disk to spill to: {told}") from e
-        if told.startswith(("Conversion Error", "Out of Range Error")):
-            raise InputError(
-                f"{what}: an expression fails on a row: {told}; guard it, for example with TRY_CAST"
-            ) from e
-        raise ManifestError(f"{what}: {told}; `curate verify` tells whether a part is damaged") from e
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
-
-
 class DuckEngine:
-    """DuckDB in this process: memory is bounded, and what does not fit is spilled to a folder of its own."""
+    """DuckDB in this process, with bounded memory: what does not fit is spilled to a temporary folder.
+
+    Use it as a context manager. Memory is limited to `memory_bytes`, `threads` default to this process's cores, and
+    the folder is created below `temp_folder`, by default the system's.
+    """
 
     name = "duckdb"
 
@@ -157,7 +149,7 @@ class DuckEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._spill = Path(tempfile.mkdtemp(prefix="curate-", dir=temp_folder))
         self._db = connect(memory_bytes=memory_bytes, threads=self.threads, spill=str(self._spill))
-        self._looked_at: set[tuple[str, int]] = set()
+        self._checked_parts: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -179,16 +171,16 @@ class DuckEngine:
     ) -> None:
         """See Engine."""
         places = list(range(len(manifest.parts)) if parts is None else parts)
-        unseen = [place for place in places if (manifest.uri, place) not in self._looked_at]
-        require_intact(manifest, unseen)
-        self._looked_at.update((manifest.uri, place) for place in unseen)
+        unchecked = [place for place in places if (manifest.uri, place) not in self._checked_parts]
+        require_intact(manifest, unchecked)
+        self._checked_parts.update((manifest.uri, place) for place in unchecked)
         place = "file_index" if parts is None else f"[{', '.join(map(str, places)) or 0}][file_index::BIGINT + 1]"
         chosen = ", ".join(f"{sql} AS {quoted(alias)}" for alias, sql in columns.items())
         query = (
             f"SELECT {place}::INTEGER AS part, file_row_number::BIGINT AS row{', ' * bool(chosen)}{chosen} "
             f"FROM {from_parts(self._db, manifest, places)}" + (f" WHERE ({where})" if where else "")
         )
-        with told_plainly(manifest.uri):
+        with duckdb_errors(manifest.uri):
             self._db.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
 
     def table(self, name: str, rows: pa.Table) -> None:
@@ -199,12 +191,12 @@ class DuckEngine:
 
     def keep(self, name: str, sql: str) -> None:
         """See Engine."""
-        with told_plainly(name):
+        with duckdb_errors(name):
             self._db.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
     def fetch(self, sql: str) -> pa.Table:
         """See Engine."""
-        with told_plainly("query"):
+        with duckdb_errors("query"):
             return self._db.sql(sql).to_arrow_table()
 
     def bucket(self, text: str, buckets: int) -> str:
@@ -217,14 +209,14 @@ class DuckEngine:
         with ThreadPoolExecutor(self.threads) as pool:
             for table in self._groups(sql, group, order):
                 waiting.append(pool.submit(work, table))
-                if len(waiting) > self.threads:  # what waits is held in memory
+                if len(waiting) > self.threads:  # waiting groups are in memory
                     yield waiting.pop(0).result()
             for each in waiting:
                 yield each.result()
 
     def _groups(self, sql: str, group: str, order: str) -> Iterator[pa.Table]:
         """Yield the rows of each group."""
-        with told_plainly("query", is_streamed=True):
+        with duckdb_errors("query", is_streamed=True):
             reader = self._db.sql(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}").to_arrow_reader(65_536)
             pending: list[pa.Table] = []
             last: Any = None
@@ -242,5 +234,5 @@ class DuckEngine:
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    """Whether SQL groups the two together: nulls, and what is no number, too."""
+    """Whether SQL puts the two into one group: two nulls and two NaNs are equal."""
     return bool(a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b)))

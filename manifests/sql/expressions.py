@@ -1,4 +1,4 @@
-"""Other people's SQL expressions over one row: checked before anything starts, evaluated with no access to files."""
+"""SQL expressions over one row that users write: checked before work starts, evaluated without access to files."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,17 +17,23 @@ _TIMES = frozenset(("current_time", "current_timestamp", "localtime", "localtime
 
 
 def sealed() -> duckdb.DuckDBPyConnection:
-    """Return a connection that reaches no file and no network."""
+    """Return a connection in memory that cannot read files or use the network."""
     return duckdb.connect(config={"threads": 1, "enable_external_access": False, "lock_configuration": True})
 
 
 def check_expression(expression: str, schema: pa.Schema, what: str) -> None:
-    """Raise InputError, which begins with `what`, when `expression` is no repeatable truth value of a row."""
+    """Raise InputError unless `expression` is a condition on one row with the same value each time.
+
+    `schema` has the row's columns; the message begins with `what`, such as the name of an option.
+    """
     _check(expression, schema, what, _why_no_truth)
 
 
 def check_value(expression: str, schema: pa.Schema, what: str) -> None:
-    """Raise InputError, which begins with `what`, when `expression` is no repeatable number of a row."""
+    """Raise InputError unless `expression` is a number of one row with the same value each time.
+
+    The arguments are those of `check_expression`.
+    """
     _check(expression, schema, what, _why_no_number)
 
 
@@ -45,7 +51,7 @@ def _check(
 
 
 def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str, columns: set[str]) -> str | None:
-    """Return why the value of `expression` on a row would depend on more than that row, or None."""
+    """Return why the value of `expression` depends on more than its row; None if it does not."""
     parsed = json.loads(
         db.execute("SELECT json_serialize_sql(?)", [f"SELECT {expression} FROM rows"]).fetchall()[0][0]
     )
@@ -62,7 +68,7 @@ def _what_is_wrong(db: duckdb.DuckDBPyConnection, expression: str, columns: set[
 
 
 def _why_no_truth(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
-    """Return what `expression` is instead of a truth value, or None."""
+    """Return what `expression` is instead of a truth value; None if it is one."""
     # A WHERE clause refuses what looks at several rows: aggregates, windows, unnest.
     kind = db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression})").description[0][1]
     if str(kind).upper() not in ("BOOL", "BOOLEAN"):
@@ -71,14 +77,14 @@ def _why_no_truth(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
 
 
 def _why_no_number(db: duckdb.DuckDBPyConnection, expression: str) -> str | None:
-    """Return what `expression` is instead of a number, or None."""
+    """Return what `expression` is instead of a number; None if it is one."""
     kind = str(db.execute(f"SELECT ({expression}) FROM rows WHERE ({expression}) IS NULL").description[0][1]).upper()
     is_number = kind.removeprefix("U") in _NUMBERS or kind.startswith("DECIMAL(")
     return None if is_number else f"is a {kind}, not a number"
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of a parsed expression."""
+    """Yield every JSON object of a parsed expression."""
     if isinstance(tree, dict):
         yield tree
     for below in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():

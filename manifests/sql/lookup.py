@@ -1,4 +1,4 @@
-"""Rows by key: where they lie, and then those rows alone."""
+"""Find rows by key, and read only those rows."""
 
 import difflib
 import itertools
@@ -9,26 +9,29 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import InputError, ManifestError
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, first_line
 from manifests.sql.engine import DuckEngine, columns_of
 
 PLACES = pa.schema([("part", pa.int32()), ("row", pa.int64()), ("key", pa.string())])
 
 
 def known_columns(manifest: Manifest, names: Sequence[str]) -> list[str]:
-    """Return `names`, each once; all columns when there are none. Raises InputError when one is not a column."""
+    """Return `names` without repetitions, or all columns if there are none.
+
+    Raises InputError, with the most similar column, when one is not a column.
+    """
     for name in names:
         if name not in manifest.schema.names:
             near = difflib.get_close_matches(name, manifest.schema.names, n=1, cutoff=0.5)
-            known = f"did you mean {near[0]}?" if near else f"`curate show {manifest.uri}` names them all"
+            known = f"did you mean {near[0]}?" if near else f"`curate show {manifest.uri}` lists them"
             raise InputError(f"{manifest.uri}: no column {name!r}; {known}")
     return list(dict.fromkeys(names)) or list(manifest.schema.names)
 
 
 def find_rows(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa.Table:
-    """Return PLACES of the rows with these keys, in the manifest's order: only the column `key` is read.
+    """Return the places of the rows with these keys, in the manifest's order, as a table with the schema PLACES.
 
-    Raises ManifestError when a part is not what the manifest says.
+    Only the column `key` is read. Raises ManifestError when a part differs from what `_manifest.json` records.
     """
     engine.table("wanted", pa.table({"key": pa.array(dict.fromkeys(keys), pa.string())}))
     engine.view("keyed", manifest, columns_of(["key"]))
@@ -37,15 +40,16 @@ def find_rows(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa
 
 
 def missing_keys(keys: Iterable[str], places: pa.Table) -> list[str]:
-    """Return the keys that were not found, in their order."""
+    """Return those of `keys` that `find_rows` did not find, in their order."""
     found = set(places.column("key").to_pylist())
     return [key for key in dict.fromkeys(keys) if key not in found]
 
 
 def rows_at(manifest: Manifest, places: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the rows at `places`, in the manifest's order, from one row group at a time, with `columns`.
+    """Yield the rows at `places` (a table of `find_rows`) with `columns`, in the manifest's order.
 
-    Row groups without such a row are not read. Raises ManifestError when a part cannot be read.
+    One row group is in memory at a time, and those without such a row are not read. Raises ManifestError when a part
+    cannot be read.
     """
     by_part = zip(places.column("part").to_pylist(), places.column("row").to_pylist(), strict=True)
     for part, group in itertools.groupby(by_part, key=lambda place: place[0]):
@@ -54,7 +58,9 @@ def rows_at(manifest: Manifest, places: pa.Table, columns: Sequence[str]) -> Ite
             with storage.open_input(uri) as f, pq.ParquetFile(f) as parquet:
                 yield from _rows_of_part(parquet, [row for _, row in group], columns)
         except (pa.ArrowException, ValueError, OSError) as e:
-            raise ManifestError(f"{uri}: not readable Parquet ({e}); `curate verify` tells what is damaged") from e
+            raise ManifestError(
+                f"{uri}: not readable Parquet ({first_line(e)}); `curate verify` shows what is damaged"
+            ) from e
 
 
 def _rows_of_part(parquet: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Whole rows of chosen parts, in their order."""
+"""Rows of chosen parts with all columns, in the order of the manifest."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest
-from manifests.sql.engine import connect, from_parts, quoted, told_plainly
+from manifests.sql.duckdb_errors import duckdb_errors
+from manifests.sql.engine import connect, from_parts, quoted
 
 MEMORY_BYTES = 1 << 30
 BATCH_ROWS = 16_384
@@ -16,16 +17,17 @@ BATCH_ROWS = 16_384
 def read_rows(
     manifest: Manifest, places: Sequence[int], *, where: str = "true", picks: pa.Table | None = None, threads: int = 1
 ) -> Iterator[pa.RecordBatch]:
-    """Yield rows of the parts at `places`, by part and by position in it, as the manifest's schema has them.
+    """Yield the rows of the parts at `places`, in order of part and row, with the manifest's schema.
 
-    Rows for which `where` (a DuckDB expression) is true, and of `picks` (`part`, `row`) those that are in it. Every
-    part is hashed first: ManifestError is raised when one is not what was committed.
+    `places` are positions in `manifest.parts`. Only rows for which `where` (a DuckDB expression) is true are yielded,
+    and of those only the ones named in `picks` (columns `part` and `row`), if given. Raises ManifestError when the
+    sha256 of a part, which is computed first, is not the committed one.
     """
     require_intact(manifest, places, is_hashed=True)
     names = ", ".join(f"p.{quoted(name)}" for name in manifest.schema.names)
     with (
         tempfile.TemporaryDirectory(prefix="curate-") as spill,
-        told_plainly(manifest.uri, is_streamed=True),
+        duckdb_errors(manifest.uri, is_streamed=True),
         connect(memory_bytes=MEMORY_BYTES, threads=threads, spill=spill) as db,
     ):
         query = f"SELECT {names} FROM {from_parts(db, manifest, places)} AS p"

@@ -151,7 +151,7 @@ def test_kind_of_column_and_its_name_belong_to_the_digest():
     "kind", [pa.list_(pa.int32()), pa.struct([("a", pa.int32())]), pa.map_(pa.string(), pa.int8())]
 )
 def test_nested_columns_are_refused_by_name(kind):
-    with pytest.raises(TypeError, match="column odd: a manifest holds numbers and texts"):
+    with pytest.raises(TypeError, match="column odd: a manifest has numbers and texts"):
         row_lanes(pa.table({"odd": pa.array([None], kind)}))
 
 

@@ -291,7 +291,7 @@ def test_a_manifest_of_no_rows(output):
 
 def test_a_committed_manifest_is_never_modified(committed, output):
     before = storage.read_bytes(f"{output}/_manifest.json")
-    with pytest.raises(ManifestError, match="already holds a committed manifest, which is never modified"):
+    with pytest.raises(ManifestError, match="there is a committed manifest already, which is never modified"):
         commit(output, [write_unit(output, "part-00000", scan_rows(1))], ABOUT, created="later")
     assert storage.read_bytes(f"{output}/_manifest.json") == before
 
@@ -402,7 +402,7 @@ def test_parts_are_plain_parquet(committed):
     dataset = pyarrow.dataset.dataset(folder, format="parquet")  # skips names that begin with _
     assert dataset.schema.equals(SCAN)
     assert sorted(dataset.to_table().column("key").to_pylist()) == keys
-    assert dataset.count_values(filter=pyarrow.dataset.field("status") == "ok") == 14
+    assert dataset.count_rows(filter=pyarrow.dataset.field("status") == "ok") == 14
 
 
 # --- secrets -------------------------------------------------------------------------------------

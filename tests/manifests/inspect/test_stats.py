@@ -157,7 +157,7 @@ def test_groups_are_bounded():
     [
         ({"columns": ("widht",)}, "did you mean width?"),
         ({"columns": ("zzzzzz",)}, "curate show"),
-        ({"by": ("pdq",)}, "bytes make no groups"),
+        ({"by": ("pdq",)}, "cannot be grouped by bytes"),
         ({"by": ("klass",)}, "no column 'klass'"),
         ({"where": "widht > 3"}, "widht"),
         ({"where": "width"}, "not a truth value"),

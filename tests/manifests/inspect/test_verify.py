@@ -223,7 +223,7 @@ def test_rows_that_are_not_those_that_were_committed(tmp_path):
     parts[1] |= {"sha256": other.parts[1].sha256, "size_bytes": other.parts[1].size_bytes}
     forged = rewrite(manifest, parts=parts)
     assert told(found_in(forged, depth="quick")) == []
-    assert told(found_in(forged)) == ["part-00001.parquet: its rows are not those whose digest was committed"]
+    assert told(found_in(forged)) == ["part-00001.parquet: the digest of its rows is not the committed one"]
 
 
 def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
@@ -241,7 +241,7 @@ def test_counts_and_statuses(tmp_path):
 
 
 COPIES = [{"key": "a"}, {"key": "b", "duplicate_of": "a"}, {"key": "c", "duplicate_of": "z"}]
-LOST = ["part-00000.parquet: the row 'c' is a duplicate of 'z', which no row is"]
+LOST = ["part-00000.parquet: the row 'c' is a duplicate of 'z', which is not the key of any row"]
 
 
 def test_duplicates_of_no_row(tmp_path):
@@ -255,7 +255,7 @@ def test_duplicates_of_no_row(tmp_path):
     found = found_in(derived)
     assert (told(found), found.notes) == (
         [],
-        ["what duplicate_of names is not looked for: a sample need not have all rows"],
+        ["duplicate_of is not checked: a sample need not have all rows"],
     )
 
 
@@ -270,7 +270,7 @@ def test_later_stages_ask_the_manifest_of_dedupe(tmp_path, inputs, faults):
     storage.remove(before.uri)
     found = found_in(scored)
     assert found.is_valid
-    assert "the manifest of dedupe that would say why is gone" in found.notes[0]
+    assert "the manifest of dedupe that would explain it is gone" in found.notes[0]
 
 
 # --- images

@@ -1,4 +1,4 @@
-"""A query sees the manifests it is given and nothing else, on every storage, and is refused in one sentence."""
+"""A query reads only the manifests that it is given, on every storage; errors are one sentence."""
 
 import csv
 import io
