@@ -1,1 +1,1 @@
-"""What differs between two manifests, and why."""
+"""Differences between two manifests, with reasons."""

@@ -1,6 +1,5 @@
-"""Rows that differ, told: which columns, what kind of change, and why. Tables in, tables out."""
+"""Rows that differ: in which columns, what kind of change, and why. Tables in, tables out."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from manifests.format.digest import Lanes, row_lanes
 from manifests.format.roots import relative_sources
 
-PLACE = frozenset(
+PLACE_COLUMNS = frozenset(
     ("source", "member", "offset", "caption_offset", "json_offset", "shard", "shard_offset", "shard_index")
 )
 MAX_NAMED = 4
@@ -32,12 +31,12 @@ class Change(StrEnum):
     CHANGED = "changed"
     """In both, with other values."""
     MOVED = "moved"
-    """In both, and nothing differs but where its bytes lie."""
+    """In both, and only the place of its bytes differs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What is to be known of one of two manifests: its columns, and the roots that its sources count from."""
+    """One of the two manifests: its columns, and the roots that its sources are relative to."""
 
     schema: pa.Schema
     roots: Sequence[str]
@@ -45,7 +44,10 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class RowComparer:
-    """Tells rows that differ; `columns` are compared, rows of both belong together by `by`."""
+    """Compares rows of two manifests that have the same value of the column `by`, in `columns`.
+
+    It is called with a table of candidate rows, also in workers.
+    """
 
     before: Side
     after: Side
@@ -54,7 +56,7 @@ class RowComparer:
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of a diff: `before` and `after` are whole rows, null where there is none."""
+        """The schema of a diff: `before` and `after` are rows with all columns, null if there is no such row."""
         return pa.schema(
             [
                 pa.field("change", pa.string(), nullable=False),
@@ -67,27 +69,28 @@ class RowComparer:
         )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Return the rows of a diff from FLAGS and both sides' columns, named `a_…` and `b_…`.
+        """Return the rows of a diff, with `schema`.
 
-        Rows of both sides that turn out the same are left out.
+        `rows` has the columns FLAGS and those of both sides, named `a_…` and `b_…`. Rows of both sides that turn out
+        equal are left out.
         """
         has_before, has_after = (_truth(rows.column(name)) for name in ("has_before", "has_after"))
         both = has_before & has_after
         differs = {name: self._differs(rows, name) & both for name in self.columns}
         anywhere = np.zeros(rows.num_rows, np.bool_)
-        elsewhere = np.zeros(rows.num_rows, np.bool_)  # in more than its place
+        beyond_place = np.zeros(rows.num_rows, np.bool_)
         for name, each in differs.items():
             anywhere |= each
-            if name not in PLACE and not (name == "key" and self.by != "key"):
-                elsewhere |= each
+            if name not in PLACE_COLUMNS and not (name == "key" and self.by != "key"):
+                beyond_place |= each
         change = np.select(
-            [~has_after, ~has_before, elsewhere],
+            [~has_after, ~has_before, beyond_place],
             [str(Change.REMOVED), str(Change.ADDED), str(Change.CHANGED)],
             default=str(Change.MOVED),
         )
         keys = pc.coalesce(rows.column("b_key"), rows.column("a_key"))
         names = _names(differs, both)
-        told = pa.table(
+        diff = pa.table(
             {
                 "change": pa.array(change, pa.string()),
                 "key": keys,
@@ -97,13 +100,13 @@ class RowComparer:
                 "after": _struct(rows, "b_", self.after.schema, has_after),
             }
         ).cast(self.schema)
-        return told.filter(pa.array(anywhere | ~both))
+        return diff.filter(pa.array(anywhere | ~both))
 
     def _differs(self, rows: pa.Table, name: str) -> npt.NDArray[np.bool_]:
         sides = [self._values(rows, name, *side) for side in (("a_", self.before), ("b_", self.after))]
         a, b = (s if s is not None else pa.nulls(rows.num_rows, o.type) for s, o in _with_other(sides))
         if pa.types.is_floating(a.type):
-            a, b = (pc.if_else(pc.is_nan(each), None, each) for each in (a, b))  # no number is like no other, but so
+            a, b = (pc.if_else(pc.is_nan(each), None, each) for each in (a, b))  # two NaNs are no difference
         unequal = pc.fill_null(pc.not_equal(a, b), False)
         return _truth(pc.or_(unequal, pc.xor(pc.is_null(a), pc.is_null(b))))
 
@@ -117,11 +120,11 @@ class RowComparer:
     def _reasons(
         self, rows: pa.Table, names: Sequence[Sequence[str] | None], both: npt.NDArray[np.bool_]
     ) -> pa.Array:
-        """Return why each row differs; for rows of both sides the verdict that changed, else the columns."""
+        """Return why each row differs: for rows of both sides the verdict that changed, or else the columns."""
         only_new = set(self.after.schema.names) - set(self.before.schema.names)
         of_both = np.flatnonzero(both)
-        told = zip(*(self._told(rows, name, of_both) for name in _VERDICT), strict=True)
-        verdicts = dict(zip(of_both.tolist(), told, strict=True))
+        pairs = zip(*(self._pairs(rows, name, of_both) for name in _VERDICT), strict=True)
+        verdicts = dict(zip(of_both.tolist(), pairs, strict=True))
         why = rows.column("why").to_pylist()
         fresh = _truth(pc.fill_null(rows.column("is_new_original"), False)).tolist()
         reasons: list[str | None] = []
@@ -132,12 +135,13 @@ class RowComparer:
                 reasons.append(_why_changed(verdicts[i], row_names, only_new, is_fresh=fresh[i]))
         return pa.array(reasons, pa.string())
 
-    def _told(self, rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> list[tuple[Any, Any]]:
-        pairs = []
+    def _pairs(self, rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> list[tuple[Any, Any]]:
+        """Return the values before and after of a column; _ABSENT for a side without it."""
+        sides = []
         for prefix, side in (("a_", self.before), ("b_", self.after)):
             has = name in side.schema.names
-            pairs.append(rows.column(prefix + name).take(places).to_pylist() if has else [_ABSENT] * len(places))
-        return list(zip(*pairs, strict=True))
+            sides.append(rows.column(prefix + name).take(places).to_pylist() if has else [_ABSENT] * len(places))
+        return list(zip(*sides, strict=True))
 
 
 _VERDICT = ("keep", "drop_reason", "duplicate_of", "duplicate_kind")
@@ -176,7 +180,7 @@ def _why_changed(
 
 
 def _names(differs: Mapping[str, npt.NDArray[np.bool_]], both: npt.NDArray[np.bool_]) -> list[list[str] | None]:
-    """Return the names of each row's differing columns; None for rows of one side."""
+    """Return the names of the columns that differ in each row; None for rows of one side."""
     names: list[list[str] | None] = [[] if each else None for each in both.tolist()]
     for name, each in differs.items():
         for i in np.flatnonzero(each).tolist():
@@ -202,12 +206,15 @@ def _truth(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     return found.astype(np.bool_)
 
 
-# --- adding up
+# --- counts
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What differs, added up: rows by change and reason, by column, and the digests of all rows before and after."""
+    """Counts of differing rows: by change and reason, and by column.
+
+    `lanes_before` and `lanes_after` are the sums of the row hashes of all rows before and after.
+    """
 
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
     columns: Counter[str] = field(default_factory=Counter)
@@ -215,16 +222,16 @@ class Tally:
     lanes_after: Lanes = field(default_factory=lambda: np.zeros(4, np.uint64))
 
     def of(self, change: Change) -> int:
-        """Return how many rows differ so."""
+        """Return the number of rows with this change."""
         return sum(self.reasons.get(str(change), {}).values())
 
     @property
     def rows(self) -> int:
-        """How many rows differ."""
+        """The number of rows that differ."""
         return sum(map(self.of, Change))
 
     def add(self, other: "Tally") -> None:
-        """Add what another part of the diff found."""
+        """Add the counts of another part of the diff."""
         for change, counts in other.reasons.items():
             self.reasons.setdefault(change, Counter()).update(counts)
         self.columns.update(other.columns)
@@ -232,7 +239,7 @@ class Tally:
         self.lanes_after = self.lanes_after + other.lanes_after
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the counts as values that JSON can store."""
         return {
             "reasons": {change: dict(sorted(counts.items())) for change, counts in sorted(self.reasons.items())},
             "columns": dict(sorted(self.columns.items())),
@@ -242,7 +249,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> "Tally":
-        """Return what `to_json` made."""
+        """Return the counts that `to_json` returned."""
         return cls(
             reasons={change: Counter(counts) for change, counts in found["reasons"].items()},
             columns=Counter(found["columns"]),
@@ -252,7 +259,7 @@ class Tally:
 
 
 def count_differences(diff: pa.Table, comparer: RowComparer) -> Tally:
-    """Return the rows of a diff added up."""
+    """Return the counts of the rows of a diff."""
     added = Tally()
     pairs = pa.table({"change": diff.column("change"), "reason": pc.fill_null(diff.column("reason"), "")})
     for row in pairs.group_by(["change", "reason"]).aggregate([([], "count_all")]).to_pylist():
@@ -265,22 +272,23 @@ def count_differences(diff: pa.Table, comparer: RowComparer) -> Tally:
 
 
 def side_rows(diff: pa.Table, side: str, schema: pa.Schema) -> pa.Table:
-    """Return the rows that `before` or `after` holds."""
+    """Return the rows in the column `side` (`before` or `after`) of a diff, with `schema`."""
     structs = diff.column(side).combine_chunks()
     structs = structs.filter(structs.is_valid())
     return pa.table([structs.field(f.name) for f in schema], schema=pa.schema(_nullable(schema))).cast(schema)
 
 
 def row_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one row of a diff as people and JSON read it: the place, and what changed from what to what."""
+    """Return one row of a diff for people and JSON: its place, and each changed column with both values."""
     before, after = row["before"], row["after"]
     shown = after or before
-    told = {"change": row["change"], "key": row["key"], "reason": row["reason"]}
-    told |= {name: shown.get(name) for name in ("source", "member")}
+    described = {"change": row["change"], "key": row["key"], "reason": row["reason"]}
+    described |= {name: shown.get(name) for name in ("source", "member")}
     if row["columns"] is not None:
-        told["columns"] = {n: [_plain((before or {}).get(n)), _plain((after or {}).get(n))] for n in row["columns"]}
-    json.dumps(told, default=str)
-    return told
+        described["columns"] = {
+            n: [_plain((before or {}).get(n)), _plain((after or {}).get(n))] for n in row["columns"]
+        }
+    return described
 
 
 def _plain(value: Any) -> Any:

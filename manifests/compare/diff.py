@@ -1,8 +1,8 @@
-"""What differs between two manifests: which rows, and why. Found narrow, told whole.
+"""Differences between two manifests: which rows, and why.
 
-Parts with the same digest are left out unread. Of the rest an engine joins keys, each with a hash of its row, and
-only rows that differ are read whole, compared column by column, and given a reason (manifests.compare.changes). That
-nothing was missed follows from the digests: the first, less the rows before, plus those after, must be the second.
+Parts with the same digest are not read. For the others, an engine joins the keys, each with a hash of its row. Only
+rows that differ are read with all columns, compared, and given a reason (manifests.compare.changes). The digests
+prove that nothing was missed: the first, minus the rows before, plus the rows after, must be the second.
 """
 
 from collections import Counter
@@ -28,9 +28,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What is compared: rows that have the same `by`, in `columns` (all by default) without those of `ignore`.
+    """What to compare: rows with the same value of `by`, in `columns` (all by default) except those in `ignore`.
 
-    `where` leaves only the rows of both manifests for which it is true.
+    Only rows that meet the condition `where` are compared.
     """
 
     by: Literal["key", "sha256", "url"] = "key"
@@ -39,16 +39,18 @@ class Comparison:
     where: str | None = None
 
     @property
-    def is_whole(self) -> bool:
-        """Whether everything is compared, so that the diff says all that is different."""
+    def is_complete(self) -> bool:
+        """Whether all rows and columns are compared, so that the diff contains every difference."""
         return not (self.columns or self.ignore or self.where)
 
     def check(self, a: Manifest, b: Manifest) -> None:
-        """Raise InputError when a column does not exist, or `where` is no condition on a row of both."""
+        """Raise InputError when a column does not exist, or `where` is not a condition on a row of both."""
         known = set(all_columns(a, b))
         for option, names in (("--columns", self.columns), ("--ignore", self.ignore)):
             if unknown := [name for name in names if name not in known]:
-                raise InputError(f"{option} {unknown[0]}: no column of either; `curate show {b.uri}` lists them")
+                raise InputError(
+                    f"{option} {unknown[0]}: no column of either manifest; `curate show {b.uri}` lists them"
+                )
         if self.where is not None:
             for each in (a, b):
                 check_expression(self.where, each.schema, "--where")
@@ -91,12 +93,12 @@ class Diff:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing that was compared differs."""
+        """Whether there are no differences in what was compared."""
         return not (self.tally.rows or self.new_columns or self.lost_columns)
 
     @property
     def same(self) -> int | None:
-        """How many rows are in both and the same; None when only some were compared."""
+        """The number of equal rows in both; None if only some rows were compared."""
         if self.comparison.where is not None:
             return None
         return self.a.rows - sum(self.tally.of(c) for c in (Change.REMOVED, Change.CHANGED, Change.MOVED))
@@ -104,7 +106,7 @@ class Diff:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """What to tell of a diff: the first `limit` rows; all to the folder `out`; progress by `say`."""
+    """What to options: the first `limit` rows, all rows in the folder `out` if given, and progress to `say`."""
 
     limit: int = 20
     out: str | None = None
@@ -113,7 +115,7 @@ class DiffOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """Where the narrow join left its answer."""
+    """The result of joining the keys."""
 
     rows: int
     places: Sequence[Sequence[int]]
@@ -126,12 +128,12 @@ def diff(
     a: Manifest,
     b: Manifest,
     comparison: Comparison,
-    report: DiffOptions,
+    options: DiffOptions,
 ) -> Diff:
-    """Return what differs from `a` to `b`; every row goes to `report.out`, too, if that is somewhere.
+    """Return the differences from `a` to `b`, and write all of them to `options.out` if given.
 
-    `engine` is asked for when rows have to be read. Raises ManifestError when a part is damaged or a key is there
-    twice, InputError when `comparison` does not fit the manifests.
+    `engine` is called only if rows have to be read. Raises ManifestError when a part is damaged or keys are not
+    unique, InputError when `comparison` does not fit the manifests.
     """
     comparison.check(a, b)
     comparer = RowComparer(
@@ -140,14 +142,16 @@ def diff(
         columns=comparison.compared(a, b),
         by=comparison.by,
     )
-    writer = DiffWriter(comparer=comparer, out=PartWriter(uri=report.out) if report.out else None, limit=report.limit)
+    writer = DiffWriter(
+        comparer=comparer, out=PartWriter(uri=options.out) if options.out else None, limit=options.limit
+    )
     if a.digest == b.digest:
-        return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), report.out, [])
+        return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), options.out, [])
     started = engine()
-    found = _find(started, a, b, comparison, report.say)
+    found = _find(started, a, b, comparison, options.say)
     total, first, parts = Tally(), [], []
     if found.rows:
-        report.say(f"reading the {found.rows:,} rows that differ")
+        options.say(f"reading the {found.rows:,} rows that differ")
         for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
             total.add(Tally.from_json(answer["tally"]))
             first += answer["first"]
@@ -159,43 +163,42 @@ def diff(
         b=b,
         comparison=comparison,
         tally=total,
-        first=first[: report.limit],
+        first=first[: options.limit],
         is_proven=is_proven,
         notes=found.notes,
     )
-    return _end(made, report.out, [part for part in parts if part])
+    return _end(made, options.out, [part for part in parts if part])
 
 
 def _end(made: Diff, out: str | None, parts: Sequence[Mapping[str, Any]]) -> Diff:
     if out is not None:
-        told = {"tally": made.tally, "by": made.comparison.by, "is_whole": made.comparison.is_whole}
-        commit_diff(DiffSet.between(made.a, made.b, out, parts, **told))
+        found = {"tally": made.tally, "by": made.comparison.by, "is_whole": made.comparison.is_complete}
+        commit_diff(DiffSet.between(made.a, made.b, out, parts, **found))
     return made
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffWriter:
-    """Tells the rows of one group, adds them up, and writes them where they shall go; wherever it runs."""
+    """Compares the rows of one group, counts the differences and writes them to `out`. It may run in a worker."""
 
     comparer: RowComparer
     out: PartWriter | None
     limit: int
 
     def __call__(self, group: pa.Table) -> dict[str, Any]:
-        """Return the group's tally, its first rows, and its part."""
-        told = self.comparer(group)
-        told = told.sort_by([("key", "ascending"), ("change", "ascending")])
-        first = [row_as_json(row) for row in told.slice(0, self.limit).to_pylist()]
+        """Return the group's counts (`tally`), its `first` rows, and its `part`."""
+        rows = self.comparer(group).sort_by([("key", "ascending"), ("change", "ascending")])
+        first = [row_as_json(row) for row in rows.slice(0, self.limit).to_pylist()]
         number = group.column("bucket")[0].as_py()
-        part = self.out.write(number, told) if self.out and told.num_rows else None
-        return {"tally": count_differences(told, self.comparer).to_json(), "first": first, "part": part}
+        part = self.out.write(number, rows) if self.out and rows.num_rows else None
+        return {"tally": count_differences(rows, self.comparer).to_json(), "first": first, "part": part}
 
 
-# --- narrow
+# --- find rows that may differ, by key and hash
 
 
 def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say: Say) -> _Found:
-    """Leave the rows that may differ in the table `changes`: `m`, their places on both sides, and why they left."""
+    """Store the rows that may differ in the table `changes`: `m` (what rows are matched by), and their places."""
     shared = shared_parts(a, b)
     places = [
         [i for i in range(len(each.parts)) if i not in skipped] for each, skipped in zip((a, b), shared, strict=True)
@@ -209,7 +212,7 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
         columns = {"m": _match(comparison.by), "key": "key", "h": _row_hash(each, names)}
         engine.view(f"{view}_rows", each, columns, where=comparison.where, parts=own)
     on = "a.m = b.m"
-    if comparison.by != "key":  # several rows may have it: the first goes with the first, by key
+    if comparison.by != "key":  # several rows may have one value: the first is matched with the first, by key
         for view in ("a", "b"):
             engine.keep(
                 f"{view}_numbered",
@@ -227,14 +230,14 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     rows = engine.fetch("SELECT count(*) AS n FROM changes").column("n")[0].as_py()
     notes: list[str] = []
     if comparison.by == "key" and rows:
-        say(f"{rows:,} rows differ; asking the manifests behind them why some left and some entered")
-        _why_gone(engine, "removed", b, notes)
-        _why_gone(engine, "added", a, notes)
+        say(f"{rows:,} rows differ; looking in earlier manifests for the reasons of added and removed rows")
+        _find_reasons(engine, "removed", b, notes)
+        _find_reasons(engine, "added", a, notes)
     return _Found(rows=rows, places=places, notes=notes)
 
 
 def shared_parts(a: Manifest, b: Manifest) -> tuple[set[int], set[int]]:
-    """Return the positions of parts of either manifest that hold the same rows as one of the other, by digest."""
+    """Return the positions of the parts of each manifest that have the same digest as a part of the other."""
     if not a.schema.equals(b.schema):
         return set(), set()
     theirs: dict[tuple[int, tuple[int, ...]], list[int]] = {}
@@ -253,7 +256,7 @@ def _match(by: str) -> str:
 
 
 def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
-    """Return DuckDB's hash of a row's compared columns, sources relative to their root; 0 when there are none."""
+    """Return SQL for a hash of the compared columns of a row, with `source` relative to its root."""
     known = set(manifest.schema.names)
     values = [
         "NULL" if name not in known else relative_source(manifest.roots) if name == "source" else quoted(name)
@@ -262,10 +265,10 @@ def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
     return f"hash({', '.join(values)})" if values else "0"
 
 
-def _why_gone(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:
-    """Leave in the table `why_<change>` what the ancestors of `other` say of rows that it lacks.
+def _find_reasons(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:
+    """Store in the table `why_<change>` the reasons why rows are missing from `other`, from its ancestors.
 
-    It has `key`, `why`, and `original`, the key that the row is a copy of.
+    Its columns are `key`, `why`, and `original`, the key that the row is a copy of.
     """
     lacking = "b_part" if change == "removed" else "a_part"
     engine.keep("gone_0", f"SELECT key FROM changes WHERE {lacking} IS NULL")
@@ -274,14 +277,14 @@ def _why_gone(engine: Engine, change: str, other: Manifest, notes: list[str]) ->
     for i, ancestor in enumerate(ancestors(other, notes) if left else ()):
         engine.view("old", ancestor.manifest, {"key": "key", **_verdict(ancestor, change)})
         engine.keep(
-            f"told_{change}_{i}",
+            f"reasons_{change}_{i}",
             f"SELECT g.key AS key, o.why AS why, o.original AS original FROM gone_{i} g JOIN old o ON g.key = o.key",
         )
         engine.keep(
             f"gone_{i + 1}",
-            f"SELECT key FROM gone_{i} g WHERE NOT EXISTS (SELECT 1 FROM told_{change}_{i} t WHERE t.key = g.key)",
+            f"SELECT key FROM gone_{i} g WHERE NOT EXISTS (SELECT 1 FROM reasons_{change}_{i} t WHERE t.key = g.key)",
         )
-        found.append(f"told_{change}_{i}")
+        found.append(f"reasons_{change}_{i}")
         if not engine.fetch(f"SELECT count(*) AS n FROM gone_{i + 1}").column("n")[0].as_py():
             break
     default = "not in its input" if change == "removed" else "new"
@@ -292,7 +295,7 @@ def _why_gone(engine: Engine, change: str, other: Manifest, notes: list[str]) ->
 
 
 def _verdict(ancestor: Ancestor, change: str) -> dict[str, str]:
-    """Return SQL for why a row of `ancestor` did not go on, and for what it is a copy of."""
+    """Return SQL for why a row of `ancestor` was not passed on, and for the key that it is a copy of."""
     known = ancestor.manifest.schema.names
     default = sql_text(ancestor.left_by)
     dropped = "drop_reason" if "drop_reason" in known else "NULL::VARCHAR"
@@ -302,11 +305,11 @@ def _verdict(ancestor: Ancestor, change: str) -> dict[str, str]:
     return {"why": why, "original": "duplicate_of" if "duplicate_of" in known else "NULL::VARCHAR"}
 
 
-# --- whole
+# --- read them with all columns
 
 
 def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, found: _Found) -> str:
-    """Return SQL for FLAGS, and the rows of both sides, of all that may differ, in buckets."""
+    """Return SQL for the rows that may differ, in buckets: FLAGS, and all columns of both sides."""
     for view, each, places in zip(("a", "b"), (a, b), found.places, strict=True):
         columns = {f"{view}_{name}": quoted(name) for name in each.schema.names}
         engine.view(f"{view}_whole", each, columns, parts=places)
@@ -348,19 +351,19 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
 
 
 def _prove(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, total: Tally) -> bool:
-    """Return whether the digests prove the diff: `a`, less the rows before, plus those after, is `b`.
+    """Return whether the digests prove the diff: `a`, minus the rows before, plus those after, is `b`.
 
-    Raises ManifestError when they contradict it.
+    Raises ManifestError when they disprove it.
     """
     if comparison.where is None:
         expected = a.rows - total.of(Change.REMOVED) + total.of(Change.ADDED)
         if expected != b.rows:
-            _blame(engine, a, b, comparison)
-    if not (comparison.is_whole and a.schema.equals(b.schema)):
+            _raise_cause(engine, a, b, comparison)
+    if not (comparison.is_complete and a.schema.equals(b.schema)):
         return False
     before, after = combine(_lanes(a)), combine(_lanes(b))
     if not np.array_equal(before - total.lanes_before + total.lanes_after, after):
-        _blame(engine, a, b, comparison)
+        _raise_cause(engine, a, b, comparison)
     return True
 
 
@@ -368,23 +371,23 @@ def _lanes(manifest: Manifest) -> list[Lanes]:
     return [np.array(part.lanes, np.uint64) for part in manifest.parts]
 
 
-def _blame(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison) -> None:
-    """Raise ManifestError with what is wrong: a key that is there twice, or rows that were not committed."""
+def _raise_cause(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison) -> None:
+    """Raise ManifestError with the cause: repeated keys, or rows that differ from the committed ones."""
     for each in (a, b) if comparison.by == "key" else ():
         engine.view("suspects", each, {"key": "key"})
         twice = engine.fetch("SELECT key FROM suspects GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT 3")
         if keys := twice.column("key").to_pylist():
             raise ManifestError(
-                f"{each.uri}: keys are not unique ({', '.join(keys)} …), so rows cannot be told apart; "
+                f"{each.uri}: keys are not unique ({', '.join(keys)} …), so rows cannot be matched; "
                 f"`curate verify {each.uri}` counts them; make the manifest again"
             )
     raise ManifestError(
-        f"{a.uri} or {b.uri}: its rows are not those of its digest; `curate verify` names the part that was altered"
+        f"{a.uri} or {b.uri}: its rows do not have the committed digest; `curate verify` names the altered part"
     )
 
 
 def reasons(found: Tally) -> list[tuple[str, str, int]]:
-    """Return (change, reason, rows), the most frequent first within each change."""
+    """Return (change, reason, rows), by change and then the most frequent first."""
     return [
         (str(change), reason, rows)
         for change in Change

@@ -1,4 +1,4 @@
-"""A whole diff as files: parts of plain Parquet, and `_diff.json`, written last.
+"""A complete diff as files: parts in Parquet, and `_diff.json`, which is written last.
 
 Every row has `change`, `key`, `reason`, `columns` (those that differ), and the rows `before` and `after`.
 """
@@ -19,10 +19,10 @@ from manifests.format.integrity import file_sha256
 from manifests.format.store import Manifest, from_document, read_batches
 
 DIFF_FILE = "_diff.json"
-BEGUN_FILE = "_begun"  # without it or `_diff.json`, parts in a folder are somebody else's
+BEGUN_FILE = "_begun"  # a folder without it or `_diff.json` was not written by a diff
 _PART = re.compile(r"part-\d{5,}\.parquet|\..*\.[0-9a-f]{32}\.tmp")
 FORMAT_VERSION = 1
-_NOT_OF_ROWS = ("parts", "cost")
+_LEFT_OUT = ("parts", "cost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,9 @@ class DiffPart:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffSet:
-    """What `_diff.json` says: from which manifest to which, in which parts.
+    """The content of `_diff.json`: which manifests are compared, the counts, and the parts.
 
-    `b` is the second manifest's own description, its parts left out. Only a whole diff, of all columns and rows, can
-    be applied.
+    `b` is the second manifest without its parts. Only a diff of all columns and rows (`is_whole`) can be applied.
     """
 
     uri: str
@@ -54,15 +53,15 @@ class DiffSet:
 
     @classmethod
     def between(
-        cls, a: Manifest, b: Manifest, uri: str, parts: Sequence[Mapping[str, Any]], **told: Any
+        cls, a: Manifest, b: Manifest, uri: str, parts: Sequence[Mapping[str, Any]], **found: Any
     ) -> "DiffSet":
-        """Return the diff from `a` to `b` whose parts lie at `uri`; `told` are `tally`, `by` and `is_whole`."""
+        """Return the diff from `a` to `b` with `parts` stored at `uri`; `found` are `tally`, `by` and `is_whole`."""
         ordered = sorted((DiffPart(**part) for part in parts), key=lambda part: part.name)
-        return cls(uri=uri, a_uri=a.uri, a_digest=a.digest, b=b, parts=ordered, **told)
+        return cls(uri=uri, a_uri=a.uri, a_digest=a.digest, b=b, parts=ordered, **found)
 
     def to_json(self) -> bytes:
         """Return the content of `_diff.json`."""
-        b = {name: value for name, value in json.loads(self.b.to_json()).items() if name not in _NOT_OF_ROWS}
+        b = {name: value for name, value in json.loads(self.b.to_json()).items() if name not in _LEFT_OUT}
         document = {
             "format_version": FORMAT_VERSION,
             "a": {"uri": self.a_uri, "digest": self.a_digest},
@@ -88,12 +87,12 @@ class DiffSet:
 
 @dataclass(frozen=True, kw_only=True)
 class PartWriter:
-    """Writes the parts of a diff at `uri`."""
+    """Writes the parts of a diff to the folder `uri`."""
 
     uri: str
 
     def write(self, number: int, rows: pa.Table) -> dict[str, Any]:
-        """Write one part, whole or not at all, and return what `_diff.json` says of it."""
+        """Write one part, completely or not at all, and return its entry in `_diff.json`."""
         name = f"part-{number:05d}.parquet"
         with storage.write_whole(storage.join(self.uri, name)) as f:
             with pq.ParquetWriter(f, rows.schema, compression="zstd", store_schema=True) as writer:
@@ -103,13 +102,13 @@ class PartWriter:
 
 
 def commit_diff(made: DiffSet) -> None:
-    """Write `_diff.json`, after every part."""
+    """Write `_diff.json`. Call it after all parts are written."""
     storage.write_bytes(storage.join(made.uri, DIFF_FILE), made.to_json())
     storage.remove(storage.join(made.uri, BEGUN_FILE))
 
 
 def open_diff(uri: str) -> DiffSet:
-    """Return the diff at `uri`. Raises ManifestError when there is none, or it is not readable."""
+    """Return the diff at `uri`. Raises ManifestError when there is none or it is not readable."""
     uri = storage.absolute(uri)
     place = storage.join(uri, DIFF_FILE)
     try:
@@ -139,18 +138,18 @@ def open_diff(uri: str) -> DiffSet:
 
 
 def make_room(uri: str, *, may_replace: bool) -> None:
-    """Make room for a diff at `uri`, and mark it as begun.
+    """Prepare the folder `uri` for a new diff, and mark it as begun.
 
-    A diff that is there, or what is left of one that was interrupted, is removed. Raises InputError when a whole one
-    may not be replaced, or when anything else is there.
+    An existing diff, or the rest of an interrupted one, is removed. Raises InputError when there is a complete one
+    that may not be replaced, or anything else.
     """
     names = storage.list_names(uri)
     is_diff = DIFF_FILE in names or BEGUN_FILE in names
-    strangers = [n for n in names if n not in (DIFF_FILE, BEGUN_FILE) and not (is_diff and _PART.fullmatch(n))]
-    if strangers:
-        raise InputError(f"{uri}: not empty and no diff ({', '.join(strangers[:3])} …); name another output")
+    others = [n for n in names if n not in (DIFF_FILE, BEGUN_FILE) and not (is_diff and _PART.fullmatch(n))]
+    if others:
+        raise InputError(f"{uri}: not empty and no diff ({', '.join(others[:3])} …); name another output")
     if DIFF_FILE in names and not may_replace:
         raise InputError(f"{uri}: a diff is there already; name another output, or replace it with --force")
     storage.write_bytes(storage.join(uri, BEGUN_FILE), b"")
-    for name in [DIFF_FILE, *(n for n in names if _PART.fullmatch(n))]:  # what vouches for the parts goes first
+    for name in [DIFF_FILE, *(n for n in names if _PART.fullmatch(n))]:  # first the file that makes the parts valid
         storage.remove(storage.join(uri, name))

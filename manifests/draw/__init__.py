@@ -1,1 +1,1 @@
-"""Samples drawn from manifests, and manifests combined."""
+"""Draw samples from manifests, and combine manifests."""

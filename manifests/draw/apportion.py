@@ -1,4 +1,4 @@
-"""How many rows to draw from each stratum: whole numbers that add up, and never fewer when more are drawn in all."""
+"""How many rows to draw from each stratum. A larger total never means fewer rows from a stratum."""
 
 import heapq
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ _SCALE = 1 << 64
 
 
 def proportional(rows: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return how many of `count` rows each stratum gives, in proportion to its `rows`.
+    """Return how many of `count` rows to draw from each stratum, in proportion to its `rows`.
 
-    The method is Webster's (Sainte-Laguë's): a stratum's s-th row comes before another's when rows / (2s - 1) is
-    larger. So the numbers only grow with `count`, which those of largest remainders do not (Balinski and Young, Fair
-    Representation, 1982). `count` must be at most the sum of `rows`.
+    `count` must be at most the sum of `rows`. The method is Webster's (Sainte-Laguë's): the s-th row of a stratum has
+    the priority rows / (2s - 1). With it, no number shrinks when `count` grows, as may happen with largest remainders
+    (Balinski and Young, Fair Representation, 1982).
     """
 
     def given(inverse: int) -> dict[str, int]:
         return {name: min(n, (n * inverse // _SCALE + 1) // 2) for name, n in rows.items()}
 
-    low, high = 0, 4 * _SCALE  # the inverse of the quotient that is still served; low serves at most `count`
+    low, high = 0, 4 * _SCALE  # of the inverse of the lowest priority that is drawn; `low` gives at most `count`
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if sum(given(middle).values()) <= count else (low, middle)
@@ -34,9 +34,9 @@ def proportional(rows: Mapping[str, int], count: int) -> dict[str, int]:
 
 
 def equal(rows: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return how many of `count` rows each stratum gives: as many as the others, as far as it has them.
+    """Return how many of `count` rows to draw from each stratum: equally many, or all rows of smaller ones.
 
-    What is left over goes to the first strata by name. `count` must be at most the sum of `rows`.
+    The remainder goes to the first strata by name. `count` must be at most the sum of `rows`.
     """
     low, high = 0, count + 1
     while high - low > 1:

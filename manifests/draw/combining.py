@@ -1,4 +1,4 @@
-"""Which rows a selection, a merge or a patched manifest has. Each leaves them in the table PICKS."""
+"""Choose the rows of a selection, a merge or a patched manifest. Each function stores them in the table PICKS."""
 
 import hashlib
 import itertools
@@ -21,17 +21,17 @@ SHOWN = 3
 
 
 class OnConflict(StrEnum):
-    """What becomes of a key that several manifests have with different rows."""
+    """What to do with a key that several manifests have with different rows."""
 
     REFUSE = "refuse"
-    """The merge is refused, and the keys are named."""
+    """Refuse the merge and name the keys."""
     FIRST = "first"
-    """The row of the manifest that was named first."""
+    """Take the row of the manifest that was named first."""
     BEST = "best"
-    """Whole before truncated, then most pixels, then most bytes, then a hash of the row: whatever the order."""
+    """Take the best row: complete before truncated, then most pixels, then most bytes, then by a hash of the row."""
 
 
-def count(engine: Engine, table: str, where: str = "true") -> int:
+def count_where(engine: Engine, table: str, where: str = "true") -> int:
     """Return how many rows of a table of the engine meet a condition."""
     return int(engine.fetch(f"SELECT count(*) AS n FROM {table} WHERE {where}").column("n")[0].as_py())
 
@@ -41,11 +41,11 @@ def count(engine: Engine, table: str, where: str = "true") -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Unmatched:
-    """Listed values that no row was matched with.
+    """Listed values that no row matches.
 
-    `values` is how many, `of` how many are listed; `ambiguous` of them have the value of several keys. `first` are
-    some of them, `kind` is that of the first. `against` is the manifest's first value where nothing was matched; None
-    when it has none.
+    `values` is their number, `of` that of all listed values, and `ambiguous` that of values which several keys have.
+    `first` are some of them, and `kind` is that of the first. If nothing matches at all, `against` is the manifest's
+    first value, or None if it has none.
     """
 
     values: int
@@ -56,7 +56,7 @@ class Unmatched:
     against: str | None
 
     def sentence(self, column: str, list_type: str | None) -> str:
-        """Return what was not matched, of a list whose values are of `list_type`, by a column of the manifest."""
+        """Return a message: what was not matched by `column`, of a list with values of the type `list_type`."""
         several = f"; ambiguous, as the value of several keys: {self.ambiguous:,}" if self.ambiguous else ""
         examples = [shorten(each) for each in self.first]
         if self.values < self.of:
@@ -68,12 +68,12 @@ class Unmatched:
 
 
 def values_digest(values: pa.Table) -> str:
-    """Return a hash of a set of values (`value` and `kind`) that does not depend on their order."""
+    """Return the sha256 of a set of values (columns `value` and `kind`), which does not depend on their order."""
     hashed = hashlib.sha256()
     for kind in ValueKind:
         texts = values.filter(pc.equal(values.column("kind"), kind)).column("value")
         if kind is not ValueKind.TEXT and len(texts):
-            hashed.update(f"\n{kind.name}\n".encode())  # no text is empty
+            hashed.update(f"\n{kind.name}\n".encode())  # unambiguous because no text is empty
         ordered = texts.cast(pa.large_string()).combine_chunks().take(pc.sort_indices(texts))
         for first in range(0, len(ordered), 1 << 16):
             lines = ordered.slice(first, 1 << 16)
@@ -82,24 +82,24 @@ def values_digest(values: pa.Table) -> str:
 
 
 def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Table, *, is_inverted: bool) -> None:
-    """Pick the rows whose `column` matches one of `values` (`value` and `kind`), or matches none when `is_inverted`.
+    """Pick the rows whose `column` matches one of `values` (`value` and `kind`), or the others if `is_inverted`.
 
-    A value matches where it is written alike. Of keys, an integer or a UUID that is written like none matches the one
-    that has its value, if no other key has.
+    A value matches an equal text. An integer or a UUID that equals no key as a text matches the only key with the
+    same value, if there is exactly one.
     """
     kinds = {ValueKind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {ValueKind.TEXT}
     by_value = sorted(kinds) if column == "key" else []
     engine.table("listed", values)
     parsed = {f"as_{kind.name}": parse_value_sql(quoted(column), kind) for kind in by_value}
     engine.view("candidates", manifest, {"value": quoted(column), **parsed})
-    # For a listed value that no key is written like: the first and the last of the keys that have this value.
+    # For a listed value that equals no key as a text: the first and the last of the keys with the same value.
     of_kinds = [
         "SELECT l.value AS value, l.kind AS kind, min(c.value) AS low, max(c.value) AS high FROM listed l "
-        f"JOIN candidates c ON l.value = c.as_{kind.name} WHERE l.kind = {kind.value} AND {_WRITTEN_LIKE_NONE} "
+        f"JOIN candidates c ON l.value = c.as_{kind.name} WHERE l.kind = {kind.value} AND {_EQUALS_NO_TEXT} "
         "GROUP BY l.value, l.kind"
         for kind in by_value
     ]
-    engine.keep("by_value", " UNION ALL ".join(of_kinds) or _NOTHING_BY_VALUE)
+    engine.keep("by_value", " UNION ALL ".join(of_kinds) or _NO_MATCH_BY_VALUE)
     has = "NOT EXISTS" if is_inverted else "EXISTS"
     engine.keep(
         PICKS,
@@ -109,26 +109,26 @@ def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Tabl
     )
 
 
-_WRITTEN_LIKE_NONE = "NOT EXISTS (SELECT 1 FROM candidates e WHERE e.value = l.value)"
-_NOTHING_BY_VALUE = "SELECT value, kind, value AS low, value AS high FROM listed WHERE false"
+_EQUALS_NO_TEXT = "NOT EXISTS (SELECT 1 FROM candidates e WHERE e.value = l.value)"
+_NO_MATCH_BY_VALUE = "SELECT value, kind, value AS low, value AS high FROM listed WHERE false"
 
 
 def unmatched(engine: Engine) -> Unmatched:
-    """Return which of the values of `pick_listed` no row was matched with."""
+    """Return the values that no row matched in `pick_listed`, which must have run on this engine."""
     engine.keep(
         "missing",
-        f"SELECT l.value AS value, l.kind AS kind FROM listed l WHERE {_WRITTEN_LIKE_NONE} AND NOT EXISTS "
+        f"SELECT l.value AS value, l.kind AS kind FROM listed l WHERE {_EQUALS_NO_TEXT} AND NOT EXISTS "
         "(SELECT 1 FROM by_value b WHERE b.value = l.value AND b.kind = l.kind AND b.low = b.high)",
     )
     shown_rows = engine.fetch(f"SELECT value, kind FROM missing ORDER BY value, kind LIMIT {SHOWN}").to_pylist()
-    missing, listed = count(engine, "missing"), count(engine, "listed")
+    missing, listed = count_where(engine, "missing"), count_where(engine, "listed")
     against = None
     if missing == listed:
         against = engine.fetch("SELECT min(value) AS value FROM candidates").column("value")[0].as_py()
     return Unmatched(
         values=missing,
         of=listed,
-        ambiguous=count(engine, "by_value", "low <> high"),
+        ambiguous=count_where(engine, "by_value", "low <> high"),
         first=[each["value"] for each in shown_rows],
         kind=ValueKind(shown_rows[0]["kind"]) if shown_rows else ValueKind.TEXT,
         against=against,
@@ -139,7 +139,7 @@ def unmatched(engine: Engine) -> Unmatched:
 
 
 def check_mergeable(sources: Sequence[Manifest]) -> None:
-    """Raise InputError when the manifests cannot be one: other stages or columns, tars of their own, nested roots."""
+    """Raise InputError when the stages or columns differ, when there are shards, or when roots are nested."""
     first = sources[0]
     for each in sources[1:]:
         if each.stage is not first.stage:
@@ -151,21 +151,22 @@ def check_mergeable(sources: Sequence[Manifest]) -> None:
             raise InputError(f"{each.uri}: other columns than {first.uri} ({', '.join(differ[:5])}); make one again")
     if "shard" in first.schema.names:
         raise InputError(
-            f"{first.uri}: shards have tars of their own, whose names meet; merge the chosen manifests, shard again"
+            f"{first.uri}: shards have tars with equal names; merge the chosen manifests and shard again"
         )
     own = [{root.rstrip("/") + "/" for root in each.roots} for each in sources]
     for outer, inner in itertools.pairwise(sorted(set().union(*own))):
         if inner.startswith(outer) and any({outer, inner} - roots for roots in own):
             raise InputError(
-                f"{inner}: lies in {outer}, the root of another manifest, so sources cannot be told apart; scan them "
-                "in one go"
+                f"{inner}: is in {outer}, the root of another manifest, so sources would be ambiguous; scan them "
+                "together"
             )
 
 
 def pick_merged(engine: Engine, sources: Sequence[Manifest], rule: OnConflict) -> tuple[int, int]:
-    """Pick each key once from all `sources`; return how many keys several have, and how many of them differ.
+    """Pick each key once from all `sources`.
 
-    Raises InputError when rows differ and the rule is to refuse.
+    Return how many keys several sources have, and how many of those have different rows. Raises InputError when there
+    are such rows and `rule` is to refuse them.
     """
     names = [name for name in sources[0].schema.names if name != "key"]
     for i, each in enumerate(sources):
@@ -185,9 +186,7 @@ def pick_merged(engine: Engine, sources: Sequence[Manifest], rule: OnConflict) -
     engine.keep("twice", f"SELECT key FROM ({everything}) AS e GROUP BY key HAVING count(*) > 1")
     engine.keep("several", f"SELECT e.* FROM ({everything}) e JOIN twice t ON e.key = t.key")
     engine.keep("conflicts", "SELECT key FROM several GROUP BY key HAVING count(DISTINCT h) > 1")
-    shared, differ = (
-        engine.fetch(f"SELECT count(*) AS n FROM {t}").column("n")[0].as_py() for t in ("twice", "conflicts")
-    )
+    shared, differ = count_where(engine, "twice"), count_where(engine, "conflicts")
     if differ and rule is OnConflict.REFUSE:
         shown = engine.fetch(f"SELECT key FROM conflicts ORDER BY key LIMIT {SHOWN}").column("key").to_pylist()
         raise InputError(
@@ -209,14 +208,14 @@ def pick_merged(engine: Engine, sources: Sequence[Manifest], rule: OnConflict) -
 
 
 def check_patch(a: Manifest, diff: DiffSet) -> None:
-    """Raise when `diff` cannot be applied to `a`: it is of another manifest, or does not hold everything."""
+    """Raise InputError when `diff` cannot be applied to `a`: it is of another manifest, or not complete."""
     if diff.a_digest != a.digest:
         raise InputError(
             f"{diff.uri}: the diff of {diff.a_uri} with digest {diff.a_digest[:16]}…; {a.uri} has {a.digest[:16]}…"
         )
     if not diff.is_whole:
         raise InputError(
-            f"{diff.uri}: a diff of some columns or rows, which says nothing of the others; make it again without "
+            f"{diff.uri}: a diff of some columns or rows, which cannot be applied; make it again without "
             "--columns, --ignore and --where"
         )
 
@@ -233,13 +232,13 @@ def pick_unchanged(engine: Engine, a: Manifest, gone: pa.Table) -> None:
 
 
 def rebased(a: Manifest, b: Manifest) -> tuple[str, str] | None:
-    """Return the root that sources of `a` lie under and the one that they lie under in `b`; None when they stay.
+    """Return the root of the sources of `a` and the root that replaces it in `b`; None if they are the same.
 
-    Raises InputError when that cannot be told, for there are several.
+    Raises InputError when there are several roots, so that this is unknown.
     """
     ours, theirs = ({root.rstrip("/") for root in each.roots} for each in (a, b))
     if ours == theirs:
         return None
     if len(ours) == len(theirs) == 1:
         return ours.pop() + "/", theirs.pop() + "/"
-    raise InputError(f"{b.uri}: its sources count from other roots than those of {a.uri}, and there are several")
+    raise InputError(f"{b.uri}: its sources have other roots than those of {a.uri}, and there are several")

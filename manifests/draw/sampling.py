@@ -1,9 +1,9 @@
-"""Which rows a sample has: a keyed hash of `key` decides, so order, parts and engines do not.
+"""Draw samples by a keyed hash of `key`, so that the result does not depend on order, parts or the engine.
 
-Rows are drawn in the order of `md5(salt:key)`: a larger sample with the same salt has all rows of a smaller one. A
-fraction alone is a threshold on that hash, so that no row moves another in or out. `--top` draws by a value first;
-weights by priority sampling, without replacement: weight / hash as a number in (0, 1] (Duffield, Lund and Thorup,
-Journal of the ACM 54, 2007), which needs nothing but a division and is therefore the same everywhere.
+Rows are drawn in the order of `md5(salt:key)`, so a larger sample with the same salt contains a smaller one. A
+fraction alone is a threshold on that hash, so that no row depends on the others. `--top` draws by a value first.
+Weights use priority sampling without replacement: the priority is weight / u, with u in (0, 1] from the hash
+(Duffield, Lund and Thorup, Journal of the ACM 54, 2007). It needs only one division, and so is the same everywhere.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,21 +20,21 @@ from manifests.sql.engine import Engine, quoted, sql_text
 from manifests.sql.expressions import check_expression, check_value
 
 MAX_STRATA = 10_000
-MAX_RANKED = 1_000_000  # rows that are put in order to find the last one drawn
+MAX_RANKED = 1_000_000  # rows that are sorted to find the last one to draw
 PICKS = "picks"
 _HASH_DIGITS = (4, 4, 4, 4, 4, 4, 4, 4)
 _VALUE_DIGITS = (4, 4, 4, 4)
 _HALF = 1 << 63
-_ALL, _NONE = "~", ""  # prefixes after and before everything
+_ALL, _NONE = "~", ""  # these sort after and before every prefix
 Shares = Literal["proportional", "equal"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What to draw: a `fraction`, a `count`, or the `top` rows by a value; of rows that `where` lets through.
+    """What to draw: a `fraction`, a `count`, or the `top` rows `by` a value, of the rows that meet `where`.
 
-    `per_cluster` first leaves that many of each `cluster_id`; `stratify_by` names columns whose every combination
-    gets its share.
+    `weight` is an expression for the relative probability of a row. `per_cluster` first reduces each `cluster_id` to
+    so many rows. Each combination of values in the columns `stratify_by` gets its share, proportional or equal.
     """
 
     fraction: float | None = None
@@ -50,29 +50,29 @@ class Draw:
 
     @property
     def is_local(self) -> bool:
-        """Whether each row is drawn or not whatever the others are."""
+        """Whether the decision on a row does not depend on other rows."""
         ranked = (self.count, self.top, self.weight, self.per_cluster)
         return all(each is None for each in ranked) and not self.stratify_by
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a manifest says of the draw: all that differs from the defaults, and the salt."""
+        """What a manifest records of the draw: the salt and all settings that differ from the defaults."""
         defaults = asdict(Draw())
-        told = {name: value for name, value in asdict(self).items() if name == "salt" or value != defaults[name]}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+        chosen = {name: value for name, value in asdict(self).items() if name == "salt" or value != defaults[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     def check(self, manifest: Manifest) -> None:
-        """Raise InputError when these options do not go together, or not with this manifest."""
+        """Raise InputError when these options contradict each other or do not fit the manifest."""
         amounts = [name for name in ("fraction", "count", "top") if getattr(self, name) is not None]
         if len(amounts) > 1:
             raise InputError(f"--{amounts[0]} and --{amounts[1]}: give one of them")
         if not amounts and self.per_cluster is None and self.where is None:
-            raise InputError("nothing says how many rows: give --fraction, --count, --top, --per-cluster or --where")
+            raise InputError("the number of rows is missing: --fraction, --count, --top, --per-cluster or --where")
         if self.fraction is not None and not 0 <= self.fraction <= 1:
-            raise InputError(f"--fraction {self.fraction}: is a share of the rows, from 0 to 1")
+            raise InputError(f"--fraction {self.fraction}: must be a share of the rows, from 0 to 1")
         for name in ("count", "top", "per_cluster"):
             if (number := getattr(self, name)) is not None and number < 0:
-                raise InputError(f"--{name.replace('_', '-')} {number}: is a number of rows")
+                raise InputError(f"--{name.replace('_', '-')} {number}: must be a number of rows")
         if (self.top is None) != (self.by is None):
             raise InputError("--top N goes with --by COLUMN, and --by with --top")
         if self.weight is not None and (self.top is not None or not amounts):
@@ -99,19 +99,19 @@ class Draw:
 
 
 def hash_sql(salt: str) -> str:
-    """Return SQL for the place of a row among all: 32 hexadecimal digits, as good as random."""
+    """Return SQL for the hash that orders rows: 32 pseudo-random hexadecimal digits."""
     return f"md5({sql_text(salt + ':')} || key)"
 
 
 def fraction_condition(fraction: float, salt: str) -> str:
-    """Return SQL that is true of `fraction` of all keys."""
+    """Return SQL for a condition that about a `fraction` of all keys meets."""
     if fraction >= 1:
         return "true"
     return f"{hash_sql(salt)} < '{int(Fraction(fraction) * (1 << 128)):032x}'"
 
 
 def local_condition(draw: Draw) -> str:
-    """Return what a row must be to be drawn, when that does not depend on other rows."""
+    """Return SQL for the rows to draw, for a draw that `is_local`."""
     conditions = [f"({draw.where})"] if draw.where is not None else []
     if draw.fraction is not None:
         conditions.append(fraction_condition(draw.fraction, draw.salt))
@@ -119,7 +119,7 @@ def local_condition(draw: Draw) -> str:
 
 
 def pick_sample(engine: Engine, manifest: Manifest, draw: Draw) -> None:
-    """Leave the rows to draw in the table PICKS (`source` 0, `part`, `row`)."""
+    """Store the rows to draw in the table PICKS (`source` is 0, `part`, `row`)."""
     place, digits = _order(draw)
     strata = ", ".join(f"{quoted(c)}::VARCHAR" for c in draw.stratify_by)
     columns = {"key": "key", "place": place, "stratum": f"to_json([{strata}])::VARCHAR" if strata else "''"}
@@ -144,18 +144,18 @@ def pick_sample(engine: Engine, manifest: Manifest, draw: Draw) -> None:
     if wanted is None and draw.fraction is None:
         engine.keep(PICKS, f"SELECT 0 AS source, part, row FROM {rows}")
         return
-    _cut(engine, rows, digits, lambda counts: _seats(draw, counts, wanted))
+    _pick_first(engine, rows, digits, lambda counts: _seats(draw, counts, wanted))
 
 
 def _order(draw: Draw) -> tuple[str, tuple[int, ...]]:
-    """Return SQL for a text by which rows are drawn, the smallest first, and how it falls into digits."""
+    """Return SQL for a text that orders the rows, the first to draw first, and the lengths of its digits."""
     hashed = hash_sql(draw.salt)
     if draw.by is None and draw.weight is None:
         return hashed, _HASH_DIGITS
     value = f"({draw.by})::DOUBLE"
     if draw.weight is not None:
         value = f"(({draw.weight})::DOUBLE / ((('0x' || substr({hashed}, 1, 13))::BIGINT + 1) / {1 << 52}))"
-    # The bits of a float order as its size does; larger values shall come first, and zero has one sign.
+    # The bits of positive floats sort like the floats. Larger values come first, and -0.0 equals 0.0.
     bits = f"(abs({value})::BIT)::BIGINT"
     descending = f"CASE WHEN {value} > 0 THEN {_HALF - 1} - {bits} ELSE {_HALF}::UBIGINT + {bits} END"
     return f"lpad(to_hex(({descending})::UBIGINT), 16, '0') || {hashed}", (*_VALUE_DIGITS, *_HASH_DIGITS)
@@ -169,17 +169,20 @@ def _seats(draw: Draw, counts: Mapping[str, int], wanted: int | None) -> dict[st
     return share(counts, min(wanted, total))
 
 
-def _cut(
+def _pick_first(
     engine: Engine, rows: str, digits: tuple[int, ...], seats: Callable[[Mapping[str, int]], Mapping[str, int]]
 ) -> None:
-    """Leave in PICKS the first rows of each stratum by `place`, as many as `seats` says of the rows there are.
+    """Store in PICKS the first rows of each stratum by `place`; `seats` returns how many from the rows of each.
 
-    Rows are counted by their first digit; the digit in which the last one lies narrows the search.
+    This is a radix selection: rows are counted by their first digit, and only those with the digit of the last row to
+    draw are counted by the next one.
     """
     counted = _count(engine, f"SELECT stratum, substr(place, 1, {digits[0]}) AS digit FROM {rows}")
     totals = {stratum: sum(by_digit.values()) for stratum, by_digit in counted.items()}
     if len(totals) > MAX_STRATA:
-        raise InputError(f"--stratify-by: {len(totals):,} strata, at most {MAX_STRATA:,}; take coarser columns")
+        raise InputError(
+            f"--stratify-by: {len(totals):,} strata, at most {MAX_STRATA:,}; choose columns with fewer values"
+        )
     given = seats(totals)
     cuts = {s: (_ALL if given[s] == n else _NONE, 0) for s, n in totals.items()}
     cuts |= {s: _narrow("", given[s], counted[s]) for s, n in totals.items() if 0 < given[s] < n}
@@ -219,7 +222,7 @@ def _count(engine: Engine, sql: str) -> dict[str, dict[str, int]]:
 
 
 def _narrow(prefix: str, wanted: int, by_digit: Mapping[str, int]) -> tuple[str, int]:
-    """Return the prefix of the rows among which the last wanted one lies, and how many of those are wanted."""
+    """Return the prefix that contains the last wanted row, and how many rows with it are wanted."""
     left = wanted
     for digit in sorted(by_digit):
         if left <= by_digit[digit]:

@@ -119,7 +119,7 @@ def test_what_cannot_be_one_is_refused(tmp_path: Path) -> None:
     assert "shard again" in run("merge", shards.uri, shards.uri, "-o", tmp_path / "o", code=2).output
     outer = committed(tmp_path, {"a": {"source": "file:///x/y/1.tar"}}, roots=["file:///x"])
     inner = committed(tmp_path, {"b": {"source": "file:///x/y/1.tar"}}, roots=["file:///x/y"])
-    assert "cannot be told apart" in run("merge", outer.uri, inner.uri, "-o", tmp_path / "o", code=2).output
+    assert "sources would be ambiguous" in run("merge", outer.uri, inner.uri, "-o", tmp_path / "o", code=2).output
     assert "at least two" in run("merge", scan.uri, "-o", tmp_path / "o", code=2).output
 
 

@@ -266,13 +266,13 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "nothing says how many rows"),
+        ([], "the number of rows is missing"),
         (["--count", "3", "--fraction", "0.1"], "give one of them"),
         (["--fraction", "1.3"], "from 0 to 1"),
         (["--top", "3"], "--by"),
-        (["--by", "width"], "nothing says how many rows"),
+        (["--by", "width"], "the number of rows is missing"),
         (["--count", "3", "--shares", "equal"], "--stratify-by"),
-        (["--weight", "width"], "nothing says how many"),
+        (["--weight", "width"], "the number of rows is missing"),
         (["--count", "3", "--stratify-by", "colour"], "colour: no column"),
         (["--count", "3", "--where", "widht > 3"], "widht"),
         (["--count", "3", "--where", "random() < 0.5"], "another answer each time"),
