@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curation.config_files import load_config
 from curation.scan.user_filters import measure_user_filters
-from curation.sources.samples import measured
+from curation.sources.samples import measure_member
 from examples.corpus import make_corpus
 from filters.protocol import Filter, TextEngine, load_engine, load_filter
 from manifests.format.store import open_manifest
@@ -46,9 +46,8 @@ def noise(shape: tuple[int, int]) -> np.ndarray:
 # --- the listings
 
 
-def test_the_guide_shows_the_example_files():
-    shown = blocks(GUIDE, "python")
-    assert shown == [(TOP / "examples" / name).read_text() for name in ("sharpness_filter.py", "row_engine.py")]
+def test_the_guide_shows_the_example_filter():
+    assert blocks(GUIDE, "python") == [(TOP / "examples/sharpness_filter.py").read_text()]
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def sharpness(examples_on_path: None) -> Filter:
     return load_filter("sharpness_filter:Sharpness", max_side_pixels=256)
 
 
-def test_the_filter_of_the_guide_tells_sharp_from_blurred(sharpness: Filter):
+def test_the_filter_of_the_guide_separates_sharp_from_blurred(sharpness: Filter):
     page = drawn_page()
     blurred = np.asarray(np.mean([np.roll(page, step, axis=1) for step in range(9)], axis=0), np.uint8)
     assert sharpness.measure(page)["variance"] > 4 * sharpness.measure(blurred)["variance"]
@@ -91,17 +90,17 @@ def test_the_engine_of_the_guide_takes_any_picture_and_repeats(engine: TextEngin
     assert first.quads.tobytes() == second.quads.tobytes()
 
 
-def test_the_guide_shows_how_a_failure_is_told(sharpness: Filter):
+def test_the_guide_shows_the_message_of_a_failure(sharpness: Filter):
     sharpness._max_side_pixels = "wrong"
-    with pytest.raises(Exception) as told:
-        measured(
+    with pytest.raises(Exception) as failed:
+        measure_member(
             lambda data: measure_user_filters(noise((9, 9)), [("sharpness", sharpness)]),
             b"",
             source="file:///…/data/00003.tar",
             member="000000151.jpg",
         )
     vague = r"raised \w+: .* \(sharpness_filter\.py, line \d+\)"
-    real = re.sub(vague, "raised", f"part-00003: {type(told.value).__name__}: {told.value}")
+    real = re.sub(vague, "raised", f"part-00003: {type(failed.value).__name__}: {failed.value}")
     assert real in [re.sub(vague, "raised", text.strip()) for text in blocks(GUIDE, "text")]
 
 
