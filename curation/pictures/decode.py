@@ -34,12 +34,12 @@ from curation.pictures.image_damage import (
     png_damage,
     tiff_damage,
 )
+from curation.pictures.image_formats import starts_like
 from curation.pictures.image_headers import (
     MAX_FRAMES_COUNTED,
     count_frames,
     largest_inner_pixels,
     name_unidentified,
-    starts_like,
 )
 from curation.pictures.image_metadata import count_png_frames, without_metadata
 from manifests.format.schema import Status

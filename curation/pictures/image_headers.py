@@ -1,51 +1,25 @@
-"""What an image file's headers tell without decoding a pixel: its format, inner sizes and frames."""
+"""What an image file's headers declare, read without decoding a pixel: its format, inner sizes and frames."""
 
-import re
 import struct
 
 from PIL import ImageFile, features
 
+from curation.pictures.image_formats import (
+    DIB_HEADER_BYTES,
+    ICO_HEADER,
+    JPEG2000_CODESTREAM,
+    PNG_SIGNATURE,
+    foreign_format,
+    starts_like,
+)
 from manifests.format.schema import Status
 from manifests.format.stand_ins import name_absent, name_wrapped
 
 MAX_FRAMES_COUNTED = 10_000
 """Frames are counted no further than this, so a hostile file cannot make counting slow."""
 
-_READ_BY_US = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "GIF": re.compile(rb"GIF8[79]a"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
-    "TIFF": re.compile(rb"II[*+]\x00|MM\x00[*+]"),
-    "JPEG2000": re.compile(rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  "),
-    "PSD": re.compile(rb"8BPS"),
-}
-
-_READ_BY_OTHERS = {
-    "HEIF": re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
-    "JPEG XL": re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "),
-    "SVG": re.compile(rb"\s*(<\?xml.{0,512}?)?(<!.{0,512}?)?<svg[\s>]", re.DOTALL | re.IGNORECASE),
-    "PDF": re.compile(rb"%PDF-"),
-    "EPS": re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"),
-    "WMF": re.compile(rb"\xd7\xcd\xc6\x9a|\x01\x00\x09\x00\x00\x03"),
-    "EMF": re.compile(rb"\x01\x00\x00\x00.{36} EMF", re.DOTALL),
-    "MP4 video": re.compile(rb"....ftyp", re.DOTALL),
-    "Matroska video": re.compile(rb"\x1a\x45\xdf\xa3"),
-}
-
 
 # --- which format
-
-
-def _match(patterns: dict[str, re.Pattern[bytes]], data: bytes) -> str | None:
-    start = data[:2048]
-    return next((name for name, pattern in patterns.items() if pattern.match(start)), None)
-
-
-def starts_like(data: bytes) -> str | None:
-    """Return the format, of those decoded here, that `data` starts like; None if it is like none."""
-    return _match(_READ_BY_US, data)
 
 
 def name_unidentified(data: bytes) -> tuple[Status, str]:
@@ -55,7 +29,7 @@ def name_unidentified(data: bytes) -> tuple[Status, str]:
         return Status.UNSUPPORTED, "AVIF: this Pillow is built without it"
     if ours:
         return Status.UNDECODABLE, f"starts like {ours}, but its header is broken"
-    foreign = _match(_READ_BY_OTHERS, data)
+    foreign = foreign_format(data)
     if foreign:
         return Status.UNSUPPORTED, f"{foreign}: no decoder that is safe for strangers' files"
     absent, wrapped = name_absent(data), name_wrapped(data)
@@ -72,26 +46,26 @@ def name_unidentified(data: bytes) -> tuple[Status, str]:
 def largest_inner_pixels(data: bytes) -> int:
     """Return the most pixels that a picture inside an icon file declares; 0 if `data` is no icon.
 
-    Pillow decodes the pictures of ICO on opening and of ICNS on loading, whatever size they turn out.
+    Pillow decodes the pictures of ICO on opening and of ICNS on loading, whatever their size.
     """
-    if not data.startswith((b"\x00\x00\x01\x00", b"icns")):
+    if not data.startswith((ICO_HEADER, b"icns")):
         return 0
     largest = 0
     for magic, skip in (
-        (b"\x89PNG\r\n\x1a\n", 16),  # IHDR: width, height
+        (PNG_SIGNATURE, 16),  # IHDR: width, height
         (b"ihdr", 4),  # JPEG 2000 box: height, width
-        (b"\xff\x4f\xff\x51", 8),  # JPEG 2000 SIZ: width, height of the grid
+        (JPEG2000_CODESTREAM, 8),  # JPEG 2000 SIZ: width, height of the grid
     ):
         at = data.find(magic)
         while 0 <= at <= len(data) - skip - 8:
             one_side, other_side = struct.unpack_from(">II", data, at + skip)
             largest = max(largest, one_side * other_side)
             at = data.find(magic, at + 1)
-    if data.startswith(b"\x00\x00\x01\x00"):
+    if data.startswith(ICO_HEADER):
         for entry in range(min(int.from_bytes(data[4:6], "little"), (len(data) - 6) // 16)):
             (offset,) = struct.unpack_from("<I", data, 6 + 16 * entry + 12)
             header, width, height = struct.unpack("<Iii", data[offset : offset + 12].ljust(12, b"\x00"))
-            if header in (40, 52, 56, 64, 108, 124):  # a DIB; its height includes the mask's
+            if header in DIB_HEADER_BYTES:  # a DIB; its height includes the mask's
                 largest = max(largest, abs(width * height) // 2)
     return largest
 
@@ -102,8 +76,8 @@ def largest_inner_pixels(data: bytes) -> int:
 def count_frames(picture: ImageFile.ImageFile, data: bytes) -> int:
     """Return the frames or pages, 1 to `MAX_FRAMES_COUNTED`, without decoding them.
 
-    PSD layers make up one picture, so they count as 1; a broken layer directory raises, for it says
-    that the file is not what it claims.
+    The layers of a PSD are one picture, so they count as 1. A broken layer directory raises, because the file is then
+    not a valid PSD.
     """
     if picture.format == "GIF":
         frames = _count_gif_frames(data)
@@ -120,11 +94,11 @@ def count_frames(picture: ImageFile.ImageFile, data: bytes) -> int:
 def _count_gif_frames(data: bytes) -> int:
     """Return the image descriptors (GIF89a, section 20), reading block lengths only."""
     frames = 0
-    at = 13 + _colour_table_bytes(data[10])
+    at = 13 + gif_colour_table_bytes(data[10])
     while at + 10 <= len(data) and frames < MAX_FRAMES_COUNTED:
         if data[at] == 0x2C:
             frames += 1
-            at += 11 + _colour_table_bytes(data[at + 9])
+            at += 11 + gif_colour_table_bytes(data[at + 9])
         elif data[at] == 0x21:
             at += 2
         elif data[at] == 0x3B:
@@ -132,13 +106,19 @@ def _count_gif_frames(data: bytes) -> int:
         else:
             at += 1  # stray bytes between blocks are common, and skipped by every reader
             continue
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
+        at = gif_chain_end(data, at)
     return frames
 
 
-def _colour_table_bytes(flags: int) -> int:
+def gif_chain_end(data: bytes, at: int) -> int:
+    """Return where the chain of sub-blocks at `at` ends, after its empty one; past the data if it does not end."""
+    while at < len(data) and data[at]:
+        at += data[at] + 1
+    return at + 1
+
+
+def gif_colour_table_bytes(flags: int) -> int:
+    """Return the size of the colour table that the flags of a GIF's screen or image declare."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 

@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curation.pictures.image_headers import starts_like
+from curation.pictures.image_formats import starts_like
+from curation.pictures.image_headers import gif_chain_end, gif_colour_table_bytes
 
 _MAX_SEARCHES = 16
 """Places looked at, in one file, for where the structure goes on after a wrong length."""
@@ -244,24 +245,13 @@ _GIF_CONTROL = re.compile(rb"\x21\xf9\x04.{4}\0", re.DOTALL)  # holds the transp
 _GIF_BLOCK = re.compile(rb"[\x21\x2c\x3b]")
 
 
-def _gif_chain_end(data: bytes, at: int) -> int:
-    """Return where a chain of sub-blocks at `at` ends, after its empty one; beyond the data if it does not."""
-    while at < len(data) and data[at]:
-        at += data[at] + 1
-    return at + 1
-
-
-def _gif_table_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
 def _is_gif_image(data: bytes, at: int) -> bool:
     """Return whether an image may begin at `at`: it fits the screen, and the bits and codes are ones that exist."""
     if at + 11 > len(data):
         return False
     screen_width, screen_height = struct.unpack_from("<HH", data, 6)
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
-    at_code = at + 10 + _gif_table_bytes(flags)
+    at_code = at + 10 + gif_colour_table_bytes(flags)
     return (
         0 < width <= screen_width - left
         and 0 < height <= screen_height - top
@@ -273,15 +263,15 @@ def _is_gif_image(data: bytes, at: int) -> bool:
 
 def _strip_gif(data: bytes) -> Iterator[bytes]:
     searches = 64 * _MAX_SEARCHES  # a comma is no rare byte
-    at = 13 + _gif_table_bytes(data[10])
+    at = 13 + gif_colour_table_bytes(data[10])
     kept = [data[:at]]
     while (block := _GIF_BLOCK.search(data, at)) and block.group() != b";":  # strays are skipped, as by every reader
         at = block.start()
         if data[at] == 0x2C:
-            end = _gif_chain_end(data, at + 11 + _gif_table_bytes(data[at + 9]))
+            end = gif_chain_end(data, at + 11 + gif_colour_table_bytes(data[at + 9]))
             kept.append(data[at:end])
         else:
-            end = _gif_chain_end(data, at + 2)
+            end = gif_chain_end(data, at + 2)
             if _GIF_CONTROL.fullmatch(data, at, end):
                 kept.append(data[at:end])
             if end >= len(data) or data[end] not in _GIF_NEXT:

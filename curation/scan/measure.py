@@ -14,7 +14,8 @@ from curation.pictures.pdq import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
 from curation.pictures.vectors import pack
 from curation.scan.user_filters import UserFilters, measure_user_filters
 from curation.sources.keys import SourceKeys
-from curation.sources.samples import Problem, Sample
+from curation.sources.members import Problem
+from curation.sources.samples import Sample
 from curation.sources.sibling_tables import ENCODING, NO_TABLE, SiblingTable
 from curation.sources.text_encoding import DETECTOR_VERSION
 from filters import text_density as density_filter

@@ -7,8 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from curation.sources.members import HEAD_BYTES, IMAGE_EXTENSIONS, is_ignored, looks_like_image, split_member
-from curation.sources.samples import Contents, Member, Members, Problem, SampleNames, group_of
+from curation.pictures.image_formats import HEAD_BYTES, looks_like_image
+from curation.sources.members import (
+    IMAGE_EXTENSIONS,
+    Member,
+    Problem,
+    SampleNames,
+    group_of,
+    is_ignored,
+    split_member,
+)
+from curation.sources.samples import Contents, Members
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
 

@@ -1,4 +1,7 @@
-"""What the name and the first bytes of a tar member, or of a loose file, say about it."""
+"""Members of a source, which are files of a tar or of a folder: their names, and what kept them from being read."""
+
+import enum
+from dataclasses import dataclass
 
 _EXTENSIONS = """
     apng avif avifs bmp cur dcx dds dib dng emf eps exr fits flc fli gif hdr heic heif hif icns ico im j2c j2k
@@ -6,26 +9,42 @@ _EXTENSIONS = """
     rgb rgba sgi svg svgz tga tif tiff wbmp wdp webp wmf xbm xpm
 """
 IMAGE_EXTENSIONS = frozenset(_EXTENSIONS.split())
-HEAD_BYTES = 64
-_IMAGE_MAGIC = (
-    b"\xff\xd8\xff",  # JPEG
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF87a",
-    b"GIF89a",
-    b"II*\0",  # TIFF, little and big endian, then BigTIFF
-    b"MM\0*",
-    b"II+\0",
-    b"MM\0+",
-    b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000 file, then code stream
-    b"\xff\x4f\xff\x51",
-    b"\0\0\0\x0cJXL \r\n\x87\n",  # JPEG XL file, then code stream
-    b"\xff\x0a",
-    b"8BPS\0\x01",  # Photoshop
-    b"DDS \x7c",
-    b"qoif",
-)
-_HEIF_BRANDS = frozenset(b"avif avis heic heix heim heis hevc hevx mif1 msf1".split())
-_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
+
+
+class SampleNames(enum.StrEnum):
+    """Where the name of a sample ends and the extension of a member begins."""
+
+    AUTO = "auto"
+    """At the last dot. But an image without a sidecar of its own stem uses one with the same name up to the first
+    dot, if both have only a word after it, as in `k.input.jpg` and `k.meta.json`, and not a number as in `22.05.png`.
+    If several images share that name, none of them may have a sidecar of its own stem."""
+    FIRST_DOT = "first_dot"
+    """At the first dot, as webdataset reads: all members with the same name up to there are one sample."""
+    LAST_DOT = "last_dot"
+    """Always at the last dot."""
+
+
+class Problem(enum.StrEnum):
+    """Why a sample has no image bytes to decode."""
+
+    SPARSE = "sparse"  # stored without its zeros: its byte range in the tar is not the picture
+    SYMBOLIC_LINK = "symbolic link"
+    HARD_LINK = "hard link"
+    DANGLING_LINK = "dangling link"  # in a folder: a link whose target is not there
+    NO_FILE = "no file"  # in a folder: a device, a pipe, a socket
+    NO_IMAGE = "no image"  # a sidecar whose stem has no image
+    TOO_LARGE = "too large"  # more than max_image_bytes: located, not read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A file of a tar or a folder. `offset` is its first byte in the source, 0 in a folder; `size` is in bytes."""
+
+    name: str
+    offset: int
+    size: int
+    problem: Problem | None = None
+    is_device: bool = False
 
 
 def split_member(member: str) -> tuple[str, str]:
@@ -40,30 +59,18 @@ def split_member(member: str) -> tuple[str, str]:
     return member[:dot], member[dot + 1 :].lower()
 
 
-def webdataset_stem(member: str) -> str:
-    """Return the stem webdataset gives a member: its folders and its name up to the first dot."""
+def group_of(member: str) -> str:
+    """Return what all members that may belong to one sample share: their folder and their name up to the first dot.
+
+    This is the name that webdataset gives a sample.
+    """
     folder_chars = member.rfind("/") + 1
     dot = member.find(".", folder_chars + 1)
     return member if dot < 0 else member[:dot]
 
 
 def is_ignored(member: str) -> bool:
-    """Whether a member is a by-product: AppleDouble `._x`, `__MACOSX/`, webdataset's `__x__`."""
+    """Return whether a member is a by-product of a program: AppleDouble `._x`, `__MACOSX/`, webdataset's `__x__`."""
     parts = member.removeprefix("./").split("/")
     is_meta = len(parts[0]) >= 4 and parts[0].startswith("__") and parts[0].endswith("__")
     return is_meta or "__MACOSX" in parts or parts[-1].startswith("._")
-
-
-def looks_like_image(head: bytes) -> bool:
-    """Whether `head`, the first HEAD_BYTES bytes of a member, begins an image of a common format."""
-    if head.startswith(_IMAGE_MAGIC):
-        return True
-    if head.startswith(b"RIFF"):
-        return head[8:12] == b"WEBP"
-    if head[4:8] == b"ftyp":
-        return any(head[i : i + 4] in _HEIF_BRANDS for i in (8, *range(16, min(len(head), head[3]), 4)))
-    if head.startswith(b"BM"):
-        return head[6:10] == b"\0\0\0\0" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES
-    if head.startswith((b"\0\0\1\0", b"\0\0\2\0")):  # icon, cursor: a directory of 1 to 255 pictures
-        return len(head) >= 22 and head[4] > 0 and head[5] == 0 and head[9] == 0
-    return False

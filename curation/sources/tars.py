@@ -12,7 +12,8 @@ from collections.abc import Callable
 from tarfile import TarInfo
 from typing import BinaryIO, TypeVar
 
-from curation.sources.samples import Contents, Member, Members, Problem, SampleNames
+from curation.sources.members import Member, Problem, SampleNames
+from curation.sources.samples import Contents, Members
 from curation.sources.tar_stream import ForwardReader, StrictTar, TarWriter
 
 __all__ = ["TarWriter", "read_tar"]

@@ -17,7 +17,8 @@ from curation.scan.guarded import measure_guarded
 from curation.scan.measure import SCAN_SCHEMA, Measures, Origin, Requested, measure, rows, software
 from curation.scan.user_filters import cached_user_filters, filter_versions, load_user_filters, recorded_settings
 from curation.sources.folders import read_folder, slices
-from curation.sources.samples import Contents, SampleNames
+from curation.sources.members import SampleNames
+from curation.sources.samples import Contents
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
 from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
@@ -28,9 +29,10 @@ from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Recorder, Task, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
+from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, read_receipts, write_part
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, is_committed, open_manifest
 
 DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density", "sample_names")
 MAX_WARNINGS = 5
@@ -52,6 +54,9 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     versions = software() | filter_versions(load_user_filters(config.scan.user_filters()))
     if config.scan.embedding is not None:
         versions["embedding"] = embedder.load(config.scan.embedding.as_model()).version
+    inputs = {"sources": {s.uri: s.etag for s in sources}, **_reading(config.scan)}
+    if not settings["local_features"]:
+        settings["local_features"] = _has_local_features(output, settings, versions, inputs)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     units = [
         maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
@@ -62,13 +67,26 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
         output=storage.absolute(output),
         config=settings,
         software=versions,
-        inputs={"sources": {s.uri: s.etag for s in sources}, **_reading(config.scan)},
+        inputs=inputs,
         parents=[],
         roots=sorted({s.root for s in sources}),
         funnel=[],
         units=units,
         options=config.storage,
     )
+
+
+def _has_local_features(
+    output: str, settings: Mapping[str, Any], versions: Mapping[str, str], inputs: Mapping[str, Any]
+) -> bool:
+    """Return whether a scan is committed at `output` that measured the same and local features besides.
+
+    Dedupe ignores local features that its kinds of copies do not need, so that such a scan is as good.
+    """
+    if not is_committed(output):
+        return False
+    wanted = {**settings, "local_features": True}
+    return open_manifest(output).fingerprint == settings_hash(Stage.SCAN, wanted, versions, inputs)
 
 
 def _reading(config: ScanConfig) -> dict[str, Any]:
@@ -107,7 +125,7 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
             perform_unit,
             config=config.scan,
             embedding=plan.software.get("embedding"),
-            with_local=config.dedupe.needs_local_features,
+            with_local=plan.config["local_features"],
             output=plan.output,
             roots=tuple(plan.roots),
         )

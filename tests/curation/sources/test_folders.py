@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from curation.sources.folders import list_folder, read_folder, slices
 from curation.sources.keys import declared_key
-from curation.sources.samples import MAX_CARRIED_BYTES, MAX_SIDECAR_BYTES, Problem, SampleNames, group_of
+from curation.sources.members import Problem, SampleNames, group_of
+from curation.sources.samples import MAX_CARRIED_BYTES, MAX_SIDECAR_BYTES
 from curation.sources.tars import read_tar
 from manifests import storage
 from manifests.errors import BrokenSource, InputError

@@ -8,7 +8,7 @@ import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.sources.samples import SampleNames
+from curation.sources.members import SampleNames
 from curation.sources.tars import read_tar
 from tests.support.making import tar_bytes
 

@@ -13,7 +13,8 @@ from PIL import Image
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import ROWS_AT_ONCE, SCAN_SCHEMA, Measures, Origin, clean_text, measure, rows
 from curation.sources.folders import list_folder, read_folder
-from curation.sources.samples import MAX_SIDECAR_BYTES, Problem, Sample
+from curation.sources.members import Problem
+from curation.sources.samples import MAX_SIDECAR_BYTES, Sample
 from curation.sources.sibling_tables import SiblingTable
 from curation.sources.tars import read_tar
 from manifests import storage

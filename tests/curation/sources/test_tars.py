@@ -15,9 +15,9 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.pictures.image_formats import looks_like_image
 from curation.sources.byte_ranges import ByteRange, read_ranges, try_ranges
-from curation.sources.members import is_ignored, looks_like_image, split_member, webdataset_stem
-from curation.sources.samples import Problem
+from curation.sources.members import Problem, group_of, is_ignored, split_member
 from curation.sources.tars import TarWriter, read_tar
 from manifests.errors import BrokenSource, InputError
 from manifests.file_names import name_bytes
@@ -643,9 +643,9 @@ def test_stems():
     assert split_member("a.b/c") == ("a.b/c", "")
     assert split_member("a/.hidden") == ("a/.hidden", "")
     assert split_member("a/b.C.JPG") == ("a/b.C", "jpg")
-    assert webdataset_stem("x.y/photo.2023.jpg") == "x.y/photo"
-    assert webdataset_stem("a/.hidden.jpg") == "a/.hidden"
-    assert webdataset_stem("a") == "a"
+    assert group_of("x.y/photo.2023.jpg") == "x.y/photo"
+    assert group_of("a/.hidden.jpg") == "a/.hidden"
+    assert group_of("a") == "a"
 
 
 # --- layouts of others ---------------------------------------------------------------------------

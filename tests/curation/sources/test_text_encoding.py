@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.shards.write import in_utf8
-from curation.sources.samples import parse_json
+from curation.sources.sidecars import parse_json
 from curation.sources.text_encoding import decode_text
 
 

@@ -11,7 +11,7 @@ import pytest
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Requested, measure
-from curation.sources.samples import SampleNames
+from curation.sources.members import SampleNames
 from jobs.stages.scan import Reading, plan_scan, scan_unit
 from manifests import storage
 from manifests.format.store import read_batches
