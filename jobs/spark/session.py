@@ -23,6 +23,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from curation.config import SparkConfig
+from jobs.spark.master import require_master
 from manifests.errors import InputError
 
 PACKAGES = ("curation", "filters", "jobs", "manifests")
@@ -161,13 +162,14 @@ def _with_sql_settings(spark: SparkSession, conf: Mapping[str, str]) -> Iterator
 def start(config: SparkConfig, *, name: str) -> SparkSession:
     """Return a new Spark session, the submitted one where there is one.
 
-    Raises InputError when Java is missing or Spark does not start.
+    Raises InputError when Java is missing, the master does not answer, or Spark does not start.
     """
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     remote = os.environ.get("SPARK_REMOTE") or config.conf.get("spark.remote")
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    require_master(config)
     builder = SparkSession.builder.appName(name)
     if not remote:
         require_java()
