@@ -10,7 +10,7 @@ from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
 from jobs.dedupe.decide_again import decide_again, plan_redecide
 from jobs.dedupe.stage import dedupe, plan_dedupe
-from jobs.show.facts import Outlook
+from jobs.show.answers import Outlook
 from jobs.spark.run import Context
 from jobs.stages.choose import choose, plan_choose, rules_of
 from jobs.stages.scan import plan_scan, scan

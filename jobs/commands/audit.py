@@ -10,7 +10,7 @@ from curation.trust import audit_page
 from curation.trust.audit import COLUMNS, Audit, AuditRules, draw
 from curation.trust.audit_labels import empty_sheet, estimate, read_sheet
 from jobs.commands.shared import has_summary
-from jobs.show import answers
+from jobs.show.trust import print_estimates, print_strata
 from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.errors import InputError
@@ -75,7 +75,7 @@ def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) 
     storage.write_bytes(storage.join(folder, SHEET), empty_sheet(keys).encode())
     storage.write_bytes(storage.join(folder, AUDIT), made.to_json())
     if has_summary(as_json=as_json):
-        answers.print_strata(made, page=storage.join(folder, PAGE), as_json=as_json)
+        print_strata(made, page=storage.join(folder, PAGE), as_json=as_json)
 
 
 def _batches(
@@ -120,7 +120,7 @@ def _estimate(manifest: Manifest, sheet: str, folder: str, *, as_json: bool) -> 
         raise InputError(f"{sheet}: not UTF-8 text ({e}); save it as CSV in UTF-8") from e
     except InputError as e:
         raise InputError(f"{sheet}: {e}") from e
-    answers.print_estimates(estimate(made, labels), as_json=as_json)
+    print_estimates(estimate(made, labels), as_json=as_json)
 
 
 def _read_audit(folder: str) -> Audit:

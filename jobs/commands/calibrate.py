@@ -11,7 +11,7 @@ from curation.trust.calibration import calibrate as fit
 from curation.trust.curves import draw_curves
 from curation.trust.labels import label_rows, read_labels
 from jobs.commands.shared import has_summary
-from jobs.show.answers import print_calibration
+from jobs.show.trust import print_calibration
 from jobs.units.output_place import require_file
 from manifests import storage
 from manifests.errors import InputError

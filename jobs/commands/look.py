@@ -5,8 +5,7 @@ from typing import Any
 
 from jobs.commands.shared import names_in, note, output_form
 from jobs.show import look
-from jobs.show.history import history
-from jobs.show.log import print_history
+from jobs.show.history import history, print_history
 from jobs.units.output_place import require_file
 from manifests import storage
 from manifests.errors import InputError

@@ -6,7 +6,8 @@ from filters.engines.model_files import model_files
 from filters.protocol import BUILT_IN_ENGINES, EngineUnavailable
 from jobs.commands.shared import note
 from jobs.setup.models import fetch_models, find_models
-from jobs.show import answers, logs
+from jobs.show import logs
+from jobs.show.setup import print_models
 from jobs.units.output_place import require_folder
 from manifests import storage
 
@@ -22,7 +23,7 @@ def list_models(engine: str | None, languages: tuple[str, ...], as_json: bool) -
         raise click.UsageError(
             "--languages: each engine has its own codes; add --engine easyocr or --engine tesseract"
         )
-    answers.print_models(find_models([engine] if engine else list(BUILT_IN_ENGINES), languages), as_json=as_json)
+    print_models(find_models([engine] if engine else list(BUILT_IN_ENGINES), languages), as_json=as_json)
 
 
 def fetch(engine: str, languages: tuple[str, ...], folder: str | None) -> None:

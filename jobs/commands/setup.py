@@ -8,7 +8,8 @@ import click
 from curation.config import ScoreConfig, SparkConfig
 from curation.config_files import load_config, template
 from jobs.setup.doctor import checks
-from jobs.show import answers, logs, terminal
+from jobs.show import logs, terminal
+from jobs.show.setup import print_checks
 from jobs.spark.session import SUBMIT_SCRIPT, source_zip
 from jobs.units.output_place import require_folder
 from manifests import storage
@@ -34,7 +35,7 @@ def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str,
         places=places,
         spark=None if flags["no_spark"] else spark_config,
     )
-    answers.print_checks(found, as_json=flags["as_json"])
+    print_checks(found, as_json=flags["as_json"])
     if not all(c.is_good for c in found):
         raise click.exceptions.Exit(EXIT_FAILED)
 

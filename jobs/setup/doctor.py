@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curation.config import SparkConfig
 from filters.protocol import FilterError, load_engine
-from jobs.show.facts import Check
+from jobs.show.setup import Check
 from jobs.spark import frames, session
 from manifests import storage
 from manifests.errors import CurateError, sentence_of

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from filters.engines.model_files import ModelFile, model_files
 from filters.protocol import EngineUnavailable
 from jobs.show import terminal
-from jobs.show.facts import EngineModels, FoundModel
+from jobs.show.setup import EngineModels, FoundModel
 from manifests import storage
 
 TIMEOUT_SECONDS = (20, 60)  # to connect, and between two blocks

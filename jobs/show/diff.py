@@ -1,4 +1,4 @@
-"""A diff on stdout: a line, the reasons, the first rows."""
+"""What `curate diff` prints: a summary, the reasons, the first rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.show.answers import _console, _print_json
+from jobs.show.basics import print_json, stdout_console
 from manifests.compare.changes import Change
 from manifests.compare.diff import Diff, reasons
 
@@ -17,16 +17,16 @@ MAX_COLUMNS = 12
 def print_diff(found: Diff, *, out: str | None, style: str) -> None:
     """Print a diff as `table`, `markdown` or `json`."""
     if style == "json":
-        _print_json(_as_json(found, out))
+        print_json(_as_json(found, out))
         return
-    show = _markdown_table if style == "markdown" else _rich_table(_console())
+    show = _markdown_table if style == "markdown" else _rich_table(stdout_console())
     print(summary(found))
     if not found.is_empty and (kept := _kept(found)) is not None:
         print(f"kept: {kept[0]:,} in the first, {kept[1]:,} in the second")
     for line in _about_columns(found):
         print(line)
-    if told := reasons(found.tally):
-        show("Why", ("change", "reason", "rows"), [(change, reason, f"{rows:,}") for change, reason, rows in told])
+    if why := reasons(found.tally):
+        show("Why", ("change", "reason", "rows"), [(change, reason, f"{rows:,}") for change, reason, rows in why])
     if found.tally.columns:
         most = sorted(found.tally.columns.items(), key=lambda c: (-c[1], c[0]))
         rest = [("…", f"{len(most) - MAX_COLUMNS} more")] * (len(most) > MAX_COLUMNS)
@@ -44,14 +44,14 @@ def summary(found: Diff) -> str:
     """Return the diff in one line."""
     if found.is_empty and found.a.digest == found.b.digest:
         return f"the same: {found.a.rows:,} rows, digest {found.a.digest[:16]}…"
-    told = ", ".join(f"{found.tally.of(change):,} {change}" for change in Change)
+    counts = ", ".join(f"{found.tally.of(change):,} {change}" for change in Change)
     same = "" if found.same is None else f", {found.same:,} the same"
     proven = "; proven by the digests" if found.is_proven else ""
-    return f"{told}{same}{proven}"
+    return f"{counts}{same}{proven}"
 
 
 def _kept(found: Diff) -> tuple[int, int] | None:
-    """Return how many rows each keeps; None unless both have verdicts, and all rows were compared."""
+    """Return how many rows each manifest keeps; None unless both have verdicts and all rows were compared."""
     if found.comparison.where is not None or not all("keep" in m.schema.names for m in (found.a, found.b)):
         return None
     a, b = (m.counts.get("keep", {}).get("true", 0) for m in (found.a, found.b))

@@ -1,12 +1,10 @@
-"""What the commands that look into manifests print."""
+"""What the commands that show manifests print: `show`, `stats`, `query`, `cat`."""
 
 import csv
 import dataclasses
-import datetime
 import decimal
 import itertools
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,13 +17,23 @@ from rich.table import Table
 
 from curation.report import funnel
 from jobs.show import terminal
-from jobs.show.answers import _cell, _console, _print_json, facts_of, funnel_table, human_bytes
+from jobs.show.answers import facts_of, funnel_table
+from jobs.show.basics import (
+    NOTHING,
+    cell,
+    human_bytes,
+    plain,
+    print_json,
+    setting_text,
+    settings_line,
+    stdout_console,
+    visible,
+)
 from manifests import storage
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, read_batches
 from manifests.inspect.stats import ColumnStats, GroupStats, Histogram, Numbers, Stats, Values
 
-NOTHING = "[dim]–[/dim]"
 BARS = "▁▂▃▄▅▆▇█"
 MAX_WIDE_COLUMNS = 10
 ROWS_PER_TABLE = 100
@@ -34,33 +42,11 @@ MAX_BYTES = 32
 WIDE_CHARS = 120
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: bytes in hexadecimal, whole decimals as integers, null for what is no number."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return value if value is None or isinstance(value, str | int) else str(value)
-
-
-def visible(text: str) -> str:
-    """Return `text` with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else "·" for c in text)
-
-
 # --- show
 
 
 def first_rows(manifest: Manifest, count: int) -> list[dict[str, Any]]:
-    """Return the first rows, `count` at most; no more of a part is read than they need."""
+    """Return the first rows, at most `count`. Of the parts, only the batches that contain them are read."""
     found: list[dict[str, Any]] = []
     for part in manifest.parts:
         batches = read_batches(manifest.part_uri(part), batch_rows=max(1, count))
@@ -70,11 +56,11 @@ def first_rows(manifest: Manifest, count: int) -> list[dict[str, Any]]:
 
 
 def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
-    """Print a manifest: its facts, funnel, counts, columns and first rows."""
+    """Print a manifest: its description, funnel, counts, columns and first rows."""
     if as_json:
-        _print_json({**facts_of(manifest), "first_rows": [plain(row) for row in first_rows(manifest, rows)]})
+        print_json({**facts_of(manifest), "first_rows": [plain(row) for row in first_rows(manifest, rows)]})
         return
-    console = _console()
+    console = stdout_console()
     size = human_bytes(manifest.size_bytes)
     made = f"stage {manifest.stage}" + (f", made by {manifest.made_by}" if manifest.derivation else "")
     print(f"{visible(manifest.uri)}\n{made} · {manifest.rows:,} rows · {len(manifest.parts):,} parts · {size}")
@@ -97,27 +83,18 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
         console.print(_columns_table(manifest, first_rows(manifest, min(rows, fitting))))
 
 
-def settings_line(settings: Mapping[str, Any]) -> str:
-    """Return settings in one line."""
-    return visible(", ".join(f"{name}={_setting(value)}" for name, value in settings.items()))
-
-
-def _setting(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
 def _counts_table(manifest: Manifest) -> Table:
     table = Table(title="Rows by value", title_justify="left", box=box.SIMPLE, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, counted in manifest.counts.items():
-        told = [f"{value} {n:,}" for value, n in sorted(counted.items(), key=lambda each: (-each[1], each[0]))]
-        table.add_row(name, escape(visible(", ".join(told))))
+        counts = [f"{value} {n:,}" for value, n in sorted(counted.items(), key=lambda each: (-each[1], each[0]))]
+        table.add_row(name, escape(visible(", ".join(counts))))
     return table
 
 
 def _columns_table(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the columns downwards, with their values in the first rows, or what they mean when there are none."""
+    """Return a table with a line for each column: its values in `rows`, or its meaning when there are none."""
     title = f"Columns and the first {len(rows):,} rows" if rows else "Columns"
     table = Table(title=title, title_justify="left")
     table.add_column("column", no_wrap=True, min_width=max(map(len, manifest.schema.names)))
@@ -128,7 +105,7 @@ def _columns_table(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> Tab
         table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
     for column in manifest.schema:
         meaning = (column.metadata or {}).get(b"description", b"").decode()
-        cells = [_cell(row[column.name]) for row in rows] or [escape(meaning)]
+        cells = [cell(row[column.name]) for row in rows] or [escape(meaning)]
         table.add_row(column.name, str(column.type), *cells)
     return table
 
@@ -137,20 +114,20 @@ def _columns_table(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> Tab
 
 
 def print_stats(found: Stats, *, as_json: bool) -> None:
-    """Print what the columns hold: numbers, bytes, texts, a table of each."""
+    """Print statistics of columns: a table for numbers, one for lengths in bytes, one for values."""
     if as_json:
-        _print_json(plain(dataclasses.asdict(found)))
+        print_json(plain(dataclasses.asdict(found)))
         return
     where = "" if found.where is None else f" where {visible(found.where)}"
     print(f"{visible(found.uri)}: {found.rows:,} rows{where}")
     if found.sampled_rows is not None:
         print(
             f"p1 to p99, histograms, and values of columns with ≈ are of a sample of {found.sampled_rows:,} rows, "
-            "drawn by a hash of their keys; all else is of all rows"
+            "drawn by a hash of their keys; everything else is of all rows"
         )
     if found.rows_left_out:
         print(f"the {len(found.groups):,} groups with most rows; {found.rows_left_out:,} rows are in others")
-    console = _console()
+    console = stdout_console()
     if found.by:
         console.print(_groups_table(found))
     for title, kind in (("Numbers", "numbers"), ("Bytes of each value", "lengths")):
@@ -172,12 +149,12 @@ def _groups_table(found: Stats) -> Table:
         table.add_column(name, justify="right")
     for group in found.groups:
         share = f"{group.rows / found.rows:.1%}"
-        table.add_row(*(_cell(group.group[name]) for name in found.by), f"{group.rows:,}", share)
+        table.add_row(*(cell(group.group[name]) for name in found.by), f"{group.rows:,}", share)
     return table
 
 
 def _by_column(found: Stats, kind: str) -> Iterator[tuple[GroupStats, ColumnStats, bool]]:
-    """Yield the columns of one kind, each with its groups, and whether it is the first of them."""
+    """Yield (group, column, whether it is the column's first group) for columns with statistics of `kind`."""
     for place in range(len(found.groups[0].columns) if found.groups else 0):
         for number, group in enumerate(found.groups):
             column = group.columns[place]
@@ -186,8 +163,8 @@ def _by_column(found: Stats, kind: str) -> Iterator[tuple[GroupStats, ColumnStat
 
 
 def _label(group: GroupStats) -> list[str]:
-    """Return the cell that names a group; none when there is only one, of all rows."""
-    return [", ".join(_cell(value) for value in group.group.values())] if group.group else []
+    """Return the cell that names a group, in a list; an empty list when all rows are one group."""
+    return [", ".join(cell(value) for value in group.group.values())] if group.group else []
 
 
 def _plain_label(group: GroupStats) -> str:
@@ -209,13 +186,13 @@ def _numbers_table(title: str, kind: str, found: Stats, *, is_wide: bool) -> Tab
         name = escape(column.name) if is_first else ""
         nulls = f"{column.nulls:,}" + (f" +{numbers.not_finite:,} NaN" if numbers.not_finite else "")
         cells = [numbers.min, *(numbers.quantiles.get(q) for q in shown), numbers.max, numbers.mean]
-        told = [NOTHING if each is None else number(each) for each in cells]
-        table.add_row(name, *_label(group), nulls, *told, bars(numbers.histogram))
+        texts = [NOTHING if each is None else number(each) for each in cells]
+        table.add_row(name, *_label(group), nulls, *texts, bars(numbers.histogram))
     return table
 
 
 def number(value: float) -> str:
-    """Return a number in about six characters: whole below 100,000, else three digits of it."""
+    """Return a number in about six characters: three digits and a unit from 100,000 on."""
     size = abs(value)
     if size < 100_000:
         if value == int(value) or size >= 1000:
@@ -230,7 +207,7 @@ def number(value: float) -> str:
 
 
 def bars(histogram: Histogram | None) -> str:
-    """Return a histogram as a line of blocks; a blank is a bin without a row."""
+    """Return a histogram as a line of block characters; a blank is a bin without rows."""
     if histogram is None:
         return NOTHING
     most = max(histogram.rows, default=0)
@@ -258,10 +235,10 @@ def _frequent(column: ColumnStats, values: Values) -> str:
     if values.is_exact and values.distinct == column.rows - column.nulls and values.distinct > len(values.top):
         return "[dim]each once[/dim]"
     if not values.is_exact and not values.top:
-        return "[dim]none comes often[/dim]"
+        return "[dim]none is frequent[/dim]"
     is_all = len(values.top) == values.distinct
-    told = [f"{_cell(each.value)} {share(each.share)}" for each in values.top if is_all or each.rows > 1]
-    return ", ".join([*told, *["…"] * (not is_all)]) or NOTHING
+    texts = [f"{cell(each.value)} {share(each.share)}" for each in values.top if is_all or each.rows > 1]
+    return ", ".join([*texts, *["…"] * (not is_all)]) or NOTHING
 
 
 def share(value: float) -> str:
@@ -275,10 +252,10 @@ def share(value: float) -> str:
 def print_rows(
     names: Sequence[str], tables: Iterable[pa.Table | pa.RecordBatch], *, form: str, max_rows: int | None = None
 ) -> None:
-    """Print rows as they come; `form` is table, json (an array), jsonl or csv.
+    """Print rows as they arrive; `form` is table, json (an array), jsonl or csv.
 
-    Of a table, `max_rows` are printed at most, and that there are more is said on stderr. When whoever reads them
-    stops reading, as `head` does, printing ends there. CSV is UTF-8 on every terminal.
+    As a table, at most `max_rows` are printed, and a line on stderr says when there are more. Printing ends when the
+    reader of stdout stops reading, as `head` does. CSV is UTF-8 on every terminal.
     """
     rows = itertools.takewhile(lambda _: not terminal.nobody_reads(), _rows(tables))
     if form == "csv":
@@ -300,7 +277,7 @@ def _rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[dict[str, Any
 
 
 def _csv_cell(value: Any) -> str:
-    return "" if value is None else _setting(plain(value))
+    return "" if value is None else setting_text(plain(value))
 
 
 def _print_objects(rows: Iterator[dict[str, Any]], *, is_array: bool) -> None:
@@ -317,8 +294,8 @@ def _print_objects(rows: Iterator[dict[str, Any]], *, is_array: bool) -> None:
 
 
 def _print_tables(names: Sequence[str], rows: Iterator[dict[str, Any]]) -> None:
-    """Print rows below each other, or side by side when they have many columns; as many tables as it takes."""
-    console = _console()
+    """Print rows below each other, or side by side when they have many columns, in as many tables as needed."""
+    console = stdout_console()
     is_tall = len(names) > MAX_WIDE_COLUMNS
     each = max(1, (console.width - 25) // 40) if is_tall else ROWS_PER_TABLE
     for first in itertools.count():
@@ -350,14 +327,14 @@ def _tall_table(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Tabl
 
 
 def _text(value: Any) -> str:
-    """Return a cell with the whole value, of bytes the first MAX_BYTES."""
+    """Return the text of a cell: the complete value, but only the first MAX_BYTES of bytes."""
     if isinstance(value, bytes) and len(value) > MAX_BYTES:
         return f"{value[:MAX_BYTES].hex()}… ({len(value):,} bytes)"
-    return NOTHING if value is None else escape(visible(_setting(plain(value))))
+    return NOTHING if value is None else escape(visible(setting_text(plain(value))))
 
 
 def write_parquet(out: str, columns: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write rows as one Parquet file, whole or not at all, and return how many there were."""
+    """Write rows as one Parquet file, completely or not at all, and return how many there were."""
     rows = 0
     with storage.write_whole(storage.absolute(out)) as f, pq.ParquetWriter(f, columns, compression="zstd") as writer:
         for batch in batches:

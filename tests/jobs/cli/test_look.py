@@ -128,7 +128,7 @@ def test_a_tree_of_parents_and_sets(chain: Path):
     for word in (
         "parent 1 of 2",
         "parent 2 of 2",
-        "told above",
+        "shown above",
         "reference charts: file://",
         "2 tars and 1 folder under",
     ):
@@ -154,7 +154,7 @@ def test_a_parent_that_is_gone_is_told_and_its_counts_remain(chain: Path):
     assert sources["tars"] is None
     text = run("log", chain / "chosen").stdout
     assert "is gone" in text
-    assert "scan: 5 in, 5 on; counts alone are left" in text
+    assert "scan: 5 in, 5 on; only its counts are known" in text
 
 
 def test_a_parent_with_other_rows_is_not_taken_for_it(chain: Path):
