@@ -10,7 +10,9 @@ from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
 from jobs.dedupe.decide_again import decide_again, plan_redecide
 from jobs.dedupe.stage import dedupe, plan_dedupe
+from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
+from jobs.spark.master import require_master
 from jobs.spark.run import Context
 from jobs.stages.choose import choose, plan_choose, rules_of
 from jobs.stages.scan import plan_scan, scan
@@ -110,7 +112,8 @@ def outlook(
 ) -> list[Outlook]:
     """Return what running `stages` would do, without writing anything or starting Spark.
 
-    A stage whose parent is not committed yet, or will be made anew, cannot be planned: its outlook says so.
+    Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A stage whose
+    parent is not committed yet, or will be made again, cannot be planned: its outlook says so.
     """
     found: list[Outlook] = []
     waits_for: Stage | None = None
@@ -121,9 +124,15 @@ def outlook(
             found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
             continue
         plan = plan_scan(config, output) if source is None else _PLANS[stage](config, source, output)
+        if source is None:
+            require_readable_input(plan)
         found.append(_outlook(plan, restart=restart))
         if found[-1].state != "up to date":
             waits_for = stage
+    if waits_for is not None:
+        require_master(config.spark)
+        for each in found:
+            require_writable(each.output)
     return found
 
 

@@ -357,11 +357,16 @@ def _require_plain_tar(uri: str) -> None:
         )
 
 
-def _require_no_secret(pattern: str, where: str = "") -> None:
+def without_secret(pattern: str) -> str:
+    """Return a pattern as it may be shown: `s3://…` when it contains credentials."""
     uri = pattern.removeprefix("@")
-    if storage.is_uri(uri) and not storage.is_local(uri) and _SECRET.search(uri):
-        shown = pattern.split("://", 1)[0] + "://…"
+    is_secret = storage.is_uri(uri) and not storage.is_local(uri) and _SECRET.search(uri) is not None
+    return pattern.split("://", 1)[0] + "://…" if is_secret else pattern
+
+
+def _require_no_secret(pattern: str, where: str = "") -> None:
+    if (shown := without_secret(pattern)) != pattern:
         raise InputError(
-            f"{where}{shown}: holds credentials, which would end up in manifests and logs. Take them out, "
+            f"{where}{shown}: contains credentials, which would end up in manifests and logs. Take them out, "
             "and give them in the environment (such as AWS_ACCESS_KEY_ID) or as storage options"
         )

@@ -20,7 +20,7 @@ from jobs.cli.options import examples
     "config_files",
     multiple=True,
     metavar="FILE",
-    help="Pipeline file: try its engine with its options, its output, its storage and its Spark; may be repeated.",
+    help="Pipeline file: try its input, output, storage, engine and Spark master; may be repeated.",
 )
 @click.option("--engine", help="Text engine to try; by default the pipeline file's, or rapidocr.")
 @click.option("--storage", "places", multiple=True, metavar="URI", help="Folder to try to write and read.")

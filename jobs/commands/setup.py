@@ -20,11 +20,12 @@ EXIT_FAILED = 1
 def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str, ...], **flags: Any) -> None:
     """Print what is missing for a run, and how to fix it."""
     score_config, spark_config = ScoreConfig(), SparkConfig(master="local[1]")
+    inputs: tuple[str, ...] = ()
     if config_files:
         config = load_config(config_files)
         storage.configure(config.storage)
         score_config, spark_config = config.score, config.spark
-        places = (config.output, *places)
+        places, inputs = (config.output, *places), config.input
     if engine is not None and engine != score_config.engine:
         score_config = ScoreConfig(engine=engine)  # the options are those of another engine
     if flags["master"]:
@@ -33,6 +34,7 @@ def doctor(config_files: tuple[str, ...], engine: str | None, places: tuple[str,
         engine=score_config.engine,
         engine_options=score_config.engine_options,
         places=places,
+        inputs=inputs,
         spark=None if flags["no_spark"] else spark_config,
     )
     print_checks(found, as_json=flags["as_json"])

@@ -1,4 +1,4 @@
-"""`curate doctor`: what a run needs, whether it is here, and how to mend it."""
+"""`curate doctor`: checks of what a run needs, each with how to fix it."""
 
 import os
 import shutil
@@ -12,24 +12,37 @@ from typing import Any
 import pyarrow as pa
 
 from curation.config import SparkConfig
+from curation.sources.sources import expand, without_secret
 from filters.protocol import FilterError, load_engine
+from jobs.setup.places import read_first_bytes
 from jobs.show.setup import Check
 from jobs.spark import frames, session
+from jobs.spark.master import is_local, master_of, require_master
 from manifests import storage
-from manifests.errors import CurateError, sentence_of
+from manifests.errors import CurateError, InputError, StorageUnavailable, sentence_of
+from manifests.storage_errors import sentence_for
 
 MIN_FREE_BYTES = 5 * 10**9
 PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 13)
 
 
 def checks(
-    *, engine: str, engine_options: Mapping[str, Any], places: Sequence[str], spark: SparkConfig | None
+    *,
+    engine: str,
+    engine_options: Mapping[str, Any],
+    places: Sequence[str],
+    spark: SparkConfig | None,
+    inputs: Sequence[str] = (),
 ) -> list[Check]:
-    """Return every check, each with how to mend it; without `spark`, no worker is started."""
+    """Return every check, each with how to fix it.
+
+    `places` are folders to write to, `inputs` the patterns of a pipeline file. Without `spark`, no worker is started.
+    """
     found = [_python(), _java()]
-    if spark is not None and found[-1].is_good:
-        found.append(_workers(spark))
+    if spark is not None:
+        found += _spark(spark, has_java=found[-1].is_good)
     found.append(_engine(engine, engine_options))
+    found += [_input(pattern) for pattern in inputs]
     found += [_storage(place) for place in places]
     found.append(_disk(tempfile.gettempdir(), "free disk for temporary files"))
     local = os.environ.get("SPARK_LOCAL_DIRS")
@@ -57,13 +70,28 @@ def _java() -> Check:
     )
 
 
+def _spark(config: SparkConfig, *, has_java: bool) -> list[Check]:
+    """Return the checks of the master and, if it answers, of a Python worker."""
+    name = master_of(config)
+    found = []
+    try:
+        require_master(config)
+    except InputError as e:
+        return [_failed("Spark master", e)]
+    if not is_local(name):
+        found.append(
+            Check(name="Spark master", is_good=True, found=f"{str(name).partition('/;')[0]} answers", mend="")
+        )
+    return [*found, _workers(config)] if has_java else found
+
+
 def _workers(config: SparkConfig) -> Check:
-    """Start one Python worker and let it import what units import."""
+    """Start one Python worker that imports what units import."""
     mend = "set PYSPARK_PYTHON to a Python that has curate's dependencies, on every worker"
     try:
         spark = session.start(config, name="curate doctor")
         try:
-            row = frames.map_batches(spark.range(1), _look_around, "python string").first()
+            row = frames.map_batches(spark.range(1), _report_versions, "python string").first()
         finally:
             spark.stop()
     except CurateError as e:
@@ -71,22 +99,22 @@ def _workers(config: SparkConfig) -> Check:
     except Exception as e:  # noqa: BLE001 - whatever Spark raises is what the doctor reports
         reason = str(e).strip().splitlines()[-1] if str(e).strip() else type(e).__name__
         return Check(name="Spark and its Python workers", is_good=False, found=reason, mend=mend)
-    told = row["python"] if row is not None else "nothing"
-    return Check(name="Spark and its Python workers", is_good=row is not None, found=told, mend=mend)
+    report = row["python"] if row is not None else "nothing"
+    return Check(name="Spark and its Python workers", is_good=row is not None, found=report, mend=mend)
 
 
-def _look_around(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _report_versions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     import cv2  # noqa: PLC0415
     import faiss  # noqa: PLC0415
     import pdqhash  # noqa: PLC0415
     import PIL  # noqa: PLC0415
 
     for _ in batches:
-        told = (
+        report = (
             f"{sys.executable}: pillow {PIL.__version__}, pdqhash {pdqhash.__version__}, "
             f"opencv {cv2.__version__}, faiss {faiss.__version__}"
         )
-        yield pa.RecordBatch.from_pydict({"python": [told]})
+        yield pa.RecordBatch.from_pydict({"python": [report]})
 
 
 def _engine(name: str, options: Mapping[str, Any]) -> Check:
@@ -97,16 +125,37 @@ def _engine(name: str, options: Mapping[str, Any]) -> Check:
     return Check(name=f"text engine {name}", is_good=True, found=engine.version, mend="")
 
 
+def _input(pattern: str) -> Check:
+    """List what a pattern names, and read the first bytes of the first source."""
+    name = f"input {without_secret(pattern)}"
+    try:
+        sources = expand([pattern])
+        read = read_first_bytes(sources[0])
+    except (CurateError, OSError) as e:
+        return _failed(name, e)
+    folders = sum(source.is_folder for source in sources)
+    kinds = [f"{count:,} {kind}" for count, kind in ((len(sources) - folders, "tars"), (folders, "folders")) if count]
+    size = sum(source.size_bytes for source in sources)
+    return Check(name=name, is_good=True, found=f"{', '.join(kinds)}, {size / 1e9:,.1f} GB; read {read}", mend="")
+
+
+def _failed(name: str, error: CurateError | OSError) -> Check:
+    """Return a failed check: what happened, and the advice that follows the last semicolon of its sentence."""
+    sentence = (sentence_for(error) or sentence_of(error)) if isinstance(error, OSError) else str(error)
+    what, _, advice = sentence.rpartition("; ")
+    return Check(name=name, is_good=False, found=what or sentence, mend=advice)
+
+
 def _storage(place: str) -> Check:
-    name, mend = (
-        f"storage {place}",
-        "check the address, the permissions and the credentials in the environment",
-    )
+    name = f"storage {place}"
+    mend = "check the address, the permissions and the credentials in the environment"
     probe = storage.join(storage.absolute(place), f".curate-doctor-{uuid.uuid4().hex}")
     try:
         storage.write_bytes(probe, b"curate")
         is_good = storage.read_bytes(probe) == b"curate"
         storage.remove(probe)
+    except StorageUnavailable as e:
+        return _failed(name, StorageUnavailable(str(e).replace(probe, place)))
     except OSError as e:
         return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=sentence_of(e))
     except Exception as e:  # noqa: BLE001 - each storage has errors of its own, and all are what the doctor reports

@@ -150,7 +150,7 @@ def test_credentials_are_refused_and_never_shown(tmp_path, pattern):
     listed = tmp_path / "list.txt"
     listed.write_text(f"\n{pattern}\n")
     for message in (refusal([pattern]), refusal([f"@{pattern}"]), refusal([listed])):
-        assert "holds credentials" in message
+        assert "contains credentials" in message
         assert "CRET" not in message and "RET@" not in message
     assert "line 2" in message
 

@@ -1,0 +1,48 @@
+"""Tries the places of a run: the first bytes of an input, and whether an output may be written."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curation.sources.sources import Source
+from jobs.units.plan import Plan
+from manifests import storage
+from manifests.errors import InputError
+
+FIRST_BYTES = 512
+
+
+def read_first_bytes(source: Source) -> str:
+    """Read the first bytes of a tar, or of the first file of a folder, and return its URI.
+
+    Raises as `storage.read_bytes` does.
+    """
+    return _read(source.uri, source.files[0].path if source.files else None)
+
+
+def require_readable_input(plan: Plan) -> None:
+    """Read the first bytes of what the first unit of a scan's plan reads. Raises as `storage.read_bytes` does."""
+    for unit in plan.units[:1]:
+        source: Mapping[str, Any] = unit.inputs["sources"][0]
+        _read(source["uri"], source["files"][0][0] if source.get("files") else None)
+
+
+def _read(uri: str, below: str | None) -> str:
+    uri = uri if below is None else storage.join(uri, below)
+    storage.read_bytes(uri, end=FIRST_BYTES)
+    return uri
+
+
+def require_writable(uri: str) -> None:
+    """Raise InputError when the local folder `uri`, or the nearest above it that exists, may not be written to.
+
+    Nothing is written. Of other storages only a request that writes could show it.
+    """
+    if not storage.is_local(uri):
+        return
+    folder = Path(storage.filesystem(uri)[1])
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{uri}: {folder} may not be written to; check its permissions, or name another output")
