@@ -1,7 +1,7 @@
 """The engine of `manifests.sql.engine` on Spark, for manifests that one machine is too small for.
 
 Expressions over one row are evaluated by DuckDB in the workers. SQL that compares rows is translated for Spark. The
-driver holds the same views without rows in a DuckDB of its own, which tells names and types of every answer.
+driver has the same views without rows in a DuckDB of its own, from which it takes names and types of results.
 """
 
 import contextlib
@@ -33,20 +33,20 @@ _OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
 _RAISED_BY_THE_JVM = re.compile(r"^: ([\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
-# Spark takes rows that Python makes for a few, and would send all of a manifest to every worker: joins are shuffled,
-# unless a side turns out to be small when it is there.
+# Spark cannot estimate how many rows Python functions return, and might broadcast a whole manifest. So joins are
+# shuffled, unless a side turns out to be small at run time.
 _PLANNING = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
-    "spark.sql.variable.substitute": "false",  # or ${name} in a text would be one of Spark's settings
+    "spark.sql.variable.substitute": "false",  # else Spark replaces ${name} in a text by one of its settings
 }
 
 
 class SparkEngine:
-    """Spark's workers: nothing but small answers comes to the driver.
+    """Evaluates in Spark's workers. Only small results come to the driver.
 
-    `options` are storage arguments that workers need. An unsigned 64-bit number, as DuckDB's `hash` returns, is held
-    as the signed one of the same bits: it can be compared for equality, and comes back unsigned.
+    `options` are the storage arguments of workers. Unsigned 64-bit numbers, such as DuckDB's hashes, are stored in
+    Spark as signed numbers of the same bits: they can be compared for equality, and are unsigned again in results.
     """
 
     name = "spark"
@@ -54,13 +54,15 @@ class SparkEngine:
     def __init__(self, spark: SparkSession, options: Mapping[str, Mapping[str, Any]]) -> None:
         self._spark = spark
         self._options = options
-        self._looked_at: set[tuple[str, int]] = set()
+        self._checked: set[tuple[str, int]] = set()
         self._named: set[str] = set()
         self._planning_before = {name: spark.conf.get(name, None) for name in _PLANNING}
         for name, value in _PLANNING.items():
             spark.conf.set(name, value)
         self._empty = sealed()
-        self._empty.execute("CREATE MACRO conv(text, base, other) AS text::VARCHAR")  # `bucket` has it; DuckDB not
+        self._empty.execute(
+            "CREATE MACRO conv(text, base, other) AS text::VARCHAR"
+        )  # used by `bucket`; DuckDB has none
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +71,9 @@ class SparkEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._empty.close()
-        with contextlib.suppress(Exception):  # where Spark has ended, its views have, and why was told
+        with contextlib.suppress(
+            Exception
+        ):  # when Spark has stopped, its views are gone, and the reason was reported
             for name in self._named:
                 self._spark.catalog.dropTempView(name)
             for name, value in self._planning_before.items():
@@ -87,11 +91,11 @@ class SparkEngine:
         where: str | None = None,
         parts: Sequence[int] | None = None,
     ) -> None:
-        """See Engine. A task reads a part, and of it the columns that the expressions name."""
+        """See Engine. Each task reads one part, and only the columns that the expressions name."""
         places = list(range(len(manifest.parts)) if parts is None else parts)
-        unseen = [place for place in places if (manifest.uri, place) not in self._looked_at]
+        unseen = [place for place in places if (manifest.uri, place) not in self._checked]
         require_intact(manifest, unseen)
-        self._looked_at.update((manifest.uri, place) for place in unseen)
+        self._checked.update((manifest.uri, place) for place in unseen)
         query = RowQuery(
             columns=columns,
             where=where,
@@ -114,10 +118,10 @@ class SparkEngine:
         self._name(name, self._spark.createDataFrame(frames.for_spark(rows)))
 
     def keep(self, name: str, sql: str) -> None:
-        """See Engine. The rows stay with the workers, see docs/adr/0010."""
+        """See Engine. The rows stay in the workers, see docs/adr/0010."""
         with duckdb_errors(name):
             nothing = self._empty.sql(f"SELECT * FROM ({sql}) LIMIT 0").to_arrow_table()
-        with _told_by_spark():
+        with _spark_errors():
             frame = self._frame(sql, nothing.schema).localCheckpoint()
         self._remember(name, nothing)
         self._name(name, frame)
@@ -125,7 +129,7 @@ class SparkEngine:
     def fetch(self, sql: str) -> pa.Table:
         """See Engine."""
         kinds = self._kinds(sql)
-        with _told_by_spark():
+        with _spark_errors():
             return typed(self._frame(sql, kinds).toArrow(), kinds)
 
     def bucket(self, text: str, buckets: int) -> str:
@@ -133,12 +137,12 @@ class SparkEngine:
         return f"(cast(conv(substr(md5({text}), 1, 7), 16, 10) as bigint) % {buckets})"
 
     def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
-        """See Engine. What `work` returns comes to the driver as JSON."""
+        """See Engine. Results of `work` come to the driver as JSON."""
         kinds = self._kinds(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}")
         worker = _GroupWorker(work=work, order=_names_in(order), kinds=kinds)
         column = _backticked(_names_in(group)[0])
-        with _told_by_spark():
-            # A number of partitions that is asked for is kept: small groups may well be long work.
+        with _spark_errors():
+            # Given a number, Spark does not merge small partitions: the work on a small group may take long.
             partitions = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 1)
             frame = self._frame(sql, kinds).repartition(partitions, column)
             answers = frames.map_groups(frame, column, worker.answer, frames.ddl(_ANSWER), self._options).toArrow()
@@ -166,14 +170,14 @@ class SparkEngine:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowQuery:
-    """Reads parts in a worker, and evaluates a view's expressions batch by batch."""
+    """Reads parts in a worker and evaluates a view's expressions, batch by batch."""
 
     columns: Mapping[str, str]
     where: str | None
     reads: Sequence[str]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of each part, told by JSON of its place and address; the mapInArrow side."""
+        """Yield the view's rows of each part, given as JSON of its place and URI. For `frames.map_batches`."""
         with sealed() as db:
             for batch in batches:
                 for text in batch.column(_PLACE).to_pylist():
@@ -216,22 +220,22 @@ def rows_of(
 
 
 def _columns_named(names: Sequence[str], expressions: Sequence[str]) -> list[str]:
-    """Return those of `names` that are words of `expressions`; the first one where none is, for rows are counted."""
+    """Return those of `names` that are words in `expressions`; the first when none is, because rows are counted."""
     words = {word.lower() for sql in expressions for word in re.findall(r"\w+", sql)}
     return [name for name in names if name.lower() in words] or list(names[:1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _GroupWorker:
-    """Does one group in a worker; `kinds` are the types that DuckDB has for its columns."""
+    """Runs `work` on one group in a worker; `kinds` are the types that DuckDB has for its columns."""
 
     work: GroupWork
     order: Sequence[str]
     kinds: pa.Schema
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """Return what `work` returns of the group, as JSON."""
-        # As DuckDB orders: texts by their bytes, NaN after all numbers, nulls last.
+        """Return what `work` returns for the group, as JSON."""
+        # The order of DuckDB: texts by their bytes, NaN after all numbers, nulls last.
         rows = typed(rows, self.kinds).sort_by([(name, "ascending") for name in self.order])
         return pa.table({"answer": [json.dumps(self.work(rows))]}, _ANSWER)
 
@@ -246,10 +250,9 @@ def typed(table: pa.Table, kinds: pa.Schema) -> pa.Table:
 
 
 def spark_sql(sql: str) -> str:
-    """Return `sql`, which is DuckDB's, as Spark has it: names in backticks, texts with backslashes, nulls last.
+    """Return `sql`, in DuckDB's dialect, translated to Spark's: names in backticks, texts escaped, nulls last.
 
-    It has the same meaning for both as long as `substr` counts from 1, hashes are compared for equality alone, and
-    `/` is not used.
+    Both mean the same as long as `substr` counts from 1, hashes are only compared for equality, and `/` is not used.
     """
     (translated,) = sqlglot.transpile(sql, read="duckdb", write="spark")
     return translated
@@ -266,20 +269,20 @@ def _names_in(order: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _told_by_spark() -> Iterator[None]:
-    """Turn what Spark raises into our errors: those of ours that workers raised into the same."""
+def _spark_errors() -> Iterator[None]:
+    """Translate errors of Spark into ours. An error of ours that a worker raised becomes the same error."""
     try:
         yield
     except CurateError:
         raise
     except Exception as e:
-        raise _explained(str(e)) from e
+        raise _translated(str(e)) from e
 
 
-def _explained(told: str) -> CurateError:
-    for kind, text in reversed(_OURS.findall(told)):
+def _translated(message: str) -> CurateError:
+    for kind, text in reversed(_OURS.findall(message)):
         return cast(CurateError, getattr(errors, kind)(text))
-    reasons = [*_LOST.findall(told)[:1], *_RAISED.findall(told)] or _RAISED_BY_THE_JVM.findall(told)[:1]
-    reasons = reasons or told.strip().split("\n")[:1]
+    reasons = [*_LOST.findall(message)[:1], *_RAISED.findall(message)] or _RAISED_BY_THE_JVM.findall(message)[:1]
+    reasons = reasons or message.strip().split("\n")[:1]
     reason = reasons[-1] if reasons else "it gave no reason"
-    return StageFailed(f"Spark could not finish: {reason}; mend the cause and run the same command again")
+    return StageFailed(f"Spark could not finish: {reason}; remove the cause and run the same command again")

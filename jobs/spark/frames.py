@@ -1,10 +1,12 @@
-"""Manifests as Spark DataFrames, and the way of every function of ours into Spark's Python workers.
+"""Manifests as Spark DataFrames, and our functions in Spark's Python workers.
 
-Parts are read through fsspec, so that Spark needs no storage jars.
+Parts are read through fsspec, so that Spark needs no storage jars. Every function of ours that runs in a worker goes
+through `map_batches` or `map_groups`, which prepare the worker first.
 """
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,8 @@ from jobs.units.worker import DONE_DDL, Task, prepare_worker
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.store import Manifest, read_batches
+
+_log = logging.getLogger(__name__)
 
 PART = "part"
 _DDL = {
@@ -41,7 +45,7 @@ Options = Mapping[str, Mapping[str, Any]]
 
 
 def ddl(schema: pa.Schema) -> str:
-    """Return the Spark schema of Arrow `schema`. Raises InputError for a type that Spark does not hold."""
+    """Return `schema` as Spark's DDL. Raises InputError for a type that Spark does not have."""
     return ", ".join(f"`{f.name.replace('`', '``')}` {_spark_type(f)}" for f in schema)
 
 
@@ -49,12 +53,12 @@ def _spark_type(field: pa.Field) -> str:
     if pa.types.is_decimal128(field.type):
         return f"decimal({field.type.precision}, {field.type.scale})"
     if field.type not in _DDL:
-        raise InputError(f"column {field.name}: Spark holds no {field.type}; cast it, to VARCHAR for example")
+        raise InputError(f"column {field.name}: Spark has no type {field.type}; cast it, to VARCHAR for example")
     return _DDL[field.type]
 
 
 def for_spark(table: pa.Table) -> pa.Table:
-    """Return `table` in types that Spark knows: fixed-size binary as binary, uint64 as the int64 of the same bits."""
+    """Return `table` in types that Spark has: fixed-size binary as binary, uint64 as the int64 of the same bits."""
     for place, field in enumerate(table.schema):
         if field.type == pa.uint64():
             column = same_bits(table.column(place), pa.int64())
@@ -64,7 +68,7 @@ def for_spark(table: pa.Table) -> pa.Table:
 
 
 def same_bits(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return `column` with its bits read as `kind`, which is as wide."""
+    """Return `column` with its bits read as `kind`, which must have as many bits."""
     return pa.chunked_array([chunk.view(kind) for chunk in column.chunks], kind)
 
 
@@ -89,9 +93,9 @@ def read(
     schema: pa.Schema,
     transform: Transform | None = None,
 ) -> DataFrame:
-    """Return `columns` of `parts` with the name of each row's part, a task a part.
+    """Return `columns` of `parts`, and in column `part` the name of each row's part. Each part is read by one task.
 
-    `transform` is applied to each batch in the worker; `schema` describes what it returns.
+    `transform` is applied to each batch in the worker; `schema` is the schema of what it returns.
     """
     reader = _PartReader(folder=parts.folder, columns=columns, transform=transform)
     names = one_task_each(spark, PART, parts.names).select(PART)
@@ -117,7 +121,7 @@ class _PartReader:
 
 
 def map_batches(frame: DataFrame, function: MapBatches, columns: str, options: Options | None = None) -> DataFrame:
-    """Return what `function` yields of the Arrow batches of each partition of `frame`.
+    """Return what `function` yields for the Arrow batches of each partition of `frame`.
 
     `columns` are the names and types that it yields, as Spark's DDL. `options` are the storage arguments of workers.
     """
@@ -133,7 +137,7 @@ def map_groups(
     """
     worker = _Worker.now(options)
 
-    # Spark looks at the code of what it is given: a plain, annotated function.
+    # Spark inspects the signature: it must be a plain function with annotations.
     def apply(table: pa.Table) -> pa.Table:
         worker.prepare()
         return function(table)
@@ -143,7 +147,7 @@ def map_groups(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Worker:
-    """What a Python worker needs to know before it does anything."""
+    """Prepares a Python worker, with settings taken from the driver."""
 
     options: Options
     log_level: int
@@ -169,14 +173,15 @@ class _PreparedMap:
 
 
 def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> DataFrame:
-    """Return a frame (`place`, `column`) whose every value is alone in its partition."""
+    """Return a frame (`place`, `column`) with a partition, and so a task, for each of `values`."""
     rows = pa.table({"place": pa.array(range(len(values)), pa.int32()), column: pa.array(values, pa.string())})
     return spark.createDataFrame(rows).repartitionById(max(1, len(values)), "place")
 
 
 def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
-    """Do all `units`, a Spark task each. Raises what Spark raises when one fails for good."""
+    """Do `units`, each in a Spark task. Raises what Spark raises when one fails in all attempts."""
     if not units:
         return
+    _log.info("%d units to do", len(units))
     texts = [json.dumps(dataclasses.asdict(u)) for u in units]
     map_batches(one_task_each(spark, "unit", texts), task, DONE_DDL, task.recorder.options).collect()

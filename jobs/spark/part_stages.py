@@ -1,4 +1,4 @@
-"""Stages that write a part for each of the parent's, with columns added: by a map, or from slices of a shuffle."""
+"""Stages that add columns to each part of their parent: by a map over parts, or from the result of a shuffle."""
 
 import dataclasses
 import functools
@@ -56,9 +56,10 @@ def part_units(
     software: Mapping[str, str],
     others: Mapping[str, str] | None = None,
 ) -> UnitMaker:
-    """Return the maker of units that each follow from one part of `parent` and from the whole of it.
+    """Return the maker of units that each depend on one part of `parent`, and on all its rows.
 
-    The parts' own hashes count, so that a parent made again in other parts is not taken for the same.
+    `others` are the digests of other manifests that the rows depend on, by role. Units also depend on the hashes of
+    the parts: the same rows in other parts make other units.
     """
     layout = settings_hash([(p.name, p.sha256) for p in parent.parts])
     shared = {"parent": parent.digest, "layout": layout, **(others or {})}
@@ -73,13 +74,16 @@ AddColumns = Callable[[pa.Table], pa.Table]
 
 
 def no_facts(table: pa.Table) -> Mapping[str, int]:
-    """Return nothing worth adding up over `table`."""
+    """Return no counts for `table`."""
     return {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapPart:
-    """Performs a unit: adds columns to its parent's part, batch by batch. `make` builds the adder in the worker."""
+    """Performs a unit: adds columns to a part of the parent, batch by batch.
+
+    `make` returns, in the worker, the function that adds them. `count` returns what is added up as facts of the part.
+    """
 
     stage: Stage
     parent: str
@@ -109,16 +113,16 @@ class GroupWriter(Protocol):
     """Writes one unit from a group of rows, in a worker."""
 
     def unit(self, group: Any) -> Unit:
-        """Return the unit of the group whose rows have this value in the group's column."""
+        """Return the unit of the group with this value in the grouping column."""
         ...
 
     def write(self, unit: Unit, rows: pa.Table) -> Receipt:
-        """Write what the unit writes and return its receipt."""
+        """Write the unit's part from the rows of its group and return its receipt."""
         ...
 
 
 def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, recorder: Recorder) -> None:
-    """Write one unit for each value of `groups` from the rows of `frame` that have it in `column`."""
+    """Write one unit for each value of `groups`, from the rows of `frame` that have it in `column`."""
     if not len(groups):
         return
 
@@ -134,7 +138,7 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SliceWriter:
-    """Writes a part from its slice of an answer: the parent's rows, and `columns` of the slice found by `key`."""
+    """Writes a part: the rows of the parent's part, with `columns` of the result rows that have the same `key`."""
 
     maker: UnitMaker
     parent: str
@@ -143,11 +147,11 @@ class SliceWriter:
     output: str
 
     def unit(self, group: str) -> Unit:
-        """Return the unit of the parent's part `group`."""
+        """Return the unit of the parent's part named `group`."""
         return self.maker.unit(_unit_name(group), {"part": group})
 
     def write(self, unit: Unit, rows: pa.Table) -> Receipt:
-        """Write the unit's part from its slice, `rows`."""
+        """Write the unit's part with `columns` of `rows`, and return its receipt."""
         places = {k: i for i, k in enumerate(rows.column("key").to_pylist())}
         wide = schema(self.maker.stage)
 
@@ -168,9 +172,9 @@ class SliceWriter:
 def write_slices(
     answer: DataFrame, plan: Plan, todo: Sequence[Unit], parent: Manifest, columns: Sequence[str]
 ) -> None:
-    """Write the parts of `todo`, each from its slice of `answer` (`part`, `key`, and the `columns` to add).
+    """Write the parts of `todo` with `columns` of `answer`: a row (`part`, `key`, …) for each row of `parent`.
 
-    A unit whose parent part has no rows has no slice; it is written here.
+    Parts without rows have none in `answer`; the driver writes them.
     """
     recorder = Recorder(output=plan.output, options=plan.options)
     writer = SliceWriter(

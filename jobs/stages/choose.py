@@ -1,4 +1,4 @@
-"""Choose: rules and rates turn measurements into verdicts, in seconds, as often as one likes; no pixel is read."""
+"""Choose: rules and a target turn measurements into verdicts. It reads no image, so it can be repeated in seconds."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from manifests.format.store import Manifest
 
 
 def rules_of(config: ChooseConfig) -> Rules:
-    """Return the rules a configuration describes."""
+    """Return the rules that `config` describes."""
     return Rules(
         least_class=config.keep,
         text=TextRules(min_light_score=config.min_light_score, min_heavy_score=config.min_heavy_score),
@@ -38,7 +38,7 @@ def rules_of(config: ChooseConfig) -> Rules:
 def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of choosing from the scored manifest at `source`.
 
-    Raises InputError for an own rule that cannot be evaluated, and as `read_parent` does.
+    Raises InputError for a rule of `choose.where` that cannot be evaluated, and as `read_parent` does.
     """
     check_expressions(rules_of(config.choose))
     lineage = read_parent(source, Stage.SCORE)
@@ -56,7 +56,7 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     parent = read_parent(source, Stage.SCORE).manifest
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        selection = select(spark, parent, config.choose, ctx, plan.options)
+        selection = find_selection(spark, parent, config.choose, ctx, plan.options)
         perform = MapPart(
             stage=Stage.CHOOSE,
             parent=parent.uri,
@@ -73,22 +73,22 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 
 
 def wanted_rows(config: ChooseConfig, rows: int) -> int | None:
-    """Return how many of `rows` rows the target asks for, rounded to the nearest; None without a target."""
+    """Return how many of `rows` rows the target wants, rounded to the nearest; None without a target."""
     if config.target_fraction is not None:
         return round(config.target_fraction * rows)
     return config.target_count
 
 
-def select(
+def find_selection(
     spark: SparkSession,
     parent: Manifest,
     config: ChooseConfig,
     ctx: Context,
     options: Mapping[str, Mapping[str, Any]],
 ) -> Selection:
-    """Return the selection that takes exactly the target's number of the rows the rules let through.
+    """Return the selection that keeps exactly the target's number of the rows that pass the rules.
 
-    Each pass counts; the driver holds at most a million counts, whatever the manifest's size.
+    Each pass counts the rows by the next digit of their rank; the driver gets at most a million counts.
     """
     wanted = wanted_rows(config, parent.rows)
     if wanted is None:
@@ -105,7 +105,7 @@ def select(
         if not cut.digits and sum(counts.values()) <= wanted:
             if sum(counts.values()) < wanted:
                 ctx.reporter.say(
-                    f"choose: the target is {wanted:,} rows, the rules let {sum(counts.values()):,} through; "
+                    f"choose: the target is {wanted:,} rows, {sum(counts.values()):,} pass the rules; "
                     "all of them are kept. Relax the rules (choose.keep: all) to reach it"
                 )
             return Selection()

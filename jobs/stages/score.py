@@ -1,4 +1,4 @@
-"""Score: the text cascade on the survivors of dedupe, each read by byte range."""
+"""Score: the text cascade on the images that dedupe kept, each read by byte range."""
 
 import functools
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     lineage = read_parent(source, Stage.DEDUPE)
     engine = load_engine(config.score.engine, **config.score.engine_options)
     options = config.score.engine_options
-    # What a manifest shows is redacted; the mark still tells when a redacted option changed.
+    # The manifest shows redacted options; their hash shows when a redacted one changes.
     shown = {"options": storage.redact(options), "mark": settings_hash(options)} if options else {}
     settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
@@ -58,7 +58,7 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
 
 
 def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:
-    """Return this worker's scorer; the engine's models are loaded once in a worker's life."""
+    """Return this worker's scorer. A worker loads the engine's models once."""
     key = settings_hash(config.model_dump(), limits.max_pixels, limits.max_bytes)
     if key not in _SCORERS:
         _SCORERS.clear()

@@ -1,7 +1,7 @@
-"""Shard: kept images, byte for byte, into globally shuffled tars with the final manifest beside them.
+"""Shard: kept images are copied byte for byte into globally shuffled tars, next to the final manifest.
 
 The place of a sample is the rank of a keyed hash of its key among all kept samples. Ranks are counted in buckets of
-the hash, so that nothing is sorted on one machine.
+the hash, so that no machine sorts all of them.
 """
 
 import dataclasses
@@ -35,9 +35,9 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of writing shards from the chosen manifest at `source`. Raises as `read_parent` does."""
     lineage = read_parent(source, Stage.CHOOSE)
     settings = config.shard.model_dump()
-    cut = shard_plan(lineage.manifest, config.shard)
+    shards = shard_plan(lineage.manifest, config.shard)
     maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
-    units = [shard_unit(maker, i, rows=rows) for i, rows in enumerate(cut.sizes())]
+    units = [shard_unit(maker, i, rows=rows) for i, rows in enumerate(shards.sizes())]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
@@ -66,7 +66,7 @@ def kept_rows(manifest: Manifest) -> int:
 
 
 def shard_plan(manifest: Manifest, config: ShardConfig) -> ShardPlan:
-    """Return how the kept samples of `manifest` are cut."""
+    """Return how the kept samples of `manifest` are divided into shards."""
     return plan_shards(
         kept_rows(manifest),
         manifest.facts.get(KEPT_BYTES, 0),
@@ -76,15 +76,15 @@ def shard_plan(manifest: Manifest, config: ShardConfig) -> ShardPlan:
 
 
 def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
-    """Write the kept samples of the chosen manifest at `source` as shards at `output`; return their manifest."""
+    """Write the kept samples of the chosen manifest at `source` as shards at `output`, and return their manifest."""
     plan = plan_shard(config, source, output)
     parent = read_parent(source, Stage.CHOOSE).manifest
-    cut = shard_plan(parent, config.shard)
+    shards = shard_plan(parent, config.shard)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         if not todo:
             return
-        placed = place(spark, parent, config.shard.salt, cut, plan.options)
+        placed = place(spark, parent, config.shard.salt, shards, plan.options)
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
             output=plan.output,
@@ -99,7 +99,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """The kept rows of a batch, with each one's place in the shuffle and its bucket."""
+    """Filters the kept rows of a batch, and adds their place in the shuffle and their bucket."""
 
     salt: str
     buckets: int
@@ -116,11 +116,11 @@ def place(
     spark: SparkSession,
     parent: Manifest,
     salt: str,
-    cut: ShardPlan,
+    shards: ShardPlan,
     options: Mapping[str, Mapping[str, Any]],
 ) -> DataFrame:
     """Return the kept rows of `parent` with `rank`, their place from 0 in the shuffle, and their `shard`."""
-    buckets = min(MAX_BUCKETS, -(-cut.samples // SAMPLES_PER_BUCKET))
+    buckets = min(MAX_BUCKETS, -(-shards.samples // SAMPLES_PER_BUCKET))
     keep = _Kept(salt=salt, buckets=buckets)
     extra = [("place", pa.binary()), ("bucket", pa.int32())]
     wide = pa.schema([*parent.schema, (frames.PART, pa.string()), *extra])
@@ -133,10 +133,10 @@ def place(
     before = spark.createDataFrame(pa.table({"bucket": counts.column("bucket"), "start": starts}))
     in_bucket = F.row_number().over(Window.partitionBy("bucket").orderBy("place", "key")) - 1
     ranked = rows.join(F.broadcast(before), "bucket").withColumn("rank", F.col("start") + in_bucket)
-    if cut.samples_per_shard is not None:
-        number = f"rank div {cut.samples_per_shard}"
+    if shards.samples_per_shard is not None:
+        number = f"rank div {shards.samples_per_shard}"
     else:
-        number = f"(rank * {cut.shards}) div {cut.samples}"
+        number = f"(rank * {shards.shards}) div {shards.samples}"
     return ranked.withColumn("shard", F.expr(number)).drop("bucket", "start", "place", frames.PART)
 
 

@@ -7,6 +7,7 @@ both continue.
 import contextlib
 import datetime
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ import psutil
 from manifests import storage
 from manifests.errors import RunAtWork
 from manifests.format.receipts import WORK
+
+_log = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 BEAT_SECONDS = 5.0
@@ -123,8 +126,10 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Rewrite the run file until stopped. After a failure, the next beat tries again."""
         while not self._ended.wait(BEAT_SECONDS):
-            with contextlib.suppress(Exception):
+            try:
                 self.write()
+            except Exception:  # noqa: BLE001 - the run must not fail because of its run file
+                _log.info("cannot write %s", self._run_file, exc_info=True)
 
     def stop(self) -> None:
         """Stop writing, so that the folder of the run file can be removed."""

@@ -1,6 +1,7 @@
 """The end of a run: check that every unit has a valid receipt, remove leftovers, commit the manifest."""
 
 import datetime
+import logging
 import time
 from collections.abc import Mapping
 
@@ -13,6 +14,8 @@ from manifests.format.digest import digest as digest_of
 from manifests.format.receipts import Receipt, read_receipts
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, commit
+
+_log = logging.getLogger(__name__)
 
 
 def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest:
@@ -38,7 +41,9 @@ def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest
     _sweep(plan, receipts)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     wall_seconds = time.monotonic() - started
-    return commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
+    manifest = commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
+    _log.info("%s: committed %d rows at %s, digest %s", plan.made_by, manifest.rows, manifest.uri, manifest.digest)
+    return manifest
 
 
 def _digest(plan: Plan, receipts: Mapping[str, Receipt]) -> str:
@@ -52,4 +57,5 @@ def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
     named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
     for name in storage.list_names(plan.output):
         if name not in named and is_ours(name) and not name.startswith("_"):
+            _log.debug("%s: removing %s, which no receipt names", plan.output, name)
             storage.remove(storage.join(plan.output, name))

@@ -12,7 +12,7 @@ _LONGEST_BELOW = f"_work/receipts/.{'x' * 16}.json.{'0' * 32}.tmp"
 
 
 def require_folder(uri: str) -> None:
-    """Raise InputError when `uri` cannot be an output folder: it is a file or below one, or its name is too long."""
+    """Raise InputError when `uri` cannot be an output folder: it is a file or below one, or too long a name."""
     _require_place(uri)
     if storage.is_local(uri):
         path = storage.filesystem(uri)[1]
@@ -27,7 +27,7 @@ def require_folder(uri: str) -> None:
 
 
 def require_file(uri: str) -> None:
-    """Raise InputError when `uri` cannot be an output file: it is a folder or below a file, or its name is too long."""
+    """Raise InputError when `uri` cannot be an output file: it is a folder or below a file, or too long a name."""
     _require_place(uri)
     if not storage.is_local(uri):
         return

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from manifests import storage
 from manifests.errors import InputError, ManifestError, RunChanged
 from manifests.format.receipts import WORK, Receipt, read_receipts
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
+
+_log = logging.getLogger(__name__)
 
 PLAN_FILE = "plan.json"
 _COMPARED = ("stage", "config", "software", "derivation")
@@ -129,6 +132,7 @@ def begin(plan: Plan, *, restart: bool = False) -> State:
         return state
     # Written before anything is removed: after a kill, the output is still recognised as ours.
     storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
+    _log.info("%s: %d of %d units are left to do", plan.output, len(state.todo), len(plan.units))
     if restart and not state.receipts:
         discard(plan.output)
     failures.forget(plan.output)

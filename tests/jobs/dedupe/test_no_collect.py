@@ -15,8 +15,8 @@ from tests.conftest import TOP, Reference
 FETCHES = {"collect", "toArrow", "toPandas", "toLocalIterator", "take", "first", "head", "tail", "collectAsArrow"}
 ALLOWED = {
     ("jobs/dedupe/partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
-    ("jobs/stages/choose.py", "select", "toArrow"): "sums by the 256 digits of a byte",
-    ("jobs/stages/choose.py", "select", "first"): "one row: a maximum",
+    ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
+    ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
     ("jobs/commands/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
     ("jobs/dedupe/components.py", "_fingerprint", "first"): "one row: a count and a sum",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
