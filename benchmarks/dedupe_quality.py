@@ -17,7 +17,7 @@ quality   `curate scan` and `curate dedupe` through Spark: as configured by defa
           copy counts in it when its original lies there, too, though another copy of it may lie in the other half.
 cost      one process, one thread. Core-milliseconds an image of decode, PDQ, text density and local features over the
           pictures that decode; pairs that go to the judge first (`candidates`; when clusters are formed some more
-          may), and core-milliseconds a pair of `looks` (decode, at most 96 kept as in a worker) and `compare`,
+          may), and core-milliseconds a pair of `renderings` (decode, at most 96 kept as in a worker) and `compare`,
           without the reading. Wall seconds of dedupe with Spark started. Bytes an image in Parquet, compressed.
 growth    recall among distractors: crops (40 to 70 % of the area), mirrored, of other tone, half of them blended with
           another picture, of 4,000 of the project's own drawn pictures. What is drawn is another kind of picture
@@ -63,9 +63,10 @@ from scipy.sparse.csgraph import connected_components
 
 from curation.config import DedupeConfig, PipelineConfig, SparkConfig
 from curation.copies.cells import BITS
-from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.compare_pixels import compare
 from curation.copies.kinds import Strictness, kind_of
 from curation.copies.local_search import LocalSearch
+from curation.copies.rendering import Rendering, renderings
 from curation.pictures import local_features as local
 from curation.pictures.decode import DEFAULT_LIMITS, decode
 from curation.pictures.pdq import PDQ_MATCH_DISTANCE, PDQ_MIN_QUALITY, pdq
@@ -75,7 +76,7 @@ from examples.corpus.textures import Rng, through_camera
 from filters.geometry import shrink_to_area
 from filters.text_density import text_map, text_probabilities
 from jobs.dedupe import pictures
-from jobs.dedupe.judges import LOOKS_KEPT
+from jobs.dedupe.matching import MAX_IMAGES_KEPT
 from jobs.dedupe.stage import dedupe
 from jobs.spark.run import context
 from jobs.spark.session import ONE_THREAD
@@ -434,12 +435,12 @@ def judge_cost(pairs: Sequence[tuple[Row, Row]]) -> dict[str, float]:
     clock, proven = Clock(), 0
     copies = frozenset(DedupeConfig().copies)
 
-    @lru_cache(maxsize=LOOKS_KEPT)
-    def looked(source: str, member: str, offset: int, size: int) -> Sequence[Look]:
+    @lru_cache(maxsize=MAX_IMAGES_KEPT)
+    def looked(source: str, member: str, offset: int, size: int) -> Sequence[Rendering]:
         where = {"source": source, "member": member, "offset": offset, "size": size}
         (data,) = read_ranges([image_range(where)])
         with clock.on("looks"):
-            return looks(data, DEFAULT_LIMITS)
+            return renderings(data, DEFAULT_LIMITS)
 
     for pair in pairs:
         first, second = (looked(*(row[name] for name in ("source", "member", "offset", "size"))) for row in pair)

@@ -8,8 +8,8 @@ from curation.config import PipelineConfig
 from curation.scan.embedder import load as load_embedding
 from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
-from jobs.dedupe.decide_again import decide_again, plan_redecide
 from jobs.dedupe.stage import dedupe, plan_dedupe
+from jobs.dedupe.stage_again import dedupe_again, plan_dedupe_again
 from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
@@ -41,11 +41,11 @@ READS: Mapping[Stage, Stage] = {
 
 def _dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
     """Deduplicate a scan, or decide a deduplicated manifest again."""
-    return (decide_again if _is_deduped(source) else dedupe)(config, source, output, ctx)
+    return (dedupe_again if _is_deduped(source) else dedupe)(config, source, output, ctx)
 
 
 def _plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
-    return (plan_redecide if _is_deduped(source) else plan_dedupe)(config, source, output)
+    return (plan_dedupe_again if _is_deduped(source) else plan_dedupe)(config, source, output)
 
 
 def _is_deduped(source: str) -> bool:

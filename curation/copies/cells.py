@@ -1,12 +1,15 @@
-"""Near copies are searched cell by cell.
+"""Cells divide a search for near neighbours into parts that fit one machine.
 
-A cell is a Voronoi region of the Hamming space around a centroid. Every fingerprint is indexed in its nearest cell
-and asked in its `probes` nearest, so a pair is missed only when each lies outside the other's nearest cells. With as
-many probes as cells none is missed. What happens inside a cell: `curation.copies.neighbours`.
+A cell is the Voronoi region around a centroid. Every fingerprint or vector is indexed in its nearest cell, and
+queried in its `probes` nearest cells. A pair is missed only if each of the two is outside the nearest cells of the
+other. With as many probes as cells no pair is missed. `neighbours`, `local_search` and `cosine_search` search inside
+a cell.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,16 +20,19 @@ BITS = 256
 BYTES = BITS // 8
 TRAINING_PER_CELL = 2_048
 MAX_TRAINING = 1 << 18
-OVERFULL = 2.0  # times its share of the sample, from where a cell is split
-MAX_SPLITS = 32  # how often in a row
-LEANING = 32  # bits in which each part of a cell around one centre is told apart
-WORTHWHILE = 0.9  # the most that a half of a cell may hold of it
+OVERFULL = 2.0  # a cell with more than this many times its share of the sample is split
+MAX_SPLITS = 32  # rounds of splitting
+DISTINCT_BITS = 32  # how many bits of a common centre each half of a cell flips
+MAX_HALF = 0.9  # the largest share of a cell that a half may have
 
 Fingerprints = npt.NDArray[np.uint8]
 
 
 def as_matrix(column: pa.Array | pa.ChunkedArray) -> Fingerprints:
-    """Return a binary column of 32-byte fingerprints as uint8, shape (rows, 32). No nulls allowed."""
+    """Return a binary column of 32-byte fingerprints as uint8, shape (rows, 32).
+
+    Raises pyarrow.ArrowInvalid for another length; nulls are not allowed.
+    """
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     matrices = [np.zeros((0, BYTES), np.uint8)]
     for chunk in chunks:
@@ -36,70 +42,92 @@ def as_matrix(column: pa.Array | pa.ChunkedArray) -> Fingerprints:
     return np.concatenate(matrices)
 
 
-def cell_count(fingerprints: int, per_cell: int) -> int:
-    """Return how many cells hold `fingerprints` at about `per_cell` each."""
-    return max(1, -(-fingerprints // per_cell))
+def cell_count(rows: int, per_cell: int) -> int:
+    """Return how many cells `rows` need at about `per_cell` each."""
+    return max(1, -(-rows // per_cell))
 
 
-def train_centroids(sample: Fingerprints, cells: int, *, seed: int = 0) -> Fingerprints:
-    """Return `cells` centroids, shape (cells, 32), by k-means on the bits of `sample`, rounded back to bits.
+def kmeans(vectors: npt.NDArray[np.float32], cells: int, *, is_spherical: bool = False) -> npt.NDArray[np.float32]:
+    """Return `cells` means of `vectors`, (rows, dimensions), as float32, shape (cells, dimensions).
 
-    One thread and a fixed seed: the same sample gives the same centroids anywhere.
+    One thread and a fixed seed: the same vectors in the same order give the same means on any machine.
     """
-    return np.packbits(_means(sample, cells, seed=seed) >= 0.5, axis=1)
-
-
-def _means(sample: Fingerprints, cells: int, *, seed: int = 0) -> npt.NDArray[np.float32]:
     faiss.omp_set_num_threads(1)
-    kmeans = faiss.Kmeans(
-        BITS,
+    found = faiss.Kmeans(
+        vectors.shape[1],
         cells,
         niter=10,
-        seed=seed,
+        seed=0,
+        spherical=is_spherical,
         verbose=False,
         min_points_per_centroid=1,
-        max_points_per_centroid=max(len(sample), 1),
+        max_points_per_centroid=max(len(vectors), 1),
     )
-    kmeans.train(np.unpackbits(sample, axis=1).astype(np.float32))
-    return np.asarray(kmeans.centroids, np.float32)
+    found.train(vectors)
+    return np.asarray(found.centroids, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cells:
-    """The regions fingerprints are searched in: packed centroids, shape (cells, 32)."""
+class Cells(ABC):
+    """The cells of one search: the `centroids` as bytes, and in how many cells each row is queried (`probes`)."""
 
     centroids: bytes
     probes: int
 
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of cells."""
+
+    @staticmethod
+    @abstractmethod
+    def matrix(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+        """Return a binary column as the matrix that `assign` takes."""
+
+    @abstractmethod
+    def nearest(self, matrix: npt.NDArray[Any], cells: int) -> npt.NDArray[np.int64]:
+        """Return the `cells` nearest cells of each row, nearest first, shape (rows, cells)."""
+
+    def assign(self, matrix: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the cells in which each row is queried, nearest first, shape (rows, min(probes, cells))."""
+        if len(self) <= 1 or len(matrix) == 0:
+            return np.zeros((len(matrix), min(self.probes, max(len(self), 1))), np.int64)
+        faiss.omp_set_num_threads(1)
+        return self.nearest(matrix, min(self.probes, len(self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitCells(Cells):
+    """Cells of the Hamming space of fingerprints: uint8 centroids, shape (cells, 32)."""
+
     def __len__(self) -> int:
         return len(self.centroids) // BYTES
 
-    def assign(self, fingerprints: Fingerprints) -> npt.NDArray[np.int64]:
-        """Return the nearest cells of each fingerprint, nearest first, shape (rows, min(probes, cells))."""
-        if len(self) <= 1:
-            return np.zeros((len(fingerprints), 1), np.int64)
-        faiss.omp_set_num_threads(1)
+    matrix = staticmethod(as_matrix)
+
+    def nearest(self, matrix: Fingerprints, cells: int) -> npt.NDArray[np.int64]:
+        """See Cells."""
         index = faiss.IndexBinaryFlat(BITS)
         index.add(np.frombuffer(self.centroids, np.uint8).reshape(-1, BYTES))
-        _, cells = index.search(fingerprints, min(self.probes, len(self)))
-        return np.asarray(cells, np.int64)
+        return np.asarray(index.search(matrix, cells)[1], np.int64)
 
 
-ONE_CELL = Cells(centroids=bytes(BYTES), probes=1)
+ONE_CELL = BitCells(centroids=bytes(BYTES), probes=1)
 
 
-def train_cells(sample: Fingerprints, cells: int, probes: int) -> Cells:
-    """Return about `cells` cells that share `sample` out evenly.
+def train_bit_cells(sample: Fingerprints, cells: int, probes: int) -> BitCells:
+    """Return about `cells` cells, among which `sample`, (rows, 32), is divided evenly.
 
-    A cell that holds more than OVERFULL times its share is split in two, for as long as that makes it smaller.
+    The centroids are found by k-means on the bits and rounded back to bits. A cell with more than OVERFULL times its
+    share is split in two, as long as that makes it smaller.
     """
-    centroids = [bytes(row) for row in train_centroids(sample, cells)]
-    whole: set[bytes] = set()
+    centroids = [bytes(row) for row in np.packbits(_bit_means(sample, cells) >= 0.5, axis=1)]
+    unsplittable: set[bytes] = set()
     for _ in range(MAX_SPLITS):
         centroids = list(dict.fromkeys(centroids))
-        homes = Cells(centroids=b"".join(centroids), probes=1).assign(sample)[:, 0]
-        held = np.bincount(homes, minlength=len(centroids))
-        overfull = [n for n in np.flatnonzero(held > OVERFULL * len(sample) / cells) if centroids[n] not in whole]
+        homes = BitCells(centroids=b"".join(centroids), probes=1).assign(sample)[:, 0]
+        sizes = np.bincount(homes, minlength=len(centroids))
+        too_large = np.flatnonzero(sizes > OVERFULL * len(sample) / cells)
+        overfull = [n for n in too_large if centroids[n] not in unsplittable]
         if not overfull:
             break
         for n in overfull:
@@ -108,29 +136,27 @@ def train_cells(sample: Fingerprints, cells: int, probes: int) -> Cells:
                 centroids[n] = halves[0]
                 centroids.append(halves[1])
             else:
-                whole.add(centroids[n])
+                unsplittable.add(centroids[n])
     centroids = list(dict.fromkeys(centroids))
-    return Cells(centroids=b"".join(centroids), probes=probes) if len(centroids) > 1 else ONE_CELL
+    return BitCells(centroids=b"".join(centroids), probes=probes) if len(centroids) > 1 else ONE_CELL
+
+
+def _bit_means(sample: Fingerprints, cells: int) -> npt.NDArray[np.float32]:
+    return kmeans(np.unpackbits(sample, axis=1).astype(np.float32), cells)
 
 
 def _halves(members: Fingerprints) -> Sequence[bytes]:
-    """Return the centroids of two parts of a cell, or nothing when one of them is about as large as the whole."""
-    means = _means(members, 2)
-    # Around one centre both means round to that centre. What tells them apart is where they lean away from it.
+    """Return the centroids of two halves of a cell, or none if one half would be about as large as the cell."""
+    means = _bit_means(members, 2)
+    # Both means may round to one common centre. Then each half flips the bits in which its mean differs most from it.
     centre = np.unpackbits(members, axis=1).mean(axis=0) >= 0.5
-    leaning = np.argsort((means[0] - means[1]) * np.where(centre, -1, 1), kind="stable")
-    apart = np.repeat(centre[None], 2, axis=0)
-    apart[0, leaning[-LEANING:]] ^= True
-    apart[1, leaning[:LEANING]] ^= True
-    for bits in (means >= 0.5, apart):
+    order = np.argsort((means[0] - means[1]) * np.where(centre, -1, 1), kind="stable")
+    distinct = np.repeat(centre[None], 2, axis=0)
+    distinct[0, order[-DISTINCT_BITS:]] ^= True
+    distinct[1, order[:DISTINCT_BITS]] ^= True
+    for bits in (means >= 0.5, distinct):
         halves = [bytes(row) for row in np.packbits(bits, axis=1)]
-        homes = Cells(centroids=b"".join(halves), probes=1).assign(members)[:, 0]
-        if np.bincount(homes).max() <= WORTHWHILE * len(members):
+        homes = BitCells(centroids=b"".join(halves), probes=1).assign(members)[:, 0]
+        if np.bincount(homes).max() <= MAX_HALF * len(members):
             return halves
     return ()
-
-
-def distances_between(a: Fingerprints, b: Fingerprints) -> npt.NDArray[np.int64]:
-    """Return the Hamming distance of each row of `a` to the same row of `b`."""
-    distances: npt.NDArray[np.int64] = np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64)
-    return distances

@@ -1,7 +1,7 @@
-"""Which pictures may be copies by their local features, searched cell by cell, without a look at their pixels.
+"""Find candidate pairs by local features, cell by cell, without reading the images.
 
-The nearest by the bits of the whole picture come first, then those of them stay whose keypoints agree on how the two
-pictures lie to each other. What is left, a few in a hundred, is worth reading the pictures for.
+First come the nearest images by the 256 bits of the whole image. Of these pairs only those remain where enough
+keypoints agree on one geometric transformation: a few in a hundred, which are then compared by pixels.
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ QUERIES_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSearch:
-    """How many nearest pictures are looked at, and how many keypoints must agree."""
+    """How many nearest images are candidates, and how many keypoints must agree."""
 
     neighbours: int
     min_points: int
 
     def pairs(self, pictures: pa.Table) -> pa.Table:
-        """Return the pairs (`a`, `b`, `points`; a < b as bytes) worth a look in one cell, each once.
+        """Return the candidate pairs (`a`, `b`, `points`; a < b as bytes) of one cell, each once.
 
-        `pictures`: `node`, `local` (32 bytes), `local_points`, `is_home`. Those at home here are searched, all are
-        asked. Of several with one node, which are the same picture, one counts.
+        `pictures`: `node`, `local` (32 bytes), `local_points`, `is_home`. Those at home are indexed, all are queried.
+        Rows with the same node are the same image and count once.
         """
         pictures = _distinct(pictures)
         nodes, points = pictures.column("node").to_pylist(), pictures.column("local_points").to_pylist()
@@ -42,11 +42,11 @@ class LocalSearch:
         found: dict[tuple[int, int], int] = {}
         for first in range(0, len(bits), QUERIES_AT_ONCE):
             chunk = bits[first : first + QUERIES_AT_ONCE]
-            _, nearest = index.search(chunk, min(self.neighbours + 1, len(home)))  # each finds itself, too
-            for asker, row in enumerate(nearest, start=first):
+            _, nearest = index.search(chunk, min(self.neighbours + 1, len(home)))  # each also finds itself
+            for query, row in enumerate(nearest, start=first):
                 for other in home[row[row >= 0]].tolist():
-                    pair = (min(asker, other), max(asker, other))
-                    if asker != other and pair not in found:
+                    pair = (min(query, other), max(query, other))
+                    if query != other and pair not in found:
                         found[pair] = consistent_points(points[pair[0]], points[pair[1]])
         kept = sorted((nodes[i], nodes[j], n) for (i, j), n in found.items() if n >= self.min_points)
         columns = list(zip(*kept, strict=True)) if kept else [(), (), ()]

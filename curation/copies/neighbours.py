@@ -1,14 +1,15 @@
-"""Near copies inside one cell: a sparse set of pairs that keeps together what hangs together.
+"""Find near fingerprints inside one cell: a sparse set of pairs with the same connected components as all pairs.
 
-A dense family of n fingerprints has n² pairs within the limit, and nobody needs them all. For every fingerprint asked
-the NEAREST nearest are kept, and the smallest as bytes; of the others only those without which two parts that hang
-together would fall apart. So the connected components are those of all pairs found, and the pairs are at most
-NEAREST + 2 a fingerprint.
+A dense family of n fingerprints has n² pairs within the limit, and not all of them are needed. For every query the
+NEAREST nearest neighbours are kept, and the smallest neighbour as bytes. Of the other pairs only bridges are kept,
+without which a connected component would be split. So the connected components are those of all pairs found, with at
+most NEAREST + 2 pairs for each fingerprint.
 
-Up to EXHAUSTIVE fingerprints at home every comparison is made (faiss). Above, rows are sorted by some of their bits,
-once for each of TABLES choices of bits, and compared with the next WINDOW in that order: fingerprints that differ in
-few bits are neighbours in at least one of the orders, nearly surely (Charikar, "Similarity estimation techniques from
-rounding algorithms", STOC 2002; Ravichandran, Pantel, Hovy, "Randomized algorithms and NLP", ACL 2005).
+With up to EXHAUSTIVE fingerprints at home all comparisons are made (faiss). With more, the rows are sorted by some of
+their bits, once for each of TABLES choices of bits, and compared with the next WINDOW rows in that order.
+Fingerprints that differ in few bits are neighbours in at least one of the orders with high probability (Charikar,
+"Similarity estimation techniques from rounding algorithms", STOC 2002; Ravichandran, Pantel, Hovy, "Randomized
+algorithms and NLP", ACL 2005).
 """
 
 import hashlib
@@ -26,17 +27,17 @@ from curation.copies.cells import BITS, BYTES, Fingerprints
 
 NEAREST = 16
 EXHAUSTIVE = 50_000
-MOST_ASKED = 8  # times EXHAUSTIVE, so that a small cell with many visitors is sorted too
-QUERIES_AT_ONCE = 64  # times EXHAUSTIVE pairs are held at once when all are near each other
+MAX_QUERIES = 8  # times EXHAUSTIVE: a cell with more queries is sorted even if few are at home
+QUERIES_AT_ONCE = 64  # times EXHAUSTIVE pairs are in memory when all are near each other
 PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary()), ("distance", pa.int32())])
 TABLES = 48
 WINDOW = 8
 ROWS_AT_ONCE = 1 << 16
-PENDING = 2_000_000  # pairs found and not cut down yet
+PENDING = 2_000_000  # new pairs, after which the pairs are pruned
 _ROW_BITS = 28
 _KEY_BITS = 64 - _ROW_BITS
 _ROW = np.uint64((1 << _ROW_BITS) - 1)
-_ASKER = _ROW << np.uint64(64 - _ROW_BITS)
+_QUERY_BITS = _ROW << np.uint64(64 - _ROW_BITS)
 _UNKNOWN = 255  # a distance above all limits
 
 Rows = npt.NDArray[np.int64]
@@ -46,9 +47,9 @@ Packed = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True)
 class Nearness:
-    """How many bits two fingerprints of copies may differ in: fewer between two pictures full of text.
+    """In how many bits two fingerprints of copies may differ: fewer between two images full of text.
 
-    Pages and charts share layouts: what tells them apart is finer than PDQ sees.
+    Pages and charts share layouts, and differ in details that are too fine for PDQ.
     """
 
     max_distance: int
@@ -56,15 +57,16 @@ class Nearness:
 
     @property
     def widest(self) -> int:
-        """The larger of the two."""
+        """The larger of both limits."""
         return max(self.max_distance, self.max_text_distance)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """The fingerprints of one cell, in the order of their bytes: an answer depends on them as a set.
+    """The fingerprints of one cell, sorted by their bytes, so that results do not depend on the order of rows.
 
-    `is_home` marks the fingerprints indexed here; all are asked. `is_text` marks pictures full of text.
+    `fingerprints`: (rows, 32). `is_home`, (rows,), marks those that are indexed here; all are queried. `is_text`,
+    (rows,), marks images full of text.
     """
 
     fingerprints: Fingerprints
@@ -76,7 +78,7 @@ class Cell:
         return len(self.fingerprints)
 
     def near(self, first: Rows, second: Rows, distance: Distances) -> npt.NDArray[np.bool_]:
-        """Return which pairs of rows, `distance` bits apart, are near copies. Equal fingerprints are one node."""
+        """Return which pairs of rows, `distance` bits apart, are near. Equal fingerprints are one node."""
         both_text = self.is_text[first] & self.is_text[second]
         limit = np.where(both_text, self.nearness.max_text_distance, self.nearness.max_distance)
         return (distance <= limit) & (distance > 0)
@@ -85,7 +87,7 @@ class Cell:
 def make_cell(
     fingerprints: Fingerprints, is_home: npt.NDArray[np.bool_], is_text: npt.NDArray[np.bool_], nearness: Nearness
 ) -> Cell:
-    """Return the cell of rows in any order. Raises ValueError for more rows than can be numbered."""
+    """Return the cell of rows in any order. Raises ValueError for more rows than fit into a packed pair."""
     if len(fingerprints) > int(_ROW):
         raise ValueError(f"{len(fingerprints)} fingerprints in a cell; set dedupe.fingerprints_per_cell lower")
     words = fingerprints.view(">u8")
@@ -96,19 +98,21 @@ def make_cell(
 def pairs_in_cell(cell: Cell, *, exhaustive: int = EXHAUSTIVE) -> Iterator[pa.RecordBatch]:
     """Yield the pairs (`a`, `b`, `distance`; a < b as bytes) kept of those found in a cell, each once.
 
-    One of the two is at home here. With at most `exhaustive` fingerprints at home no pair is overlooked.
+    One of the two is at home here. With at most `exhaustive` fingerprints at home, no pair is missed.
     """
-    kept = _Kept(len(cell))
+    kept = _KeptPairs(len(cell))
     home = int(np.count_nonzero(cell.is_home))
     if home and len(cell) > 1:
-        if home <= exhaustive and len(cell) <= MOST_ASKED * exhaustive:
+        if home <= exhaustive and len(cell) <= MAX_QUERIES * exhaustive:
             _search_all(cell, kept)
         else:
             _search_sorted(cell, kept)
     found = kept.pairs()
     for start in range(0, len(found), ROWS_AT_ONCE):
-        asker, label, distance = _unpack(found[start : start + ROWS_AT_ONCE])
-        found[start : start + ROWS_AT_ONCE] = _pack(np.minimum(asker, label), np.maximum(asker, label), distance)
+        query, neighbour, distance = _unpack(found[start : start + ROWS_AT_ONCE])
+        found[start : start + ROWS_AT_ONCE] = _pack(
+            np.minimum(query, neighbour), np.maximum(query, neighbour), distance
+        )
     found = _distinct(found)
     for start in range(0, len(found), ROWS_AT_ONCE):
         first, second, distance = _unpack(found[start : start + ROWS_AT_ONCE])
@@ -116,42 +120,42 @@ def pairs_in_cell(cell: Cell, *, exhaustive: int = EXHAUSTIVE) -> Iterator[pa.Re
         yield pa.record_batch([a, b, pa.array(distance, pa.int32())], schema=PAIRS)
 
 
-def _search_all(cell: Cell, kept: "_Kept") -> None:
+def _search_all(cell: Cell, kept: "_KeptPairs") -> None:
     """Compare every fingerprint with every one at home."""
     faiss.omp_set_num_threads(1)
     home = np.flatnonzero(cell.is_home)
     index = faiss.IndexBinaryFlat(BITS)
     index.add(np.ascontiguousarray(cell.fingerprints[home]))
     for start in range(0, len(cell), QUERIES_AT_ONCE):
-        asked = np.ascontiguousarray(cell.fingerprints[start : start + QUERIES_AT_ONCE])
+        queried = np.ascontiguousarray(cell.fingerprints[start : start + QUERIES_AT_ONCE])
         # faiss returns distances below the radius
-        limits, distances, labels = index.range_search(asked, cell.nearness.widest + 1)
-        asker = start + np.repeat(np.arange(len(asked)), np.diff(limits.astype(np.int64)))
-        label, distance = home[labels], distances.astype(np.int64)
-        near = cell.near(asker, label, distance)
+        limits, distances, labels = index.range_search(queried, cell.nearness.widest + 1)
+        query = start + np.repeat(np.arange(len(queried)), np.diff(limits.astype(np.int64)))
+        neighbour, distance = home[labels], distances.astype(np.int64)
+        near = cell.near(query, neighbour, distance)
         if near.any():
-            kept.expect(asker[near], label[near], distance[near])
-            kept.add(asker[near], label[near], distance[near])
+            kept.expect(query[near], neighbour[near], distance[near])
+            kept.add(query[near], neighbour[near], distance[near])
 
 
-def _search_sorted(cell: Cell, kept: "_Kept") -> None:
+def _search_sorted(cell: Cell, kept: "_KeptPairs") -> None:
     """Compare every fingerprint with the next in each of TABLES orders."""
     for table in range(TABLES):
         order = _sorted_by(cell.fingerprints, _chosen_bits(table))
         for first, second, distance in _neighbours(cell.fingerprints, order, cell.nearness.widest):
             near = cell.near(first, second, distance)
-            for asker, label in ((first, second), (second, first)):
-                asked = near & cell.is_home[label]
-                kept.add(asker[asked], label[asked], distance[asked])
+            for query, neighbour in ((first, second), (second, first)):
+                indexed = near & cell.is_home[neighbour]
+                kept.add(query[indexed], neighbour[indexed], distance[indexed])
 
 
 def _chosen_bits(table: int) -> Sequence[int]:
-    """Return the bits that `table` sorts by, first the one that counts most."""
+    """Return the bits that `table` sorts by, the most significant first."""
     return sorted(range(BITS), key=lambda bit: hashlib.sha256(f"{table}:{bit}".encode()).digest())[:_KEY_BITS]
 
 
 def _sorted_by(fingerprints: Fingerprints, bits: Sequence[int]) -> Rows:
-    """Return the rows in the order of `bits`; equal ones in their own order."""
+    """Return the rows in the order of `bits`; rows with equal bits stay in order."""
     keys = np.empty((len(fingerprints), 8), np.uint8)
     for start in range(0, len(fingerprints), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -161,7 +165,7 @@ def _sorted_by(fingerprints: Fingerprints, bits: Sequence[int]) -> Rows:
             for place, bit in enumerate(bits[8 * byte : 8 * byte + 8]):
                 gathered |= ((chunk[bit >> 3] >> np.uint8(7 - (bit & 7))) & 1) << np.uint8(7 - place)
             keys[rows, byte] = gathered
-    # The row below its key: all differ, so that any sort is stable, and the fastest will do.
+    # The row number in the lowest bits makes all keys differ, so that the fastest sort is also stable.
     packed = keys.view(">u8")[:, 0].astype(np.uint64)
     packed |= np.arange(len(packed), dtype=np.uint64)
     packed.sort()
@@ -170,7 +174,7 @@ def _sorted_by(fingerprints: Fingerprints, bits: Sequence[int]) -> Rows:
 
 
 def _neighbours(fingerprints: Fingerprints, order: Rows, widest: int) -> Iterator[tuple[Rows, Rows, Distances]]:
-    """Yield (row, row, distance) of those within WINDOW places in `order` and `widest` bits, in chunks."""
+    """Yield (row, row, distance) of rows within WINDOW places in `order` and `widest` bits, in chunks."""
     words = fingerprints.view(np.uint64)
     for start in range(0, len(order), ROWS_AT_ONCE):
         rows = order[start : start + ROWS_AT_ONCE + WINDOW]
@@ -191,51 +195,52 @@ def _neighbours(fingerprints: Fingerprints, order: Rows, widest: int) -> Iterato
         yield rows[a[near]], rows[b[near]], distance[near]
 
 
-class _Kept:
-    """The pairs kept of all that were added. Each is (asker, label, distance); the kept ones are cut down as it goes.
+class _KeptPairs:
+    """The pairs (query, neighbour, distance) that are kept of all added ones. They are pruned from time to time.
 
-    What is known of each row from the last cut lets most of what comes later be dropped at once: `farthest`, the
-    distance of its last of NEAREST; `smallest`, its smallest neighbour; `part`, what it hangs together with.
+    After each pruning, three arrays with an entry for each row let most later pairs be dropped at once: `_farthest`,
+    the distance of the last of its NEAREST neighbours; `_smallest`, its smallest neighbour; `_component`, its
+    connected component.
     """
 
     def __init__(self, rows: int) -> None:
         self._farthest = np.full(rows, _UNKNOWN, np.uint8)
         self._smallest = np.full(rows, rows, np.int32)
-        self._part = np.arange(rows, dtype=np.int32)
+        self._component = np.arange(rows, dtype=np.int32)
         self._kept = np.zeros(0, np.uint64)
         self._added: list[Packed] = []
         self._pending = 0
 
-    def expect(self, asker: Rows, label: Rows, distance: Distances) -> None:
-        """Note that the pairs, ordered by asker, are all that these askers will ever have."""
-        starts = _starts(asker)
-        sizes = np.diff(np.append(starts, len(asker)))
+    def expect(self, query: Rows, neighbour: Rows, distance: Distances) -> None:
+        """Record that these pairs, ordered by query, are all pairs that these queries will ever have."""
+        starts = _starts(query)
+        sizes = np.diff(np.append(starts, len(query)))
         group = np.repeat(np.arange(len(starts)), sizes)
         counts = np.bincount(group * BITS + distance, minlength=len(starts) * BITS).reshape(-1, BITS)
-        self._farthest[asker[starts]] = np.minimum((counts.cumsum(axis=1) < NEAREST).sum(axis=1), _UNKNOWN)
-        self._smallest[asker[starts]] = np.minimum.reduceat(label, starts) + 1
+        self._farthest[query[starts]] = np.minimum((counts.cumsum(axis=1) < NEAREST).sum(axis=1), _UNKNOWN)
+        self._smallest[query[starts]] = np.minimum.reduceat(neighbour, starts) + 1
 
-    def add(self, asker: Rows, label: Rows, distance: Distances) -> None:
-        """Add pairs, in any order, also again."""
-        counts = (distance <= self._farthest[asker]) | (label < self._smallest[asker])
-        counts |= self._part[asker] != self._part[label]
-        self._added.append(_pack(asker[counts], label[counts], distance[counts]))
+    def add(self, query: Rows, neighbour: Rows, distance: Distances) -> None:
+        """Add pairs, in any order; a pair may come several times."""
+        counts = (distance <= self._farthest[query]) | (neighbour < self._smallest[query])
+        counts |= self._component[query] != self._component[neighbour]
+        self._added.append(_pack(query[counts], neighbour[counts], distance[counts]))
         self._pending += len(self._added[-1])
         if self._pending > PENDING + len(self._kept):
-            self._cut()
+            self._prune()
 
     def pairs(self) -> Packed:
         """Return the kept pairs, packed."""
-        self._cut()
+        self._prune()
         return self._kept
 
-    def _cut(self) -> None:
+    def _prune(self) -> None:
         found = _distinct(np.concatenate([self._kept, *self._added]))
         self._added, self._pending = [], 0
         keep = np.zeros(len(found), np.bool_)
         start = 0
         while start < len(found):
-            last = found[min(start + PENDING, len(found)) - 1] | ~_ASKER  # the rest of its asker goes with it
+            last = found[min(start + PENDING, len(found)) - 1] | ~_QUERY_BITS  # all pairs of a query go together
             end = int(np.searchsorted(found, last, side="right"))
             keep[start:end] = self._nearest_and_smallest(found[start:end])
             start = end
@@ -244,49 +249,51 @@ class _Kept:
         self._kept = found[keep]
 
     def _nearest_and_smallest(self, found: Packed) -> npt.NDArray[np.bool_]:
-        asker, label, distance = _unpack(found)
-        starts = _starts(asker)
+        query, neighbour, distance = _unpack(found)
+        starts = _starts(query)
         sizes = np.diff(np.append(starts, len(found)))
         rank = np.arange(len(found)) - np.repeat(starts, sizes)
-        smallest = np.minimum.reduceat(label, starts)
-        self._smallest[asker[starts]] = smallest
+        smallest = np.minimum.reduceat(neighbour, starts)
+        self._smallest[query[starts]] = smallest
         last = rank == NEAREST - 1
-        self._farthest[asker[last]] = distance[last]
-        return np.asarray((rank < NEAREST) | (label == np.repeat(smallest, sizes)), np.bool_)
+        self._farthest[query[last]] = distance[last]
+        return np.asarray((rank < NEAREST) | (neighbour == np.repeat(smallest, sizes)), np.bool_)
 
     def _keep_bridges(self, found: Packed, keep: npt.NDArray[np.bool_]) -> None:
-        """Mark what must stay besides, so that what hangs together by `found` hangs together by what is kept."""
-        asker, label, _ = _unpack(found[keep])
-        part = _parts(asker, label, len(self._part))
+        """Also mark the bridges in `keep`, so that `found` and what is kept have the same connected components."""
+        query, neighbour, _ = _unpack(found[keep])
+        component = _components(query, neighbour, len(self._component))
         dropped = np.flatnonzero(~keep)
-        asker, label, distance = _unpack(found[dropped])
-        first, second = part[asker].astype(np.int64), part[label].astype(np.int64)
+        query, neighbour, distance = _unpack(found[dropped])
+        first, second = component[query].astype(np.int64), component[neighbour].astype(np.int64)
         torn = np.flatnonzero(first != second)
         if len(torn):
             bridges = torn[_bridges(first[torn], second[torn], distance[torn])]
             keep[dropped[bridges]] = True
-            part = _parts(first[bridges], second[bridges], len(part))[part]
-        self._part = part
+            component = _components(first[bridges], second[bridges], len(component))[component]
+        self._component = component
 
 
 def _bridges(first: Rows, second: Rows, distance: Distances) -> Rows:
-    """Return the places of the fewest pairs that join all that the pairs of parts join, the nearer first."""
+    """Return the positions of a minimum spanning forest of the pairs of components, the nearest pairs first."""
     low, high = np.minimum(first, second), np.maximum(first, second)
-    parts = int(high.max()) + 1
+    components = int(high.max()) + 1
     order = np.lexsort([distance, high, low])
-    _, once = np.unique(low[order] * parts + high[order], return_index=True)
+    _, once = np.unique(low[order] * components + high[order], return_index=True)
     places = order[once]
-    weights = sparse.csr_array((distance[places], (low[places], high[places])), shape=(parts, parts))
+    weights = sparse.csr_array((distance[places], (low[places], high[places])), shape=(components, components))
     tree = csgraph.minimum_spanning_tree(weights).tocoo()
-    joined = np.searchsorted(low[places] * parts + high[places], tree.row.astype(np.int64) * parts + tree.col)
+    joined = np.searchsorted(
+        low[places] * components + high[places], tree.row.astype(np.int64) * components + tree.col
+    )
     return np.asarray(places[joined], np.int64)
 
 
-def _parts(first: Rows, second: Rows, rows: int) -> npt.NDArray[np.int32]:
+def _components(first: Rows, second: Rows, rows: int) -> npt.NDArray[np.int32]:
     """Return the number of the connected component of each of `rows` rows."""
     edges = sparse.coo_array((np.ones(len(first), np.int8), (first, second)), shape=(rows, rows))
-    _, parts = csgraph.connected_components(edges, directed=False)
-    return np.asarray(parts, np.int32)
+    _, components = csgraph.connected_components(edges, directed=False)
+    return np.asarray(components, np.int32)
 
 
 def _starts(ordered: Rows) -> Rows:
@@ -295,26 +302,26 @@ def _starts(ordered: Rows) -> Rows:
 
 
 def _distinct(found: Packed) -> Packed:
-    """Return each once, in order. `found` is sorted in its place."""
+    """Return each value once, in order. Sorts `found` in place."""
     found.sort()
     return found[np.append(True, found[1:] != found[:-1])] if len(found) else found
 
 
-def _pack(asker: Rows, label: Rows, distance: Distances) -> Packed:
-    """Return each pair as one number, ordered by asker, then distance, then label."""
-    packed = asker.astype(np.uint64) << np.uint64(64 - _ROW_BITS)
+def _pack(query: Rows, neighbour: Rows, distance: Distances) -> Packed:
+    """Return each pair as one number, so that numbers sort by query, then distance, then neighbour."""
+    packed = query.astype(np.uint64) << np.uint64(64 - _ROW_BITS)
     packed |= distance.astype(np.uint64) << np.uint64(_ROW_BITS)
-    packed |= label.astype(np.uint64)
+    packed |= neighbour.astype(np.uint64)
     return packed
 
 
 def _unpack(packed: Packed) -> tuple[Rows, Rows, Distances]:
-    asker = (packed >> np.uint64(64 - _ROW_BITS)).view(np.int64)
+    query = (packed >> np.uint64(64 - _ROW_BITS)).view(np.int64)
     distance = (packed >> np.uint64(_ROW_BITS)).view(np.int64) & 255
-    return asker, (packed & _ROW).view(np.int64), distance
+    return query, (packed & _ROW).view(np.int64), distance
 
 
 def _binary(fingerprints: Fingerprints) -> pa.Array:
-    """Return rows as binary: fixed-size binary has no counterpart in Spark."""
+    """Return rows as binary, since Spark has no fixed-size binary."""
     data = pa.py_buffer(np.ascontiguousarray(fingerprints))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(BYTES), len(fingerprints), [None, data]).cast(pa.binary())

@@ -16,7 +16,7 @@ from filters.text_density import TextMap
 
 MAX_WINDOWS = 3
 MAX_ENLARGEMENT = 2.0
-MIN_CHANCE, MIN_SHARE_OF_SUREST = 0.06, 0.3  # of the density map: cells above both belong to a window
+MIN_PROBABILITY, MIN_SHARE_OF_SUREST = 0.06, 0.3  # of the density map: cells above both belong to a window
 MARGIN_CELLS = 3  # a detector also needs the surroundings of text
 MIN_MASS_SHARE = 0.75  # of the text in the map: if the windows contain less, the whole image is used
 MAX_AREA_SHARE = 0.6  # of the image: if the windows cover more, the whole image is used
@@ -87,12 +87,12 @@ class View:
 def windows(found: TextMap, height: int, width: int) -> list[Window]:
     """Return at most MAX_WINDOWS ordered windows that contain most of the text seen in an image of this size."""
     whole = [Window(top=0, left=0, bottom=height, right=width)]
-    chances = found.probabilities
-    rows, columns = chances.shape
-    mask = (chances > max(MIN_CHANCE, MIN_SHARE_OF_SUREST * float(chances.max()))).astype(np.uint8)
+    likely = found.probabilities
+    rows, columns = likely.shape
+    mask = (likely > max(MIN_PROBABILITY, MIN_SHARE_OF_SUREST * float(likely.max()))).astype(np.uint8)
     mask = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), dtype=np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    masses = np.bincount(labels.ravel(), weights=(chances * mask).ravel(), minlength=count)[1:]
+    masses = np.bincount(labels.ravel(), weights=(likely * mask).ravel(), minlength=count)[1:]
     if not len(masses):
         return whole
     best = np.lexsort((np.arange(len(masses)), -masses))[:MAX_WINDOWS]

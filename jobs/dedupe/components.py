@@ -1,7 +1,7 @@
-"""Connected components of a graph of any size, in DataFrames.
+"""Connected components of a graph of any size, as operations on DataFrames.
 
 Alternating large-star and small-star (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii: "Connected Components in
-MapReduce and Beyond", SoCC 2014). Every step depends on the edges as a set, so partitions and retries do not matter.
+MapReduce and Beyond", SoCC 2014). Every step depends on the set of edges only, not on partitions or retries.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -11,18 +11,18 @@ MAX_ROUNDS = 64
 
 
 def connected_components(pairs: DataFrame) -> DataFrame:
-    """Return (`member`, `component`): for every node in the pairs (`a`, `b`), the smallest node it is connected to.
+    """Return (`member`, `component`): every node in the pairs (`a`, `b`), with the smallest node it is connected to.
 
-    Raises RuntimeError if the rounds do not settle, which the method rules out for graphs below 2^64 nodes.
+    Raises RuntimeError if MAX_ROUNDS are not enough, which cannot happen for graphs below 2^64 nodes.
     """
     edges = pairs.select(F.greatest("a", "b").alias("u"), F.least("a", "b").alias("v")).where("u != v").distinct()
     edges = edges.localCheckpoint()
-    before = _fingerprint(edges)
+    before = _checksum(edges)
     for _ in range(MAX_ROUNDS):
         if before[0] == 0:
             break
         edges = _small_star(_large_star(edges)).localCheckpoint()
-        after = _fingerprint(edges)
+        after = _checksum(edges)
         if after == before:
             break
         before = after
@@ -33,9 +33,9 @@ def connected_components(pairs: DataFrame) -> DataFrame:
 
 
 def _large_star(edges: DataFrame) -> DataFrame:
-    """Connect each node's larger neighbours to its smallest neighbour, or to itself if it is smaller still.
+    """Connect each node's larger neighbours to its smallest neighbour, or to the node itself if it is smaller.
 
-    The same edge may come several times; the small star makes them distinct.
+    The same edge may result several times; the small star makes edges distinct.
     """
     both = edges.unionByName(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
     centred = both.select("u", "v", F.least("u", _smallest_neighbour()).alias("m"))
@@ -49,11 +49,11 @@ def _small_star(edges: DataFrame) -> DataFrame:
 
 
 def _smallest_neighbour() -> Column:
-    # A window shuffles the edges once, where an aggregate and a join with it shuffle them twice.
+    # A window shuffles the edges once. An aggregate and a join would shuffle them twice.
     return F.min("v").over(Window.partitionBy("u"))
 
 
-def _fingerprint(edges: DataFrame) -> tuple[int, int]:
+def _checksum(edges: DataFrame) -> tuple[int, int]:
     row = edges.agg(
         F.count("*").alias("edges"),
         F.coalesce(F.sum(F.xxhash64("u", "v").cast("decimal(38,0)")), F.lit(0)).alias("sum"),

@@ -1,53 +1,48 @@
-"""Near pairs of fingerprints, searched cell by cell, a Spark task a cell.
+"""Find near PDQ fingerprints, cell by cell.
 
-Rows of a fingerprint and two flags are all that is shuffled, and a cell is read as it streams in: never as one table.
+Only the fingerprint and two flags of a row are shuffled, and a cell is never in memory as an Arrow table.
 """
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from curation.config import DedupeConfig
 from curation.copies import cells, neighbours
-from jobs.dedupe import partitions
-from jobs.spark import frames
-
-_PAIRS = "a binary, b binary, distance int"
+from jobs.dedupe.cell_partitions import CellSearch, search_cells, train_on
 
 
-def near_pairs(prints: DataFrame, config: DedupeConfig) -> DataFrame:
-    """Return (`a`, `b`, `distance`) of near copies among the distinct fingerprints `prints` (`node`, `is_text`).
+def near_pairs(fingerprints: DataFrame, config: DedupeConfig) -> DataFrame:
+    """Return (`a`, `b`, `distance`) of near ones among the distinct `fingerprints` (`node`, `is_text`).
 
-    a < b, each pair once, within the limit. They are some of all such pairs, which keep together what hangs together;
-    which ones depends on the fingerprints as a set. Searching is costly: keep what is read twice.
+    a < b, each pair once, within the distance limits of `config`. Not all such pairs are returned, but enough to give
+    the same connected components. Which ones depends on the set of fingerprints only. The search is expensive: keep
+    the result if it is read twice.
     """
-    prints = prints.select("node", "is_text").localCheckpoint()
-    trained = partitions.train_on(prints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
-    search = _CellSearch(
-        neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
-    )
-    pairs = frames.map_batches(partitions.place(prints, "node", trained), search, _PAIRS)
+    fingerprints = fingerprints.select("node", "is_text").localCheckpoint()
+    trained = train_on(fingerprints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
+    nearness = neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
+    search = CellSearch(collect=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
+    pairs = search_cells(fingerprints, "node", trained, search, neighbours.PAIRS)
     return pairs if len(trained) == 1 else pairs.distinct()
 
 
-@dataclass(frozen=True)
-class _CellSearch:
-    nearness: neighbours.Nearness
+_Columns = tuple[cells.Fingerprints, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the near pairs among the fingerprints of one cell."""
-        prints, is_home, is_text = [], [], []
-        for batch in batches:
-            prints.append(cells.as_matrix(batch.column("node")))
-            is_home.append(batch.column("is_home").to_numpy(zero_copy_only=False))
-            is_text.append(batch.column("is_text").to_numpy(zero_copy_only=False))
-        if not prints:
-            return
-        columns = np.concatenate(prints), np.concatenate(is_home), np.concatenate(is_text)
-        prints.clear()
-        cell = neighbours.make_cell(*columns, self.nearness)
-        del columns
-        yield from neighbours.pairs_in_cell(cell)
+
+def _columns(batch: pa.RecordBatch) -> _Columns:
+    """Return the fingerprints, `is_home` and `is_text` of a batch."""
+    flags = (batch.column(name).to_numpy(zero_copy_only=False) for name in ("is_home", "is_text"))
+    return cells.as_matrix(batch.column("node")), *flags
+
+
+def _pairs_in_cell(collected: list[_Columns], *, nearness: neighbours.Nearness) -> Iterator[pa.RecordBatch]:
+    fingerprints, is_home, is_text = (np.concatenate(columns) for columns in zip(*collected, strict=True))
+    collected.clear()  # a cell can be large, and is sorted next
+    cell = neighbours.make_cell(fingerprints, is_home, is_text, nearness)
+    del fingerprints, is_home, is_text
+    yield from neighbours.pairs_in_cell(cell)

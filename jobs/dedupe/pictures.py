@@ -1,4 +1,4 @@
-"""Rows of the scan as pictures: what cannot be told apart is one, whoever holds it."""
+"""From rows of manifests to pictures: rows with the same pixels are one picture, in whichever manifest they are."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from jobs.spark import frames
 from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import Manifest
 
-TEXT_DENSITY = 0.5  # from here on a picture counts as full of text
+TEXT_DENSITY = 0.5  # from this `text_density` on, an image counts as full of text
 REFERENCE, EXISTING, OWN = 0, 1, 2
 NARROW = (*("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "pixels", "text_density"),)
 ROW_SCHEMA = pa.schema(
@@ -47,14 +47,14 @@ RANK = ("origin", *Rank._fields, "sha256", "set")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
-    """A manifest whose pictures are compared: `origin` is OWN, EXISTING or REFERENCE; `name` of a reference set."""
+    """A manifest with pictures to compare. `origin`: OWN, EXISTING or REFERENCE; `name`: that of a reference set."""
 
     manifest: Manifest
     origin: int
     name: str = ""
 
     def parts(self, options: Mapping[str, Mapping[str, Any]]) -> frames.Parts:
-        """Return its parts, as workers read them."""
+        """Return the parts of the manifest, as workers read them."""
         return frames.parts_of(self.manifest, options)
 
 
@@ -64,7 +64,7 @@ def read_rows(
     options: Mapping[str, Mapping[str, Any]],
     min_quality: int,
 ) -> DataFrame:
-    """Return ROW_SCHEMA and `origin`, `set` of the rows of `sets`; of existing manifests, of representatives."""
+    """Return ROW_SCHEMA, `origin` and `set` of the rows of `sets`; of existing manifests only representatives."""
     from_each = []
     for each in sets:
         columns = [*NARROW, *(["cluster_id"] * (each.origin == EXISTING))]
@@ -83,10 +83,11 @@ def read_set(
     *,
     options: Mapping[str, Mapping[str, Any]],
 ) -> DataFrame:
-    """Return what `transform` makes, as `schema`, of the rows of `pictures` that take part.
+    """Return the rows of `pictures` that take part, transformed by `transform` to `schema`.
 
-    All of the parent's own do. Of other sets a row without a picture would be taken for the own row of the same key;
-    and a duplicate in an existing manifest is stood for by its representative, which it would crowd out.
+    All own rows take part. From other sets, rows without pixels are left out, since they would be mistaken for the
+    own row with the same key. From existing manifests, duplicates are left out, since their representative stands
+    for them.
     """
     narrow = list(dict.fromkeys([*columns, "status", *(["duplicate_of"] * (pictures.origin == EXISTING))]))
     transforms = (transform,) if pictures.origin == OWN else (_taking_part, transform)
@@ -104,19 +105,18 @@ class _InTurn:
 
 
 def _taking_part(table: pa.Table) -> pa.Table:
-    table = table.filter(is_comparable(table))
+    table = table.filter(has_pixels(table))
     return table.filter(pc.is_null(table.column("duplicate_of"))) if "duplicate_of" in table.column_names else table
 
 
 def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
-    """Return the narrow rows of `table` as ROW_SCHEMA.
+    """Return the rows of `table`, which has the columns NARROW, as ROW_SCHEMA.
 
-    `pdq` is null where it is not to be trusted; `damage` is 0 for a whole picture and 1 for a truncated one; `area`
-    is in pixels. Duplicates of an already deduplicated table are left out.
+    `pdq` is null where its quality is below `min_quality`. Duplicates in an already deduplicated table are left out.
     """
     if "duplicate_of" in table.column_names:
         table = table.filter(pc.is_null(table.column("duplicate_of")))
-    comparable = is_comparable(table)
+    comparable = has_pixels(table)
     quality = pc.fill_null(table.column("pdq_quality"), -1)
     is_trusted = pc.and_(comparable, pc.greater_equal(quality, min_quality))
     nothing = pa.nulls(len(table), pa.string())
@@ -134,27 +134,27 @@ def rows_of(table: pa.Table, *, min_quality: int) -> pa.Table:
     return pa.table(found).cast(ROW_SCHEMA)
 
 
-def is_comparable(table: pa.Table) -> pa.ChunkedArray:
-    """Return which rows of `table` have a picture."""
+def has_pixels(table: pa.Table) -> pa.ChunkedArray:
+    """Return, as booleans, which rows of `table` have pixels."""
     return pc.is_in(table.column("status"), pa.array(STATUSES_WITH_PIXELS))
 
 
 def node_of(table: pa.Table) -> pa.Array:
-    """Return the picture each row of `table` holds: its pixels where they were hashed, else its stored bytes.
+    """Return the identity of the picture in each row: the hash of its pixels if the scan made one, else its sha256.
 
-    A row without a picture is like no other: its key stands for it.
+    A row without pixels equals no other row; its identity is made from its key.
     """
     columns = (table.column(name).to_pylist() for name in ("key", "sha256", "pixels"))
-    comparable = is_comparable(table).to_pylist()
+    comparable = has_pixels(table).to_pylist()
     nodes = [
-        (pixels or bytes.fromhex(sha256)) if has_picture and sha256 else b"k" + key.encode()
-        for has_picture, key, sha256, pixels in zip(comparable, *columns, strict=True)
+        (pixels or bytes.fromhex(sha256)) if with_pixels and sha256 else b"k" + key.encode()
+        for with_pixels, key, sha256, pixels in zip(comparable, *columns, strict=True)
     ]
     return pa.array(nodes, pa.binary())
 
 
 def pictures_of(rows: DataFrame) -> DataFrame:
-    """Return each picture in `rows`: `node`, `pdq`, `is_text`, `rank`, and `key`, `origin`, `set` of its best row."""
+    """Return each picture in `rows` once: `node`, `pdq`, `is_text`, the `rank` of its best row, and fields of it."""
     ranked = rows.select("node", "pdq", "is_text", F.expr(f"struct({', '.join(RANK)})").alias("rank"))
     best = ranked.groupBy("node").agg(
         F.min("rank").alias("rank"), F.min("pdq").alias("pdq"), F.min("is_text").alias("is_text")
@@ -170,7 +170,7 @@ def with_places(
     *,
     with_embedding: bool,
 ) -> DataFrame:
-    """Return `pictures` with `source`, `member`, `offset`, `size` and, if asked, `embedding` of their best rows."""
+    """Return `pictures` with `source`, `member`, `offset`, `size` of their best rows, and maybe their `embedding`."""
     columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
     joined = None
     for each in sets:

@@ -1,9 +1,11 @@
-"""Dedupe: which pictures are copies, over everything; clusters of them; one representative each.
+"""The dedupe stage: find which pictures are copies of each other, and form clusters with one representative each.
 
-A wide net catches pairs that may be copies: near PDQ fingerprints, and local features that agree. Each pair is
-judged, by reading both pictures where so configured; what is proven hangs together in components, and a component
-becomes clusters in which every member is a copy of its representative. Only narrow columns are shuffled, and each
-part gets its own slice of the answer to write beside its rows.
+1. Candidate pairs: near PDQ fingerprints, and local features that agree (`candidates`).
+2. Matching decides which candidates are copies, by default by comparing pixels (`matching`).
+3. Copies form connected components (`components`), and these become clusters in which every member is a copy of its
+   representative (`star_clusters`). Pictures of other manifests always represent (`fixed_representatives`).
+
+Only narrow columns are shuffled. At the end each part gets the new columns of its own rows.
 """
 
 import functools
@@ -20,12 +22,12 @@ from curation.copies import compare_pixels, cosine_search
 from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
-from jobs.dedupe.anchors import anchored
-from jobs.dedupe.candidates import embedding_candidates, local_candidates, print_candidates
-from jobs.dedupe.judges import CosineJudge, Judge, PixelJudge, PrintJudge, judge_pairs
+from jobs.dedupe.candidates import embedding_candidates, local_candidates, pdq_candidates
+from jobs.dedupe.fixed_representatives import match_fixed
+from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher, match_pairs
+from jobs.dedupe.picture_sets import ROLES, picture_sets
 from jobs.dedupe.pictures import OWN, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
-from jobs.dedupe.sets import ROLES, picture_sets
-from jobs.dedupe.stars import stars
+from jobs.dedupe.star_clusters import star_clusters
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
@@ -34,13 +36,13 @@ from manifests.format.schema import COLUMNS, DuplicateKind, Stage
 from manifests.format.store import Manifest
 
 ONLY_EXACT = ("exact",)
-FROM_CONFIG_ALONE = {"references", "against"}  # what they hold is in the plan's inputs, by digest
+NOT_RECORDED = {"references", "against"}  # the plan's inputs record these manifests by digest
 
 
 def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of deduplicating the scan's manifest at `source`.
 
-    Raises as `read_parent` does, and InputError when a set lacks what the configured kinds of copies need.
+    Raises like `read_parent`, and InputError when a manifest lacks measurements that the configured kinds need.
     """
     lineage = read_parent(source, Stage.SCAN)
     sets = picture_sets(config.dedupe, lineage.manifest)
@@ -57,8 +59,8 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
-    """Return the settings that decide the rows."""
-    settings = config.model_dump(exclude=FROM_CONFIG_ALONE)
+    """Return the settings that have an effect on the rows."""
+    settings = config.model_dump(exclude=NOT_RECORDED)
     settings["copies"] = sorted(config.copies)
     if settings["copies"] == list(ONLY_EXACT):
         return {"copies": settings["copies"]}
@@ -101,51 +103,55 @@ def assignments(
     limits: DecodeLimits,
     options: Mapping[str, Mapping[str, Any]],
 ) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe, one row for each of the parent's, the first of `sets`."""
+    """Return `part`, `key` and the columns of dedupe for each row of the parent, which is the first of `sets`."""
     rows = read_rows(spark, sets, options, config.min_quality).localCheckpoint()
     pictures = pictures_of(rows).localCheckpoint()
     if tuple(config.copies) == ONLY_EXACT:
-        return _answer(rows, pictures, None)
+        return duplicate_columns(rows, pictures, None)
     by_embedding = config.fingerprint == "embedding"
     read = functools.partial(read_set, spark, options=options)
-    pairs = embedding_candidates(sets, config, read) if by_embedding else print_candidates(pictures, config)
+    pairs = embedding_candidates(sets, config, read) if by_embedding else pdq_candidates(pictures, config)
     if config.needs_local_features:
         pairs = pairs.unionByName(local_candidates(sets, config, read))
-    pairs = _worth_judging(pairs, pictures).localCheckpoint()
+    pairs = _worth_matching(pairs, pictures).localCheckpoint()
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
-    known = with_places(
+    matched = with_places(
         spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
     ).localCheckpoint()
-    judge = functools.partial(judge_pairs, known=known, judge=_judge(config, limits), options=options)
-    copies = judge(pairs)
+    match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
+    copies = match(pairs)
     if all(each.origin == OWN for each in sets):
-        return _answer(rows, pictures, stars(copies, known, judge))
-    settled, left = anchored(copies, known, judge)
-    return _answer(rows, pictures, settled.unionByName(stars(left, known, judge)))
+        return duplicate_columns(rows, pictures, star_clusters(copies, matched, match))
+    settled, left = match_fixed(copies, matched, match)
+    return duplicate_columns(rows, pictures, settled.unionByName(star_clusters(left, matched, match)))
 
 
-def _judge(config: DedupeConfig, limits: DecodeLimits) -> Judge:
+def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
     if config.fingerprint == "embedding":
-        return CosineJudge(min_cosine=config.min_cosine)
+        return CosineMatcher(min_cosine=config.min_cosine)
     if not _verifies(config):
-        return PrintJudge(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
-    return PixelJudge(
+        return FingerprintMatcher(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
+    return PixelMatcher(
         copies=frozenset(config.copies),
         strictness=Strictness(**config.strictness.model_dump()),
         limits=limits,
     )
 
 
-def _worth_judging(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
-    """Return each pair (`a`, `b`; a < b) once, but those of which neither is a picture of the parent's own."""
+def _worth_matching(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
+    """Return each pair (`a`, `b`; a < b) once, without the pairs in which neither picture is the parent's own."""
     ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
     origins = pictures.select("node", "origin")
     ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
     return ordered.where((F.col("origin_a") == OWN) | (F.col("origin_b") == OWN)).select("a", "b")
 
 
-def _answer(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
-    """Return what is said of each row, given what each picture that is a copy is a copy of."""
+def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
+    """Return `part`, `key` and the columns of dedupe for each own row.
+
+    `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is a copy, or None for exact
+    duplicates only.
+    """
     if copies is None:
         placed = rows.withColumns({"head": F.col("node"), "kind": F.lit(None), "evidence": F.lit(None)})
     else:
@@ -158,7 +164,7 @@ def _answer(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> D
         F.col("origin").alias("head_origin"),
         F.col("set").alias("head_set"),
     )
-    # A cluster keeps the name it has in a manifest that is already there.
+    # A cluster keeps the name that it has in an existing manifest.
     names = placed.groupBy("head").agg(
         F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == OWN, F.col("key")))).alias("cluster_id")
     )
@@ -169,7 +175,7 @@ def _answer(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> D
     same_bytes = F.col("sha256") == F.col("head_sha256")
     how = F.when(same_picture, F.lit(str(DuplicateKind.EXACT))).otherwise(F.col("kind"))
     kind = F.when(is_reference, F.lit(str(DuplicateKind.REFERENCE))).otherwise(how)
-    told = (
+    evidence = (
         F.when(same_bytes, F.lit('{"kind": "exact", "same": "bytes"}'))
         .when(same_picture, F.lit('{"kind": "exact", "same": "pixels"}'))
         .otherwise(F.concat(F.lit('{"kind": "'), how, F.lit('", '), F.substring("evidence", 2, 1 << 30)))
@@ -180,6 +186,6 @@ def _answer(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> D
         "cluster_id",
         F.when(~is_head, F.col("head_key")).alias("duplicate_of"),
         F.when(~is_head, kind).alias("duplicate_kind"),
-        F.when(~is_head, told).alias("duplicate_evidence"),
+        F.when(~is_head, evidence).alias("duplicate_evidence"),
         F.when(is_reference, F.col("head_set")).alias("reference"),
     )

@@ -1,7 +1,7 @@
-"""Pairs of pictures that look alike to a network, over any number of vectors: placed in cells, compared in each."""
+"""Find pairs of embeddings with a high cosine, cell by cell."""
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -11,67 +11,44 @@ from curation.config import DedupeConfig
 from curation.copies import cosine_search
 from curation.copies.cells import cell_count
 from curation.pictures.vectors import STORED, unpack
-from jobs.spark import frames
+from jobs.dedupe.cell_partitions import CellSearch, search_cells, whole_batch
+
+PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary()), ("cosine", pa.float32())])
 
 
-def semantic_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
-    """Return (`a`, `b`, `cosine`; a < b) of vectors whose cosine is at least `min_cosine`, each pair once.
+def cosine_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
+    """Return (`a`, `b`, `cosine`; a < b) of vectors with a cosine of at least `min_cosine`, each pair once.
 
-    `vectors` is (`node`, `embedding`), a row a node. Each is paired with few of those near it, as
-    `cosine_pairs_in_cell` says; the answer does not depend on partitions.
+    `vectors` has one row (`node`, `embedding`) for each node. A vector is paired with a few of the vectors near it,
+    see `cosine_pairs_in_cell`. The result does not depend on partitions.
     """
-    cells = _cells(vectors, config)
-    placed = frames.map_batches(vectors, _Placer(cells), "node binary, embedding binary, cell int, is_home boolean")
-    search = _CellSearch(config.min_cosine)
-    pairs = frames.map_groups(placed, "cell", search.pairs, "a binary, b binary, cosine float")
+    search = CellSearch(collect=whole_batch, find=functools.partial(_pairs_in_cell, min_cosine=config.min_cosine))
+    pairs = search_cells(vectors, "embedding", _train_cells(vectors, config), search, PAIRS)
     return pairs.dropDuplicates(["a", "b"])
 
 
-def _cells(vectors: DataFrame, config: DedupeConfig) -> cosine_search.Cells:
+def _train_cells(vectors: DataFrame, config: DedupeConfig) -> cosine_search.VectorCells:
     total = vectors.count()
     wanted = cell_count(total, config.pictures_per_cell)
     one = vectors.select("embedding").first()
     if wanted == 1 or one is None:
-        return cosine_search.Cells(centroids=b"", count=1, probes=1)
+        return cosine_search.ONE_CELL
     rows = cosine_search.training_rows(wanted, len(one["embedding"]) // STORED.itemsize)
-    # Bounded, and the same whatever the partitions: the smallest hashes. Only nodes are sorted, not their vectors.
+    # The smallest hashes: a bounded sample that does not depend on partitions. Only nodes are sorted, not vectors.
     chosen = vectors.select("node").orderBy(F.xxhash64("node"), "node").limit(rows)
     sample = vectors.join(F.broadcast(chosen), "node", "left_semi").select("node", "embedding").toArrow()
     sample = sample.sort_by("node")
-    count = min(wanted, len(sample))
-    centroids = cosine_search.train_centroids(unpack(sample.column("embedding")), count)
-    return cosine_search.Cells(centroids=centroids.tobytes(), count=count, probes=config.probes)
+    return cosine_search.train_vector_cells(
+        unpack(sample.column("embedding")), min(wanted, len(sample)), config.probes
+    )
 
 
-@dataclass(frozen=True)
-class _Placer:
-    cells: cosine_search.Cells
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            nearest = self.cells.assign(unpack(batch.column("embedding")))
-            for place in range(nearest.shape[1]):
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "node": batch.column("node"),
-                        "embedding": batch.column("embedding"),
-                        "cell": pa.array(nearest[:, place], pa.int32()),
-                        "is_home": pa.array([place == 0] * batch.num_rows, pa.bool_()),
-                    }
-                )
-
-
-@dataclass(frozen=True)
-class _CellSearch:
-    min_cosine: float
-
-    def pairs(self, table: pa.Table) -> pa.Table:
-        """Return the pairs among the vectors of one cell."""
-        return cosine_search.cosine_pairs_in_cell(
-            table.column("node").combine_chunks(),
-            unpack(table.column("embedding")),
-            table.column("is_home").to_numpy(),
-            self.min_cosine,
-        )
+def _pairs_in_cell(batches: list[pa.RecordBatch], *, min_cosine: float) -> Iterator[pa.RecordBatch]:
+    table = pa.Table.from_batches(batches)
+    pairs = cosine_search.cosine_pairs_in_cell(
+        table.column("node").combine_chunks(),
+        unpack(table.column("embedding")),
+        table.column("is_home").to_numpy(),
+        min_cosine,
+    )
+    yield from pairs.to_batches()

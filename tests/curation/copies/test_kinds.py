@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.compare_pixels import compare
 from curation.copies.kinds import Strictness, kind_of
+from curation.copies.rendering import Rendering, renderings
 from curation.pictures.decode import DEFAULT_LIMITS
 from examples.corpus.charts import bar_chart, line_chart
 from examples.corpus.documents import code, letter, news_page
@@ -31,7 +32,7 @@ PICTURES = {
 
 
 def evidence_of(first, second):
-    return compare([Look(first)], [Look(second)])
+    return compare([Rendering(first)], [Rendering(second)])
 
 
 def kind(first, second, copies=EVERY, strictness=None):
@@ -134,11 +135,11 @@ def test_a_transparent_picture_is_copied_by_who_is_blind_to_transparency():
     drawn.putalpha(ink.getchannel("A"))
     drawn.save(clear, "PNG")
     drawn.convert("RGB").save(black, "PNG")  # drops the alpha, as many programs do
-    seen = looks(clear.getvalue(), DEFAULT_LIMITS)
+    seen = renderings(clear.getvalue(), DEFAULT_LIMITS)
     assert len(seen) == 2
-    found = compare(seen, looks(black.getvalue(), DEFAULT_LIMITS))
+    found = compare(seen, renderings(black.getvalue(), DEFAULT_LIMITS))
     assert kind_of(found, Strictness(), EVERY) == "mild"
-    assert looks(b"no picture", DEFAULT_LIMITS) == []
+    assert renderings(b"no picture", DEFAULT_LIMITS) == []
     assert compare([], seen) is compare(seen, []) is None
 
 

@@ -15,10 +15,10 @@ from curation.config import DedupeConfig, EmbeddingConfig, ScanConfig, check_con
 from curation.copies.cosine_search import (
     GRID,
     NEIGHBOURS,
-    Cells,
+    VectorCells,
     cosine_pairs_in_cell,
     rounded,
-    train_centroids,
+    train_vector_cells,
     training_rows,
 )
 from curation.pictures.decode import DEFAULT_LIMITS
@@ -28,7 +28,7 @@ from curation.scan.measure import Requested, measure
 from filters.embedding import MAX_ASPECT, Embedder, Preprocessing, load_embedder
 from filters.protocol import FilterFailed, FilterUnavailable
 from jobs.dedupe.stage import plan_dedupe
-from jobs.dedupe.vector_search import semantic_pairs
+from jobs.dedupe.vector_search import cosine_pairs
 from jobs.pipeline import check_ahead
 from jobs.stages.scan import plan_scan
 from manifests.errors import InputError
@@ -318,13 +318,13 @@ def test_pairs_do_not_depend_on_the_order(seed: int):
 def test_cosines_do_not_depend_on_the_batch():
     rng = np.random.default_rng(0)
     stored = units(rng, 700, 96).astype(np.float16)
-    cells = Cells(centroids=stored[:50].tobytes(), count=50, probes=4)
+    cells = VectorCells(centroids=stored[:50].tobytes(), count=50, probes=4)
     together = cells.assign(stored)
     assert np.array_equal(together, np.concatenate([cells.assign(stored[i : i + 1]) for i in range(700)]))
     assert together.shape == (700, 4)
 
 
-def test_many_equal_vectors_make_few_pairs_that_hang_together():
+def test_many_equal_vectors_make_few_pairs_that_connect_them():
     rows = 20_000
     stored = np.repeat(units(np.random.default_rng(1), 1, 64).astype(np.float16), rows, axis=0)
     nodes = pa.array([n.to_bytes(4, "big") for n in np.random.default_rng(2).permutation(rows).tolist()])
@@ -338,9 +338,9 @@ def test_many_equal_vectors_make_few_pairs_that_hang_together():
 
 def test_centroids_depend_on_the_sample_alone():
     sample = families(np.random.default_rng(3), 600)
-    centroids = train_centroids(sample, 5)
-    assert centroids.shape == (5, 12)
-    assert np.array_equal(centroids, train_centroids(sample, 5))
+    cells = train_vector_cells(sample, 5, probes=2)
+    assert cells == train_vector_cells(sample, 5, probes=2)
+    centroids = np.frombuffer(cells.centroids, np.float16).reshape(5, 12)
     assert np.allclose(np.linalg.norm(centroids.astype(np.float32), axis=1), 1, atol=1e-2)
     assert training_rows(3, 512) == 192
     assert training_rows(10**6, 512) * 512 * 4 <= 1 << 27
@@ -352,7 +352,7 @@ def test_nothing_in_nothing_out():
     some = units(np.random.default_rng(4), 3, 8).astype(np.float16)
     nodes = pa.array([b"a", b"b", b"c"])
     assert cosine_pairs_in_cell(nodes, some, np.zeros(3, np.bool_), 0.1).num_rows == 0
-    assert Cells(centroids=b"", count=1, probes=1).assign(none).shape == (0, 1)
+    assert VectorCells(centroids=b"", count=1, probes=1).assign(none).shape == (0, 1)
 
 
 def frame(spark, nodes: pa.Array, stored: np.ndarray, partitions: int):
@@ -368,14 +368,14 @@ def test_pairs_over_spark_are_those_of_brute_force(spark):
     degrees = np.unique([node for pair in wanted for node in pair], return_counts=True)[1]
     assert len(wanted) > 50
     assert degrees.max() <= NEIGHBOURS
-    assert listed(semantic_pairs(frame(spark, nodes, stored, 3), config).toArrow()) == wanted
+    assert listed(cosine_pairs(frame(spark, nodes, stored, 3), config).toArrow()) == wanted
 
 
 def test_pairs_over_spark_do_not_depend_on_partitions(spark):
     rng = np.random.default_rng(6)
     stored, nodes = families(rng, 200), named(rng, 200)
     config = DedupeConfig(fingerprint="embedding", min_cosine=0.9, pictures_per_cell=30, probes=2)
-    one, many = (listed(semantic_pairs(frame(spark, nodes, stored, n), config).toArrow()) for n in (1, 5))
+    one, many = (listed(cosine_pairs(frame(spark, nodes, stored, n), config).toArrow()) for n in (1, 5))
     assert one == many
     assert one.items() <= brute_force(nodes, stored, np.ones(200, np.bool_), 0.9).items()
 

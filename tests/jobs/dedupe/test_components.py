@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.dedupe.components import connected_components
 from jobs.dedupe.pictures import EXISTING, NARROW, OWN, REFERENCE, pictures_of, rows_of
-from jobs.dedupe.stage import _answer
+from jobs.dedupe.stage import duplicate_columns
 from manifests.format.schema import Stage, schema
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40)
@@ -77,7 +77,7 @@ def table_of(*many: dict, more: pa.Schema | None = None) -> pa.Table:
     return pa.Table.from_pylist(filled, pa.schema(fields))
 
 
-def test_what_cannot_be_told_apart_is_one_picture() -> None:
+def test_rows_with_the_same_bytes_or_pixels_are_one_picture() -> None:
     plain = {"pdq_quality": 10, "pixels": b"p" * 32}
     nothing = {"pdq": None, "pdq_quality": None}
     table = table_of(
@@ -111,7 +111,7 @@ def placed(spark, table: pa.Table, *, origin: int = OWN, name: str = ""):
 SAME = {"sha256": "cd" * 32}
 
 
-def test_the_representative_is_whole_then_large_then_heavy_then_first(spark) -> None:
+def test_the_representative_is_complete_then_large_in_pixels_then_in_bytes_then_first(spark) -> None:
     rows = placed(
         spark,
         table_of(
@@ -124,7 +124,7 @@ def test_the_representative_is_whole_then_large_then_heavy_then_first(spark) -> 
     )
     (picture,) = pictures_of(rows).collect()
     assert picture["key"] == "m"
-    found = {r["key"]: r for r in _answer(rows, pictures_of(rows), None).collect()}
+    found = {r["key"]: r for r in duplicate_columns(rows, pictures_of(rows), None).collect()}
     assert found["m"]["duplicate_of"] is found["m"]["duplicate_kind"] is found["m"]["duplicate_evidence"] is None
     copies = [r for key, r in found.items() if key != "m"]
     assert {r["duplicate_of"] for r in copies} == {"m"}
@@ -137,12 +137,12 @@ def answered(spark, rows, stars: list[tuple[str, str, str, str]]) -> dict[str, d
     """Return the answer by key, given (member, representative, kind, evidence) by key."""
     pictures = pictures_of(rows)
     nodes = {r["key"]: bytes(r["node"]) for r in pictures.collect()}
-    told = [(nodes[member], nodes[best], kind, evidence) for member, best, kind, evidence in stars]
-    copies = spark.createDataFrame(told, "member binary, representative binary, kind string, evidence string")
-    return {r["key"]: r.asDict() for r in _answer(rows, pictures, copies).collect()}
+    matched = [(nodes[member], nodes[best], kind, evidence) for member, best, kind, evidence in stars]
+    copies = spark.createDataFrame(matched, "member binary, representative binary, kind string, evidence string")
+    return {r["key"]: r.asDict() for r in duplicate_columns(rows, pictures, copies).collect()}
 
 
-def test_evidence_says_what_was_found_of_each_pair(spark) -> None:
+def test_evidence_is_that_of_the_pair_with_the_representative(spark) -> None:
     plain = {"pdq_quality": 10, "pixels": b"p" * 32}
     rows = placed(
         spark,
@@ -168,7 +168,7 @@ def test_a_picture_of_a_reference_set_is_named_and_has_no_row_of_its_own(spark) 
     assert {found[k]["reference"] for k in "abc"} == {"held_out", None}
     assert json.loads(found["a"]["duplicate_evidence"])["kind"] == "exact"
     assert json.loads(found["b"]["duplicate_evidence"]) == {"kind": "crop", "distance": 90}
-    assert {found[k]["cluster_id"] for k in "ab"} == {"a"}, "named by its smallest key of our own"
+    assert {found[k]["cluster_id"] for k in "ab"} == {"a"}, "named by the smallest key of the own rows"
 
 
 def test_a_cluster_keeps_the_name_it_has_in_an_existing_manifest(spark) -> None:

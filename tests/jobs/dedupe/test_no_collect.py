@@ -14,7 +14,7 @@ from tests.conftest import TOP, Reference
 
 FETCHES = {"collect", "toArrow", "toPandas", "toLocalIterator", "take", "first", "head", "tail", "collectAsArrow"}
 ALLOWED = {
-    ("jobs/dedupe/partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
+    ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
     ("jobs/commands/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
@@ -23,8 +23,8 @@ ALLOWED = {
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
-    ("jobs/dedupe/vector_search.py", "_cells", "first"): "one row: how long vectors are",
-    ("jobs/dedupe/vector_search.py", "_cells", "toArrow"): "a sample of at most training_rows vectors",
+    ("jobs/dedupe/vector_search.py", "_train_cells", "first"): "one row: how long vectors are",
+    ("jobs/dedupe/vector_search.py", "_train_cells", "toArrow"): "a sample of at most training_rows vectors",
     ("jobs/stages/shard.py", "place", "toArrow"): "a count for each bucket",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",

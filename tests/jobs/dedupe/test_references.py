@@ -1,4 +1,4 @@
-"""Copies of pictures that are not in the crawl: of evaluation sets, and of manifests that are already there."""
+"""Copies of images outside the crawl: of evaluation sets, and of existing manifests."""
 
 import io
 import json
@@ -133,7 +133,9 @@ def sets(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("copies", [["exact"], ["exact", "mild", "overlay", "crop", "mirror", "turn"]])
-def test_a_set_checked_against_itself_is_flagged_whole(run: Runner, evaluation: Path, tmp_path: Path, copies):
+def test_every_picture_of_a_set_checked_against_itself_is_flagged(
+    run: Runner, evaluation: Path, tmp_path: Path, copies
+):
     source = evaluation / "photos" / "scan"
     rows = by_member(run.dedupe(source, tmp_path / "out", references={"itself": str(source)}, copies=copies))
     assert len(rows) == 6
@@ -151,12 +153,12 @@ def test_planted_copies_are_named_with_their_set_and_picture(run: Runner, evalua
     keys = {m: r["key"] for name in ("photos", "pages") for m, r in by_member(evaluation / name / "scan").items()}
     rows = by_member(manifest)
     assert len(rows) == 9, "reference rows never appear"
-    told = {
+    found = {
         member: (row["reference"], row["duplicate_of"], json.loads(row["duplicate_evidence"])["kind"])
         for member, row in rows.items()
         if row["duplicate_kind"] == "reference"
     }
-    assert told == {
+    assert found == {
         "a_jpeg.jpg": ("photos", keys["city.png"], "mild"),
         "b_crop.jpg": ("photos", keys["still.png"], "crop"),
         "c_mirror.jpg": ("photos", keys["product.png"], "mirror"),
@@ -166,11 +168,11 @@ def test_planted_copies_are_named_with_their_set_and_picture(run: Runner, evalua
     assert {m for m, r in rows.items() if r["duplicate_kind"] == "mild"} == {"own_2_small.jpg"}
     assert all(rows[m]["reference"] is None for m in ("own_1.jpg", "own_2.jpg", "own_2_small.jpg", "bad.jpg"))
     again = run.dedupe(crawl, tmp_path / "fewer", references=sets(evaluation), pictures_per_cell=3, probes=9)
-    assert again.digest == manifest.digest, "neither cells nor tasks decide"
+    assert again.digest == manifest.digest, "the result does not depend on cells or tasks"
     assert [p.uri for p in manifest.parents[1:]] == [f"file://{uri}" for uri in reversed(sets(evaluation).values())]
 
 
-def test_a_changed_set_is_not_taken_for_the_same(run: Runner, evaluation, crawl, pictures, tmp_path: Path):
+def test_a_changed_set_is_noticed(run: Runner, evaluation, crawl, pictures, tmp_path: Path):
     write_tar(tmp_path / "one.tar", {"city.png": pictures["city"]})
     scan_uri, other = tmp_path / "one", tmp_path / "other"
     run.scan(scan_uri, tmp_path / "one.tar")
@@ -202,7 +204,7 @@ def test_choose_drops_them_with_their_reason():
     assert judge_rows(table, Rules())[1].to_pylist() == [None, "duplicate:reference"]
 
 
-def test_images_instead_of_a_manifest_are_told_how_to_be_scanned(run: Runner, crawl, tmp_path: Path):
+def test_for_images_instead_of_a_manifest_the_error_names_the_scan(run: Runner, crawl, tmp_path: Path):
     (tmp_path / "imagenet-val").mkdir()
     folder = str(tmp_path / "imagenet-val")
     with pytest.raises(InputError, match=f"curate scan {folder} -o imagenet-val-scan"):
@@ -246,10 +248,10 @@ def test_the_command_line_takes_sets_and_kinds(run: Runner, evaluation, crawl, t
     found = {m: r["reference"] for m, r in by_member(tmp_path / "out").items() if r["reference"]}
     assert found == {"a_jpeg.jpg": "photos", "e_again.jpg": "photos", "d_chart.jpg": "charts"}
     settings = {"copies": ["exact", "mild"], "verify": False, "references": {"photos": photos, "charts": pages}}
-    assert run.dedupe(crawl, tmp_path / "more", **settings).digest == manifest.digest, "cores do not decide"
+    assert run.dedupe(crawl, tmp_path / "more", **settings).digest == manifest.digest, "cores have no effect"
 
 
-# --- manifests already there
+# --- existing manifests
 
 
 def test_a_second_crawl_joins_the_clusters_of_the_first(run: Runner, pictures, tmp_path: Path, monkeypatch):
@@ -271,22 +273,22 @@ def test_a_second_crawl_joins_the_clusters_of_the_first(run: Runner, pictures, t
     }
     june = write_tar(tmp_path / "2.tar", {**new, "bad.png": b"x"})
     run.scan(tmp_path / "june" / "scan", june, old)
-    judged = []
-    judge_pairs = job.judge_pairs
+    compared = []
+    match_pairs = job.match_pairs
 
-    def watched(pairs, known, judge, options):
-        judged.extend(
-            pairs.join(known.selectExpr("node AS a", "origin AS x"), "a")
-            .join(known.selectExpr("node AS b", "origin AS y"), "b")
+    def watched(pairs, pictures, matcher, options):
+        compared.extend(
+            pairs.join(pictures.selectExpr("node AS a", "origin AS x"), "a")
+            .join(pictures.selectExpr("node AS b", "origin AS y"), "b")
             .select("x", "y")
             .collect()
         )
-        return judge_pairs(pairs, known, judge, options)
+        return match_pairs(pairs, pictures, matcher, options)
 
-    monkeypatch.setattr(job, "judge_pairs", watched)
+    monkeypatch.setattr(job, "match_pairs", watched)
     second = run.dedupe(tmp_path / "june" / "scan", tmp_path / "june" / "deduped", against=[first.uri, first.uri])
-    assert judged
-    assert all(job.OWN in (x, y) for x, y in judged), "nothing old is compared with anything old"
+    assert compared
+    assert all(job.OWN in (x, y) for x, y in compared), "nothing old is compared with anything old"
 
     olds, news = by_member(first), by_member(second)
     assert olds["city.png"]["duplicate_of"] is None

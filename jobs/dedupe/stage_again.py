@@ -1,4 +1,4 @@
-"""Dedupe decided again: fewer kinds of copies, or more strictness, without searching or reading a picture."""
+"""Dedupe a deduplicated manifest again, for fewer kinds of copies or more strictness, without reading an image."""
 
 import dataclasses
 import functools
@@ -27,41 +27,42 @@ _ROWS = pa.schema(
 _FLAGGED = pa.schema([*_ROWS, ("is_released", pa.bool_())])
 
 
-def plan_redecide(config: PipelineConfig, source: str, output: str) -> Plan:
-    """Return the plan of deciding the deduplicated manifest at `source` again.
+def plan_dedupe_again(config: PipelineConfig, source: str, output: str) -> Plan:
+    """Return the plan of deduplicating the deduplicated manifest at `source` again.
 
-    Raises as `read_parent` does, and InputError when more is asked than was searched for.
+    Raises like `read_parent`, and InputError for settings that need a new search.
     """
     lineage = read_parent(source, Stage.DEDUPE)
-    before = [stage for stage in lineage.funnel if stage["stage"] != Stage.DEDUPE]  # it takes that one's place
+    before = [stage for stage in lineage.funnel if stage["stage"] != Stage.DEDUPE]  # the new stage replaces it
     lineage = dataclasses.replace(lineage, funnel=before)
     settings = _settings(config.dedupe, lineage.manifest)
     return plan_parts(Stage.DEDUPE, lineage, output, settings, {"redecide": "1"}, config.storage)
 
 
 def _settings(config: DedupeConfig, parent: Manifest) -> dict[str, Any]:
-    """Return the parent's settings, narrowed."""
+    """Return the parent's settings with fewer kinds of copies, or more strictness."""
     if "copies" not in parent.config:
         raise InputError(f"{parent.uri}: merged from manifests of different settings; dedupe merged scans instead")
     before = set(parent.config["copies"])
-    asked = set(config.copies)
+    wanted = set(config.copies)
     if parent.config.get("fingerprint") == "embedding" or config.references or config.against:
         raise InputError(
-            f"{parent.uri}: decided again only by kinds and strictness of copies; dedupe its scan instead"
+            f"{parent.uri}: is already deduplicated; only kinds and strictness of copies can be changed; "
+            "dedupe its scan instead"
         )
-    if asked - before and asked != set(DedupeConfig().copies):
-        wider = ", ".join(sorted(asked - before))
+    if wanted - before and wanted != set(DedupeConfig().copies):
+        wider = ", ".join(sorted(wanted - before))
         raise InputError(f"{parent.uri}: was not searched for {wider}; dedupe its scan with them")
-    copies = sorted(asked & before)
+    copies = sorted(wanted & before)
     given = config.strictness.model_dump()
     old = parent.config.get("strictness", {})
     strictness = {kind: max(given[kind], old.get(kind, 0.0)) for kind in given if kind in copies}
     return {**parent.config, "copies": copies, "strictness": strictness}
 
 
-def decide_again(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
-    """Decide the deduplicated manifest at `source` again into the manifest at `output` and return it."""
-    plan = plan_redecide(config, source, output)
+def dedupe_again(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Deduplicate the deduplicated manifest at `source` again into the manifest at `output`, and return it."""
+    plan = plan_dedupe_again(config, source, output)
     parent = read_parent(source, Stage.DEDUPE).manifest
     decision = Decision(copies=frozenset(plan.config["copies"]), strictness=Strictness(**plan.config["strictness"]))
 
@@ -84,7 +85,7 @@ class _Flag:
 
 
 def _decided(rows: DataFrame, decision: Decision) -> DataFrame:
-    """Return `part`, `key` and DECIDED of all rows; only clusters that lose a member are gathered."""
+    """Return `part`, `key` and DECIDED of all rows. Only clusters that lose a member are decided again."""
     clusters = rows.where("is_released").select("cluster_id").distinct().localCheckpoint()
     touched = rows.join(clusters, "cluster_id", "left_semi").select(*_ROWS.names)
     columns = ", ".join(f"{name} string" for name in (frames.PART, "key", *DECIDED))

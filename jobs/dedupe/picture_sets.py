@@ -1,11 +1,11 @@
-"""Which manifests one deduplication compares: its parent, the reference sets, and those that are already there."""
+"""The manifests that one deduplication compares: its parent, reference sets, and existing deduplicated manifests."""
 
 from collections.abc import Mapping
 
 import pyarrow.compute as pc
 
 from curation.config import DedupeConfig
-from jobs.dedupe.pictures import EXISTING, OWN, REFERENCE, PictureSet, is_comparable
+from jobs.dedupe.pictures import EXISTING, OWN, REFERENCE, PictureSet, has_pixels
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.receipts import WORK
@@ -16,10 +16,10 @@ ROLES: Mapping[int, str] = {REFERENCE: "reference", EXISTING: "against"}
 
 
 def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
-    """Return the parent, the reference sets and the manifests it is checked against, each with what it needs.
+    """Return the parent, then the reference sets by name, then the existing manifests by digest.
 
-    Raises ManifestError when one is missing or unfinished, and InputError when one is not of the stage it should be
-    or its scan did not measure what the configured kinds need.
+    Raises ManifestError when one is missing or unfinished. Raises InputError when one is of a wrong stage, or its
+    scan did not measure what the configured kinds of copies need.
     """
     sets = [PictureSet(manifest=parent, origin=OWN), *_references(config), *_existing(config)]
     for each in sets:
@@ -33,8 +33,8 @@ def _references(config: DedupeConfig) -> list[PictureSet]:
         where = storage.absolute(uri)
         if not is_committed(where) and not storage.list_names(storage.join(where, WORK)):
             raise InputError(
-                f"{uri}: no manifest here, and a reference set is named by the manifest of its scan. If this holds "
-                f"its images or tars, scan it first: curate scan {uri} -o {name}-scan; then --reference "
+                f"{uri}: no manifest here, and a reference set is given by the manifest of its scan. If these are "
+                f"its images or tars, scan them first: curate scan {uri} -o {name}-scan; then --reference "
                 f"{name}={name}-scan"
             )
         found.append(PictureSet(manifest=open_manifest(where), origin=REFERENCE, name=name))
@@ -42,7 +42,7 @@ def _references(config: DedupeConfig) -> list[PictureSet]:
 
 
 def _existing(config: DedupeConfig) -> list[PictureSet]:
-    """Return the manifests already there, by digest, each once."""
+    """Return the existing manifests, ordered by digest, each once."""
     found = {}
     for uri in config.against:
         manifest = open_manifest(uri)
@@ -57,7 +57,7 @@ def _require_measures(manifest: Manifest, config: DedupeConfig) -> None:
     if config.fingerprint == "embedding":
         if manifest.stage is Stage.SCAN and not manifest.config.get("embedding"):
             raise InputError(
-                f"{manifest.uri}: holds no embeddings to compare; scan again with scan.embedding.model set, "
+                f"{manifest.uri}: has no embeddings to compare; scan again with scan.embedding.model set, "
                 "into another output, or leave dedupe.fingerprint at pdq"
             )
         return
@@ -74,7 +74,7 @@ def _require_measures(manifest: Manifest, config: DedupeConfig) -> None:
 
 
 def _has_local_features(manifest: Manifest) -> bool:
-    """Whether the scan behind `manifest` measured local features; of later stages, the rows alone tell."""
+    """Return whether the scan of `manifest` measured local features. For later stages, only its rows show it."""
     if manifest.stage is Stage.SCAN:
         return manifest.config.get("local_features") is not False
     pictures = 0
@@ -82,5 +82,5 @@ def _has_local_features(manifest: Manifest) -> bool:
         table = manifest.read_part(part, ["local", "status"])
         if table.column("local").null_count < len(table):
             return True
-        pictures += pc.sum(is_comparable(table)).as_py() or 0
+        pictures += pc.sum(has_pixels(table)).as_py() or 0
     return pictures == 0

@@ -1,6 +1,7 @@
-"""Judges: each says of pairs of pictures which are copies, of what kind, and on what evidence.
+"""Decide which candidate pairs are copies, of which kind, and with which evidence.
 
-All take pairs of pictures, each joined with what is known of it, and return those that are copies.
+Each matcher takes pairs of pictures (`a`, `b`; structs of PICTURE_COLUMNS) and yields the copies among them, as
+COPY_COLUMNS.
 """
 
 import dataclasses
@@ -15,9 +16,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.copies.compare_pixels import Look, compare, looks
+from curation.copies.compare_pixels import compare
 from curation.copies.cosine_search import rounded
 from curation.copies.kinds import Strictness, kind_of
+from curation.copies.rendering import Rendering, renderings
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.pdq import hamming
 from curation.pictures.vectors import unpack
@@ -25,27 +27,27 @@ from curation.sources.byte_ranges import image_range, read_ranges, require_uncha
 from jobs.spark import frames
 from manifests.format.schema import DuplicateKind
 
-JUDGED = "member binary, representative binary, kind string, evidence string"
-KNOWN = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
+COPY_COLUMNS = "member binary, representative binary, kind string, evidence string"
+PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
 PAIRS_AT_ONCE = 64
-LOOKS_KEPT = 96  # of some 3 MB each
+MAX_IMAGES_KEPT = 96  # of about 3 MB each
 PAIRS_PER_TASK = 256
 TASKS_PER_PARTITION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrintJudge:
-    """Calls a pair mild copies when their PDQ fingerprints are near enough."""
+class FingerprintMatcher:
+    """Accepts a pair as mild copies when their PDQ fingerprints are near enough; reads no image."""
 
     max_distance: int
     max_text_distance: int
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of known pictures; the mapInArrow side."""
+        """Yield the copies among pairs of pictures."""
         for batch in batches:
-            yield _judged([found for pair in batch.to_pylist() if (found := self._judge(pair))])
+            yield _copies([found for pair in batch.to_pylist() if (found := self._match(pair))])
 
-    def _judge(self, pair: Mapping[str, Any]) -> tuple[bytes, bytes, str, str] | None:
+    def _match(self, pair: Mapping[str, Any]) -> tuple[bytes, bytes, str, str] | None:
         a, b = pair["a"], pair["b"]
         if a["pdq"] is None or b["pdq"] is None:
             return None
@@ -57,51 +59,51 @@ class PrintJudge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelJudge:
-    """Reads both pictures of a pair by byte range and compares them; `copies` are the kinds that count."""
+class PixelMatcher:
+    """Reads both images of a pair by byte range and compares their pixels; `copies` are the kinds that count."""
 
     copies: frozenset[str]
     strictness: Strictness
     limits: DecodeLimits
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of known pictures; the mapInArrow side. Raises as `_Album` does."""
-        album = _Album(self.limits)
+        """Yield the copies among pairs of pictures. Raises BrokenSource when an image has changed since the scan."""
+        cache = _RenderingCache(self.limits)
         for batch in batches:
             pairs = batch.to_pylist()
             for first in range(0, len(pairs), PAIRS_AT_ONCE):
                 chunk = pairs[first : first + PAIRS_AT_ONCE]
-                seen = album.open([pair[side] for pair in chunk for side in ("a", "b")])
-                yield _judged([found for pair in chunk if (found := self._judge(pair, seen))])
+                images = cache.open([pair[side] for pair in chunk for side in ("a", "b")])
+                yield _copies([found for pair in chunk if (found := self._match(pair, images))])
 
-    def _judge(
-        self, pair: Mapping[str, Any], seen: Mapping[bytes, Sequence[Look]]
+    def _match(
+        self, pair: Mapping[str, Any], images: Mapping[bytes, Sequence[Rendering]]
     ) -> tuple[bytes, bytes, str, str] | None:
         a, b = pair["a"], pair["b"]
-        evidence = compare(seen[a["node"]], seen[b["node"]])
+        evidence = compare(images[a["node"]], images[b["node"]])
         kind = kind_of(evidence, self.strictness, self.copies) if evidence else None
         if evidence is None or kind is None:
             return None
         distance = hamming(a["pdq"], b["pdq"]) if a["pdq"] and b["pdq"] else None
-        told = {"distance": distance, "verified": True, **dataclasses.asdict(evidence)}
-        return a["node"], b["node"], str(kind), json.dumps(told)
+        found = {"distance": distance, "verified": True, **dataclasses.asdict(evidence)}
+        return a["node"], b["node"], str(kind), json.dumps(found)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CosineJudge:
-    """Calls a pair semantic copies when the cosine of their embeddings is at least `min_cosine`."""
+class CosineMatcher:
+    """Accepts a pair as semantic copies when the cosine of their embeddings is at least `min_cosine`."""
 
     min_cosine: float
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of known pictures; the mapInArrow side."""
+        """Yield the copies among pairs of pictures."""
         for batch in batches:
             if batch.num_rows == 0:
                 continue
             first, second = (rounded(unpack(batch.column(side).field("embedding"))) for side in ("a", "b"))
             cosines = np.einsum("ij,ij->i", first, second)
             names = [batch.column(side).field("node").to_pylist() for side in ("a", "b")]
-            yield _judged(
+            yield _copies(
                 [
                     (a, b, str(DuplicateKind.SEMANTIC), json.dumps({"cosine": round(float(cosine), 4)}))
                     for a, b, cosine in zip(*names, cosines, strict=True)
@@ -110,48 +112,53 @@ class CosineJudge:
             )
 
 
-class _Album:
-    """The looks of pictures seen last: pairs come sorted, so most need one picture more."""
+class _RenderingCache:
+    """The renderings of the images used last. Pairs come sorted, so that most need only one more image."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self.limits = limits
-        self.kept: OrderedDict[bytes, list[Look]] = OrderedDict()
+        self.kept: OrderedDict[bytes, list[Rendering]] = OrderedDict()
 
-    def open(self, pictures: Sequence[Mapping[str, Any]]) -> Mapping[bytes, Sequence[Look]]:
-        """Return node → looks of `pictures`, reading those that are missing together."""
+    def open(self, pictures: Sequence[Mapping[str, Any]]) -> Mapping[bytes, Sequence[Rendering]]:
+        """Return node → renderings of `pictures`. Reads all missing images together.
+
+        Raises BrokenSource when an image has changed since the scan.
+        """
         wanted = {picture["node"]: picture for picture in pictures}
         missing = [picture for node, picture in wanted.items() if node not in self.kept]
         for picture, data in zip(missing, read_ranges([image_range(p) for p in missing]), strict=True):
             require_unchanged(picture, data)
-            self.kept[picture["node"]] = looks(data, self.limits)
-        seen = {node: self.kept[node] for node in wanted}
+            self.kept[picture["node"]] = renderings(data, self.limits)
+        found = {node: self.kept[node] for node in wanted}
         for node in wanted:
             self.kept.move_to_end(node)
-        while len(self.kept) > LOOKS_KEPT:
+        while len(self.kept) > MAX_IMAGES_KEPT:
             self.kept.popitem(last=False)
-        return seen
+        return found
 
 
-Judge = PrintJudge | PixelJudge | CosineJudge
+Matcher = FingerprintMatcher | PixelMatcher | CosineMatcher
 
 
-def _judged(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
+def _copies(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
     columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
     kinds = (pa.binary(), pa.binary(), pa.string(), pa.string())
     arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, names=["member", "representative", "kind", "evidence"])
 
 
-def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge, options: frames.Options | None = None) -> DataFrame:
-    """Return JUDGED of those of `pairs` (`a`, `b`) that are copies: the better of the two is the representative.
+def match_pairs(
+    pairs: DataFrame, pictures: DataFrame, matcher: Matcher, options: frames.Options | None = None
+) -> DataFrame:
+    """Return COPY_COLUMNS of the `pairs` (`a`, `b`) that are copies: the better picture is the representative.
 
-    `known`: KNOWN of each picture and its `rank`, a struct that orders pictures, the best first. Pairs are sorted by
-    their representative and cut into tasks of about one size: so a picture is read and looked at about once in a
-    task, and one with a hundred thousand copies keeps many tasks busy, not one.
+    `pictures`: PICTURE_COLUMNS of each picture and its `rank`, the better the smaller. Pairs are sorted by their
+    representative and divided into tasks of about equal size. So an image is read about once in a task, and an image
+    with a hundred thousand copies is spread over many tasks.
     """
-    about = F.struct("rank", *KNOWN)
-    left = known.select(F.col("node").alias("a"), about.alias("left"))
-    right = known.select(F.col("node").alias("b"), about.alias("right"))
+    columns = F.struct("rank", *PICTURE_COLUMNS)
+    left = pictures.select(F.col("node").alias("a"), columns.alias("left"))
+    right = pictures.select(F.col("node").alias("b"), columns.alias("right"))
     joined = pairs.select("a", "b").join(left, "a").join(right, "b")
     first_is_better = F.col("left.rank") < F.col("right.rank")
     oriented = joined.select(
@@ -161,4 +168,4 @@ def judge_pairs(pairs: DataFrame, known: DataFrame, judge: Judge, options: frame
     partitions = int(pairs.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
     tasks = max(partitions * TASKS_PER_PARTITION, -(-pairs.count() // PAIRS_PER_TASK))
     spread = oriented.repartitionByRange(tasks, "b.node", "a.node").sortWithinPartitions("b.node", "a.node")
-    return frames.map_batches(spread, judge, JUDGED, options).localCheckpoint()
+    return frames.map_batches(spread, matcher, COPY_COLUMNS, options).localCheckpoint()

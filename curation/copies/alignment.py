@@ -1,0 +1,125 @@
+"""Find maps from one image to another, under which both may show the same.
+
+There are two kinds of maps: the eight ways to turn and mirror a whole image, and an affine map that RANSAC fits to
+RootSIFT keypoints. Keypoints match if they are mutually nearest and pass Lowe's ratio test (IJCV 60:2, 2004). They
+are also matched mirrored, for which no SIFT descriptor needs to be computed again.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.copies.rendering import Grey, Rendering
+from curation.pictures.local_features import MIRRORED, Roots
+
+MAX_RATIO = 0.8
+MIN_MATCHES, MIN_INLIERS = 6, 8
+REPROJECTION_PIXELS, ROUNDS, CONFIDENCE = 4.0, 1000, 0.995
+MIN_AREA_RATIO = 0.02
+THUMB_PIXELS, MIN_THUMB_CORRELATION = 32, 0.8
+TO_UNIT = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel coordinates count from pixel centres
+
+Matrix = NDArray[Any]
+"""float64, (2, 3) or (3, 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """A map from one image to another, in pixels of their `coarse` grey versions.
+
+    `matrix` (2, 3) maps the first image, mirrored before if `is_mirrored`. `inliers`: how many keypoints agree with
+    the map, or None for one of the eight maps of whole images.
+    """
+
+    is_mirrored: bool
+    matrix: Matrix
+    inliers: int | None
+
+
+def alignments(first: Rendering, second: Rendering) -> list[Alignment]:
+    """Return the possible maps from `first` to `second`, the most likely first; none if nothing matches."""
+    whole = _whole_map(first, second)
+    return ([whole] if whole else []) + _keypoint_maps(first, second)
+
+
+def _whole_map(first: Rendering, second: Rendering) -> Alignment | None:
+    """Return the best of the eight maps of whole images, or None if the images correlate under none of them."""
+    a, b = _thumb(first.coarse), _thumb(second.coarse)
+    ways = [(is_mirrored, turns) for is_mirrored in (False, True) for turns in range(4)]
+    likeness = [float((np.rot90(a[:, ::-1] if m else a, t) * b).sum()) for m, t in ways]
+    best = int(np.argmax(likeness))
+    if likeness[best] < MIN_THUMB_CORRELATION:
+        return None
+    (height, width), (to_height, to_width) = first.coarse.shape, second.coarse.shape
+    is_mirrored, turns = ways[best]
+    corners = np.array([[0, 0], [to_width, 0], [to_width, to_height], [0, to_height]], np.float32)
+    # np.rot90 turns anticlockwise: the first corner moves to the last, and so on.
+    target = np.roll(corners, turns, axis=0)[[0, 1, 3]]
+    source = np.array([[0, 0], [width, 0], [0, height]], np.float32)
+    matrix = cv2.getAffineTransform(source - 0.5, target - np.float32(0.5))
+    return Alignment(is_mirrored=is_mirrored, matrix=np.asarray(matrix, np.float64), inliers=None)
+
+
+def _thumb(grey: NDArray[np.uint8]) -> Grey:
+    small = cv2.resize(grey, (THUMB_PIXELS, THUMB_PIXELS), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= small.mean()
+    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-3))
+
+
+def _keypoint_maps(first: Rendering, second: Rendering) -> list[Alignment]:
+    found = []
+    (places, roots), (to_places, to_roots) = first.keypoints, second.keypoints
+    if min(len(places), len(to_places)) < MIN_MATCHES:
+        return []
+    for is_mirrored in (False, True):
+        here, there = _matches(roots[:, MIRRORED] if is_mirrored else roots, to_roots)
+        if len(here) < MIN_MATCHES:
+            continue
+        source = places[here]
+        if is_mirrored:
+            source[:, 0] = first.coarse.shape[1] - 1 - source[:, 0]
+        matrix, inliers = cv2.estimateAffine2D(
+            source,
+            to_places[there],
+            method=cv2.RANSAC,
+            ransacReprojThreshold=REPROJECTION_PIXELS,
+            maxIters=ROUNDS,
+            confidence=CONFIDENCE,
+        )
+        if matrix is None or inliers.sum() < MIN_INLIERS:
+            continue
+        ratio = float(np.linalg.det(matrix[:, :2]))
+        if not MIN_AREA_RATIO < abs(ratio) < 1 / MIN_AREA_RATIO:
+            continue
+        if ratio < 0:  # the map itself mirrors
+            flip = np.array([[-1, 0, first.coarse.shape[1] - 1], [0, 1, 0], [0, 0, 1]])
+            matrix = matrix @ flip
+        is_flipped = is_mirrored ^ (ratio < 0)
+        found.append(Alignment(is_mirrored=is_flipped, matrix=np.asarray(matrix, float), inliers=int(inliers.sum())))
+    return sorted(found, key=lambda each: -(each.inliers or 0))
+
+
+def _matches(roots: Roots, others: Roots) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of `roots` and of `others` that match: mutually nearest, and much nearer than the next one."""
+    likeness = roots @ others.T
+    rows = np.arange(len(roots))
+    nearest, back = likeness.argmax(axis=1), likeness.argmax(axis=0)
+    best = likeness[rows, nearest].copy()
+    likeness[rows, nearest] = -1
+    next_best = likeness.max(axis=1)
+    is_far_nearer = 2 - 2 * best < MAX_RATIO**2 * (2 - 2 * next_best)  # squared distances of unit vectors
+    matched = np.flatnonzero(is_far_nearer & (back[nearest] == rows))
+    return matched, nearest[matched]
+
+
+def square(matrix: Matrix) -> Matrix:
+    """Return an affine matrix (2, 3) as (3, 3)."""
+    return np.vstack([matrix, [0, 0, 1]])
+
+
+def enlargement(to: tuple[int, ...], of: tuple[int, ...]) -> Matrix:
+    """Return the matrix (3, 3) from pixels of an image of shape `of` to those of its enlargement of shape `to`."""
+    return np.asarray(np.linalg.inv(TO_UNIT) @ np.diag([to[1] / of[1], to[0] / of[0], 1]) @ TO_UNIT)
