@@ -1,1 +1,1 @@
-"""Decodes one image safely and takes its fingerprints."""
+"""Decodes one image safely and computes its fingerprints."""

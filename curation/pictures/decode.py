@@ -1,19 +1,15 @@
-"""Bytes from a stranger in, upright RGB pixels or a named reason out: the one decode of the scan.
+"""The decoder of the scan: untrusted bytes in, upright RGB pixels or a reason out.
 
-Every picture ends in a `Status`; nothing a file contains can raise. Only decoders that live inside
-Pillow and OpenCV are allowed, never those that start an outside program (EPS, WMF, PDF). Sizes are taken
-from headers and refused before pixels are allocated. Colour profiles are ignored, as by most trainers.
-Damaged metadata costs a warning and not the picture; damaged pixels never come without one where their
-format lets damage be seen.
+Every picture gets a `Status`; no file can raise an error. Only decoders inside Pillow and OpenCV are used, never
+those that start another program (EPS, WMF, PDF). Sizes are read from headers and refused before pixels are
+allocated. Colour profiles are ignored, as most trainers do. Damaged metadata gives a warning and does not lose the
+picture. Damaged pixels always give a warning if their format makes the damage visible.
 """
 
 import io
 import math
-import re
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,8 +18,9 @@ import cv2
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
+from curation.pictures.decode_errors import DECODER_ERRORS, facts_of, one_line, status_of
 from curation.pictures.image_colour import to_rgb
 from curation.pictures.image_damage import (
     Stderr,
@@ -52,20 +49,12 @@ MAX_SCAN_PASSES = 20
 
 MAX_PIXELS = 178_956_970  # beyond this Pillow itself refuses (2 × Image.MAX_IMAGE_PIXELS)
 
-_RULES = 2  # raise it when the rules below change a pixel
+_RULES = 2  # to increase when the rules below change a pixel
 
 # In the order they are tried. MPO comes with JPEG. TGA has no magic number, so it is the last.
 _FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "ICO", "DIB"),
     *("PPM", "PSD", "DDS", "PCX", "SGI", "FLI", "QOI", "ICNS", "TGA"),
-)
-
-# What Pillow's plugins let through when a header lies: nearly every built-in error. Listed, so that
-# KeyboardInterrupt, SystemExit and errors nobody has seen a decoder raise still stop the unit.
-_DECODER_ERRORS = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
-    *(ArithmeticError, EOFError, BufferError, RuntimeError, MemoryError),
-    *(struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
 )
 
 _UPRIGHT = {
@@ -78,16 +67,16 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow's leniency and Python's warning filters are settings of the whole process, so one decode runs
-# at a time: otherwise a thread could rescue a damaged file that another run calls undecodable.
+# Pillow's option to load truncated files and Python's warning filters apply to the whole process, so one decode runs
+# at a time: otherwise a thread could rescue a damaged file that is undecodable in another run.
 _PILLOW_SETTINGS = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
-    """What is refused before it is decoded: more than `max_pixels` declared, more than `max_bytes` stored.
+    """The largest images that are decoded: `max_pixels` as declared in the header, `max_bytes` as stored.
 
-    Raises ValueError for a limit below 1, and for `max_pixels` beyond what Pillow itself will open.
+    Raises ValueError for a limit below 1, and for `max_pixels` above Pillow's own limit.
     """
 
     max_pixels: int = 100_000_000
@@ -104,11 +93,11 @@ class DecodeLimits:
 class Decoded:
     """One picture, or why there is none.
 
-    `rgb` is uint8 of shape (height, width, 3), contiguous, writable, its own memory; present exactly
-    when `status` is ok or truncated. `width` and `height` are pixels as displayed, after EXIF
-    orientation; of a picture that was not decoded, as its header declares them. `mode` and `format` are
-    Pillow's names, as stored. `frames` stops at `MAX_FRAMES_COUNTED`; only the first is decoded. `error`
-    and `warnings` depend on the bytes and the decoder version alone, so they may enter a digest.
+    `rgb` is uint8 of shape (height, width, 3), contiguous, writable, with memory of its own; it is present exactly
+    when `status` is ok or truncated. `width` and `height` are pixels as displayed, after EXIF orientation; if the
+    picture was not decoded, as its header declares them. `mode` and `format` are Pillow's names, as stored. `frames`
+    is at most `MAX_FRAMES_COUNTED`; only the first is decoded. `error` and `warnings` depend only on the bytes and
+    the decoder version, so they may be part of a digest.
     """
 
     status: Status
@@ -130,12 +119,12 @@ DEFAULT_LIMITS = DecodeLimits()
 class _Rendering:
     enough_pixels: int | None
     is_opaque: bool
-    stderr: Stderr | None  # what the decoders of C say; None where nobody listens
+    stderr: Stderr | None  # what the decoders in C print; None if it is not captured
     is_lenient: bool = False
 
     @property
     def is_checked(self) -> bool:
-        """Whether damage that Pillow passes over is looked for: not in copies that only compare pictures."""
+        """Whether to look for damage that Pillow ignores: not if pictures are only compared, or known as damaged."""
         return self.enough_pixels is None and not self.is_lenient
 
 
@@ -148,16 +137,15 @@ def decode(
 ) -> Decoded:
     """Return the first frame of `data`, upright, on white where transparent, in 8-bit RGB.
 
-    A strict load comes first. If it fails, the same is tried without metadata: where that succeeds, the
-    picture is ok, with a warning. Then what can be read before the damage is taken: `truncated`,
-    unless that is a single colour, which is what decoders fill in when they read nothing. Grey samples
-    wider than 8 bits are scaled and rounded: 16-bit ones from their declared depth, 32-bit ones from
-    0 to 65535 (floats: 0 to 1) or, where they do not fit, from their smallest to their largest value.
+    The first attempt is a strict load. If it fails, the image is loaded without its metadata; if that succeeds, the
+    picture is ok, with a warning. Otherwise the part before the damage is kept, as `truncated`, unless it has only
+    one colour, which is what decoders fill in when they read nothing. Grey samples wider than 8 bits are scaled and
+    rounded: 16-bit ones from their declared depth, 32-bit ones from 0 to 65535 (floats: 0 to 1) or, if they do not
+    fit, from their smallest to their largest value.
 
-    With `enough_pixels`, a JPEG may come at a half, a quarter or an eighth of its width and height, with no fewer
-    pixels than that: its decoder then skips what would be shrunk away, and is several times faster; and damage that
-    Pillow passes over is not looked for. With `is_opaque`, transparency is dropped and shows whatever colour it hid,
-    as in programs that know nothing of it.
+    With `enough_pixels`, a JPEG may be decoded at a half, a quarter or an eighth of its width and height, but with at
+    least that many pixels, which is several times faster; and damage that Pillow ignores is not looked for. With
+    `is_opaque`, transparency is dropped and the colour under it is shown, as in programs without transparency.
 
     Never raises for what is in `data`. One decode runs at a time in a process: see _PILLOW_SETTINGS.
     """
@@ -166,23 +154,23 @@ def decode(
     if len(data) > limits.max_bytes:
         error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
         return Decoded(status=Status.TOO_LARGE, error=error)
-    with _PILLOW_SETTINGS, _listening(data) as stderr, warnings.catch_warnings(record=True) as caught:
+    with _PILLOW_SETTINGS, _captured(data) as stderr, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque, stderr=stderr)
         decoded = _read(data, limits, how)
         if decoded.status is Status.UNDECODABLE and _may_be_rescued(decoded, data):
             versions = [data, *without_metadata(data)]
             decoded = _ignore_metadata(versions, limits, decoded, how) or _rescue(versions, limits, decoded, how)
-    return replace(decoded, warnings=_facts(caught)) if caught else decoded
+    return replace(decoded, warnings=facts_of(caught)) if caught else decoded
 
 
 def _may_be_rescued(failed: Decoded, data: bytes) -> bool:
-    """Return whether `data` is surely an image: damaged bytes taken for TGA are mostly no image at all."""
+    """Return whether `data` is certainly an image: damaged bytes that Pillow opens as TGA are mostly none."""
     return failed.format not in (None, "TGA") or starts_like(data) is not None
 
 
 def _ignore_metadata(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded | None:
-    """Return the picture as the first version with less metadata gives it strictly; None if none does."""
+    """Return the picture of the first version with less metadata that loads strictly; None if none does."""
     data = versions[0]
     for version in versions[1:]:
         decoded = _read(version, limits, how)
@@ -195,16 +183,16 @@ def _ignore_metadata(versions: list[bytes], limits: DecodeLimits, failed: Decode
 
 
 def _header_error(data: bytes) -> str | None:
-    """Return Pillow's error for a file's header, which `Image.open` keeps to itself; None if it has none."""
+    """Return Pillow's error for a file's header, which `Image.open` does not show; None if there is none."""
     try:
         Image.OPEN[starts_like(data) or ""][0](io.BytesIO(data), "").close()
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         return str(error)
     return None
 
 
 def _rescue(versions: list[bytes], limits: DecodeLimits, failed: Decoded, how: _Rendering) -> Decoded:
-    """Return what a lenient load finds before the damage, as truncated; `failed` if it finds nothing."""
+    """Return the part before the damage, from a lenient load, as truncated; `failed` if there is none."""
     for version in dict.fromkeys((versions[0], versions[-1])):  # damaged metadata may hide the pixels that are left
         with _leniency():
             rescued = _read(version, limits, replace(how, is_lenient=True))
@@ -218,8 +206,8 @@ def _is_one_colour(rgb: NDArray[np.uint8]) -> bool:
 
 
 @contextmanager
-def _listening(data: bytes) -> Iterator[Stderr | None]:
-    """Capture stderr for the formats whose decoders print what strangers' files make them say."""
+def _captured(data: bytes) -> Iterator[Stderr | None]:
+    """Capture stderr for the formats whose decoders print warnings about untrusted files."""
     if starts_like(data) not in ("JPEG", "TIFF"):
         yield None
         return
@@ -238,7 +226,7 @@ def _leniency() -> Iterator[None]:
 
 
 def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
-    """Return the picture as Pillow's present settings read it; never truncated."""
+    """Return the picture as Pillow reads it with its current settings; never truncated."""
     header = Decoded(status=Status.UNDECODABLE)
     if how.stderr:
         how.stderr.clear()
@@ -258,8 +246,8 @@ def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
     except UnidentifiedImageError:
         status, error = name_unidentified(data)
         return replace(header, status=status, error=error)
-    except _DECODER_ERRORS as error:
-        return replace(header, status=_status_of(error), error=_clean(f"{type(error).__name__}: {error}"))
+    except DECODER_ERRORS as error:
+        return replace(header, status=status_of(error), error=one_line(f"{type(error).__name__}: {error}"))
 
 
 def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
@@ -273,7 +261,7 @@ def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
 def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rendering) -> Decoded:
     """Return the decoded picture; raises whatever the decoder raises."""
     is_tiff = picture.format == "TIFF"
-    # Loading a TIFF turns it upright and forgets how it lay; loading a PNG is what finds its EXIF.
+    # Loading a TIFF turns it upright and drops its orientation; the EXIF of a PNG is only found by loading it.
     orientation = _orientation(picture) if is_tiff else None
     rgb = _load_jpeg(picture, data, how) if picture.format in ("JPEG", "MPO") and how.is_checked else None
     if rgb is None:
@@ -298,9 +286,9 @@ def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rend
 
 
 def _load_jpeg(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> NDArray[np.uint8] | None:
-    """Return the pixels of a sound JPEG, grey or in colour; None for any other, which is then loaded by Pillow.
+    """Return the pixels of an undamaged JPEG, grey or in colour; None for any other, which Pillow then loads.
 
-    Pillow would give the same pixels, but it silences what libjpeg says of damage.
+    Pillow would give the same pixels, but it hides libjpeg's warnings of damage.
     """
     rgb = decode_jpeg(data, is_check_only=picture.mode not in ("RGB", "L"))
     if rgb is None or rgb.shape != (picture.height, picture.width, 3) or _lacks_passes(picture, data):
@@ -313,7 +301,7 @@ def _lacks_passes(picture: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _warn_of_damage(picture: ImageFile.ImageFile, data: bytes, how: _Rendering) -> None:
-    """Warn of the damage to pixels that did not keep Pillow from loading them."""
+    """Warn of damage to pixels that Pillow loaded in spite of it."""
     tags, pixels = getattr(picture, "tag_v2", {}), picture.width * picture.height
     if picture.format == "TIFF":
         check_tiff_jpegs(data, tags, 2 * pixels + (1 << 20))  # tiles may go beyond the edges
@@ -349,52 +337,18 @@ def _too_many(pixels: int, max_pixels: int) -> str:
     return f"{pixels} declared pixels exceed the limit of {max_pixels}"
 
 
-# --- naming what went wrong
-
-
-def _status_of(error: Exception) -> Status:
-    if isinstance(error, (Image.DecompressionBombError, MemoryError)):
-        return Status.TOO_LARGE
-    names_a_variant = re.search(r"\b(un|not )(supported|implemented)", str(error), re.IGNORECASE)
-    return Status.UNSUPPORTED if names_a_variant else Status.UNDECODABLE
-
-
-def _clean(text: str) -> str:
-    """Return `text` in one printable ASCII line of at most 200 characters, without addresses or paths."""
-    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>|\b0x[0-9a-fA-F]{6,}\b", "(object)", text)
-    text = re.sub(r"(?<![\w.])/[\w.-]+(/[\w.-]+)+", "(path)", text)
-    text = re.sub(r"[^\x20-\x7e]+", " ", text)
-    return re.sub(r"\s+", " ", text).strip()[:200]
-
-
-def _facts(caught: list[warnings.WarningMessage]) -> str | None:
-    """Return what was warned of, each once, sorted, at most ten; None for nothing.
-
-    Deprecations and resources are about our code and Pillow's bomb warning repeats the size: left out.
-    """
-    kept = {
-        _clean(str(warning.message))
-        for warning in caught
-        if issubclass(warning.category, (UserWarning, RuntimeWarning))
-        and not issubclass(warning.category, Image.DecompressionBombWarning)
-    }
-    facts = sorted(kept)
-    more = [f"and {len(facts) - 10} more"] if len(facts) > 10 else []
-    return "; ".join([*facts[:10], *more]) or None
-
-
 # --- orientation
 
 
 def _orientation(picture: ImageFile.ImageFile) -> int | None:
-    """Return the EXIF (or XMP) orientation, 1 to 8; None if absent or nonsense, which is warned of."""
+    """Return the EXIF (or XMP) orientation, 1 to 8; None if absent or, with a warning, if invalid."""
     try:
         exif = picture.getexif()
         value = exif.get(ExifTags.Base.Orientation)
-    except _DECODER_ERRORS as error:  # broken metadata must not cost the picture
+    except DECODER_ERRORS as error:  # broken metadata must not cost the picture
         warnings.warn(f"EXIF ignored: {type(error).__name__}: {error}", stacklevel=2)
         return None
-    if not exif and picture.info.get("exif"):  # JPEG's plugin met the error first, and swallowed it
+    if not exif and picture.info.get("exif"):  # the JPEG plugin met the error first, and hid it
         warnings.warn("EXIF ignored: no tag could be read", stacklevel=2)
     if value is None or (isinstance(value, int) and 1 <= value <= 8):
         return value
@@ -410,4 +364,4 @@ def _decoder_version() -> str:
 
 
 DECODER_VERSION: str = _decoder_version()
-"""What decided the pixels: our rules, Pillow and its codecs, OpenCV. Equal strings mean equal pixels."""
+"""What the pixels depend on: our rules, Pillow and its codecs, OpenCV. Equal strings mean equal pixels."""

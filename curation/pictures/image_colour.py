@@ -1,4 +1,4 @@
-"""The colours of a decoded picture as a person sees them: 8-bit RGB, on white where it is transparent."""
+"""The colours of a decoded picture as it is displayed: 8-bit RGB, on white where it is transparent."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from PIL import Image, ImageCms
 
 
 def to_rgb(picture: Image.Image, *, is_opaque: bool) -> Image.Image:
-    """Return `picture` in mode RGB: transparency over white, wide samples scaled to 8 bits."""
+    """Return `picture` in mode RGB: transparency over white unless `is_opaque`, wide samples scaled to 8 bits."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return Image.fromarray(_samples_to_rgb(picture))
     if picture.has_transparency_data and not is_opaque:
@@ -26,9 +26,9 @@ def to_rgb(picture: Image.Image, *, is_opaque: bool) -> Image.Image:
 def _samples_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """Return one-channel samples wider than 8 bits as grey, uint8 of shape (height, width, 3).
 
-    The range taken as black to white: of 16-bit samples, the declared depth (a TIFF may say 12 bits);
-    of 32-bit integers, 0 to 65535 if all fit; of floats, 0 to 1 if all fit. Otherwise the smallest to
-    the largest finite value. Values that are no number are black. Halves round to even.
+    The range from black to white is the declared depth of 16-bit samples (a TIFF may declare 12 bits), 0 to 65535 for
+    32-bit integers if all fit, and 0 to 1 for floats if all fit. Otherwise it is the smallest to the largest finite
+    value. Values that are not a number are black. Halves round to even.
     """
     samples = np.asarray(picture)
     low, high = 0.0, 1.0 if picture.mode == "F" else 65535.0

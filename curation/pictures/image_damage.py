@@ -1,4 +1,4 @@
-"""Damage to pixels that decoders pass over in silence, or name where nobody listens."""
+"""Damage to pixels that decoders ignore, or only report on stderr."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 
 from curation.pictures.image_metadata import SOS, jpeg_segments, png_chunks
 
-# Lines of libjpeg (jerror.h) and of libtiff's decoders. Nothing else that a process prints may enter a manifest.
+# Messages of libjpeg (jerror.h) and of libtiff's decoders. Nothing else that a process prints may enter a manifest.
 _COMPLAINTS = re.compile(
     r"^(Corrupt JPEG data: .*|Premature end of JPEG file|Inconsistent progression sequence .*"
     r"|Invalid SOS parameters .*|Warning: unknown JFIF .*|Unknown Adobe color .*"
@@ -35,24 +35,24 @@ class Stderr:
         self._said = b""
 
     def complaints(self) -> list[str]:
-        """Return what decoders said of damage since the last `clear`, each line once, in order."""
+        """Return the decoders' messages about damage since the last `clear`, each once, in order."""
         with suppress(BlockingIOError):  # nothing was printed
             self._said += os.read(self._pipe, 1 << 20)
         lines = _COMPLAINTS.findall(self._said.decode("ascii", "replace"))
         return [f"the decoder said: {line}" for line in dict.fromkeys(lines)]
 
     def clear(self) -> None:
-        """Forget what was printed."""
+        """Discard what was printed."""
         self.complaints()
         self._said = b""
 
 
 @contextmanager
 def captured_stderr() -> Iterator[Stderr]:
-    """Keep what C libraries print out of the logs, and yield where it can be read instead.
+    """Yield what C libraries print to stderr, and keep it out of the logs.
 
-    Files of strangers make libjpeg, libtiff and OpenCV print, and they know no other way to say what they met. What
-    does not fit the pipe is lost: a file must neither block us nor fill the memory.
+    libjpeg, libtiff and OpenCV report damaged files in no other way. What does not fit in the pipe is lost: a file
+    must neither block this process nor fill its memory.
     """
     with suppress(AttributeError, OSError, ValueError):  # a process may have no stderr, or a closed one
         sys.stderr.flush()
@@ -76,11 +76,11 @@ def captured_stderr() -> Iterator[Stderr]:
 
 
 def decode_jpeg(data: bytes, *, is_check_only: bool = False) -> NDArray[np.uint8] | None:
-    """Return a JPEG in RGB, lying as it is stored, of shape (height, width, 3); None if it cannot be decoded.
+    """Return a JPEG in RGB, oriented as stored, of shape (height, width, 3); None if it cannot be decoded.
 
-    The pixels are Pillow's: both have them from libjpeg-turbo. But OpenCV prints what damage it met: see
-    `Stderr.complaints`. With `is_check_only`, the picture is grey and an eighth as wide and high: cheaper, for the
-    complaints alone.
+    The pixels are the same as Pillow's: both use libjpeg-turbo. But OpenCV prints what damage it met: see
+    `Stderr.complaints`. With `is_check_only`, the picture is grey and an eighth as wide and high, which is faster if
+    only the complaints are needed.
     """
     flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 if is_check_only else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -91,10 +91,10 @@ def decode_jpeg(data: bytes, *, is_check_only: bool = False) -> NDArray[np.uint8
 
 
 def lacks_passes(data: bytes) -> bool:
-    """Return whether a progressive JPEG, without its last passes or some between, is coarser than it was made.
+    """Return whether a progressive JPEG lacks passes, so that it is coarser than it was made.
 
     The passes declare which coefficients of which components they refine, and to which bit (T.81, annex G). libjpeg
-    is content with any of them.
+    accepts a file with any of them.
     """
     left: dict[int, NDArray[np.uint8]] = {}  # lowest bit that was refined, by component and coefficient
     try:
@@ -120,8 +120,8 @@ def lacks_passes(data: bytes) -> bool:
 def png_damage(data: bytes) -> Iterator[str]:
     """Yield what is wrong with the checksums and the end of a PNG that Pillow decoded.
 
-    Pillow ignores the checksums of the compressed pixels and of all that follows them. Adler-32, the checksum inside
-    the compressed pixels, it checks where the same chunk holds the last row.
+    Pillow ignores the checksums of the compressed pixels and of everything after them. It checks Adler-32, the
+    checksum inside the compressed pixels, only if the same chunk contains the last row.
     """
     last = b""
     for chunk in png_chunks(data):
@@ -136,8 +136,8 @@ def png_damage(data: bytes) -> Iterator[str]:
 def tiff_damage(data: bytes, tags: Mapping[int, Any], max_inflated_bytes: int) -> Iterator[str]:
     """Yield the strips or tiles of a TIFF compressed with Deflate that fail their checksum, which libtiff may ignore.
 
-    `tags` are those of the decoded page, as Pillow's `tag_v2`. No more than `max_inflated_bytes` are inflated in all;
-    what lies behind that is not looked at.
+    `tags` are those of the decoded page, as Pillow's `tag_v2`. At most `max_inflated_bytes` are inflated in total;
+    the rest is not checked.
     """
     if tags.get(259) not in (8, 32946) or tags.get(266, 1) != 1:
         return
@@ -154,10 +154,10 @@ def tiff_damage(data: bytes, tags: Mapping[int, Any], max_inflated_bytes: int) -
 
 
 def check_tiff_jpegs(data: bytes, tags: Mapping[int, Any], max_pixels: int) -> None:
-    """Decode the strips or tiles of a TIFF compressed with JPEG, so that `Stderr` has what libjpeg says of them.
+    """Decode the strips or tiles of a TIFF compressed with JPEG, so that `Stderr` has libjpeg's messages about them.
 
-    `tags` are those of the decoded page, as Pillow's `tag_v2`. No more than `max_pixels` are decoded in all; what
-    lies behind that is not looked at.
+    `tags` are those of the decoded page, as Pillow's `tag_v2`. At most `max_pixels` are decoded in total; the rest is
+    not checked.
     """
     if tags.get(259) != 7:
         return

@@ -16,14 +16,17 @@ from manifests.format.schema import Status
 from manifests.format.stand_ins import name_absent, name_wrapped
 
 MAX_FRAMES_COUNTED = 10_000
-"""Frames are counted no further than this, so a hostile file cannot make counting slow."""
+"""Counting stops here, so that a hostile file cannot make it slow."""
 
 
 # --- which format
 
 
 def name_unidentified(data: bytes) -> tuple[Status, str]:
-    """Return the status and reason for bytes that no allowed decoder opens."""
+    """Return the status and the reason for bytes that no allowed decoder opens.
+
+    Reasons are stored in manifests and count in their digests, so their wording does not change.
+    """
     ours = starts_like(data)
     if ours == "AVIF" and not features.check("avif"):
         return Status.UNSUPPORTED, "AVIF: this Pillow is built without it"
@@ -74,7 +77,7 @@ def largest_inner_pixels(data: bytes) -> int:
 
 
 def count_frames(picture: ImageFile.ImageFile, data: bytes) -> int:
-    """Return the frames or pages, 1 to `MAX_FRAMES_COUNTED`, without decoding them.
+    """Return the number of frames or pages, 1 to `MAX_FRAMES_COUNTED`, without decoding them.
 
     The layers of a PSD are one picture, so they count as 1. A broken layer directory raises, because the file is then
     not a valid PSD.
@@ -92,7 +95,7 @@ def count_frames(picture: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def _count_gif_frames(data: bytes) -> int:
-    """Return the image descriptors (GIF89a, section 20), reading block lengths only."""
+    """Return the number of image descriptors (GIF89a, section 20), reading only block lengths."""
     frames = 0
     at = 13 + gif_colour_table_bytes(data[10])
     while at + 10 <= len(data) and frames < MAX_FRAMES_COUNTED:
@@ -123,7 +126,7 @@ def gif_colour_table_bytes(flags: int) -> int:
 
 
 def _count_tiff_pages(data: bytes) -> int:
-    """Return the image directories in the chain (TIFF 6.0, section 2; BigTIFF), each offset once."""
+    """Return the number of image directories in the chain (TIFF 6.0, section 2; BigTIFF), each offset once."""
     order = "<" if data.startswith(b"II") else ">"
     is_big = data[2:4] in (b"\x2b\x00", b"\x00\x2b")
     count, link, entry_bytes = (

@@ -1,8 +1,8 @@
-"""Image files without their metadata: what is left decides pixels, orientation and frames.
+"""Image files without their metadata: only what decides pixels, orientation and frames is kept.
 
-Pillow reads text, profiles and comments together with the pixels and fails as a whole where one of them is damaged
-or too large. The functions here read lengths only, decompress nothing, and look at a bounded number of places where
-a length is wrong, so that a hostile file costs no more than a few passes over its bytes.
+Pillow reads text, profiles and comments together with the pixels, and fails if one of them is damaged or too large.
+The functions here read only lengths, decompress nothing, and search at a bounded number of places where a length is
+wrong, so that a hostile file takes no more than a few passes over its bytes.
 """
 
 import re
@@ -15,14 +15,14 @@ from curation.pictures.image_formats import starts_like
 from curation.pictures.image_headers import gif_chain_end, gif_colour_table_bytes
 
 _MAX_SEARCHES = 16
-"""Places looked at, in one file, for where the structure goes on after a wrong length."""
+"""Places in one file that are tried to find where the structure continues after a wrong length."""
 
 
 def without_metadata(data: bytes) -> list[bytes]:
-    """Return `data` with less and less metadata: what says how the picture lies, and its frames, is left out last.
+    """Return versions of `data` with less and less metadata: orientation and frames are removed last.
 
-    Empty where nothing could be left out, or where the pixels themselves were not found. The pixels and what decides
-    their colour are copied as they are, damage included. Sources: PNG (third edition), JPEG (T.81, annex B) and JFIF,
+    The list is empty if nothing could be removed, or if the pixels were not found. The pixels and what decides their
+    colour are copied unchanged, damage included. Sources: PNG (third edition), JPEG (T.81, annex B) and JFIF,
     the WebP container specification, GIF89a, TIFF 6.0.
     """
     strip = _STRIP.get(starts_like(data) or "")
@@ -40,7 +40,7 @@ def without_metadata(data: bytes) -> list[bytes]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PngChunk:
-    """One chunk: `data[start:end]`; `is_intact` if it is complete, with a name and a right checksum."""
+    """One chunk: `data[start:end]`; `is_intact` if it is complete, with a valid name and a correct checksum."""
 
     name: bytes
     start: int
@@ -55,7 +55,7 @@ class PngChunk:
 
 _PNG_NAME = re.compile(rb"[A-Za-z]{4}")
 _PNG_SOUGHT = re.compile(rb"PLTE|tRNS|eXIf|acTL|fcTL|IDAT|fdAT|IEND")
-# Name and beginning of what is kept longest: first where orientation may be and the frames, then EXIF alone.
+# Name and start of the chunks kept in each version: those with orientation or frames, then EXIF alone, then none.
 _PNG_EXTRAS = (
     re.compile(rb"eXIf|acTL|fcTL|fdAT|iTXtXML:com\.adobe\.xmp\0|(tEXt|zTXt)Raw profile type exif\0"),
     re.compile(rb"eXIf"),
@@ -65,7 +65,7 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def png_chunks(data: bytes) -> Iterator[PngChunk]:
-    """Yield the chunks of a PNG up to IEND. After a wrong length, the next chunk with a right checksum is sought."""
+    """Yield the chunks of a PNG up to IEND. After a wrong length, search for the next with a correct checksum."""
     searches = _MAX_SEARCHES
     at = 8
     while at + 12 <= len(data):
@@ -95,7 +95,7 @@ def _is_intact(data: bytes, at: int) -> bool:
 
 
 def count_png_frames(data: bytes) -> int:
-    """Return the pictures of a PNG as its frame controls (APNG) name them; 1 if it has none."""
+    """Return the number of pictures that a PNG's frame controls (APNG) declare; 1 if it has none."""
     frames, is_shown_first = 0, True
     for chunk in png_chunks(data):
         frames += chunk.name == b"fcTL"
@@ -129,7 +129,7 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and end of the segments of a JPEG; the last is the first scan, with all that follows."""
     searches = _MAX_SEARCHES
     at = 2
-    while match := _JPEG_MARKER.search(data, at):  # fill bytes and strays are skipped, as every reader does
+    while match := _JPEG_MARKER.search(data, at):  # fill bytes and stray bytes are skipped, as every reader does
         at = match.start()
         marker = data[at + 1]
         if marker == SOS:
@@ -169,10 +169,10 @@ def _strip_jpeg(data: bytes) -> Iterator[bytes]:
 
 
 def _needed(marker: int, segment: bytes, has_extras: bool) -> bytes:
-    """Return what of a JPEG segment decides pixels: all, nothing, or metadata with its length put right.
+    """Return what of a JPEG segment is needed for the pixels: all, nothing, or metadata with a corrected length.
 
-    JFIF and Adobe decide colour if they are as long as libjpeg asks. The extras are where orientation may be (EXIF,
-    XMP) and the list of further pictures (MPF).
+    JFIF and Adobe segments decide the colours if they are as long as libjpeg requires. The extras are segments that
+    may contain the orientation (EXIF, XMP) and the list of further pictures (MPF).
     """
     if marker in (SOS, 0xDB, 0xDD) or 0xC0 <= marker <= 0xCF:
         return segment
@@ -191,11 +191,11 @@ _WEBP_PIXELS = (b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF")
 _WEBP_NAME = re.compile(rb"[A-Za-z0-9 ]{4}")
 _WEBP_SOUGHT = re.compile(rb"ALPH|VP8 |VP8L|ANIM|ANMF")
 _HAS_ALPHA, _IS_ANIMATED = 0x10, 0x02
-_WEBP_EXTRAS = {b"EXIF": 0x08, b"XMP ": 0x04}  # where orientation may be, with the flags that announce it
+_WEBP_EXTRAS = {b"EXIF": 0x08, b"XMP ": 0x04}  # may contain the orientation; with the flags that announce them
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the names and bodies of the chunks that fit; the size in the RIFF header is not looked at."""
+    """Yield the names and bodies of the chunks that fit; the size in the RIFF header is ignored."""
     searches = _MAX_SEARCHES
     at = 12
     while at + 8 <= len(data):
@@ -241,12 +241,12 @@ def _riff_chunk(name: bytes, body: bytes) -> bytes:
 # --- GIF
 
 _GIF_NEXT = b"\x21\x2c\x3b"  # an extension, an image, the trailer
-_GIF_CONTROL = re.compile(rb"\x21\xf9\x04.{4}\0", re.DOTALL)  # holds the transparent colour
+_GIF_CONTROL = re.compile(rb"\x21\xf9\x04.{4}\0", re.DOTALL)  # contains the transparent colour
 _GIF_BLOCK = re.compile(rb"[\x21\x2c\x3b]")
 
 
 def _is_gif_image(data: bytes, at: int) -> bool:
-    """Return whether an image may begin at `at`: it fits the screen, and the bits and codes are ones that exist."""
+    """Return whether an image may begin at `at`: it fits the screen, and its flags and codes are valid."""
     if at + 11 > len(data):
         return False
     screen_width, screen_height = struct.unpack_from("<HH", data, 6)
@@ -262,7 +262,7 @@ def _is_gif_image(data: bytes, at: int) -> bool:
 
 
 def _strip_gif(data: bytes) -> Iterator[bytes]:
-    searches = 64 * _MAX_SEARCHES  # a comma is no rare byte
+    searches = 64 * _MAX_SEARCHES  # a comma is a common byte
     at = 13 + gif_colour_table_bytes(data[10])
     kept = [data[:at]]
     while (block := _GIF_BLOCK.search(data, at)) and block.group() != b";":  # strays are skipped, as by every reader
@@ -298,7 +298,7 @@ _ORIENTATION, _SHORT = 274, 3
 
 
 def _strip_tiff(data: bytes) -> Iterator[bytes]:
-    """Yield `data` with a shorter first directory behind it; the others stay linked."""
+    """Yield `data` with a shorter first directory appended; the other directories stay linked."""
     order = "<" if data.startswith(b"II") else ">"
     is_big = 43 in (data[2], data[3])
     link, count, entry = (

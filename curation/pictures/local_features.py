@@ -1,18 +1,18 @@
-"""Local features: what still tells two pictures to be copies when one was cropped, mirrored, turned or written on.
+"""Local features: they show that two pictures are copies even if one was cropped, mirrored, turned or written on.
 
 SIFT keypoints (Lowe, IJCV 60:2, 2004) with square-rooted descriptors (RootSIFT: Arandjelović and Zisserman, CVPR
-2012) are measured on a small grey version. Two things are kept of them:
+2012) are measured on a small grey version. Two things are stored:
 
-- 256 bits of the whole picture: descriptors summed into a VLAD (Jégou et al., CVPR 2010), projected by PCA, turned at
-  random and cut to signs. Near pictures have near bits, so the machinery of PDQ searches them.
-- the strongest 64 keypoints: a code of 64 bits each, with place, size and direction in 4 bytes. Two pictures that
-  show the same agree in many of them on one shift, turn and scale (weak geometric consistency: Jégou, Douze and
-  Schmid, ECCV 2008), which takes a fifth of a millisecond to see, without their pixels.
+- 256 bits of the whole picture: descriptors summed into a VLAD (Jégou et al., CVPR 2010), projected by PCA, rotated
+  at random and reduced to signs. Similar pictures have similar bits, which are searched like PDQ fingerprints.
+- the strongest 64 keypoints: a code of 64 bits each, with place, size and direction in 4 bytes. In copies, many of
+  them agree on one shift, rotation and scale (weak geometric consistency: Jégou, Douze and Schmid, ECCV 2008). This
+  check takes a fifth of a millisecond and needs no pixels.
 
 Mirroring a picture permutes the numbers of a SIFT descriptor. The VLAD sums descriptors and their mirror images, so
 that its bits do not change; half of a keypoint's code does not change either, and the other half is inverted.
 
-What the codes are made with, local_codebook.npz, is made by scripts/local_features.py, which says from what.
+The codebook, local_codebook.npz, is made by scripts/local_features.py, where its data are named.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from filters.protocol import Rgb
 
 AREA_PIXELS = 160 * 160
 MAX_KEYPOINTS = 160
-MIN_KEYPOINTS = 6  # with fewer, nothing could be proven
+MIN_KEYPOINTS = 6  # with fewer, no copy could be confirmed
 MAX_POINTS = 64
 BYTES = 32
 CODEBOOK = "local_codebook.npz"
@@ -48,7 +48,7 @@ MAX_SHIFT, MAX_TURN_RADIANS, MAX_SCALE_OCTAVES = 0.08, 0.35, 0.7
 
 _PLACE_STEPS, _SIZE_STEPS, _SMALLEST_OCTAVE = 64, 24, -8
 
-_RULES = 1  # raise it when the code below changes a bit
+_RULES = 1  # to increase when the code below changes a bit
 
 Roots = NDArray[np.float32]
 
@@ -63,10 +63,11 @@ class LocalFeatures:
 
 @dataclass(frozen=True, kw_only=True)
 class Codebook:
-    """`centroids` (K, 128); `mean` (K · 128,) and `projection` (K · 128, 256) of the VLAD; and of a keypoint's code.
+    """The constants that the bits and codes are computed with, float32.
 
-    `even_mean` (128,), `even` (128, 32) and `odd` (128, 32) take the sum and the difference of a descriptor and its
-    mirror image.
+    For the VLAD: `centroids` (K, 128), `mean` (K · 128,) and `projection` (K · 128, 256). For a keypoint's code:
+    `even_mean` (128,) and `even` (128, 32), applied to the sum of a descriptor and its mirror image, and `odd`
+    (128, 32), applied to their difference.
     """
 
     centroids: Roots
@@ -79,7 +80,7 @@ class Codebook:
 
 @lru_cache(maxsize=1)
 def codebook() -> Codebook:
-    """Return the codebook that ships with curate."""
+    """Return the codebook of this package."""
     with (
         resources.files("curation.pictures").joinpath(CODEBOOK).open("rb") as f,
         np.load(f, allow_pickle=False) as stored,
@@ -90,13 +91,13 @@ def codebook() -> Codebook:
 
 
 def version() -> str:
-    """Return what decided the bits, given the pixels: besides OpenCV, which the scan names itself."""
-    mark = hashlib.sha256(resources.files("curation.pictures").joinpath(CODEBOOK).read_bytes()).hexdigest()[:8]
-    return f"rules={_RULES} area={AREA_PIXELS} keypoints={MAX_KEYPOINTS} points={MAX_POINTS} codebook={mark}"
+    """Return what the bits depend on besides the pixels and OpenCV, whose version the scan records itself."""
+    short_hash = hashlib.sha256(resources.files("curation.pictures").joinpath(CODEBOOK).read_bytes()).hexdigest()[:8]
+    return f"rules={_RULES} area={AREA_PIXELS} keypoints={MAX_KEYPOINTS} points={MAX_POINTS} codebook={short_hash}"
 
 
 def local_features(rgb: Rgb) -> LocalFeatures | None:
-    """Return the local features of `rgb`, or None of a picture too plain to have any."""
+    """Return the local features of `rgb`, (height, width, 3) uint8, or None if it is too plain to have any."""
     grey = shrink_to_area(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)), AREA_PIXELS)
     keypoints, descriptors = cv2.SIFT.create(MAX_KEYPOINTS).detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) < MIN_KEYPOINTS:
@@ -151,7 +152,10 @@ def codes(roots: Roots, book: Codebook) -> NDArray[np.uint64]:
 
 
 def consistent_points(first: bytes, second: bytes) -> int:
-    """Return how many keypoints of two pictures agree on one shift, turn and scale, mirrored or not."""
+    """Return how many keypoints of two pictures agree on one shift, rotation and scale, mirrored or not.
+
+    `first` and `second` are `LocalFeatures.points`.
+    """
     a, b = np.frombuffer(first, POINT), np.frombuffer(second, POINT)
     if len(a) == 0 or len(b) == 0:
         return 0
@@ -159,8 +163,8 @@ def consistent_points(first: bytes, second: bytes) -> int:
 
 
 def _consistent(a: NDArray[np.void], b: NDArray[np.void], *, is_mirrored: bool) -> int:
-    asked = a["code"] ^ INVERTED if is_mirrored else a["code"]
-    distances = np.bitwise_count(asked[:, None] ^ b["code"][None, :])
+    queries = a["code"] ^ INVERTED if is_mirrored else a["code"]
+    distances = np.bitwise_count(queries[:, None] ^ b["code"][None, :])
     nearest, back = distances.argmin(axis=1), distances.argmin(axis=0)
     rows = np.arange(len(a))
     matched = np.flatnonzero((back[nearest] == rows) & (distances[rows, nearest] <= MAX_CODE_DISTANCE))
@@ -170,7 +174,7 @@ def _consistent(a: NDArray[np.void], b: NDArray[np.void], *, is_mirrored: bool) 
     bx, by, b_octave, b_angle = _geometry(b[nearest[matched]])
     if is_mirrored:
         ax, a_angle = -ax, np.pi - a_angle
-    # Each match alone says how the pictures lie to each other: it is asked where it puts the points of all others.
+    # Each match alone gives a transformation between the pictures; it is tested on the points of all other matches.
     octaves, turns = b_octave - a_octave, b_angle - a_angle
     along, across = np.cos(turns) * 2**octaves, np.sin(turns) * 2**octaves
     shift_x, shift_y = bx - (along * ax - across * ay), by - (across * ax + along * ay)

@@ -14,28 +14,27 @@ from PIL import Image
 PDQ_BITS = 256
 
 PDQ_MATCH_DISTANCE = 31
-"""Bits that may differ between two copies of a picture: the start Meta's PDQ documentation recommends."""
+"""Bits that may differ between two copies of a picture: the first value to try in Meta's PDQ documentation."""
 
 PDQ_MIN_QUALITY = 50
-"""Quality below which Meta's PDQ documentation recommends to trust no match: the picture is too plain."""
+"""Quality below which matches should be ignored, as Meta's PDQ documentation recommends: the picture is too plain."""
 
 PDQ_MAX_SIDE_PIXELS = 512
 """Longer sides are shrunk to this before hashing, as PDQ programs do; the aspect is kept."""
 
 _GRID_PIXELS = 64
 
-_RULES = 1  # raise it when the code below changes a bit
+_RULES = 1  # to increase when the code below changes a bit
 
 PDQ_VERSION: str = f"rules={_RULES} pdqhash={pdqhash.__version__} side={PDQ_MAX_SIDE_PIXELS}"
-"""What decided the bits, given the pixels. The shrinking is Pillow's: see `images.DECODER_VERSION`."""
+"""What the bits depend on besides the pixels. Pillow shrinks the picture: see `decode.DECODER_VERSION`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
     """The PDQ of a picture: `bits`, 32 bytes, and `quality`, 0 (plain) to 100 (full of gradients).
 
-    The bits are packed in the order of PDQ's usual hex form: `bits.hex()` is the string that other PDQ
-    programs print, the highest frequency in the first byte's highest bit.
+    `bits.hex()` is the string that other PDQ programs print: the highest frequency is the first byte's highest bit.
     """
 
     bits: bytes
@@ -45,12 +44,11 @@ class Fingerprint:
 def pdq(rgb: NDArray[np.uint8]) -> Fingerprint:
     """Return the fingerprint of `rgb`, uint8 of shape (height, width, 3), any size from 1 × 1.
 
-    Pictures below 5 pixels on a side, and plain ones, get quality 0. Raises ValueError for another
-    shape or type.
+    Pictures below 5 pixels on a side, and plain ones, get quality 0. Raises ValueError for another shape or type.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"rgb is {rgb.dtype} of shape {rgb.shape}; pass uint8 of shape (height, width, 3)")
-    # pdqhash walks the memory as if rows followed each other, whatever the strides say.
+    # pdqhash ignores strides: it reads the memory as consecutive rows.
     vector, quality = pdqhash.compute(np.ascontiguousarray(_shrink(rgb)))
     return Fingerprint(bits=np.packbits(vector.astype(np.uint8)).tobytes(), quality=int(quality))
 
@@ -68,8 +66,8 @@ def hamming(a: bytes, b: bytes) -> int:
 def _shrink(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return `rgb` with its longer side at most `PDQ_MAX_SIDE_PIXELS`, each pixel a mean of an area.
 
-    A shorter side keeps the 64 pixels that PDQ samples, so a long banner keeps its content.
-    Pillow's box filter works in integers, so every machine gets the same pixels; OpenCV's may not.
+    The shorter side keeps at least the 64 pixels that PDQ samples, so a long banner keeps its content. Pillow's box
+    filter works in integers, so every machine gets the same pixels; OpenCV's may differ.
     """
     height, width = rgb.shape[:2]
     scale = PDQ_MAX_SIDE_PIXELS / max(height, width)

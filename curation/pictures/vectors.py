@@ -1,4 +1,4 @@
-"""How a column stores the vectors of pictures: float16, little-endian."""
+"""Vectors of pictures as the column `embedding` stores them: float16, little-endian."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ def pack(vector: Vector) -> bytes:
 
 
 def unpack(column: pa.Array | pa.ChunkedArray) -> Stored:
-    """Return a binary column of packed vectors, (rows, dimensions). No nulls allowed.
+    """Return the vectors of a binary column without nulls, (rows, dimensions).
 
     Raises ValueError when they are not all of one length.
     """
