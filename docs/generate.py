@@ -107,6 +107,16 @@ def cli_page() -> str:
 # --- the pipeline file
 
 
+VALUES = """\
+Files and the values of `--set` are YAML 1.1: `yes`, `no`, `on` and `off` are true and false, `010` is 8, `1:30` is
+90. Quote a text that looks like another value: `salt: '010'`. In a file `1e-3` is a number only for a setting that is
+a number; for the arguments of an engine or a filter write `1.0e-3`. A date is a text. Nothing in a text is replaced:
+`${HOME}` stays as it is. A key that is set twice is refused, and so are tags such as `!!binary`.
+
+Of several files the later ones win, then `--set`, then the options of a command. Mappings are merged at every depth;
+lists and all other values are replaced: `--set dedupe.copies=[exact,mild]`."""
+
+
 def config_page() -> str:
     """Return the page of every setting of a pipeline file."""
     schema = PipelineConfig.model_json_schema()
@@ -124,6 +134,7 @@ def config_page() -> str:
         "Configuration",
         "The settings of a pipeline file, which `--set section.name=value` overrides. `curate init` prints such a "
         "file with every default. Other names are refused, with the nearest known name.",
+        VALUES,
         "## Top level\n\n" + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
         *blocks,
     )
