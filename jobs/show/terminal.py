@@ -1,7 +1,7 @@
-"""The process's own stdout and stderr: any encoding, a reader that stops reading, a disk that is full.
+"""Safe stdout and stderr: for any encoding, for a reader that stops reading, and for a full disk.
 
-`prepare` is called once, when the command line starts, and puts safe streams in place of `sys.stdout` and
-`sys.stderr`. Streams that are not the process's own, as in a test or a notebook, are left alone.
+`prepare` is called once, when the command line starts, and replaces `sys.stdout` and `sys.stderr`. Streams that are
+not those of the process, as in a test or a notebook, are left alone.
 """
 
 import codecs
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # takes a while to import
     from rich.console import Console
 
 PLAIN = "curate.plain"
-"""The error handler that puts ASCII in place of what an encoding does not have."""
+"""The error handler that replaces characters that an encoding does not have by ASCII."""
 _ASCII = "curate_ascii"
 _CHARACTERS = {
     **dict(zip("…–—→←≈×·•✓‘’“”\xa0", ".--><~x.*v''\"\" ", strict=True)),
@@ -30,14 +30,14 @@ _CHARACTERS = {
 
 
 class OutputFailed(Exception):
-    """The answer cannot be written to stdout. No OSError, so that it is not taken for one of a storage."""
+    """The result cannot be written to stdout. Not an OSError, so that it is not mistaken for one of a storage."""
 
 
 # --- characters
 
 
-def plain(character: str) -> str:
-    """Return ASCII for a character: one that looks like it, so that tables keep their columns, else an escape."""
+def ascii_for(character: str) -> str:
+    """Return ASCII for a character: one that looks like it, so that tables stay aligned, else an escape."""
     if "\u2500" <= character <= "\u257f":
         return _CHARACTERS.get(character, "+")
     return _CHARACTERS.get(character) or character.encode("ascii", "backslashreplace").decode()
@@ -46,11 +46,11 @@ def plain(character: str) -> str:
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(plain, error.object[error.start : error.end])), error.end
+    return "".join(map(ascii_for, error.object[error.start : error.end])), error.end
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Return ASCII under a name of ours: click writes UTF-8 to streams that call their encoding `ascii`."""
+    """Return the ASCII codec under another name: click writes UTF-8 to streams whose encoding is called `ascii`."""
     if name != _ASCII:
         return None
     ascii_codec = codecs.lookup("ascii")
@@ -70,13 +70,13 @@ codecs.register(_find_codec)
 
 
 def is_utf8() -> bool:
-    """Whether stdout takes UTF-8. Where it does not, JSON is to be written in ASCII."""
+    """Return whether stdout takes UTF-8. Where it does not, JSON must be written in ASCII."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
 def write_utf8() -> None:
-    """Let stdout write UTF-8 from now on, whatever the locale: for answers that are files, such as CSV and YAML."""
+    """Make stdout write UTF-8 in any locale, for results that are files, such as CSV and YAML."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors=PLAIN)
 
@@ -85,7 +85,7 @@ def write_utf8() -> None:
 
 
 class _Raw(io.FileIO):
-    """A stream of the process. What nobody reads any more is dropped."""
+    """A stream of the process that drops what is written after its reader has gone."""
 
     def __init__(self, descriptor: int, *, is_answer: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
@@ -93,12 +93,12 @@ class _Raw(io.FileIO):
         self.is_unread = False
 
     def write(self, data: Any) -> int:
-        """Write `data`, or drop it where nobody reads. Raises OutputFailed, once, when an answer cannot be."""
+        """Write `data`, or drop it when nobody reads. Raises OutputFailed, once, when a result cannot be written."""
         if not self.is_unread:
             try:
                 return super().write(data)
             except OSError as e:
-                self.is_unread = True  # also after a failure: what is still buffered would only fail again
+                self.is_unread = True  # also after a failure: the rest of the buffer would fail again
                 if self.is_answer and e.errno != errno.EPIPE:
                     e.filename = "stdout"
                     raise OutputFailed(sentence_of(e)) from e
@@ -106,21 +106,21 @@ class _Raw(io.FileIO):
 
 
 def nobody_reads() -> bool:
-    """Whether the reader of stdout is gone, as after `| head`, so that commands need not go on printing."""
+    """Return whether the reader of stdout is gone, as after `| head`, so that commands can stop printing."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, _Raw) and raw.is_unread
 
 
 def are_own_streams() -> bool:
-    """Whether stdout and stderr are those that the process was started with."""
+    """Return whether stdout and stderr are those that the process was started with."""
     return sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__
 
 
 def prepare() -> None:
-    """Make stdout and stderr safe: writing to them raises nothing but OutputFailed, for an answer on a full disk.
+    """Make stdout and stderr safe: writing raises only OutputFailed, when a result cannot be written.
 
-    What an encoding does not have is replaced by ASCII. A stream that is closed is opened on /dev/null, so that no
-    file of ours gets its number.
+    Characters that an encoding does not have are replaced by ASCII. A closed stream is opened on /dev/null, so that
+    no file gets its number.
     """
     for descriptor in range(3):
         _occupy(descriptor)
@@ -149,9 +149,9 @@ def _safe(stream: Any, descriptor: int, *, is_answer: bool) -> io.TextIOWrapper:
 
 
 def restart_in_utf8() -> None:
-    """Start the process anew where file names are not UTF-8, as in the locale en_US.ISO-8859-1; else do nothing.
+    """Restart the process in Python's UTF-8 mode where file names are not UTF-8, as in the locale en_US.ISO-8859-1.
 
-    Only Python's UTF-8 mode changes how it decodes file names and arguments, and it is set when Python starts.
+    Only this mode changes how Python decodes file names and arguments, and it can only be set when Python starts.
     Without it, the names in a manifest would depend on the locale. stdout keeps the encoding of the locale.
     """
     is_tried = os.environ.get("PYTHONUTF8") == "1"
@@ -167,10 +167,10 @@ def restart_in_utf8() -> None:
 
 
 def console(*, stderr: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
-    """Return rich's console on stdout or stderr, `width` characters wide or as wide as the terminal.
+    """Return a rich console on stdout or stderr, `width` characters wide or as wide as the terminal.
 
-    It takes every text literally: rich would replace `:smile:` in a path or a caption by a picture. What the encoding
-    does not have is replaced before the columns of a table are measured.
+    It prints every text literally: rich would replace `:smile:` in a path or a caption by a picture. Characters that
+    the encoding does not have are replaced before the columns of a table are measured.
     """
     from rich.console import Console  # noqa: PLC0415 - `curate --help` needs none of it
     from rich.text import Text  # noqa: PLC0415

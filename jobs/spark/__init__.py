@@ -1,1 +1,1 @@
-"""What Spark needs of us: sessions, frames read from parts, stages run as units, Spark as SQL engine."""
+"""Everything about Spark: sessions, frames, functions in workers, running stages, Spark as SQL engine."""

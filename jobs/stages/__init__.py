@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one file each; dedupe, the largest, has a folder of its own."""
+"""The stages of the pipeline, one file each. Dedupe, the largest, has its own folder."""

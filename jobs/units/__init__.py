@@ -1,1 +1,1 @@
-"""Resumable work without Spark: plans, units, receipts, commits, progress."""
+"""Resumable work, without Spark: plans, units, receipts, commits, progress."""

@@ -1,4 +1,4 @@
-"""Any encoding, any reader, any disk behind stdout: no traceback, the right exit code, answers that stay valid."""
+"""With any encoding, any reader, any disk behind stdout: no traceback, the right exit code, valid results."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ NOISE = ("Traceback", "Exception ignored", "UnicodeEncodeError", "BrokenPipeErro
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Manifests `m`, `n`, which lacks some rows of it, `long`, which fills every pipe, and `faulty`."""
+    """Manifests: `m`; `n`, with some of its rows; `long`, which fills every pipe; and `faulty`."""
     folder = tmp_path_factory.mktemp("naïve 日本")
     rows = [
         {"key": f"k{i:03d}", "caption": CAPTION, "url": f"http://h/{i}", "width": i, "text_class": "heavy"}
@@ -54,7 +54,7 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment without what decides an encoding, with `changes`."""
+    """Return this process's environment without the variables that decide encodings, with `changes`."""
     decides = ("PYTHONIOENCODING", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "LANG", "LC_ALL", "LC_CTYPE", "LOCPATH")
     kept = {name: value for name, value in os.environ.items() if name not in decides}
     return {**kept, "PYTHONPATH": str(TOP), **changes}
@@ -75,7 +75,7 @@ def shell(cwd: Path, text: str, env: Mapping[str, str] | None = None) -> subproc
 
 
 def is_quiet(done: subprocess.CompletedProcess) -> bool:
-    """Whether nothing was printed that a person should never see."""
+    """Return whether nothing was printed that a person should never see."""
     return not any(noise.encode() in (done.stdout or b"") + (done.stderr or b"") for noise in NOISE)
 
 
@@ -86,18 +86,18 @@ def is_quiet(done: subprocess.CompletedProcess) -> bool:
 @given(text=st.text(st.characters(codec=None)))
 def test_any_text_can_be_written(encoding: str, text: str) -> None:
     written = text.encode(encoding, terminal.PLAIN).decode(encoding)
-    assert written == "".join(c if c.encode(encoding, "ignore") else terminal.plain(c) for c in text)
+    assert written == "".join(c if c.encode(encoding, "ignore") else terminal.ascii_for(c) for c in text)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
-def test_what_we_draw_with_keeps_its_width(encoding: str) -> None:
-    """Tables, bars, spinners and typographic characters: one character each, so that columns stay in line."""
+def test_characters_that_we_draw_with_keep_their_width(encoding: str) -> None:
+    """Tables, bars, spinners and typographic characters become one character each, so that columns stay aligned."""
     drawn = "…–—→≈×·✓▁▂▃▄▅▆▇█" + "".join(map(chr, [*range(0x2500, 0x2580), *range(0x2800, 0x2900)]))
     assert len(drawn.encode(encoding, terminal.PLAIN).decode(encoding)) == len(drawn)
 
 
 def test_json_with_half_a_character_stays_json() -> None:
-    """A name that is no UTF-8 comes as a lone surrogate."""
+    """A name that is not UTF-8 contains lone surrogates."""
     written = json.dumps("caf\udce9 \ud83d", ensure_ascii=False).encode("utf-8", terminal.PLAIN)
     assert json.loads(written) == "caf\udce9 \ud83d"
 
@@ -132,7 +132,7 @@ def test_every_encoding(place: Path, encoding: str, code: int, line: list[str]) 
 
 @pytest.mark.parametrize("env", [{"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {}, None])
 def test_every_locale(place: Path, env: Mapping[str, str] | None, request: pytest.FixtureRequest) -> None:
-    """The names in an answer do not depend on the locale, though file names and arguments are decoded by it."""
+    """The names in a result do not depend on the locale, although it decodes file names and arguments."""
     env = request.getfixturevalue("locales") if env is None else env
     found = run(place, ["cat", "m", "--keys", "k001", "--json", "--columns", "caption"], environment(**env))
     assert json.loads(found.stdout) == {"caption": CAPTION}
@@ -151,12 +151,12 @@ def test_a_locale_decides_the_encoding_of_tables(place: Path, locales: Mapping[s
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_answers_for_machines_lose_nothing(place: Path, encoding: str) -> None:
+def test_results_for_programs_lose_nothing(place: Path, encoding: str) -> None:
     env = environment(LC_ALL="C.UTF-8", PYTHONIOENCODING=encoding)
-    ask = "SELECT caption FROM m ORDER BY key"
-    as_json = run(place, ["query", "m", ask, "--json"], env)
+    sql = "SELECT caption FROM m ORDER BY key"
+    as_json = run(place, ["query", "m", sql, "--json"], env)
     assert [row["caption"] for row in json.loads(as_json.stdout.decode(encoding))] == [CAPTION] * 9
-    as_csv = run(place, ["query", "m", ask, "--csv"], env)
+    as_csv = run(place, ["query", "m", sql, "--csv"], env)
     rows = list(csv.reader(io.StringIO(as_csv.stdout.decode("utf-8"))))
     assert rows == [["caption"]] + [[CAPTION]] * 9
     exported = run(place, ["export", "m", "-o", "-", "--format", "csv", "--columns", "caption"], env)
@@ -176,12 +176,12 @@ def test_keys_on_stdin_are_utf8(place: Path, encoding: str) -> None:
 
 
 def test_text_is_taken_literally(place: Path) -> None:
-    """rich would make a picture of :smile:."""
+    """rich would print a picture for :smile:."""
     for line in (["query", "m", "SELECT caption FROM m"], ["cat", "m", "--keys", "k001"], ["show", "m"]):
         assert b":smile:" in run(place, line).stdout
 
 
-# --- readers that go away
+# --- readers that stop reading
 
 
 PIPED = [
@@ -201,14 +201,14 @@ PIPED = [
 
 @pytest.mark.parametrize("reader", ["| head -1", "2>&1 | true", ">&-", ">&- 2>&- <&-"])
 @pytest.mark.parametrize(("code", "line"), PIPED, ids=[line for _, line in PIPED])
-def test_readers_that_go_away_change_no_exit_code(place: Path, code: int, line: str, reader: str) -> None:
+def test_readers_that_stop_reading_change_no_exit_code(place: Path, code: int, line: str, reader: str) -> None:
     done = shell(place, f"{line} {reader}; exit ${{PIPESTATUS[0]}}")
     assert done.returncode == code, done.stderr
     assert is_quiet(done), done.stderr
 
 
-def test_nothing_is_computed_for_nobody(place: Path) -> None:
-    """The answer has 324 million rows, and ends when its reader does."""
+def test_a_query_ends_with_its_reader(place: Path) -> None:
+    """The result has 324 million rows; the query ends when its reader does."""
     query = "curate query long 'SELECT a.key FROM m a, m b' --csv"
     done = shell(place, f"{query} | head -2; exit ${{PIPESTATUS[0]}}")
     assert done.returncode == 0
@@ -241,6 +241,6 @@ def test_a_full_disk_behind_stdout_is_one_sentence(place: Path, line: str) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_diff_that_cannot_be_printed_is_no_difference(place: Path) -> None:
+def test_a_diff_that_cannot_be_printed_is_an_error(place: Path) -> None:
     assert shell(place, "curate diff m n --exit-code -q > /dev/full").returncode == 2
     assert shell(place, "curate diff m m --exit-code -q > /dev/full").returncode == 2

@@ -1,4 +1,4 @@
-"""Kill it anywhere, run it again: the result is that of a run nobody interrupted."""
+"""A run that is killed anywhere and started again has the result of an uninterrupted run."""
 
 import os
 import random
@@ -23,7 +23,7 @@ def start(pipeline: Path) -> subprocess.Popen:
 
 
 def progress(output: Path) -> float:
-    """Return how far a run is, 0 to 5: a stage counts one, its receipts the share of a stage."""
+    """Return the progress of a run, 0 to 5: each finished stage counts one, receipts a part of one."""
     done = 0.0
     for stage in STAGES:
         if is_committed(str(output / stage)):
@@ -65,7 +65,7 @@ def check(reference: Reference, pipeline: Path, output: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_killed_driver_resumes_to_the_same_digest(reference: Reference, tmp_path: Path, seed: int) -> None:
-    """SIGKILL at a random moment of each stage, as far as its progress tells, and a random while after."""
+    """SIGKILL at a random moment of each stage."""
     chance = random.Random(seed)
     pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out")
     moment = chance.uniform(seed % 5, seed % 5 + 1) if seed else 0.0
@@ -81,7 +81,7 @@ def test_a_killed_driver_resumes_to_the_same_digest(reference: Reference, tmp_pa
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_python_workers_change_nothing(reference: Reference, tmp_path: Path, seed: int) -> None:
-    """SIGKILL to Python workers, one of the daemon's too, while units run: Spark tries them again."""
+    """SIGKILL to Python workers while units run: Spark tries these units again."""
     chance = random.Random(100 + seed)
     pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out")
     running = start(pipeline)
