@@ -20,7 +20,7 @@ from collections.abc import Mapping
 STORAGE_ADVICE = "the storage refused; check the address, the permissions and the credentials in the environment"
 NO_SPACE = os.strerror(errno.ENOSPC)
 """The text by which every library reports a full disk."""
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # the name that storage.write_whole gives an incomplete file
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")  # an unfinished file of storage.write_atomically
 _MEANINGS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the device", "free some, or write to another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or write to another place"),

@@ -318,7 +318,7 @@ class HashingWriter:
         """Do nothing: the file appears complete at the end."""
 
     def close(self) -> None:
-        """Leave the raw file open: `write_whole` decides whether it appears."""
+        """Leave the raw file open: `write_atomically` decides whether it appears."""
         self.closed = True
 
     def readable(self) -> bool:
@@ -335,7 +335,7 @@ class HashingWriter:
 
 
 @contextlib.contextmanager
-def write_whole(uri: str) -> Iterator[HashingWriter]:
+def write_atomically(uri: str) -> Iterator[HashingWriter]:
     """Open `uri` for writing; it appears complete when the block ends, and not at all when the block raises.
 
     Object stores get one atomic put; elsewhere a temporary name, unique to this attempt, is renamed.
@@ -394,5 +394,5 @@ def _renamed(fs: fsspec.AbstractFileSystem, path: str, *, is_local: bool) -> Ite
 
 def write_bytes(uri: str, data: bytes) -> None:
     """Write a small file, completely or not at all."""
-    with write_whole(uri) as f:
+    with write_atomically(uri) as f:
         f.write(data)

@@ -42,7 +42,7 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     """
     records = rows.to_pylist()
     places: list[tuple[int, int]] = []
-    with storage.write_whole(storage.join(folder, f"{name}.tar")) as f:
+    with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
             for record, members in _contents(records):
                 for position, (extension, data) in enumerate(members):

@@ -67,7 +67,7 @@ def _draw(manifest: Manifest, folder: str, *, n: int, salt: str, as_json: bool) 
     _refuse_another(folder, made)
     keys = made.keys
     rows = _rows(manifest, drawn.parts)
-    with storage.write_whole(storage.join(folder, PAGE)) as f:
+    with storage.write_atomically(storage.join(folder, PAGE)) as f:
         for piece in audit_page.page(
             audit_page.pictures([rows[key] for key in keys]), count=len(keys), name=made.name
         ):

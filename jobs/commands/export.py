@@ -51,7 +51,7 @@ def _format_of(output: str) -> Format:
 def _to_file(manifest: Manifest, wanted: Export, uri: str, flags: dict[str, Any]) -> Exported:
     require_file(uri)
     check_target(uri, is_forced=flags["force"])
-    with storage.write_whole(uri) as sink:
+    with storage.write_atomically(uri) as sink:
         return write(manifest, wanted, sink, temp_folder=flags["temp_dir"])
 
 

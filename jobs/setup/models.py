@@ -73,7 +73,7 @@ def fetch_models(files: Sequence[ModelFile]) -> Iterator[tuple[Path, bool]]:
 def _fetch(file: ModelFile) -> None:
     with tempfile.TemporaryFile() as packed:  # has no name: an end of any kind leaves nothing
         _download(str(file.url), packed)
-        with storage.write_whole(storage.absolute(str(file.path))) as target:
+        with storage.write_atomically(storage.absolute(str(file.path))) as target:
             md5 = _md5()
             for block in _member(packed, file):
                 md5.update(block)

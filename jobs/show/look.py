@@ -336,7 +336,10 @@ def _text(value: Any) -> str:
 def write_parquet(out: str, columns: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     """Write rows as one Parquet file, completely or not at all, and return how many there were."""
     rows = 0
-    with storage.write_whole(storage.absolute(out)) as f, pq.ParquetWriter(f, columns, compression="zstd") as writer:
+    with (
+        storage.write_atomically(storage.absolute(out)) as f,
+        pq.ParquetWriter(f, columns, compression="zstd") as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows

@@ -94,7 +94,7 @@ class PartWriter:
     def write(self, number: int, rows: pa.Table) -> dict[str, Any]:
         """Write one part, completely or not at all, and return its entry in `_diff.json`."""
         name = f"part-{number:05d}.parquet"
-        with storage.write_whole(storage.join(self.uri, name)) as f:
+        with storage.write_atomically(storage.join(self.uri, name)) as f:
             with pq.ParquetWriter(f, rows.schema, compression="zstd", store_schema=True) as writer:
                 writer.write_table(rows.combine_chunks())
             size_bytes, digest = f.size_bytes, f.sha256.hexdigest()

@@ -108,7 +108,7 @@ def write_part(
     by one batch and one row group. `roots` are those of `row_lanes`.
     """
     rows, lanes, counts = 0, no_rows(), []
-    with storage.write_whole(uri) as f:
+    with storage.write_atomically(uri) as f:
         with pq.ParquetWriter(f, schema, compression="zstd", store_schema=True) as writer:
             for table in _row_groups(batches, schema):
                 rows += table.num_rows

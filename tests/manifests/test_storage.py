@@ -125,7 +125,7 @@ def test_a_name_is_never_taken_for_a_pattern(folder):
 def test_whole_or_absent(folder):
     uri = storage.join(folder, "a.tar")
     storage.write_bytes(storage.join(folder, "b.tar"), b"beside")
-    with pytest.raises(RuntimeError, match="half-way"), storage.write_whole(uri) as f:
+    with pytest.raises(RuntimeError, match="half-way"), storage.write_atomically(uri) as f:
         f.write(b"x" * 1000)
         raise RuntimeError("half-way")
     assert not storage.exists(uri)
@@ -136,7 +136,7 @@ def test_whole_or_absent(folder):
 
 def test_a_kill_is_no_exception_to_that(folder):
     uri = storage.join(folder, "a.tar")
-    with pytest.raises(KeyboardInterrupt), storage.write_whole(uri) as f:
+    with pytest.raises(KeyboardInterrupt), storage.write_atomically(uri) as f:
         f.write(b"x")
         raise KeyboardInterrupt
     assert everything_below(folder) == []
@@ -144,7 +144,7 @@ def test_a_kill_is_no_exception_to_that(folder):
 
 def test_nothing_is_seen_before_the_end(folder):
     uri = storage.join(folder, "a.tar")
-    with storage.write_whole(uri) as f:
+    with storage.write_atomically(uri) as f:
         f.write(b"x" * 1000)
         assert not storage.exists(uri)
     assert storage.read_bytes(uri) == b"x" * 1000
@@ -153,11 +153,11 @@ def test_nothing_is_seen_before_the_end(folder):
 def test_overwritten_whole_or_not_at_all(folder):
     uri = storage.join(folder, "a.tar")
     storage.write_bytes(uri, b"first, the longer")
-    with pytest.raises(RuntimeError), storage.write_whole(uri) as f:
+    with pytest.raises(RuntimeError), storage.write_atomically(uri) as f:
         f.write(b"half")
         raise RuntimeError
     assert storage.read_bytes(uri) == b"first, the longer"
-    with storage.write_whole(uri) as f:
+    with storage.write_atomically(uri) as f:
         f.write(b"second")
         assert storage.read_bytes(uri) == b"first, the longer"
     assert storage.read_bytes(uri) == b"second"
@@ -166,7 +166,7 @@ def test_overwritten_whole_or_not_at_all(folder):
 
 def test_two_writers_of_one_name_leave_one_of_their_files(folder):
     uri = storage.join(folder, "part-00000.parquet")
-    with storage.write_whole(uri) as one, storage.write_whole(uri) as other:
+    with storage.write_atomically(uri) as one, storage.write_atomically(uri) as other:
         one.write(b"1" * 50)
         other.write(b"2" * 70)
         one.write(b"1" * 50)
@@ -176,7 +176,7 @@ def test_two_writers_of_one_name_leave_one_of_their_files(folder):
 
 def test_size_and_hash_are_of_what_lies_there(folder):
     uri = storage.join(folder, "a.tar")
-    with storage.write_whole(uri) as f:
+    with storage.write_atomically(uri) as f:
         assert (f.writable(), f.readable(), f.seekable()) == (True, False, False)
         assert f.write(b"abc") == 3
         assert f.write(memoryview(b"defg")) == 4
@@ -326,13 +326,13 @@ def test_s3_large_files_leave_no_unfinished_upload(s3, monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "s3", {"default_block_size": 5 << 20})
     uri = "s3://bucket/large.tar"
     block = b"x" * (3 << 20)
-    with pytest.raises(RuntimeError), storage.write_whole(uri) as f:
+    with pytest.raises(RuntimeError), storage.write_atomically(uri) as f:
         for _ in range(4):
             f.write(block)
         raise RuntimeError
     assert not storage.exists(uri)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="bucket")
-    with storage.write_whole(uri) as f:
+    with storage.write_atomically(uri) as f:
         for _ in range(4):
             f.write(block)
     assert f.size_bytes == s3.head_object(Bucket="bucket", Key="large.tar")["ContentLength"] == 4 * len(block)
@@ -367,7 +367,7 @@ def test_unknown_protocols(uri):
     for use in (storage.exists, storage.list_names, storage.read_bytes, storage.open_input, storage.remove):
         with pytest.raises(InputError, match=r"nope://bucket/.*install the Python package"):
             use(uri)
-    with pytest.raises(InputError, match="nope"), storage.write_whole(uri):
+    with pytest.raises(InputError, match="nope"), storage.write_atomically(uri):
         pass
 
 

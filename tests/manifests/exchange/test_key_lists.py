@@ -429,7 +429,7 @@ def test_pairs_and_digits_are_each_others_inverse(given_uids):
 def exported(manifest, **wanted):
     """The bytes of an export, which are what its summary says."""
     uri = "memory://exports/file"
-    with storage.write_whole(uri) as sink:
+    with storage.write_atomically(uri) as sink:
         done = export(manifest, Export(**wanted), sink)
     data = storage.read_bytes(uri)
     assert (done.size_bytes, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
