@@ -169,7 +169,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
     """Do the units that are left."""
     todo = {unit.name: unit for unit in state.todo}
     wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
-    recorder = Recorder(output=plan.output, options=request.options, clock=time.thread_time)
+    recorder = Recorder(output=plan.output, clock=time.thread_time)
     writer = PieceWriter(
         sources=[replace(source, parts=[]) for source in request.sources],
         where=None if request.decide else request.where,

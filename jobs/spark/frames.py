@@ -15,10 +15,11 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.show import logs
-from jobs.units.plan import Unit
-from jobs.units.worker import DONE_DDL, Task, prepare_worker
+from jobs.units.plan import Plan, Unit
+from jobs.units.worker import DONE_DDL, Recorder, Task, prepare_worker
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.receipts import Receipt
 from manifests.format.store import Manifest, read_batches
 
 _log = logging.getLogger(__name__)
@@ -178,10 +179,14 @@ def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> Da
     return spark.createDataFrame(rows).repartitionById(max(1, len(values)), "place")
 
 
-def map_units(spark: SparkSession, units: Sequence[Unit], task: Task) -> None:
-    """Do `units`, each in a Spark task. Raises what Spark raises when one fails in all attempts."""
+def map_units(spark: SparkSession, plan: Plan, units: Sequence[Unit], perform: Callable[[Unit], Receipt]) -> None:
+    """Do those `units` of `plan`, each in a Spark task: `perform` writes a unit's part and returns its receipt.
+
+    Raises what Spark raises when a unit fails in all attempts.
+    """
     if not units:
         return
-    _log.info("%d units to do", len(units))
+    _log.info("%s: %d units to do", plan.made_by, len(units))
     texts = [json.dumps(dataclasses.asdict(u)) for u in units]
-    map_batches(one_task_each(spark, "unit", texts), task, DONE_DDL, task.recorder.options).collect()
+    task = Task(recorder=Recorder(output=plan.output), perform=perform)
+    map_batches(one_task_each(spark, "unit", texts), task, DONE_DDL, plan.options).collect()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, read_batches
+
+_log = logging.getLogger(__name__)
 
 
 def plan_parts(
@@ -121,10 +124,12 @@ class GroupWriter(Protocol):
         ...
 
 
-def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, recorder: Recorder) -> None:
+def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, plan: Plan) -> None:
     """Write one unit for each value of `groups`, from the rows of `frame` that have it in `column`."""
     if not len(groups):
         return
+    _log.info("%s: %d units to do", plan.made_by, len(groups))
+    recorder = Recorder(output=plan.output)
 
     def write_group(table: pa.Table) -> pa.Table:
         unit = writer.unit(table.column(column)[0].as_py())
@@ -133,7 +138,7 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
 
     wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
     mine = frame.join(wanted, column, "left_semi").repartition(len(groups), column)
-    frames.map_groups(mine, column, write_group, DONE_DDL, recorder.options).collect()
+    frames.map_groups(mine, column, write_group, DONE_DDL, plan.options).collect()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,7 +181,6 @@ def write_slices(
 
     Parts without rows have none in `answer`; the driver writes them.
     """
-    recorder = Recorder(output=plan.output, options=plan.options)
     writer = SliceWriter(
         maker=part_units(
             plan.stage, parent, plan.config, plan.software, {k: v for k, v in plan.inputs.items() if k != "parent"}
@@ -189,6 +193,6 @@ def write_slices(
     nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
     for unit in todo:
         if unit.rows == 0:
-            recorder.once(unit, functools.partial(writer.write, unit, nothing))
+            Recorder(output=plan.output).once(unit, functools.partial(writer.write, unit, nothing))
     parts = pa.array([u.inputs["part"] for u in todo], pa.string())
-    write_groups(answer, frames.PART, parts, writer, recorder)
+    write_groups(answer, frames.PART, parts, writer, plan)

@@ -26,7 +26,7 @@ from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import Recorder, Task, receipt_of
+from jobs.units.worker import receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
 from manifests.format.digest import settings_hash
@@ -129,9 +129,7 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
             output=plan.output,
             roots=tuple(plan.roots),
         )
-        frames.map_units(
-            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
-        )
+        frames.map_units(spark, plan, todo, perform)
         _check_broken(plan, config.scan.max_broken_tars, ctx)
         make_keys_unique(spark, plan)
 

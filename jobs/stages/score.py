@@ -13,7 +13,6 @@ from jobs.spark import frames
 from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit
-from jobs.units.worker import Recorder, Task
 from manifests import storage
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
@@ -50,9 +49,7 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             roots=plan.roots,
             make=functools.partial(make_scorer, config.score, limits),
         )
-        frames.map_units(
-            spark, todo, Task(recorder=Recorder(output=plan.output, options=plan.options), perform=perform)
-        )
+        frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)
 

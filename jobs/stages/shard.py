@@ -21,7 +21,7 @@ from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import Recorder, receipt_of
+from jobs.units.worker import receipt_of
 from manifests import storage
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
@@ -92,7 +92,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             parent_schema=parent.schema,
         )
         wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
-        write_groups(placed, "shard", wanted, writer, Recorder(output=plan.output, options=plan.options))
+        write_groups(placed, "shard", wanted, writer, plan)
 
     return run_stage(plan, work, ctx)
 

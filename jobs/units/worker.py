@@ -47,7 +47,6 @@ class Recorder:
     """Runs one unit's work in a worker, and records at `output` how it ended."""
 
     output: str
-    options: Mapping[str, Mapping[str, Any]]
     clock: Callable[[], float] = time.process_time
 
     def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:

@@ -16,7 +16,6 @@ from curation.scan.guarded import measure_guarded
 from curation.scan.measure import measure
 from jobs.spark import frames
 from jobs.stages.scan import Reading, plan_scan, scan_unit
-from jobs.units.worker import Recorder, Task
 from manifests.format.receipts import read_receipts
 from tests.conftest import rows_of
 
@@ -66,7 +65,7 @@ def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) 
         on_image=on_image,
         roots=tuple(plan.roots),
     )
-    frames.map_units(spark, plan.units, Task(recorder=Recorder(output=plan.output, options={}), perform=perform))
+    frames.map_units(spark, plan, plan.units, perform)
     rows = {r["member"]: r for r in rows_of(tmp_path / "scan").to_pylist()}
     assert {m: r["status"] for m, r in rows.items()} == {"1.png": "ok", "2.png": "undecodable", "3.png": "ok"}
     assert rows["2.png"]["error"] == "crashed the decoder: SIGSEGV"
