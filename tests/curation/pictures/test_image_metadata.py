@@ -1,4 +1,4 @@
-"""Damaged metadata costs no picture; damaged pixels come with a warning where their format lets them be seen."""
+"""Damaged metadata loses no picture; damaged pixels give a warning if their format makes the damage visible."""
 
 import io
 import os
@@ -31,7 +31,7 @@ EXIF = LYING.tobytes()
 
 
 def is_kept(data: bytes, picture: np.ndarray, *, is_turned: bool = False) -> bool:
-    """Whether the picture is whole and ok, and the damage to its metadata is named."""
+    """Whether the picture is complete and ok, with a warning about its metadata."""
     decoded = decode(data)
     upright = np.rot90(picture, -1) if is_turned else picture
     return (
@@ -86,7 +86,7 @@ DAMAGED_CHUNKS = {
 
 @pytest.mark.parametrize("is_last", [False, True], ids=["before-pixels", "after-pixels"])
 @pytest.mark.parametrize("name", DAMAGED_CHUNKS)
-def test_a_damaged_png_chunk_costs_a_warning(name, is_last):
+def test_a_damaged_png_chunk_gives_a_warning(name, is_last):
     data = png_with(DAMAGED_CHUNKS[name], is_last=is_last)
     assert is_kept(data, PICTURE)
 
@@ -131,13 +131,13 @@ def apng(**change: bytes) -> bytes:
     ],
     ids=["acTL-checksum", "acTL-short", "fcTL-checksum", "fcTL-short", "fcTL-order", "fcTL-large", "fcTL-small"],
 )
-def test_a_damaged_animation_control_costs_no_first_picture(change, frames):
+def test_a_damaged_animation_control_keeps_the_first_picture(change, frames):
     data = apng(**change)
     assert is_kept(data, PICTURE)
     assert decode(data).frames == frames
 
 
-def test_frames_of_a_png_are_those_that_pillow_counts():
+def test_a_png_has_as_many_frames_as_pillow_counts():
     assert count_png_frames(apng()) == decode(apng()).frames == 3
     assert count_png_frames(PNG) == 1
     text = wrong(b"tEXt", b"a\0b")
@@ -154,11 +154,11 @@ def test_frames_of_a_png_are_those_that_pillow_counts():
     st.booleans(),
     st.booleans(),
 )
-def test_no_ancillary_chunk_costs_a_png(name, body, is_sound, is_last):
-    decoded = decode(png_with((chunk if is_sound else wrong)(name, body), is_last=is_last))
+def test_no_ancillary_chunk_loses_a_png(name, body, is_valid, is_last):
+    decoded = decode(png_with((chunk if is_valid else wrong)(name, body), is_last=is_last))
     assert decoded.status is Status.OK
     assert np.array_equal(decoded.rgb, PICTURE)
-    assert is_sound or decoded.warnings
+    assert is_valid or decoded.warnings
 
 
 @settings(max_examples=200, deadline=None)
@@ -202,7 +202,7 @@ DAMAGED_SEGMENTS = {
 
 @pytest.mark.parametrize("has_jfif", [True, False])
 @pytest.mark.parametrize("name", DAMAGED_SEGMENTS)
-def test_a_damaged_jpeg_segment_costs_a_warning(name, has_jfif):
+def test_a_damaged_jpeg_segment_gives_a_warning(name, has_jfif):
     assert is_kept(jpeg_with(DAMAGED_SEGMENTS[name], has_jfif=has_jfif), JPEG_PIXELS)
 
 
@@ -221,7 +221,7 @@ def test_a_jpeg_keeps_its_orientation_and_colour_when_other_metadata_is_damaged(
     st.sampled_from([b"", b"JFIF\0", b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\x008BIM\3\xed", b"FPXR\0"]),
     st.binary(max_size=60),
 )
-def test_no_segment_of_metadata_costs_a_jpeg(marker, start, body):
+def test_no_segment_of_metadata_loses_a_jpeg(marker, start, body):
     decoded = decode(jpeg_with(segment(marker, start + body)))
     assert decoded.status is Status.OK
     assert np.array_equal(decoded.rgb, JPEG_PIXELS)
@@ -282,7 +282,7 @@ def test_a_progressive_jpeg_without_its_last_passes_is_noticed():
     assert decode(data + data[scans[1] :]).warnings is None  # what follows the end is no pass
 
 
-def test_damage_to_a_jpeg_is_not_looked_for_where_it_only_compares_pictures():
+def test_damage_to_a_jpeg_is_ignored_if_pictures_are_only_compared():
     data = stored(synthetic(400, 600), "JPEG")
     cut = data[: len(data) // 2] + b"\xff\xd9"
     assert "premature end of data segment" in decode(cut).warnings
@@ -375,7 +375,7 @@ def tiff_with(tag: int, kind: int, count: int, value: int, **options: str) -> by
     st.sampled_from([0, 8, 2**31 - 16]),
     st.sampled_from([{}, {"compression": "tiff_deflate"}]),
 )
-def test_no_tag_of_metadata_costs_a_tiff(tag, kind, count, value, options):
+def test_no_tag_of_metadata_loses_a_tiff(tag, kind, count, value, options):
     decoded = decode(tiff_with(tag, kind, count, value, **options))
     assert decoded.status is Status.OK
     assert np.array_equal(decoded.rgb, GRAINY)
@@ -392,7 +392,7 @@ def test_no_damage_to_deflated_pixels_of_a_tiff_goes_unnoticed(at, bits):
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "group4"])
-def test_what_the_decoder_says_of_a_tiff_is_a_warning(compression):
+def test_messages_of_the_tiff_decoder_become_warnings(compression):
     picture = Image.fromarray(GRAINY)
     data = stored(picture if compression == "jpeg" else picture.convert("1"), "TIFF", compression=compression)
     with Image.open(io.BytesIO(data)) as opened:
@@ -405,13 +405,13 @@ def test_what_the_decoder_says_of_a_tiff_is_a_warning(compression):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "PPM", "DDS"])
-def test_a_whole_picture_has_no_warning(format):
+def test_an_undamaged_picture_has_no_warning(format):
     decoded = decode(stored(PALETTE if format == "GIF" else GRAINY, format))
     assert (decoded.status, decoded.warnings) == (Status.OK, None)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_deflate", "tiff_lzw", "packbits", "jpeg"])
-def test_a_whole_tiff_has_no_warning(compression):
+def test_an_undamaged_tiff_has_no_warning(compression):
     if not features.check("libtiff"):
         pytest.skip("Pillow without libtiff")
     decoded = decode(stored(GRAINY, "TIFF", **({"compression": compression} if compression else {})))
@@ -435,13 +435,13 @@ def test_without_metadata_the_pixels_are_the_same(data):
     pixels = [decode(version).rgb for version in (data, *versions)]
     assert len(versions) >= 1
     assert all(decode(version).status is Status.OK for version in versions)
-    assert np.array_equal(pixels[0], pixels[1])  # later versions may lie as they are stored
+    assert np.array_equal(pixels[0], pixels[1])  # later versions may have lost the orientation
     assert [len(version) for version in versions] == sorted(map(len, versions), reverse=True)
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), max_size=9), st.data())
-def test_leaving_out_metadata_never_raises(data, flips, draw):
+def test_removing_metadata_never_raises(data, flips, draw):
     damaged = bytearray(data)
     for at, bits in flips:
         damaged[at % len(damaged)] ^= bits
@@ -452,7 +452,7 @@ def test_leaving_out_metadata_never_raises(data, flips, draw):
 # --- what decoders print
 
 
-def test_only_what_decoders_say_of_damage_is_heard_and_stderr_comes_back(capfd):
+def test_only_messages_about_damage_are_captured_and_stderr_is_restored(capfd):
     with captured_stderr() as stderr:
         os.write(2, b"[ WARN:0] something of a library\nCorrupt JPEG data: bad Huffman code\n" * 3)
         assert stderr.complaints() == ["the decoder said: Corrupt JPEG data: bad Huffman code"]
@@ -462,7 +462,7 @@ def test_only_what_decoders_say_of_damage_is_heard_and_stderr_comes_back(capfd):
     assert capfd.readouterr().err == "heard again"
 
 
-def test_a_decoder_that_prints_without_end_neither_blocks_nor_fills_the_memory():
+def test_a_decoder_that_prints_endlessly_neither_blocks_nor_fills_the_memory():
     written = 0
     with captured_stderr() as stderr:
         with pytest.raises(BlockingIOError):
@@ -472,9 +472,9 @@ def test_a_decoder_that_prints_without_end_neither_blocks_nor_fills_the_memory()
     assert written <= 1 << 20
 
 
-def test_damage_is_heard_in_a_process_whose_stderr_is_closed(tmp_path):
-    whole = stored(GRAINY, "JPEG", quality=95)
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + whole[-len(whole) // 6 :])
+def test_damage_is_reported_in_a_process_with_closed_stderr(tmp_path):
+    complete = stored(GRAINY, "JPEG", quality=95)
+    (tmp_path / "cut.jpg").write_bytes(complete[: len(complete) // 2] + complete[-len(complete) // 6 :])
     code = (
         "import sys; from curation.pictures.decode import *; print(decode(open(sys.argv[1], 'rb').read()).warnings)"
     )

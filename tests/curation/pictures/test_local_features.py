@@ -1,4 +1,4 @@
-"""Local features: mirroring changes next to nothing, copies agree in keypoints, strangers do not."""
+"""Local features: mirroring hardly changes them, copies agree in keypoints, unrelated images do not."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def descriptors(seed: int, rows: int = 50) -> np.ndarray:
 
 @given(st.integers(0, 1_000))
 @settings(max_examples=20, deadline=None)
-def test_mirroring_descriptors_inverts_half_of_a_code_and_no_bit_of_the_whole(seed):
+def test_mirroring_inverts_half_of_a_keypoint_code_and_keeps_the_vlad(seed):
     roots = descriptors(seed)
     assert np.array_equal(MIRRORED[MIRRORED], np.arange(128)), "mirrored twice is as before"
     assert np.array_equal(codes(roots[:, MIRRORED], codebook()), codes(roots, codebook()) ^ INVERTED)
@@ -69,8 +69,8 @@ def test_keypoints_of_copies_agree(pictures, done):
         assert consistent_points(copy.points, local_features(rgb).points) >= MIN_POINTS, name
 
 
-def test_keypoints_of_strangers_hardly_ever_agree(pictures):
-    """Two pages of print may agree in a few; pixels decide about them."""
+def test_keypoints_of_unrelated_images_hardly_ever_agree(pictures):
+    """Two printed pages may agree in a few keypoints; their pixels are compared later."""
     features = [local_features(rgb).points for rgb in pictures.values()]
     counts = [consistent_points(first, second) for n, first in enumerate(features) for second in features[:n]]
     assert sum(count >= MIN_POINTS for count in counts) <= len(counts) / 10
@@ -79,7 +79,7 @@ def test_keypoints_of_strangers_hardly_ever_agree(pictures):
     assert consistent_points(b"", features[0]) == consistent_points(features[0], b"") == 0
 
 
-def test_features_are_of_their_size_and_the_same_each_time(pictures):
+def test_features_have_fixed_sizes_and_are_repeatable(pictures):
     for rgb in pictures.values():
         found = local_features(rgb)
         assert found == local_features(rgb.copy())
@@ -96,6 +96,6 @@ def test_a_plain_picture_has_none(value):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 5000), (5000, 3), (1, 20_000), (60, 2400), (31, 33)])
-def test_any_size_is_taken(shape):
+def test_any_picture_size_is_accepted(shape):
     found = local_features(noise(*shape))
     assert found is None or len(found.bits) == BYTES

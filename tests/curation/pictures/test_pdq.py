@@ -1,4 +1,4 @@
-"""Laws of `curation.pictures.pdq`: copies stay close, strangers do not, and any size has a fingerprint."""
+"""Laws of `curation.pictures.pdq`: copies stay close, unrelated images do not, and any size has a fingerprint."""
 
 import io
 
@@ -80,8 +80,8 @@ def test_the_hash_has_not_drifted():
         100,
     )
     assert (fingerprint.bits.hex(), fingerprint.quality) == expected, (
-        f"{PDQ_VERSION} hashes differently. If pdqhash was upgraded, its version already tells manifests "
-        "apart: note it in docs/adr and renew this vector. If our code changed, raise _RULES first."
+        f"{PDQ_VERSION} hashes differently. If pdqhash was upgraded, manifests already record its "
+        "version: note it in docs/adr and update this vector. If our code changed, increase _RULES first."
     )
 
 
