@@ -152,7 +152,7 @@ def test_decoders_and_hash_have_not_drifted(format):
     advice = (
         f"{format} decodes or hashes differently with {DECODER_VERSION}. If Pillow, a codec or pdqhash was "
         "upgraded, manifests already record their versions: note the change in docs/adr and update this "
-        "vector. If our code changed, increase _RULES in curation/pictures/decode.py or curation/pictures/pdq.py first."
+        "vector. If our code changed, increase _RULES in curation/pictures/decode.py or pdq.py first."
     )
     assert decoded.status is Status.OK
     assert hashlib.sha256(decoded.rgb.tobytes()).hexdigest() == pixels_sha256, advice
@@ -324,9 +324,7 @@ def icon(inner: bytes) -> bytes:
     ids=["ico-png", "ico-dib", "icns-png", "gif-screen", "ppm"],
 )
 def test_sizes_hidden_in_containers_are_limited(data):
-    decoded = decode(data)
-    assert decoded.status is Status.TOO_LARGE
-    assert "declared pixels exceed" in decoded.error
+    assert decode(data).status is Status.TOO_LARGE
 
 
 def test_slow_decoders_get_fewer_pixels():
