@@ -18,6 +18,7 @@ from manifests import storage
 from manifests.errors import InputError, ManifestError
 from manifests.exchange.key_lists import UID_PAIR, pairs_of
 from manifests.format.integrity import require_intact
+from manifests.format.regroup import regroup
 from manifests.format.store import Manifest, is_committed
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted
@@ -134,7 +135,8 @@ def export(
     with _database(manifest, wanted, temp_folder) as db:
         selected, usable = _count(db, manifest, wanted)
         batches = db.sql(_query(manifest, wanted)).to_arrow_reader(BATCH_ROWS)
-        rows = _WRITERS[wanted.format](sink, _in_groups(batches), batches.schema, usable)
+        tables = regroup((pa.Table.from_batches([batch]) for batch in batches), BATCH_ROWS)
+        rows = _WRITERS[wanted.format](sink, tables, batches.schema, usable)
     return Exported(rows=rows, left_out=selected - rows, size_bytes=sink.size_bytes, sha256=sink.sha256.hexdigest())
 
 
@@ -197,79 +199,58 @@ def _as_text(field: pa.Field, kind: Format) -> str:
     return name
 
 
-def _in_groups(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in batches of BATCH_ROWS; the last one may be shorter."""
-    pending: list[pa.RecordBatch] = []
-    for batch in batches:
-        pending.append(batch)
-        while (count := sum(map(len, pending))) >= BATCH_ROWS:
-            whole = pa.concat_batches(pending)
-            yield whole.slice(0, BATCH_ROWS)
-            pending = [whole.slice(BATCH_ROWS)] if count > BATCH_ROWS else []
-    if pending:
-        yield pa.concat_batches(pending)
+# --- writers: each writes tables in order and returns the number of rows
 
 
-# --- writers: each writes batches in order and returns the number of rows
-
-
-def _write_pairs(
-    sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], _schema: pa.Schema, usable: int
-) -> int:
+def _write_pairs(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, usable: int) -> int:
     header = {"descr": np.lib.format.dtype_to_descr(UID_PAIR), "fortran_order": False, "shape": (usable,)}
     np.lib.format.write_array_header_1_0(sink, header)
     rows = 0
-    for batch in batches:
-        sink.write(pairs_of(batch.column(0)).tobytes())
-        rows += len(batch)
+    for table in tables:
+        sink.write(pairs_of(table.column(0)).tobytes())
+        rows += table.num_rows
     if rows != usable:
         raise ManifestError(f"{rows:,} rows, but {usable:,} a moment before; the manifest changes while it is read")
     return rows
 
 
-def _write_lines(
-    sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], _schema: pa.Schema, _usable: int
-) -> int:
+def _write_lines(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int) -> int:
     rows = 0
-    for batch in batches:
-        sink.write(("\n".join(batch.column(0).to_pylist()) + "\n").encode())
-        rows += len(batch)
+    for table in tables:
+        sink.write(("\n".join(table.column(0).to_pylist()) + "\n").encode())
+        rows += table.num_rows
     return rows
 
 
-def _write_csv(
-    sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], schema: pa.Schema, _usable: int
-) -> int:
+def _write_csv(sink: storage.HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
     rows = 0
     with pa_csv.CSVWriter(sink, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            rows += len(batch)
+        for table in tables:
+            writer.write_table(table)
+            rows += table.num_rows
     return rows
 
 
 def _write_json_lines(
-    sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], _schema: pa.Schema, _usable: int
+    sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int
 ) -> int:
     rows = 0
-    for batch in batches:
-        sink.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist()).encode())
-        rows += len(batch)
+    for table in tables:
+        sink.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode())
+        rows += table.num_rows
     return rows
 
 
-def _write_parquet(
-    sink: storage.HashingWriter, batches: Iterator[pa.RecordBatch], schema: pa.Schema, _usable: int
-) -> int:
+def _write_parquet(sink: storage.HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
     rows = 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch, row_group_size=BATCH_ROWS)
-            rows += len(batch)
+        for table in tables:
+            writer.write_table(table, row_group_size=BATCH_ROWS)
+            rows += table.num_rows
     return rows
 
 
-_Writer = Callable[[storage.HashingWriter, Iterator[pa.RecordBatch], pa.Schema, int], int]
+_Writer = Callable[[storage.HashingWriter, Iterator[pa.Table], pa.Schema, int], int]
 _WRITERS: dict[Format, _Writer] = {
     Format.DATACOMP: _write_pairs,
     Format.KEYS: _write_lines,

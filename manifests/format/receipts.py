@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.errors import ManifestError
 from manifests.format.digest import Lanes, no_rows, row_lanes
+from manifests.format.regroup import regroup
 
 ROW_GROUP_ROWS = 65_536
 WORK = "_work"
@@ -110,29 +111,14 @@ def write_part(
     rows, lanes, counts = 0, no_rows(), []
     with storage.write_atomically(uri) as f:
         with pq.ParquetWriter(f, schema, compression="zstd", store_schema=True) as writer:
-            for table in _row_groups(batches, schema):
+            cast = (pa.Table.from_batches([batch]).cast(schema) for batch in batches)
+            for table in regroup(cast, ROW_GROUP_ROWS):
                 rows += table.num_rows
                 lanes = lanes + row_lanes(table, roots)
                 counts.append(count_values(table))
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         size, sha = f.size_bytes, f.sha256.hexdigest()
     return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))
-
-
-def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows in tables of ROW_GROUP_ROWS; the last one may be shorter."""
-    pending: list[pa.Table] = []
-    for batch in batches:
-        pending.append(pa.Table.from_batches([batch]).cast(schema))
-        if sum(t.num_rows for t in pending) < ROW_GROUP_ROWS:
-            continue
-        table = pa.concat_tables(pending).combine_chunks()
-        whole = table.num_rows - table.num_rows % ROW_GROUP_ROWS
-        for first in range(0, whole, ROW_GROUP_ROWS):
-            yield table.slice(first, ROW_GROUP_ROWS)
-        pending = [table.slice(whole)] if whole < table.num_rows else []
-    if pending:
-        yield pa.concat_tables(pending).combine_chunks()
 
 
 def receipt_uri(output: str, unit: str) -> str:
