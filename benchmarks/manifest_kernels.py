@@ -25,13 +25,13 @@ Work = Callable[[], Facts]
 def diff_ours(a: str, b: str) -> Work:
     """Return the work of our diff."""
     from manifests.compare.changes import Change  # noqa: PLC0415
-    from manifests.compare.diff import Comparison, Report, diff  # noqa: PLC0415
+    from manifests.compare.diff import Comparison, DiffOptions, diff  # noqa: PLC0415
     from manifests.format.store import open_manifest  # noqa: PLC0415
     from manifests.sql.engine import DuckEngine  # noqa: PLC0415
 
     def work() -> Facts:
         with DuckEngine(threads=threads()) as engine:
-            found = diff(lambda: engine, open_manifest(a), open_manifest(b), Comparison(), Report())
+            found = diff(lambda: engine, open_manifest(a), open_manifest(b), Comparison(), DiffOptions())
         added, removed, changed, moved = (
             found.tally.of(change) for change in (Change.ADDED, Change.REMOVED, Change.CHANGED, Change.MOVED)
         )

@@ -1,4 +1,4 @@
-"""Manifests made from the rows of others: which rows, an engine decides; each unit copies some of them."""
+"""Make a manifest from rows of others: an engine decides which rows, and each unit copies some of them."""
 
 import functools
 import itertools
@@ -29,13 +29,13 @@ from manifests.sql.engine import Engine
 from manifests.sql.rows import read_rows
 
 ROWS_PER_PART = 250_000
-MAX_UNIT_BYTES = 8 << 30  # what one unit reads at most, unless a single part is larger
+MAX_UNIT_BYTES = 8 << 30  # the most that one unit reads, unless a single part is larger
 Extra = Callable[[], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """Consecutive parts of one source, whose rows make one part of the output."""
+    """Parts of one source, as positions in it, whose rows are written to one part of the output."""
 
     source: int
     places: tuple[int, ...]
@@ -43,12 +43,13 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to make: `about` it, from which sources, and where.
+    """The manifest to make: what it records (`about`), from which sources, and the folder `output`.
 
-    `where` is a condition on each row, in DuckDB's SQL; with `decide` an engine is asked first, which leaves the rows
-    that go on in the table PICKS (`source`, position in `sources`, `part`, `row`). `share` is about how many of the
-    rows that is, for the size of parts. `extra` are parts of rows that lie elsewhere. Sources below the first of
-    `rebased` move below the second. `digest` is what must come out.
+    Rows are chosen by `where`, a condition on one row in DuckDB's SQL, or by `decide`, which stores them in the table
+    PICKS of an engine (`source` is a position in `sources`, then `part` and `row`). `share` is the expected fraction
+    of rows, for the size of parts. `extra` has more rows by name, each written as a part. `rebased` is a pair of
+    roots: in sources, the second replaces the first. `digest` is the expected digest of the result. `options` are
+    storage arguments for workers.
     """
 
     about: Provenance
@@ -64,7 +65,7 @@ class Request:
 
 
 def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[str, Any]) -> Provenance:
-    """Return what a manifest says of itself that `operation` makes from `sources`, the first of which it is like."""
+    """Return what a manifest that `operation` makes from `sources` records. It has the columns of the first."""
     first = sources[0]
     shards = {"shards_at": first.shards_uri} if "shard" in first.schema.names else {}
     derivation: dict[str, Any] = {"operation": operation, "duckdb": duckdb.__version__, **shards, **settings}
@@ -82,10 +83,10 @@ def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[
 
 
 def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *, restart: bool = False) -> Manifest:
-    """Make the manifest of `request` and return it; an interrupted run resumes, a finished one is left as it is.
+    """Make the manifest of `request` and return it. An interrupted run is resumed, a finished one is left as it is.
 
-    `engine` gives the engine when one is needed. Raises RunAtWork when another run is at work at the output, and
-    RunChanged when other work is there.
+    `engine` returns the engine and is called only if one is needed. Raises RunAtWork when another run writes to the
+    output, and RunChanged when the output contains other work.
     """
     started = time.monotonic()
     settled = inspect(_plan(request, []), restart=restart)
@@ -94,7 +95,7 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
         return settled.manifest
     pieces = plan_pieces(request.sources, _rows_by_part(request, engine()))
     if not (pieces or request.extra):
-        request = replace(request, extra={"no rows": lambda: iter(())})  # one part all the same, for other readers
+        request = replace(request, extra={"no rows": lambda: iter(())})  # readers of Parquet need at least one part
     plan = _plan(request, pieces)
     state = begin(plan, restart=restart)
     for notice in state.notices:
@@ -107,7 +108,7 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
 
 
 def count_rows(request: Request, engine: Engine) -> int:
-    """Return how many rows the manifest of `request` would have, those of `extra` left out. Writes nothing."""
+    """Return how many rows the manifest of `request` would have, without those of `extra`. Nothing is written."""
     if request.decide is not None:
         request.decide(engine)
         counted = engine.fetch(f"SELECT count(*) AS n FROM {PICKS}")
@@ -121,21 +122,19 @@ def count_rows(request: Request, engine: Engine) -> int:
 
 def _plan(request: Request, pieces: Sequence[Piece]) -> Plan:
     about = request.about
-    mark = functools.partial(settings_hash, about.fingerprint)
-    units = [_unit(f"part-{i:05d}", {"piece": [p.source, *p.places]}, mark) for i, p in enumerate(pieces)]
-    units += [
-        _unit(f"part-{i:05d}", {"extra": name}, mark) for i, name in enumerate(request.extra, start=len(pieces))
-    ]
+    inputs: list[dict[str, Any]] = [{"piece": [piece.source, *piece.places]} for piece in pieces]
+    inputs += [{"extra": name} for name in request.extra]
+    units = [_unit(f"part-{i:05d}", each, about.fingerprint) for i, each in enumerate(inputs)]
     known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
     return Plan(**known, output=request.output, units=units, options=request.options)
 
 
-def _unit(name: str, inputs: Mapping[str, Any], mark: Callable[..., str]) -> Unit:
-    return Unit(name=name, inputs=inputs, fingerprint=mark(name, inputs))
+def _unit(name: str, inputs: Mapping[str, Any], plan_hash: str) -> Unit:
+    return Unit(name=name, inputs=inputs, fingerprint=settings_hash(plan_hash, name, inputs))
 
 
 def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
-    """Return how many rows are expected of each part of each source, those without any left out."""
+    """Return for each source: part → expected rows, without parts that have none."""
     if request.decide is None:
         return [{i: p.rows * request.share for i, p in enumerate(s.parts) if p.rows} for s in request.sources]
     request.decide(engine)
@@ -147,26 +146,26 @@ def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
 
 
 def plan_pieces(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
-    """Return the pieces of the output: parts in order, joined until they give ROWS_PER_PART rows."""
+    """Return the pieces of the output: the parts in order, grouped into about ROWS_PER_PART rows."""
     pieces: list[Piece] = []
     for number, (source, by_part) in enumerate(zip(sources, rows_by_part, strict=True)):
-        held: list[int] = []
+        group: list[int] = []
         rows, size_bytes = 0.0, 0
         for place in sorted(by_part):
             more = source.parts[place].size_bytes
-            if held and (rows + by_part[place] > ROWS_PER_PART or size_bytes + more > MAX_UNIT_BYTES):
-                pieces.append(Piece(source=number, places=tuple(held)))
-                held, rows, size_bytes = [], 0.0, 0
-            held.append(place)
+            if group and (rows + by_part[place] > ROWS_PER_PART or size_bytes + more > MAX_UNIT_BYTES):
+                pieces.append(Piece(source=number, places=tuple(group)))
+                group, rows, size_bytes = [], 0.0, 0
+            group.append(place)
             rows += by_part[place]
             size_bytes += more
-        if held:
-            pieces.append(Piece(source=number, places=tuple(held)))
+        if group:
+            pieces.append(Piece(source=number, places=tuple(group)))
     return pieces
 
 
 def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], engine: Engine) -> None:
-    """Do the units that are left."""
+    """Run the units that are not done."""
     todo = {unit.name: unit for unit in state.todo}
     wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
     recorder = Recorder(output=plan.output, clock=time.thread_time)
@@ -180,7 +179,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
         threads=max(1, getattr(engine, "threads", 1) // max(1, len(wanted))),
     )
     if wanted:
-        _tell(engine, request.sources, wanted)
+        _name_tasks(engine, request.sources, wanted)
         groups = _TASKS if request.decide is None else _TASKS_AND_PICKS
         list(engine.map_groups(groups, "unit", "part, row", writer))
     for unit in plan.units:
@@ -189,9 +188,12 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
             recorder.once(unit, functools.partial(writer.write, unit, request.extra[name]()))
 
 
-def _tell(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[int, Unit, Piece]]) -> None:
-    """Name the tables `tasks` (`unit`, `part`, `row`, `task`), what each unit is told, and `pieces`, its parts."""
-    told = [
+def _name_tasks(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[int, Unit, Piece]]) -> None:
+    """Create the tables `tasks` (`unit`, `part`, `row`, `task`), with a JSON task for each unit, and `pieces`.
+
+    `pieces` (`unit`, `source`, `part`) are the parts that each unit reads. The task is the first row of its group.
+    """
+    tasks = [
         {
             "unit": asdict(unit),
             "source": piece.source,
@@ -207,7 +209,7 @@ def _tell(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[in
                 "unit": pa.array([number for number, _, _ in wanted], pa.int32()),
                 "part": pa.array(before_all, pa.int32()),
                 "row": pa.array(before_all, pa.int64()),
-                "task": pa.array([json.dumps(each) for each in told], pa.string()),
+                "task": pa.array([json.dumps(each) for each in tasks], pa.string()),
             }
         ),
     )
@@ -226,9 +228,9 @@ _TASKS_AND_PICKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PieceWriter:
-    """Writes one unit, wherever it runs: the rows of its parts that are picked, or that meet a condition.
+    """Writes one unit, in any process: the rows of its parts that are picked, or that meet a condition.
 
-    `sources` have no parts: each unit is told of its own, for there may be many thousands.
+    `sources` have no parts, because there may be many thousands: a task has those of its unit.
     """
 
     sources: Sequence[Manifest]
@@ -240,9 +242,9 @@ class PieceWriter:
     threads: int = 1
 
     def __call__(self, group: pa.Table) -> str:
-        """Write the unit of this group and its receipt; return its name.
+        """Write the unit of this group and its receipt, and return its name.
 
-        The first row holds `task`, the others the `part` and `row` of what is picked.
+        The first row contains `task`, the others the `part` and `row` of the picked rows.
         """
         task = json.loads(group.column("task")[0].as_py())
         unit = Unit(**task["unit"])
@@ -275,7 +277,7 @@ class PieceWriter:
 
 
 def _conform(rows: pa.Table, wanted: pa.Schema, rebased: tuple[str, str] | None) -> pa.Table:
-    """Return `rows` with the columns of `wanted`, null where there are none, and sources moved to another root."""
+    """Return `rows` with the columns of `wanted`, null if missing, and with sources moved to the new root."""
     if rebased is not None:
         old, new = rebased
         sources = rows.column("source")

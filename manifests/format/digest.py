@@ -1,7 +1,7 @@
 """A digest of rows that does not depend on their order, on part boundaries or on where the sources are stored.
 
 Each row is hashed with sha256; the hashes are added as four 64-bit lanes, modulo 2^64 (a multiset hash in the
-manner of Bellare and Micciancio's AdHash, 1997). Lanes of parts add up to the lanes of the whole, so a digest is
+manner of Bellare and Micciancio's AdHash, 1997). Lanes of parts add up to the lanes of all rows, so a digest is
 combined from receipts without reading a row again. It detects differences, not deliberate forgeries.
 """
 
@@ -49,9 +49,9 @@ def row_lanes(table: pa.Table | pa.RecordBatch, roots: Sequence[str] = ()) -> La
         fixed[f"number_{i}"] = numbers
         if text is not None:
             texts.append(text)
-    whole = _join(fixed, texts)
-    ends = np.frombuffer(whole.buffers()[1], np.int64)[whole.offset : whole.offset + rows + 1].tolist()
-    data = memoryview(whole.buffers()[2])
+    joined = _join(fixed, texts)
+    ends = np.frombuffer(joined.buffers()[1], np.int64)[joined.offset : joined.offset + rows + 1].tolist()
+    data = memoryview(joined.buffers()[2])
     sha256 = hashlib.sha256
     hashes = b"".join([sha256(data[first:end]).digest() for first, end in itertools.pairwise(ends)])
     lanes: Lanes = np.frombuffer(hashes, "<u8").reshape(-1, 4).sum(axis=0, dtype=np.uint64)

@@ -8,12 +8,12 @@ FORMAT_VERSION = 1
 
 
 class Status(StrEnum):
-    """What became of a sample when it was read and decoded."""
+    """The result of reading and decoding a sample."""
 
     OK = "ok"
     """The whole image was decoded."""
     TRUNCATED = "truncated"
-    """Damaged or ending early; what could be decoded was measured."""
+    """Damaged or incomplete; what could be decoded was measured."""
     UNDECODABLE = "undecodable"
     """Not an image, or a corrupt one."""
     UNSUPPORTED = "unsupported"
@@ -29,7 +29,7 @@ STATUSES_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))
 
 
 class Stage(StrEnum):
-    """The stages, in the order of the flow; each reads the manifest of the one before."""
+    """The stages in order. Each reads the manifest of the stage before."""
 
     SCAN = "scan"
     DEDUPE = "dedupe"
@@ -39,10 +39,10 @@ class Stage(StrEnum):
 
 
 class DuplicateKind(StrEnum):
-    """How a record duplicates its cluster's representative; of several, the last that holds."""
+    """How a record duplicates its cluster's representative: the last of these kinds that applies."""
 
     EXACT = "exact"
-    """The same stored bytes; of a plain picture, the same pixels."""
+    """The same stored bytes; for a plain picture, the same pixels."""
     MILD = "mild"
     """The whole picture, resized, stretched, recompressed, blurred, recoloured."""
     OVERLAY = "overlay"

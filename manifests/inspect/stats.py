@@ -247,16 +247,18 @@ class _Seen:
         # Adding zero makes -0.0 to 0.0: they compare as equal, so that either could be the minimum.
         finite = f"CASE WHEN isfinite({name}) THEN {name} + 0.0::DOUBLE END" if is_float else f"{name}::BIGINT"
         values = f"(SELECT g, {name} AS c, {finite} AS x FROM {{}})"
-        whole, some = values.format(self.source), values.format(self.sample or self.source)
+        all_values, some_values = values.format(self.source), values.format(self.sample or self.source)
         ends = self._by_group(
             f"SELECT g, count(c) AS present, count(x) AS finite, min(x) AS low, max(x) AS high "
-            f"FROM {whole} GROUP BY g"
+            f"FROM {all_values} GROUP BY g"
         )
-        means = self._means(whole, ends, is_float=is_float)
+        means = self._means(all_values, ends, is_float=is_float)
         cuts = f"quantile_disc(x, [{', '.join(QUANTILES)}])"
-        quantiles = self._by_group(f"SELECT g, {cuts} AS q FROM {some} WHERE x IS NOT NULL GROUP BY g")
-        overall = self.engine.fetch(f"SELECT {cuts} AS q FROM {some} WHERE x IS NOT NULL").column("q")[0].as_py()
-        bars = self._histograms(some, overall, is_float=is_float) if overall else {}
+        quantiles = self._by_group(f"SELECT g, {cuts} AS q FROM {some_values} WHERE x IS NOT NULL GROUP BY g")
+        overall = (
+            self.engine.fetch(f"SELECT {cuts} AS q FROM {some_values} WHERE x IS NOT NULL").column("q")[0].as_py()
+        )
+        bars = self._histograms(some_values, overall, is_float=is_float) if overall else {}
         found: list[tuple[int, Any]] = []
         for g, rows in enumerate(self.rows):
             end = ends.get(g, {"present": 0, "finite": 0, "low": None, "high": None})

@@ -105,14 +105,14 @@ def check_files(manifest: Manifest, found: Findings, resources: Resources) -> li
     _check_sums(manifest, found)
     with ThreadPoolExecutor(1) as pool:
         keys = pool.submit(_are_keys_unique, manifest, resources)  # sorts on one core while the others hash files
-        whole = _check_parts(manifest, found, resources)
+        intact = _check_parts(manifest, found, resources)
         _check_files_beside(manifest, found, resources)
         _note_leftovers(manifest, found)
-        if keys.result() and len(whole) == len(manifest.parts):
+        if keys.result() and len(intact) == len(manifest.parts):
             found.checked.update(keys=manifest.rows)
         else:
-            check_keys(manifest, whole, found, resources)
-    return whole
+            check_keys(manifest, intact, found, resources)
+    return intact
 
 
 def _check_sums(manifest: Manifest, found: Findings) -> None:
@@ -133,7 +133,7 @@ def _check_sums(manifest: Manifest, found: Findings) -> None:
 
 def _check_parts(manifest: Manifest, found: Findings, resources: Resources) -> list[int]:
     """Return the positions of the parts without faults."""
-    whole: list[int] = []
+    intact: list[int] = []
     done_bytes = 0
     checks = concurrently(
         lambda part: list(part_faults(manifest, part, is_hashed=True)), manifest.parts, _readers(manifest, resources)
@@ -143,11 +143,11 @@ def _check_parts(manifest: Manifest, found: Findings, resources: Resources) -> l
         for text in faults:
             found.fault(uri, text.removeprefix(f"{uri}: "), RESTORE)
         if not faults:
-            whole.append(place)
+            intact.append(place)
         found.checked.update(parts=1, bytes=part.size_bytes)
         done_bytes += part.size_bytes
         resources.on_progress("bytes of parts", done_bytes, manifest.size_bytes)
-    return whole
+    return intact
 
 
 def _readers(manifest: Manifest, resources: Resources) -> int:
@@ -157,16 +157,16 @@ def _readers(manifest: Manifest, resources: Resources) -> int:
 
 def _check_files_beside(manifest: Manifest, found: Findings, resources: Resources) -> None:
     """Check the files next to the parts: the tars of shards, and their statistics."""
-    beside = [(part, name, recorded) for part in manifest.parts for name, recorded in sorted(part.files.items())]
-    total_bytes = sum(recorded["bytes"] for *_, recorded in beside)
+    files = [(part, name, recorded) for part in manifest.parts for name, recorded in sorted(part.files.items())]
+    total_bytes = sum(recorded["bytes"] for *_, recorded in files)
     done_bytes = 0
 
     def faults_of(each: tuple[Part, str, Any]) -> list[str]:
         _, name, recorded = each
         return list(file_faults(storage.join(manifest.uri, name), recorded["bytes"], recorded.get("sha256")))
 
-    checks = concurrently(faults_of, beside, _readers(manifest, resources))
-    for (part, name, recorded), faults in zip(beside, checks, strict=True):
+    checks = concurrently(faults_of, files, _readers(manifest, resources))
+    for (part, name, recorded), faults in zip(files, checks, strict=True):
         uri = storage.join(manifest.uri, name)
         for text in faults:
             what = text.removeprefix(f"{uri}: ")
@@ -271,9 +271,9 @@ class _Reread:
     problem: str | None = None
 
 
-def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, resources: Resources) -> None:
-    """Read every row of the parts `whole`, and compare digests, counts and references with what was committed."""
-    parts = [manifest.parts[place] for place in whole]
+def check_rows(manifest: Manifest, intact: Sequence[int], found: Findings, resources: Resources) -> None:
+    """Read every row of the parts `intact`, and compare digests, counts and references with what was committed."""
+    parts = [manifest.parts[place] for place in intact]
     total = sum(part.rows for part in parts)
     done = 0
     counts = []
@@ -283,8 +283,8 @@ def check_rows(manifest: Manifest, whole: Sequence[int], found: Findings, resour
         done += part.rows
         resources.on_progress("rows", done, total)
     found.checked.update(rows=total)
-    if len(whole) < len(manifest.parts):
-        found.note(f"damaged parts, whose rows were not read: {len(manifest.parts) - len(whole):,}")
+    if len(intact) < len(manifest.parts):
+        found.note(f"damaged parts, whose rows were not read: {len(manifest.parts) - len(intact):,}")
         return
     _compare_counts(manifest, add_counts(counts), found)
     check_duplicates(manifest, found, resources)

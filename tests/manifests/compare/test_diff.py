@@ -1,4 +1,4 @@
-"""What differs between two manifests, and why; that a diff says everything, and applied gives the other."""
+"""Differences between two manifests, and why: a diff is complete, and applied to one gives the other."""
 
 import json
 import math
@@ -28,8 +28,8 @@ def run(*args: object, code: int | None = 0):
     return done
 
 
-def told(a: Manifest, b: Manifest, *options: object, code: int = 0) -> dict:
-    """Return what `curate diff --json` says."""
+def diff_json(a: Manifest, b: Manifest, *options: object, code: int = 0) -> dict:
+    """Return the output of `curate diff --json`."""
     return json.loads(run("diff", a.uri, b.uri, "--json", "--quiet", *options, code=code).stdout)
 
 
@@ -74,7 +74,7 @@ def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, shar
     first = committed(tmp_path, a, "file:///one", cuts[0])
     second = committed(tmp_path, b, "s3://two", cuts[1])
     out, patched = tmp_path / f"d{next(COUNTER)}", tmp_path / f"p{next(COUNTER)}"
-    found = told(first, second, "--out", out)
+    found = diff_json(first, second, "--out", out)
     assert found["is_same"] == (first.digest == second.digest) == (not open_diff(str(out)).tally.rows)
     assert found["is_proven"]
     run("patch", first.uri, out, "-o", patched, "--quiet")
@@ -86,7 +86,7 @@ def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, shar
 def test_a_diff_by_another_column_says_everything_too(tmp_path: Path, a, b, by) -> None:
     first, second = committed(tmp_path, a, "file:///one", 3), committed(tmp_path, b, "file:///one", 5)
     out, patched = tmp_path / f"d{next(COUNTER)}", tmp_path / f"p{next(COUNTER)}"
-    found = told(first, second, "--by", by, "--out", out)
+    found = diff_json(first, second, "--by", by, "--out", out)
     assert found["is_proven"]
     assert found["is_same"] == (first.digest == second.digest)
     run("patch", first.uri, out, "-o", patched, "--quiet")
@@ -100,7 +100,7 @@ def test_a_diff_across_stages_says_everything_too(tmp_path: Path, a, b) -> None:
     second = committed(tmp_path, b, "file:///one", 3, Stage.CHOOSE)
     for one, other in ((first, second), (second, first)):
         out, patched = tmp_path / f"d{next(COUNTER)}", tmp_path / f"p{next(COUNTER)}"
-        found = told(one, other, "--out", out)
+        found = diff_json(one, other, "--out", out)
         assert not found["is_same"]
         assert "keep" in found["columns_added"] + found["columns_removed"]
         run("patch", one.uri, out, "-o", patched, "--quiet")
@@ -111,7 +111,7 @@ def test_a_diff_across_stages_says_everything_too(tmp_path: Path, a, b) -> None:
 @given(a=TABLE, b=TABLE)
 def test_there_and_back_count_the_same(tmp_path: Path, a, b) -> None:
     first, second = committed(tmp_path, a, "file:///one", 3), committed(tmp_path, b, "file:///one", 5)
-    there, back = told(first, second), told(second, first)
+    there, back = diff_json(first, second), diff_json(second, first)
     assert (there["added"], there["removed"]) == (back["removed"], back["added"])
     assert (there["changed"], there["moved"], there["columns"]) == (back["changed"], back["moved"], back["columns"])
     assert there["added"] == len(set(b) - set(a))
@@ -159,7 +159,7 @@ def test_changed_rows_say_what_became_of_them(tmp_path: Path) -> None:
         ],
         Stage.CHOOSE,
     )
-    found = told(a, b)
+    found = diff_json(a, b)
     assert reasons(found) == {
         ("added", "new"): 1,
         ("changed", "dropped: not_heavy"): 1,
@@ -174,7 +174,7 @@ def test_changed_rows_say_what_became_of_them(tmp_path: Path) -> None:
 
 
 def lineage(tmp_path: Path, name: str, chosen: list[dict]) -> tuple[Manifest, Manifest]:
-    """Commit a chosen manifest, and one of shards that holds its kept rows."""
+    """Commit a chosen manifest, and one of shards with its kept rows."""
     parent = commit_rows(tmp_path / name / "chosen", [chosen], Stage.CHOOSE)
     kept = [
         {**row, "shard": "00000.tar", "shard_offset": i, "shard_size": 1, "shard_index": i}
@@ -201,7 +201,7 @@ def test_rows_that_left_shards_are_explained_by_the_manifest_before(tmp_path: Pa
         verdict("new"),
     ]
     _, shards = lineage(tmp_path, "june", june)
-    found = told(may, shards, "--ignore", "shard_offset,shard_index")
+    found = diff_json(may, shards, "--ignore", "shard_offset,shard_index")
     assert reasons(found) == {
         ("removed", "duplicate:crop of an added image"): 1,
         ("removed", "not in its input"): 1,
@@ -216,7 +216,7 @@ def test_ancestors_that_are_gone_are_said_to_be(tmp_path: Path) -> None:
     parent, may = lineage(tmp_path, "may", [verdict("a")])
     _, june = lineage(tmp_path, "june", [verdict("a"), verdict("b")])
     (tmp_path / "may/chosen/_manifest.json").unlink()
-    found = told(may, june)
+    found = diff_json(may, june)
     assert found["notes"] == [f"{parent.uri}: not there any more; some reasons are unknown"]
 
 
@@ -225,25 +225,25 @@ def test_a_sample_in_another_place_has_moved(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{**row, "source": "file:///x/1.tar", "offset": 512}]])
     b = commit_rows(tmp_path / "b", [[{**row, "source": "file:///x/2.tar", "offset": 1024}]])
     c = commit_rows(tmp_path / "c", [[{**row, "key": "other", "source": "file:///x/2.tar", "offset": 1024}]])
-    assert (told(a, b)["moved"], told(a, b)["changed"]) == (1, 0)
-    assert (told(a, c)["added"], told(a, c)["removed"]) == (1, 1)
-    assert told(a, c, "--by", "sha256")["moved"] == 1
+    assert (diff_json(a, b)["moved"], diff_json(a, b)["changed"]) == (1, 0)
+    assert (diff_json(a, c)["added"], diff_json(a, c)["removed"]) == (1, 1)
+    assert diff_json(a, c, "--by", "sha256")["moved"] == 1
 
 
 def test_a_copy_of_the_input_elsewhere_is_the_same(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a", "source": "file:///x/1.tar"}]], roots=["file:///x"])
     b = commit_rows(tmp_path / "b", [[{"key": "a", "source": "s3://y/z/1.tar"}]], roots=["s3://y/z/"])
-    assert told(a, b)["is_same"]
+    assert diff_json(a, b)["is_same"]
 
 
 def test_columns_ignore_and_where_narrow_the_comparison(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a", "width": 1, "height": 1}, {"key": "b", "width": 1}]])
     b = commit_rows(tmp_path / "b", [[{"key": "a", "width": 2, "height": 1}, {"key": "b", "width": 1, "height": 9}]])
-    assert told(a, b)["changed"] == 2
-    assert told(a, b, "--columns", "width")["changed"] == 1
-    assert told(a, b, "--ignore", "height")["changed"] == 1
-    assert told(a, b, "--columns", "format")["is_same"]
-    narrowed = told(a, b, "--where", "height >= 1")
+    assert diff_json(a, b)["changed"] == 2
+    assert diff_json(a, b, "--columns", "width")["changed"] == 1
+    assert diff_json(a, b, "--ignore", "height")["changed"] == 1
+    assert diff_json(a, b, "--columns", "format")["is_same"]
+    narrowed = diff_json(a, b, "--where", "height >= 1")
     assert (narrowed["added"], narrowed["changed"], narrowed["same"], narrowed["is_proven"]) == (1, 1, None, False)
     assert "no column" in run("diff", a.uri, b.uri, "--columns", "colour", code=2).output
     run("diff", a.uri, b.uri, "--columns", "width", "--out", tmp_path / "d")
@@ -274,7 +274,7 @@ def test_parts_with_the_same_rows_are_not_read(tmp_path: Path) -> None:
     assert shared_parts(a, b) == ({0, 2}, {2, 1})
     for shared in ("a/part-00000", "b/part-00002"):
         (tmp_path / f"{shared}.parquet").write_bytes(b"never looked at")
-    assert (told(a, b)["added"], told(a, b)["removed"], told(a, b)["is_proven"]) == (1, 1, True)
+    assert (diff_json(a, b)["added"], diff_json(a, b)["removed"], diff_json(a, b)["is_proven"]) == (1, 1, True)
 
 
 def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_altered_rows_cannot_hide(tmp_path: Path) -> None:
     if len(data) == part.stat().st_size:
         part.write_bytes(data)
         assert "not those of its digest" in run("diff", a.uri, b.uri, code=2).output
-    assert told(a, forged)["changed"] == 1
+    assert diff_json(a, forged)["changed"] == 1
 
 
 def test_markdown_is_escaped(tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ def test_an_altered_part_is_not_copied(tmp_path: Path, command: str) -> None:
 
 def test_everything_on_object_storage(s3, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     endpoint = s3["AWS_ENDPOINT_URL"]
-    monkeypatch.delenv("AWS_ENDPOINT_URL")  # the pipeline file tells it instead
+    monkeypatch.delenv("AWS_ENDPOINT_URL")  # the pipeline file names it instead
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     (tmp_path / "p.yaml").write_text(
         yaml.safe_dump({"input": "a.tar", "output": "out", "storage": {"s3": {"endpoint_url": endpoint}}})

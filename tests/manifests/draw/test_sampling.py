@@ -1,4 +1,4 @@
-"""Samples: the same tomorrow, one inside the other, and exactly as many as asked for."""
+"""Samples: the same every time, the smaller in the larger, and exactly as many rows as requested."""
 
 from collections import Counter
 from pathlib import Path
@@ -264,11 +264,11 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "the number of rows is missing"),
         (["--count", "3", "--fraction", "0.1"], "give one of them"),
-        (["--fraction", "1.3"], "from 0 to 1"),
+        (["--fraction", "1.3"], "0<=x<=1"),
         (["--top", "3"], "--by"),
         (["--by", "width"], "the number of rows is missing"),
         (["--count", "3", "--shares", "equal"], "--stratify-by"),
@@ -281,10 +281,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, manifest: Manifest) -> None:
         (["--count", "3", "--memory", "much"], "write a size"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, manifest: Manifest, options, told: str) -> None:
+def test_what_does_not_go_together_is_refused(tmp_path: Path, manifest: Manifest, options, message: str) -> None:
     done = run("sample", manifest.uri, "-o", tmp_path / "s", *options)
     assert done.exit_code == 2
-    assert told in done.output
+    assert message in done.output
     assert not (tmp_path / "s").exists()
 
 
@@ -303,7 +303,7 @@ def test_thresholds_are_exact() -> None:
 @settings(SETTINGS, max_examples=6)
 @given(name=st.sampled_from(NAMES), n=st.integers(0, 400))
 def test_any_sample_then_diff_shows_only_removals(tmp_path: Path, manifest: Manifest, name: str, n: int) -> None:
-    from manifests.compare.diff import Comparison, Report, diff
+    from manifests.compare.diff import Comparison, DiffOptions, diff
 
     draw = Draw(**DRAWS[name](n))
     kept = drawn(manifest, draw)
@@ -311,7 +311,7 @@ def test_any_sample_then_diff_shows_only_removals(tmp_path: Path, manifest: Mani
         tmp_path / f"m{next(COUNTER)}", [[r for r in some_rows(400) if r["key"] in kept]], Stage.CHOOSE
     )
     with DuckEngine(threads=2) as engine:
-        found = diff(lambda: engine, manifest, small, Comparison(), Report())
+        found = diff(lambda: engine, manifest, small, Comparison(), DiffOptions())
     assert set(found.tally.reasons) <= {"removed"}
     assert found.tally.rows == 400 - len(kept)
     assert found.is_proven

@@ -427,7 +427,7 @@ def test_pairs_and_digits_are_each_others_inverse(given_uids):
 
 
 def exported(manifest, **wanted):
-    """The bytes of an export, which are what its summary says."""
+    """Return the bytes of an export, after comparing them with its summary."""
     uri = "memory://exports/file"
     with storage.write_atomically(uri) as sink:
         done = export(manifest, Export(**wanted), sink)
@@ -545,9 +545,9 @@ def test_the_command_writes_and_tells(folder, tmp_path):
     target = tmp_path / "new" / "subset.npy"
     done = run("export", folder, "-o", target, "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert told["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
-    assert {"format": "datacomp", "rows": 5, "kept": True, "left_out": 0}.items() <= told.items()
+    answer = json.loads(done.stdout)
+    assert answer["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert {"format": "datacomp", "rows": 5, "kept": True, "left_out": 0}.items() <= answer.items()
     subset = np.load(target, allow_pickle=False)
     assert subset.dtype == np.dtype("u8,u8")
     assert uids_of(subset).to_pylist() == sorted(uid(n) for n in (0, 3, 6, 9, 12))

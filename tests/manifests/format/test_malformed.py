@@ -21,9 +21,9 @@ STAGE = Stage.CHOOSE
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command line. `{manifest}` is damaged, `{other}` is whole, `{output}` is free.
+    """A command line. `{manifest}` is damaged, `{other}` is valid, `{output}` is free.
 
-    `reads_rows` says that it looks into parts, the first one at least.
+    `reads_rows`: it reads parts, at least the first one.
     """
 
     line: str
@@ -72,21 +72,21 @@ def lacking(name: str) -> Callable[[Path], None]:
     """Return what takes a field out of `_manifest.json`."""
 
     def change(folder: Path) -> None:
-        told = json.loads(document(folder).read_text())
-        del told[name]
-        document(folder).write_text(json.dumps(told))
+        fields = json.loads(document(folder).read_text())
+        del fields[name]
+        document(folder).write_text(json.dumps(fields))
 
     return change
 
 
 def columns(*, last: Mapping[str, str] | None = None, **types: str) -> Callable[[Path], None]:
-    """Return what adds a `last` column to the schema that `_manifest.json` tells, or gives columns other types."""
+    """Return a function that adds a column to the schema in `_manifest.json`, or changes the types of columns."""
 
     def change(folder: Path) -> None:
-        told = json.loads(document(folder).read_text())
-        told["schema"] = [{**c, "type": types.get(c["name"], c["type"])} for c in told["schema"]]
-        told["schema"] += [last] if last else []
-        document(folder).write_text(json.dumps(told))
+        fields = json.loads(document(folder).read_text())
+        fields["schema"] = [{**c, "type": types.get(c["name"], c["type"])} for c in fields["schema"]]
+        fields["schema"] += [last] if last else []
+        document(folder).write_text(json.dumps(fields))
 
     return change
 

@@ -1,4 +1,4 @@
-"""Parts, receipts and the commit: whole or absent, the same bytes again, and one clear sentence when damaged."""
+"""Parts, receipts and the commit: complete or absent, the same bytes again, and one clear sentence when damaged."""
 
 import dataclasses
 import hashlib
@@ -267,10 +267,10 @@ def test_the_digest_does_not_depend_on_the_parts(committed, tmp_path):
 
 
 def test_the_json_tells_format_and_columns(committed, output):
-    told = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
-    assert told["format_version"] == FORMAT_VERSION
-    assert [c["name"] for c in told["schema"]] == SCAN.names
-    assert all(c["description"] for c in told["schema"])
+    document = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
+    assert document["format_version"] == FORMAT_VERSION
+    assert [c["name"] for c in document["schema"]] == SCAN.names
+    assert all(c["description"] for c in document["schema"])
 
 
 def test_columns_can_be_picked(committed):
@@ -361,16 +361,16 @@ def test_of_another_format(output, content):
     ],
 )
 def test_damaged(committed, output, change):
-    told = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
-    storage.write_bytes(f"{output}/_manifest.json", json.dumps({**told, **change}).encode())
+    document = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
+    storage.write_bytes(f"{output}/_manifest.json", json.dumps({**document, **change}).encode())
     assert refusal(output).startswith(f"{output}/_manifest.json: damaged (")
 
 
 @pytest.mark.parametrize("name", ["rows", "digest", "parts", "funnel", "created"])
 def test_an_entry_is_missing(committed, output, name):
-    told = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
-    del told[name]
-    storage.write_bytes(f"{output}/_manifest.json", json.dumps(told).encode())
+    document = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
+    del document[name]
+    storage.write_bytes(f"{output}/_manifest.json", json.dumps(document).encode())
     assert f"damaged (KeyError('{name}'))" in refusal(output)
 
 

@@ -55,19 +55,25 @@ def by_name(group):
     return {column.name: column for column in group.columns}
 
 
-def check_numbers(told, values):
+def check_numbers(result, values):
     """Compare Numbers with what the values are, exactly but for the mean's last bits."""
     finite = sorted(v + 0 for v in values if v is not None and math.isfinite(v))
-    assert told.not_finite == sum(v is not None for v in values) - len(finite)
+    assert result.not_finite == sum(v is not None for v in values) - len(finite)
     if not finite:
-        assert (told.min, told.max, told.mean, told.quantiles, told.histogram) == (None, None, None, {}, None)
+        assert (result.min, result.max, result.mean, result.quantiles, result.histogram) == (
+            None,
+            None,
+            None,
+            {},
+            None,
+        )
         return
-    assert (told.min, told.max) == (finite[0], finite[-1])
+    assert (result.min, result.max) == (finite[0], finite[-1])
     exact = sum(map(Fraction, finite)) / len(finite)
-    assert told.mean == pytest.approx(float(exact), rel=1e-14, abs=1e-14 * max(map(abs, finite)))
+    assert result.mean == pytest.approx(float(exact), rel=1e-14, abs=1e-14 * max(map(abs, finite)))
     wanted = [finite[math.ceil(Fraction(q) * len(finite)) - 1] for q in QUANTILES]
-    assert list(told.quantiles.values()) == wanted
-    assert sum(told.histogram.rows) == len(finite)
+    assert list(result.quantiles.values()) == wanted
+    assert sum(result.histogram.rows) == len(finite)
 
 
 @given(st.lists(row, max_size=25))
@@ -75,16 +81,16 @@ def check_numbers(told, values):
 def test_stats_are_what_the_rows_say(rows):
     (group,) = found(committed(rows), columns=COLUMNS, top=3).groups
     assert group.rows == len(rows)
-    told = by_name(group)
+    result = by_name(group)
     for name in COLUMNS:
-        assert told[name].nulls == sum(each[name] is None for each in rows)
-    check_numbers(told["width"].numbers, [each["width"] for each in rows])
-    check_numbers(told["text_score"].numbers, [each["text_score"] for each in rows])
+        assert result[name].nulls == sum(each[name] is None for each in rows)
+    check_numbers(result["width"].numbers, [each["width"] for each in rows])
+    check_numbers(result["text_score"].numbers, [each["text_score"] for each in rows])
     lengths = [None if each["local_points"] is None else len(each["local_points"]) for each in rows]
-    check_numbers(told["local_points"].lengths, lengths)
+    check_numbers(result["local_points"].lengths, lengths)
     for name in ("caption", "keep", "text_class"):
         counted = Counter(each[name] for each in rows if each[name] is not None)
-        values = told[name].values
+        values = result[name].values
         assert (values.distinct, values.is_exact) == (len(counted), True)
         order = sorted(counted.items(), key=lambda e: (-e[1], e[0].encode() if isinstance(e[0], str) else e[0]))
         assert [(t.value, t.rows, t.share) for t in values.top] == [(v, n, n / len(rows)) for v, n in order[:3]]
@@ -118,24 +124,24 @@ def test_a_group_is_what_its_rows_alone_would_be(rows):
 
 def _without_bars(column):
     """Groups share the bins of their histograms, so that they can be compared; alone a group has its own."""
-    told = dataclasses.asdict(column)
+    result = dataclasses.asdict(column)
     for kind in ("numbers", "lengths"):
-        if told[kind] is not None:
-            del told[kind]["histogram"]
-    return told
+        if result[kind] is not None:
+            del result[kind]["histogram"]
+    return result
 
 
 def test_of_many_rows_a_sample_is_taken_and_named():
     rows = [{"width": n, "caption": f"c{n}", "text_class": "none" if n % 4 else "heavy"} for n in range(2000)]
     manifest = committed(rows, [700])
     few = {"max_exact_rows": 1000, "sampled_rows": 500, "max_exact_values": 100}
-    told = found(manifest, columns=("width", "caption", "text_class"), **few)
-    assert 400 < told.sampled_rows < 600
-    columns = by_name(told.groups[0])
+    result = found(manifest, columns=("width", "caption", "text_class"), **few)
+    assert 400 < result.sampled_rows < 600
+    columns = by_name(result.groups[0])
     width = columns["width"].numbers
     assert (width.min, width.max, width.mean) == (0, 1999, 999.5), "these are of all rows"
     assert 800 < width.quantiles["p50"] < 1200
-    assert sum(width.histogram.rows) == told.sampled_rows
+    assert sum(width.histogram.rows) == result.sampled_rows
     caption, kind = columns["caption"].values, columns["text_class"].values
     assert not caption.is_exact
     assert 1800 < caption.distinct < 2200
@@ -147,9 +153,9 @@ def test_of_many_rows_a_sample_is_taken_and_named():
 
 
 def test_groups_are_bounded():
-    told = found(committed([{"width": n // 2} for n in range(130)]), columns=("width",), by=("width",))
-    assert len(told.groups) == 50
-    assert told.rows_left_out == 130 - 100
+    result = found(committed([{"width": n // 2} for n in range(130)]), columns=("width",), by=("width",))
+    assert len(result.groups) == 50
+    assert result.rows_left_out == 130 - 100
 
 
 @pytest.mark.parametrize(
@@ -213,9 +219,9 @@ def test_the_command(tmp_path):
     assert done.exit_code == 0, done.output
     assert "\x1b" not in done.stdout
     assert "[red]·[31m 100.0%" in done.stdout
-    told = json.loads(run("--json", "--columns", "width", "--where", "width >= 10").stdout)
-    assert told["rows"] == 20
-    assert told["groups"][0]["columns"][0]["numbers"]["min"] == 10
+    result = json.loads(run("--json", "--columns", "width", "--where", "width >= 10").stdout)
+    assert result["rows"] == 20
+    assert result["groups"][0]["columns"][0]["numbers"]["min"] == 10
     assert json.loads(run("--json").stdout)["groups"][0]["rows"] == 30
     assert "key" in run().stdout
     done = run("--where", "nonsense >")

@@ -1,4 +1,4 @@
-"""A manifest is what it says, or every way in which it is not is told: files, sums, keys, rows, images."""
+"""Verification finds nothing in a valid manifest, and every fault in others: files, sums, keys, rows, images."""
 
 import hashlib
 import json
@@ -23,22 +23,22 @@ from tests.jobs.test_object_storage import BUCKET, s3
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 
 __all__ = ["s3"]
-MEANS = Resources(threads=2)
+RESOURCES = Resources(threads=2)
 EMPTY = {"key": "no image", "status": "empty", "offset": None}
 
 
 def found_in(manifest, *, depth="rows", fraction=1.0, salt="", limit=None):
     """Verify and return what was found."""
     found = Findings(limit)
-    whole = check_files(manifest, found, MEANS)
+    valid = check_files(manifest, found, RESOURCES)
     if depth != "quick":
-        check_rows(manifest, whole, found, MEANS)
+        check_rows(manifest, valid, found, RESOURCES)
     if depth == "deep":
-        check_images(manifest, whole, found, MEANS, fraction=fraction, salt=salt)
+        check_images(manifest, valid, found, RESOURCES, fraction=fraction, salt=salt)
     return found
 
 
-def told(found):
+def fault_texts(found):
     """Return the faults, each as its file's name and what is wrong."""
     return [f"{fault.where.rstrip('/').rsplit('/', 1)[-1]}: {fault.what}" for fault in found.faults]
 
@@ -56,7 +56,7 @@ def members(names):
 
 
 def rewrite(manifest, **changes):
-    """Change what `_manifest.json` says, and return the manifest as it then is."""
+    """Change fields of `_manifest.json`, and return the manifest."""
     uri = f"{manifest.uri}/_manifest.json"
     storage.write_bytes(uri, json.dumps({**json.loads(storage.read_bytes(uri)), **changes}).encode())
     return open_manifest(manifest.uri)
@@ -87,43 +87,46 @@ def scanned(tars, tmp_path):
     return commit_rows(tmp_path / "scan", [[*parts[0], EMPTY], parts[1]], roots=[f"file://{tmp_path}"])
 
 
-# --- a manifest that is whole
+# --- valid manifests
 
 
-def test_a_whole_manifest_is_whole_at_every_depth(scanned):
+def test_a_valid_manifest_is_valid_at_every_depth(scanned):
     size_bytes = scanned.size_bytes
     quick = found_in(scanned, depth="quick")
-    assert (told(quick), quick.notes) == ([], [])
+    assert (fault_texts(quick), quick.notes) == ([], [])
     assert dict(quick.checked) == {"parts": 2, "bytes": size_bytes, "keys": 21}
     deep = found_in(scanned, depth="deep")
-    assert (told(deep), deep.notes) == ([], [])
+    assert (fault_texts(deep), deep.notes) == ([], [])
     images = {"images": 20, "image_bytes": 20 * 900, "images_skipped": 1}
     assert dict(deep.checked) == {"parts": 2, "bytes": size_bytes, "keys": 21, "rows": 21, **images}
 
 
 @pytest.mark.parametrize("parts", [[], [[]], [[], [{"key": "a"}], []]])
-def test_manifests_of_few_rows_are_whole(tmp_path, parts):
+def test_manifests_of_few_rows_are_valid(tmp_path, parts):
     found = found_in(commit_rows(tmp_path / "m", parts), depth="deep")
-    assert (told(found), found.checked["images_skipped"]) == ([], sum(map(len, parts)))
+    assert (fault_texts(found), found.checked["images_skipped"]) == ([], sum(map(len, parts)))
 
 
 @pytest.mark.parametrize("place", ["memory://verified", f"s3://{BUCKET}/verified"])
 def test_everywhere(place, s3):
     data = tar_bytes(members("abc"), tarfile.PAX_FORMAT)
     storage.write_bytes(f"{place}/0.tar", data)
-    whole = commit_rows(f"{place}/scan", [rows_of_tar(f"{place}/0.tar", data)], roots=[place])
-    found = found_in(whole, depth="deep")
-    assert (told(found), found.checked["images"]) == ([], 3)
+    valid = commit_rows(f"{place}/scan", [rows_of_tar(f"{place}/0.tar", data)], roots=[place])
+    found = found_in(valid, depth="deep")
+    assert (fault_texts(found), found.checked["images"]) == ([], 3)
     storage.write_bytes(f"{place}/0.tar", data.replace(image("b"), image("x")))
-    assert told(found_in(whole, depth="deep")) == ["0.tar: row '0/b.jpg', byte 3,072: the bytes have another sha256"]
+    assert fault_texts(found_in(valid, depth="deep")) == [
+        "0.tar: row '0/b.jpg', byte 3,072: the bytes have another sha256"
+    ]
     storage.write_bytes(f"{place}/0.tar", data[:3000])
-    assert told(found_in(whole, depth="deep")) == ["0.tar: cut short; rows looked at that depend on it: 2"]
+    assert fault_texts(found_in(valid, depth="deep")) == ["0.tar: cut short; rows looked at that depend on it: 2"]
     storage.remove(f"{place}/0.tar")
-    assert told(found_in(whole, depth="deep")) == ["0.tar: missing; rows looked at that depend on it: 3"]
-    part = whole.part_uri(whole.parts[0])
+    assert fault_texts(found_in(valid, depth="deep")) == ["0.tar: missing; rows looked at that depend on it: 3"]
+    part = valid.part_uri(valid.parts[0])
     storage.write_bytes(part, storage.read_bytes(part)[:-1] + b"?")
     assert (
-        told(found_in(whole, depth="quick"))[0] == "part-00000.parquet: altered: its sha256 is not the committed one"
+        fault_texts(found_in(valid, depth="quick"))[0]
+        == "part-00000.parquet: altered: its sha256 is not the committed one"
     )
     fs, path = storage.filesystem(place)
     fs.rm(path, recursive=True)
@@ -137,7 +140,7 @@ def test_every_fault_of_every_part_is_told(scanned, tmp_path):
     (folder / "part-00000.parquet").unlink()
     flip(folder / "part-00001.parquet", 100)
     found = found_in(scanned, depth="deep")
-    assert told(found) == [
+    assert fault_texts(found) == [
         "part-00000.parquet: missing",
         "part-00001.parquet: altered: its sha256 is not the committed one",
     ]
@@ -153,15 +156,15 @@ def test_any_changed_byte_of_a_part_is_found(scanned, tmp_path, data):
     flip(path, at)
     found = found_in(scanned, depth="quick")
     flip(path, at)
-    assert told(found)[0] == f"{path.name}: altered: its sha256 is not the committed one"
+    assert fault_texts(found)[0] == f"{path.name}: altered: its sha256 is not the committed one"
 
 
 def test_sums_that_do_not_add_up(scanned):
-    assert told(found_in(rewrite(scanned, rows=22), depth="quick")) == [
+    assert fault_texts(found_in(rewrite(scanned, rows=22), depth="quick")) == [
         "_manifest.json: 22 rows, but its parts have 21",
         "_manifest.json: 22 rows, but 21 by status",
     ]
-    assert told(found_in(rewrite(scanned, rows=21, digest="0" * 64), depth="quick")) == [
+    assert fault_texts(found_in(rewrite(scanned, rows=21, digest="0" * 64), depth="quick")) == [
         "_manifest.json: its digest is not that of its parts"
     ]
 
@@ -169,8 +172,8 @@ def test_sums_that_do_not_add_up(scanned):
 def test_a_part_that_is_named_twice(scanned):
     parts = json.loads(scanned.to_json())["parts"]
     found = found_in(rewrite(scanned, parts=[parts[0], parts[0], parts[1]]), depth="quick")
-    assert "_manifest.json: names the part part-00000.parquet 2 times" in told(found)
-    assert sum("2 rows have the key" in each for each in told(found)) == 11
+    assert "_manifest.json: names the part part-00000.parquet 2 times" in fault_texts(found)
+    assert sum("2 rows have the key" in each for each in fault_texts(found)) == 11
 
 
 def test_files_that_no_part_names_are_noted(scanned, tmp_path):
@@ -190,12 +193,12 @@ def test_repeated_keys_are_named(tmp_path, monkeypatch, are_few):
         monkeypatch.setattr(verify, "HASH_BYTES", 1 << 40)
     keys = [["a", "b", "a"], ["c", "b", "é"], ["d"], ["a"]]
     manifest = commit_rows(tmp_path / "m", [[{"key": key} for key in part] for part in keys])
-    assert told(found_in(manifest, depth="quick")) == [
+    assert fault_texts(found_in(manifest, depth="quick")) == [
         "part-00000.parquet: 3 rows have the key 'a', the last in part-00003.parquet; keys are unique",
         "part-00000.parquet: 2 rows have the key 'b', the last in part-00001.parquet; keys are unique",
     ]
     found = Findings()
-    check_keys(manifest, [1, 2, 3], found, MEANS)
+    check_keys(manifest, [1, 2, 3], found, RESOURCES)
     assert found.is_valid
 
 
@@ -208,7 +211,7 @@ def test_keys_are_unique_or_named(parts):
     manifest = commit_rows("memory://keys", [[{"key": key} for key in part] for part in parts])
     every = [key for part in parts for key in part]
     found = Findings()
-    check_keys(manifest, range(len(parts)), found, MEANS)
+    check_keys(manifest, range(len(parts)), found, RESOURCES)
     assert found.fault_count == len({key for key in every if every.count(key) > 1})
 
 
@@ -222,8 +225,8 @@ def test_rows_that_are_not_those_that_were_committed(tmp_path):
     parts = json.loads(manifest.to_json())["parts"]
     parts[1] |= {"sha256": other.parts[1].sha256, "size_bytes": other.parts[1].size_bytes}
     forged = rewrite(manifest, parts=parts)
-    assert told(found_in(forged, depth="quick")) == []
-    assert told(found_in(forged)) == ["part-00001.parquet: the digest of its rows is not the committed one"]
+    assert fault_texts(found_in(forged, depth="quick")) == []
+    assert fault_texts(found_in(forged)) == ["part-00001.parquet: the digest of its rows is not the committed one"]
 
 
 def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
@@ -233,8 +236,10 @@ def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
 
 def test_counts_and_statuses(tmp_path):
     manifest = commit_rows(tmp_path / "m", [[{"key": "a"}, {"key": "b", "status": "eaten"}]])
-    assert told(found_in(manifest)) == ["part-00000.parquet: the status 'eaten' is not known; rows that have it: 1"]
-    assert told(found_in(rewrite(manifest, counts={"status": {"ok": 2}})))[1:] == [
+    assert fault_texts(found_in(manifest)) == [
+        "part-00000.parquet: the status 'eaten' is not known; rows that have it: 1"
+    ]
+    assert fault_texts(found_in(rewrite(manifest, counts={"status": {"ok": 2}})))[1:] == [
         "_manifest.json: counts 0 rows with status eaten, but there are 1",
         "_manifest.json: counts 2 rows with status ok, but there are 1",
     ]
@@ -245,15 +250,15 @@ LOST = ["part-00000.parquet: the row 'c' is a duplicate of 'z', which is not the
 
 
 def test_duplicates_of_no_row(tmp_path):
-    assert told(found_in(commit_rows(tmp_path / "m", [COPIES], Stage.DEDUPE))) == LOST
-    assert told(found_in(commit_rows(tmp_path / "two", [COPIES, [{"key": "z"}]], Stage.DEDUPE))) == []
+    assert fault_texts(found_in(commit_rows(tmp_path / "m", [COPIES], Stage.DEDUPE))) == LOST
+    assert fault_texts(found_in(commit_rows(tmp_path / "two", [COPIES, [{"key": "z"}]], Stage.DEDUPE))) == []
     reference = [*COPIES[:2], {**COPIES[2], "reference": "evaluation"}]
-    assert told(found_in(commit_rows(tmp_path / "reference", [reference], Stage.DEDUPE))) == []
+    assert fault_texts(found_in(commit_rows(tmp_path / "reference", [reference], Stage.DEDUPE))) == []
     against = commit_rows(tmp_path / "against", [COPIES], Stage.DEDUPE, inputs={"against:0": "digest"})
-    assert told(found_in(against)) == []
+    assert fault_texts(found_in(against)) == []
     derived = commit_rows(tmp_path / "some", [COPIES], Stage.DEDUPE, derivation={"operation": "sample"})
     found = found_in(derived)
-    assert (told(found), found.notes) == (
+    assert (fault_texts(found), found.notes) == (
         [],
         ["duplicate_of is not checked: a sample need not have all rows"],
     )
@@ -266,7 +271,7 @@ def test_later_stages_ask_the_manifest_of_dedupe(tmp_path, inputs, faults):
     before = commit_rows(tmp_path / "deduped", [COPIES], Stage.DEDUPE, inputs=inputs)
     parent = Parent(uri=before.uri, stage="dedupe", digest=before.digest)
     scored = commit_rows(tmp_path / "scored", [COPIES], Stage.SCORE, parents=[parent])
-    assert told(found_in(scored)) == faults
+    assert fault_texts(found_in(scored)) == faults
     storage.remove(before.uri)
     found = found_in(scored)
     assert found.is_valid
@@ -302,7 +307,7 @@ def test_long_names(tmp_path, form, length):
     data = tar_bytes([("first.jpg", image("a")), ("é" * length + ".jpg", image("b"))], form)
     path.write_bytes(data)
     manifest = commit_rows(tmp_path / "m", [rows_of_tar(f"file://{path}", data)])
-    assert told(found_in(manifest, depth="deep")) == []
+    assert fault_texts(found_in(manifest, depth="deep")) == []
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -314,7 +319,7 @@ def test_names_that_are_no_text(tmp_path):
     path.write_bytes(bytes(header) + data[512:])
     rows = rows_of_tar(f"file://{path}", path.read_bytes())
     assert rows[0]["member"] == "n\\xffme.jpg"
-    assert told(found_in(commit_rows(tmp_path / "m", [rows]), depth="deep")) == []
+    assert fault_texts(found_in(commit_rows(tmp_path / "m", [rows]), depth="deep")) == []
 
 
 @given(st.data())
@@ -328,7 +333,7 @@ def test_any_changed_byte_of_an_image_or_its_name_is_found(scanned, tars, data):
     flip(tars[uri], at)
     found = found_in(scanned, depth="deep")
     flip(tars[uri], at)
-    (fault,) = told(found)
+    (fault,) = fault_texts(found)
     assert fault.startswith(f"{tars[uri].name}: row {row['key']!r}, byte {row['offset']:,}: ")
     assert fault.endswith("no tar member begins there" if is_name else "the bytes have another sha256")
 
@@ -337,8 +342,8 @@ def test_a_tar_with_other_members_in_the_same_places(scanned, tars):
     path = next(iter(tars.values()))
     path.write_bytes(tar_bytes(members(f"x-{i}" for i in range(10)), tarfile.GNU_FORMAT))
     found = found_in(scanned, depth="deep")
-    assert len(told(found)) == 10
-    assert told(found)[0] == (
+    assert len(fault_texts(found)) == 10
+    assert fault_texts(found)[0] == (
         "0.tar: row '0/0-0.jpg', byte 512: 'x-0.jpg' of 900 bytes is stored there, not '0-0.jpg' and the bytes have "
         "another sha256"
     )
@@ -358,14 +363,14 @@ def test_rows_out_of_order_and_far_apart_are_read_all_the_same(tmp_path, monkeyp
         rows += rows_of_tar(f"file://{path}", path.read_bytes())
     rows.sort(key=lambda row: hashlib.sha256(row["key"].encode()).digest())
     found = found_in(commit_rows(tmp_path / "m", [rows[:13], rows[13:]]), depth="deep")
-    assert (told(found), found.checked["images"]) == ([], 60)
+    assert (fault_texts(found), found.checked["images"]) == ([], 60)
 
 
 def test_a_missing_tar_is_one_fault(scanned, tars):
     first, second = tars.values()
     first.unlink()
     second.write_bytes(second.read_bytes()[:5000])
-    assert told(found_in(scanned, depth="deep")) == [
+    assert fault_texts(found_in(scanned, depth="deep")) == [
         "0.tar: missing; rows looked at that depend on it: 10",
         "1.tar: cut short; rows looked at that depend on it: 8",
     ]
@@ -382,9 +387,9 @@ def test_rows_without_bytes_to_compare_are_skipped(tmp_path):
         {**row, "key": "d", "status": "too_large", "sha256": None},
     ]
     found = found_in(commit_rows(tmp_path / "m", [rows]), depth="deep")
-    assert (told(found), found.checked["images_skipped"], found.checked["images"]) == ([], 3, 1)
+    assert (fault_texts(found), found.checked["images_skipped"], found.checked["images"]) == ([], 3, 1)
     wrong = [{**rows[3], "member": "b.jpg"}, {**row, "offset": 10}, {**row, "key": "e", "size": -1}]
-    assert told(found_in(commit_rows(tmp_path / "wrong", [wrong]), depth="deep")) == [
+    assert fault_texts(found_in(commit_rows(tmp_path / "wrong", [wrong]), depth="deep")) == [
         "0.tar: the row '0/a.jpg' has an impossible byte range",
         "0.tar: the row 'e' has an impossible byte range",
         "0.tar: row 'd', byte 512: 'a.jpg' of 900 bytes is stored there, not 'b.jpg'",
@@ -401,19 +406,19 @@ def test_loose_files(tmp_path):
         place = {"source": f"file://{folder}/", "member": f"{name}.jpg", "offset": 0, "size": 900}
         rows.append({"key": name, **place, "sha256": sha256})
     manifest = commit_rows(tmp_path / "m", [rows])
-    assert told(found_in(manifest, depth="deep")) == []
+    assert fault_texts(found_in(manifest, depth="deep")) == []
     flip(folder / "altered.jpg", 5)
     (folder / "longer.jpg").write_bytes(image("longer") + b"!")
     (folder / "shorter.jpg").write_bytes(image("shorter")[:-1])
     (folder / "gone.jpg").unlink()
-    assert told(found_in(manifest, depth="deep")) == [
+    assert fault_texts(found_in(manifest, depth="deep")) == [
         "altered.jpg: row 'altered': the bytes have another sha256",
         "longer.jpg: row 'longer': more than the 900 bytes it had",
         "gone.jpg: missing; rows looked at that depend on it: 1",
         "shorter.jpg: cut short; rows looked at that depend on it: 1",
     ]
     storage.remove(f"file://{folder}")
-    assert told(found_in(manifest, depth="deep")) == ["photos: missing; rows looked at that depend on it: 5"]
+    assert fault_texts(found_in(manifest, depth="deep")) == ["photos: missing; rows looked at that depend on it: 5"]
 
 
 def test_a_fraction_is_the_same_tomorrow_and_inside_a_larger_one(scanned, tars):
@@ -421,7 +426,7 @@ def test_a_fraction_is_the_same_tomorrow_and_inside_a_larger_one(scanned, tars):
         path.write_bytes(tar_bytes(members(f"x-{i}" for i in range(10)), tarfile.GNU_FORMAT))
 
     def faulted(fraction, salt):
-        return set(told(found_in(scanned, depth="deep", fraction=fraction, salt=salt)))
+        return set(fault_texts(found_in(scanned, depth="deep", fraction=fraction, salt=salt)))
 
     third, half = faulted(0.3, "s"), faulted(0.6, "s")
     assert third < half < faulted(1, "s")
@@ -463,17 +468,17 @@ def test_shards_are_read_instead_of_their_sources(sharded, tars, tmp_path):
     for path in tars.values():
         path.unlink()
     found = found_in(sharded, depth="deep")
-    assert (told(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 4)
+    assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 4)
 
 
 def test_what_lies_beside_a_part_is_checked(sharded, tmp_path):
     (tmp_path / "shards" / "00000_stats.json").write_text("{}")
     flip(tmp_path / "shards" / "00001.tar", 600)
-    assert told(found_in(sharded, depth="quick")) == [
+    assert fault_texts(found_in(sharded, depth="quick")) == [
         f"00000_stats.json: 2 bytes, {sharded.parts[0].files['00000_stats.json']['bytes']} when it was committed",
         "00001.tar: altered: its sha256 is not the committed one; rows that depend on it: 10",
     ]
-    assert told(found_in(sharded, depth="deep"))[2:] == [
+    assert fault_texts(found_in(sharded, depth="deep"))[2:] == [
         "00001.tar: row '1_1-0_jpg', byte 512: the bytes have another sha256"
     ]
 
@@ -481,7 +486,7 @@ def test_what_lies_beside_a_part_is_checked(sharded, tmp_path):
 def test_a_missing_shard_is_one_fault(sharded, tmp_path):
     (tmp_path / "shards" / "00001.tar").unlink()
     found = found_in(sharded, depth="deep")
-    assert told(found) == ["00001.tar: missing; rows that depend on it: 10"]
+    assert fault_texts(found) == ["00001.tar: missing; rows that depend on it: 10"]
     assert found.checked["images"] == 10
 
 
@@ -490,13 +495,13 @@ def test_rows_taken_from_shards_are_read_where_the_shards_lie(sharded, tmp_path)
     derivation = {"operation": "sample", "shards_at": sharded.uri}
     sample = commit_rows(tmp_path / "sample", [rows], Stage.SHARD, derivation=derivation)
     found = found_in(sample, depth="deep")
-    assert (told(found), found.checked["images"]) == ([], 4)
+    assert (fault_texts(found), found.checked["images"]) == ([], 4)
 
 
 # --- the command
 
 
-def test_the_command_says_whole(scanned, tmp_path):
+def test_the_command_reports_a_valid_manifest(scanned, tmp_path):
     for options in (["--quick"], [], ["--deep", "--fraction", "0.5"]):
         done = run(scanned.uri, *options)
         assert (done.exit_code, done.stderr) == (0, "")

@@ -69,9 +69,9 @@ def test_values_that_json_and_terminals_do_not_have(place: Path):
     assert json.loads(run(place / "m", sql, "--json").stdout) == [
         {"pdq": "00" * 32, "big": None, "l": [1.5], "d": "2025-01-02", "n": None}
     ]
-    told = run(place / "m", "select caption from m order by key limit 1").stdout
-    assert "\x1b" not in told
-    assert "[b]·0" in told
+    output = run(place / "m", "select caption from m order by key limit 1").stdout
+    assert "\x1b" not in output
+    assert "[b]·0" in output
 
 
 def test_columns_of_one_name_are_named_apart(place: Path):
