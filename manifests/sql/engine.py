@@ -149,7 +149,7 @@ class DuckEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._spill = Path(tempfile.mkdtemp(prefix="curate-", dir=temp_folder))
         self._db = connect(memory_bytes=memory_bytes, threads=self.threads, spill=str(self._spill))
-        self._checked_parts: set[tuple[str, int]] = set()
+        self._checked: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -171,9 +171,9 @@ class DuckEngine:
     ) -> None:
         """See Engine."""
         places = list(range(len(manifest.parts)) if parts is None else parts)
-        unchecked = [place for place in places if (manifest.uri, place) not in self._checked_parts]
+        unchecked = [place for place in places if (manifest.uri, place) not in self._checked]
         require_intact(manifest, unchecked)
-        self._checked_parts.update((manifest.uri, place) for place in unchecked)
+        self._checked.update((manifest.uri, place) for place in unchecked)
         place = "file_index" if parts is None else f"[{', '.join(map(str, places)) or 0}][file_index::BIGINT + 1]"
         chosen = ", ".join(f"{sql} AS {quoted(alias)}" for alias, sql in columns.items())
         query = (

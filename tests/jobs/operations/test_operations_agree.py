@@ -22,7 +22,7 @@ from jobs.cli.main import main
 from jobs.commands import combine
 from jobs.operations import derive
 from jobs.operations.derive import Request, derived_from
-from jobs.spark.engine import SparkEngine, _explained
+from jobs.spark.engine import SparkEngine, _translated
 from jobs.units.progress import Reporter
 from manifests import storage
 from manifests.compare import diff as diffs
@@ -112,18 +112,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return commit_rows(tmp_path_factory.mktemp("m") / "m", in_parts(rows, 25, 25, 26, 41), Stage.CHOOSE, roots=[ROOT])
 
 
-def told_of(made: Manifest) -> dict[str, Any]:
-    """Return all that a manifest says and that does not depend on the day."""
-    said = json.loads(made.to_json())
+def comparable(made: Manifest) -> dict[str, Any]:
+    """Return the content of `_manifest.json` without times and costs."""
+    document = json.loads(made.to_json())
     for name in ("created", "cost"):
-        del said[name]
-    for step in said["funnel"]:
+        del document[name]
+    for step in document["funnel"]:
         step.pop("core_seconds", None)
-    return said
+    return document
 
 
 def make(engine: Engine, request: Request, output: Path) -> Manifest:
-    """Make what is asked for with this engine at an output of its own, and check that the parts are what it says."""
+    """Make the requested manifest with this engine in a folder of its own, and check its parts."""
     at = dataclasses.replace(request, output=storage.absolute(str(output / engine.name)))
     made = derive.derive(at, lambda: engine, QUIET)
     require_intact(made, is_hashed=True)
@@ -131,11 +131,11 @@ def make(engine: Engine, request: Request, output: Path) -> Manifest:
 
 
 def same(engines: Engines, request: Request, output: Path) -> Manifest:
-    """Return what DuckDB makes of a request, after Spark made the same: digest, hashes of parts, and what is said."""
+    """Return the manifest that DuckDB makes, after comparing it with the one that Spark makes."""
     duck, sparkling = (make(engine, request, output) for engine in engines)
     assert sparkling.digest == duck.digest
     assert [(p.name, p.rows, p.sha256) for p in sparkling.parts] == [(p.name, p.rows, p.sha256) for p in duck.parts]
-    assert told_of(sparkling) == told_of(duck)
+    assert comparable(sparkling) == comparable(duck)
     return duck
 
 
@@ -196,11 +196,11 @@ def test_no_manifest_is_sent_to_every_worker_on_a_guess(spark, manifest: Manifes
     assert spark.conf.get("spark.sql.autoBroadcastJoinThreshold") == before
 
 
-def test_what_the_jvm_raises_is_told() -> None:
-    told = (
+def test_errors_of_the_jvm_are_reported() -> None:
+    message = (
         "An error occurred while calling o1.f.\n: org.apache.spark.SparkException: Not enough memory.\n\tat x.y(z:1)"
     )
-    assert "SparkException: Not enough memory.; mend" in str(_explained(told))
+    assert "SparkException: Not enough memory.; remove" in str(_translated(message))
 
 
 # --- sample
@@ -251,8 +251,8 @@ def test_samples_whose_last_row_is_found_digit_by_digit(
 
 
 @pytest.mark.parametrize("draw", [Draw(fraction=0.5), Draw(count=100)])
-def test_workers_are_told_of_their_own_parts_alone(tmp_path: Path, draw: Draw) -> None:
-    """Or every task of a manifest with many thousands of parts would be told of all of them."""
+def test_workers_get_only_their_own_parts(tmp_path: Path, draw: Draw) -> None:
+    """With many thousands of parts, a task would be too large if it named all of them."""
     sent = []
     for parts in (2, 200):
         rows = [[{"key": f"k{place}-{n}"} for n in range(4)] for place in range(parts)]
@@ -363,16 +363,16 @@ def editions(tmp_path_factory: pytest.TempPathFactory) -> Editions:
 
 
 def same_diff(engines: Engines, a: Manifest, b: Manifest, comparison: Comparison, folder: Path) -> Diff:
-    """Return the diff that DuckDB finds, after Spark found the same and wrote the same files."""
-    told, files = [], []
+    """Return the diff that DuckDB finds, after comparing it and its files with those of Spark."""
+    found_by, files = [], []
     for engine in engines:
         out = storage.absolute(str(folder / engine.name))
         found = diff(lambda engine=engine: engine, a, b, comparison, DiffOptions(limit=9, out=out))
-        told.append(
+        found_by.append(
             json.dumps([found.tally.to_json(), list(found.first), found.is_proven, list(found.notes)], sort_keys=True)
         )
         files.append(storage.read_many(out, storage.list_names(out)))
-    assert told[1] == told[0]
+    assert found_by[1] == found_by[0]
     assert sorted(files[1]) == sorted(files[0])
     assert files[1] == files[0]
     return found
@@ -510,13 +510,13 @@ def test_merges(engines: Engines, tmp_path: Path, monkeypatch, rule: OnConflict)
         made = same(engines, request(sources), tmp_path / "out")
         assert made.rows == 45
     else:
-        said = []
+        messages = []
         for engine in engines:
             with pytest.raises(InputError) as caught:
                 make(engine, request(sources), tmp_path / "refused")
-            said.append(str(caught.value))
-        assert said[0] == said[1]
-        assert "keys have different rows" in said[0]
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+        assert "keys have different rows" in messages[0]
         counts.clear()
         alike = [
             commit_rows(
@@ -535,7 +535,7 @@ def test_merges(engines: Engines, tmp_path: Path, monkeypatch, rule: OnConflict)
 
 @pytest.mark.parametrize("stages", ["chosen", "shards", "both"])
 def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypatch, stages: str) -> None:
-    """Rows that stay move below the other root; those of the diff lie in parts of their own."""
+    """Rows that stay get the other root; those of the diff are written to parts of their own."""
     monkeypatch.setattr(diffs, "ROWS_PER_PART", 20)
     a, b = {
         "chosen": (editions.may, editions.june),
@@ -551,25 +551,25 @@ def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypat
 
 def test_expressions_that_fail_on_a_row(engines: Engines, manifest: Manifest, tmp_path: Path) -> None:
     for draw in (Draw(where="caption::INT > 3"), Draw(count=3, where="caption::INT > 3")):
-        said = []
+        messages = []
         for engine in engines:
             with pytest.raises(InputError, match="Could not convert string") as caught:
                 make(engine, drawing(manifest, draw), tmp_path / ("local" if draw.is_local else "counted"))
-            said.append(str(caught.value))
-        assert "\n" not in "".join(said)
+            messages.append(str(caught.value))
+        assert "\n" not in "".join(messages)
 
 
 # --- the command line
 
 
 def pipeline(path: Path, **sections: Any) -> Path:
-    """Write a pipeline file of which nothing but these sections matters."""
+    """Write a pipeline file in which only these sections matter."""
     path.write_text(json.dumps({"input": ["nowhere"], "output": "nowhere", **sections}))
     return path
 
 
 def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
-    """Spark's settings come from the pipeline file, and so does where storage lies, for workers too."""
+    """Spark and storage, also in workers, are configured by the pipeline file."""
     events = tmp_path / "events"
     events.mkdir()
     commit_rows(tmp_path / "stored" / "m", [[awkward_row(n)] for n in range(9)], Stage.CHOOSE, roots=[ROOT])
@@ -595,16 +595,16 @@ def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
     logged = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
     assert '"spark.master":"local[2,4]"' in logged
 
-    told = {}
+    answers = {}
     for engine in ("duckdb", "spark"):
         out = tmp_path / f"{engine}.diff"
         arguments = ("--out", out, "--engine", engine, "--master", "local[2]", "--json", "--quiet")
         command = ("diff", editions.may_shards.uri, editions.june_shards.uri, *arguments)
         # In a process of its own where its session would end that of the tests.
         done = curate(*command) if engine == "spark" else CliRunner().invoke(main, [str(each) for each in command])
-        told[engine] = {**json.loads(done.stdout), "out": None}
+        answers[engine] = {**json.loads(done.stdout), "out": None}
         assert (out / "_diff.json").read_bytes() == (tmp_path / "duckdb.diff" / "_diff.json").read_bytes()
-    assert told["spark"] == told["duckdb"]
+    assert answers["spark"] == answers["duckdb"]
 
 
 WITHOUT_SPARK = """

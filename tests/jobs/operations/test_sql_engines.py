@@ -1,4 +1,4 @@
-"""Both engines give the same answers: views, tables, groups and errors, and every construct of their common SQL."""
+"""Both engines return the same results: views, tables, groups, errors, and every construct of their common SQL."""
 
 import dataclasses
 import json
@@ -63,7 +63,7 @@ def scan_row(n: int) -> dict[str, Any]:
 
 
 def make_manifest(folder: Path, parts: Sequence[int]) -> Manifest:
-    """Commit a manifest whose parts have so many rows."""
+    """Commit a manifest with parts of these numbers of rows."""
     receipts, first = [], 0
     for place, rows in enumerate(parts):
         table = pa.Table.from_pylist([scan_row(n) for n in range(first, first + rows)], SCAN)
@@ -77,18 +77,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return make_manifest(tmp_path_factory.mktemp("manifest"), [40, 0, 1, 19_000, 30])
 
 
-def told(table: pa.Table) -> list[str]:
-    """Return the rows, comparable and in an order of their own: -0.0 is not 0.0, NaN is NaN."""
+def sorted_rows(table: pa.Table) -> list[str]:
+    """Return the rows as sorted texts, which distinguish -0.0 from 0.0 and make NaN equal to NaN."""
     return sorted(map(repr, table.to_pylist()))
 
 
 def check(engines: Engines, sql: str, *, is_ordered: bool = False) -> pa.Table:
-    """Return the answer to `sql`, the same in rows, names and types from both."""
+    """Return the result of `sql`, after comparing rows, names and types from both engines."""
     duck, sparkling = (engine.fetch(sql) for engine in engines)
     assert sparkling.schema == duck.schema, sql
     if is_ordered:
         assert list(map(repr, sparkling.to_pylist())) == list(map(repr, duck.to_pylist())), sql
-    assert told(sparkling) == told(duck), sql
+    assert sorted_rows(sparkling) == sorted_rows(duck), sql
     return duck
 
 
@@ -263,7 +263,7 @@ class Describe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refuse:
-    """Raises an error of ours on the group it is told of."""
+    """Raises an error of ours on one group."""
 
     part: int
 
@@ -275,7 +275,7 @@ class Refuse:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Break:
-    """Fails on every group, as what is wrong with the machine or with the code does."""
+    """Fails on every group, like a broken machine or a programming error."""
 
     is_killed: bool
 
@@ -351,7 +351,7 @@ def test_errors(engines: Engines, tmp_path: Path) -> None:
     again = open_manifest(manifest.uri.replace("file://", ""))
     for part, what in ((1, "bytes"), (2, "missing")):
         for engine in engines:
-            engine._looked_at.clear()
+            engine._checked.clear()
         found = errors_of(engines, lambda e, part=part: e.view("seen", again, {"key": "key"}, parts=[0, part]))
         assert str(found[0]) == str(found[1])
         assert what in str(found[0])
@@ -360,7 +360,7 @@ def test_errors(engines: Engines, tmp_path: Path) -> None:
     assert check(engines, "SELECT * FROM seen").num_rows == 13
 
 
-def test_a_part_that_goes_missing_after_it_was_looked_at(engines: Engines, tmp_path: Path) -> None:
+def test_a_part_that_is_lost_after_it_was_checked(engines: Engines, tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path, [5, 6])
     for engine in engines:
         engine.view("seen", manifest, {"key": "key"})
@@ -395,5 +395,5 @@ def test_views_of_an_engine_end_with_it(spark) -> None:
         (r"SELECT 'a\b' || ''''", r"SELECT 'a\\b' || '\''"),
     ],
 )
-def test_what_spark_is_told(given: str, wanted: str) -> None:
+def test_sql_for_spark(given: str, wanted: str) -> None:
     assert spark_sql(given) == wanted
