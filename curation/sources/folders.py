@@ -1,4 +1,4 @@
-"""Folders of loose files: listed once, and read in slices as a tar of the same files would be."""
+"""Folders of loose files: listed once, and read in slices, with the same samples as a tar of the same files."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ _THREADS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderFile:
-    """An image or a sidecar: its path below the folder, its size in bytes, and what changes when its content does."""
+    """An image or a sidecar: its path below the folder, its size, and an ETag that changes with its content."""
 
     path: str
     size_bytes: int
@@ -42,11 +42,11 @@ class FolderFile:
 
 
 def list_folder(uri: str) -> list[FolderFile]:
-    """Return the files in a folder and below that samples are made of, sorted by sample and path.
+    """Return the images and sidecars in a folder and below, sorted by sample and path.
 
-    Images are known by their extension or, where it says nothing, by their first bytes. Folders that are symbolic
-    links are not followed; other links are, and those that lead nowhere are listed. Raises InputError when there is
-    no image.
+    Images are recognised by their extension or, if it is not known, by their first bytes. Symbolic links to folders
+    are not followed; other links are, and those without a target are listed. Raises InputError when there is no
+    image.
     """
     there = {path: entry for path, entry in storage.entries(uri, depth=None).items() if not is_ignored(path)}
     known = {path for path in there if split_member(path)[1] in IMAGE_EXTENSIONS}
@@ -79,9 +79,7 @@ def _head_of(uri: str) -> Callable[[str], bool]:
         try:
             return looks_like_image(storage.read_bytes(storage.join(uri, path), end=HEAD_BYTES))
         except (FileNotFoundError, PermissionError):
-            return (
-                False  # gone since it was listed, or not for us; what has an image's extension is read all the same
-            )
+            return False  # deleted since it was listed, or not readable: then only an extension makes it an image
 
     return is_image
 
@@ -91,7 +89,7 @@ def _etag(entry: storage.Entry) -> str:
 
 
 def state_of(files: Sequence[FolderFile]) -> str:
-    """Return a hash that changes when a file comes, goes or changes."""
+    """Return a hash that changes when a file is added, removed or changed."""
     digest = hashlib.blake2b(digest_size=16)
     for file in files:
         digest.update(f"{file.path}\0{file.etag}\0".encode())
@@ -99,7 +97,7 @@ def state_of(files: Sequence[FolderFile]) -> str:
 
 
 def slices(files: Sequence[FolderFile], images_each: int) -> Iterator[list[FolderFile]]:
-    """Yield the files of a folder in slices of about `images_each` images, none of which cuts a sample."""
+    """Yield the files of a folder in slices of about `images_each` images that keep each sample together."""
     some: list[FolderFile] = []
     images = 0
     for file in files:
@@ -120,11 +118,11 @@ def read_folder(
     on_image: Callable[[bytes], T],
     names: SampleNames = SampleNames.AUTO,
 ) -> Contents[T]:
-    """Return what a slice of folder `uri` holds; `files` are its (path below the folder, size in bytes).
+    """Return the contents of a slice of folder `uri`; `files` are its (path below the folder, size in bytes).
 
-    Offsets are 0: each member is a file of its own. What cannot be read because it is a link that leads nowhere, or
-    no regular file, is a sample with a problem. Raises BrokenSource when a file is gone since it was listed; a
-    FilterFailed of `on_image` names the image.
+    Offsets are 0, because each member is a file. A link without a target, and what is not a regular file, is a sample
+    with a problem. Raises BrokenSource when a file was deleted since it was listed, and FilterFailed, with the
+    image's name, as `on_image` does.
     """
     found = Members(source=uri, max_image_bytes=max_image_bytes, on_image=on_image, names=names)
     for path, size in files:
@@ -144,7 +142,7 @@ def _member(place: str, path: str, listed_size: int) -> Member:
 
 
 class _Content:
-    """The bytes of one file, fetched when they are first asked for."""
+    """The bytes of one file, read on first use."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -160,4 +158,4 @@ class _Content:
 
 
 def _gone(uri: str) -> BrokenSource:
-    return BrokenSource(f"{uri}: gone since the folder was listed; run the same command again", source=uri)
+    return BrokenSource(f"{uri}: deleted since the folder was listed; run the same command again", source=uri)

@@ -1,7 +1,8 @@
-"""Permanent sample keys, and the keyed hash behind every choice that looks random.
+"""Permanent sample keys, and the keyed hash that replaces random numbers.
 
-A key depends on the sample alone: never on the order of tars, on partitions, or on where the tars lie.
-Keys hold letters, digits, `-` and `_` only. No dot, since webdataset splits member names at the first one.
+A key depends only on the sample: never on the order of tars, on partitions, or on where the tars are stored.
+Keys consist of letters, digits, `-` and `_`. They have no dot, because webdataset splits member names at the first
+one.
 """
 
 import functools
@@ -16,8 +17,8 @@ _UID_FIELDS = ("uid", "uuid")  # DataComp, MetaCLIP
 def declared_key(json: Mapping[str, object] | None) -> str | None:
     """Return the key that a sample's sidecar declares in `uid`, else in `uuid`; None when it has neither.
 
-    Integers are written in decimal. Text that is no plain key (dots, slashes, over 64 characters) is
-    hashed to 32 hexadecimal digits. Empty text and other types declare nothing.
+    Integers are written in decimal. Text that is not a plain key (dots, slashes, over 64 characters) is hashed to 32
+    hexadecimal digits. Empty text and other types are ignored.
     """
     for name in _UID_FIELDS:
         uid = (json or {}).get(name)
@@ -33,16 +34,16 @@ def sample_key(
 ) -> str:
     """Return the permanent key of a sample: 1 to 64 letters, digits, `-` or `_`.
 
-    It is the declared key for the first sample of the source that declares it. For others it is a 128-bit
-    hash, in hexadecimal, of the source's name (relative to its root, so that a copy elsewhere has the same
-    keys), the full member name, and the occurrence among members of that name.
+    It is the declared key for the first sample of the source that declares it. For others it is a 128-bit hash, in
+    hexadecimal, of the source's name (relative to its root, so that a copy in another place has the same keys), the
+    full member name, and the occurrence among members of that name.
     """
     declared = declared_key(json) if is_first else None
     return declared or _hash128("member", source_name, member, str(occurrence))
 
 
 class SourceKeys:
-    """Keys of one source's samples, in source order: no two are the same."""
+    """Unique keys of one source's samples, in the order of the source."""
 
     def __init__(self, source_name: str) -> None:
         self._source_name = source_name
@@ -58,9 +59,9 @@ class SourceKeys:
 
 
 def collided_key(key: str, *, root: int, source_name: str, member: str, offset: int) -> str:
-    """Return the key of a sample whose `key` an earlier source took: a hash of it and of where the sample is.
+    """Return the new key of a sample whose `key` a sample of an earlier source has: a hash of it and of the place.
 
-    `root` numbers the source's root among the sorted roots; it matters when two roots hold the same names.
+    `root` is the index of the source's root among the sorted roots, for roots with sources of the same names.
     """
     return _hash128("collided", key, str(root), source_name, member, str(offset))
 
@@ -77,7 +78,7 @@ def _salt_key(salt: str) -> bytes:
 
 
 def _hash128(*parts: str) -> str:
-    """Return 32 hexadecimal digits; each part goes in after its length, so no two lists read the same."""
+    """Return 32 hexadecimal digits. Each part is hashed after its length, so different lists have different input."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         encoded = _bytes(part)
@@ -87,5 +88,5 @@ def _hash128(*parts: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Return UTF-8, which also takes the surrogates that stand for undecodable file names."""
+    """Return UTF-8 that may contain surrogates, which represent undecodable bytes of file names."""
     return text.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Stored pictures, byte for byte, as files of their own: from the sources, or from the shards."""
+"""Saves stored pictures as single files, byte for byte, from the sources or from the shards."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """Where the picture of a row was put, or why it was not."""
+    """Where the picture of a row was saved, or why it was not."""
 
     key: str
     uri: str | None = None
@@ -26,10 +26,9 @@ class Saved:
 
 
 def save(rows: Sequence[Mapping[str, Any]], folder: str, *, shards_uri: str | None) -> Iterator[Saved]:
-    """Write the picture of each row, with NEEDED, to `folder`, and yield what became of it, in order.
+    """Write the picture of each row to `folder`, and yield the result for each row, in order.
 
-    Pictures are read as by `fetch`. Bytes whose sha256 is not the row's are not written, nor is a file that has other
-    bytes. Memory: one group of pictures.
+    Pictures are read as by `fetch`. Existing files are not overwritten. Memory: one group of pictures.
     """
     for row, (data, problem) in zip(rows, fetch(rows, shards_uri=shards_uri), strict=True):
         yield Saved(key=row["key"], problem=problem) if data is None else _put(row, data, folder)
@@ -38,8 +37,9 @@ def save(rows: Sequence[Mapping[str, Any]], folder: str, *, shards_uri: str | No
 def fetch(rows: Sequence[Mapping[str, Any]], *, shards_uri: str | None) -> Iterator[tuple[bytes | None, str]]:
     """Yield the bytes of each row's picture, or None and the reason, in order.
 
-    Pictures come from the tars at `shards_uri` where it is given, and rows have NEEDED_OF_SHARDS, else from their
-    sources. Bytes whose sha256 is not the row's are a problem. Memory: one group of pictures.
+    Rows have the columns NEEDED. With `shards_uri` they also have NEEDED_OF_SHARDS, and pictures are read from the
+    tars there, otherwise from their sources. Bytes whose sha256 differs from the row's are not returned. Memory: one
+    group of pictures.
     """
     there = [row for row in rows if row["sha256"] is not None and row["size"] is not None]
     places = [_place(row, shards_uri) for row in there]
@@ -61,7 +61,7 @@ def _place(row: Mapping[str, Any], shards_uri: str | None) -> ByteRange:
 
 
 def _read(rows: Sequence[Mapping[str, Any]], places: Sequence[ByteRange]) -> Iterator[bytes | str]:
-    """Yield the bytes of each picture, or what is wrong with them."""
+    """Yield the bytes of each picture, or why they are not valid."""
     for group in in_groups(range(len(rows)), [place.size_bytes for place in places]):
         try:
             found: Sequence[bytes | str] = read_ranges([places[i] for i in group])
@@ -85,14 +85,14 @@ def _put(row: Mapping[str, Any], data: bytes, folder: str) -> Saved:
     uri = storage.join(folder, file_name(row))
     if storage.exists(uri):
         if storage.read_bytes(uri) != data:
-            return Saved(key=row["key"], problem=f"{uri}: there already, with other bytes; remove it")
+            return Saved(key=row["key"], problem=f"{uri}: exists already, with other bytes; remove it")
     else:
         storage.write_bytes(uri, data)
     return Saved(key=row["key"], uri=uri)
 
 
 def file_name(row: Mapping[str, Any]) -> str:
-    """Return the name of a row's file: its key, and an extension that its format has, whatever the member's was."""
+    """Return the name of a row's file: its key, and the extension of its format, not of the member."""
     kind = row["format"] or "bin"
     extension = _EXTENSIONS.get(kind) or re.sub(r"[^a-z0-9]", "", kind.lower()) or "bin"
     return f"{quote(row['key'], safe='')}.{extension}"

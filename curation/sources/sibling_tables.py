@@ -1,4 +1,4 @@
-"""The table beside a tar (img2dataset's `00000.parquet`): its rows by the samples that they describe."""
+"""The table next to a tar (img2dataset's `00000.parquet`): finds the rows of the tar's samples."""
 
 import re
 from collections import Counter
@@ -32,12 +32,12 @@ Row = Mapping[str, str | int | None]
 
 
 def sibling_uri(tar_uri: str) -> str:
-    """Return where img2dataset puts the table of a tar: `00000.parquet` beside `00000.tar`."""
+    """Return where img2dataset writes the table of a tar: `00000.parquet` next to `00000.tar`."""
     return tar_uri.rsplit(".", 1)[0] + ".parquet"
 
 
 def sibling_states(tar_uris: Sequence[str]) -> dict[str, str]:
-    """Return tar URI → state of the table beside it, for the tars that have one. One listing a folder."""
+    """Return tar URI → ETag of the table next to it, for the tars that have one. Lists each folder once."""
     folders = {uri.rsplit("/", 1)[0] for uri in tar_uris if not uri.startswith(("http://", "https://"))}
     states = {
         storage.join(folder, name): storage.etag(entry)
@@ -49,10 +49,10 @@ def sibling_states(tar_uris: Sequence[str]) -> dict[str, str]:
 
 
 class SiblingTable:
-    """Rows of the table beside one tar, found by the stems of the tar's samples.
+    """Rows of the table next to one tar, found by the stems of the tar's samples.
 
-    A key that is written like the stem matches it. Integers and UUIDs also match by value, where exactly one stem of
-    the tar has that value. A key of several rows that differ matches nothing.
+    A key that is written like the stem matches it. Integers and UUIDs also match by value, if exactly one stem of the
+    tar has that value. A key of several different rows matches nothing.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class SiblingTable:
         self._has_matched = False
 
     def find(self, stem: str) -> Row | None:
-        """Return what the table says of the sample with this stem, of which the last path component counts.
+        """Return the table's row for the sample with this stem, or None. Only the last path component is compared.
 
-        The row has those of url, caption, text and TEXT (str), uid and uuid (str or int) that are columns; None where
-        they have no value of these types. Where texts are no UTF-8, it has ENCODING, too: the encoding they are in.
+        The row has the columns among url, caption, text and TEXT (str), uid and uuid (str or int); they are None
+        without a value of these types. If its texts are not UTF-8, ENCODING is their encoding.
         """
         name = _last(stem)
         if self._first_stem is None:
@@ -91,7 +91,7 @@ class SiblingTable:
         return row
 
     def warning(self) -> str | None:
-        """Return one sentence when the table has rows and stems were looked up, but none had a row; else None."""
+        """Return a warning if the table has rows but none was found for any stem; else None."""
         if self._has_matched or self._first_stem is None or not self._size:
             return None
         return (
@@ -101,10 +101,10 @@ class SiblingTable:
 
 
 def sibling_table(tar_uri: str, stems: Collection[str]) -> SiblingTable:
-    """Return the table beside a tar whose samples have these stems.
+    """Return the table next to a tar whose samples have these `stems`.
 
-    It has no rows when it has no column `key`: it is another table. Raises BrokenSource, naming the tar, when it is
-    not readable.
+    A table without a column `key` is another table: the result has no rows. Raises BrokenSource, naming the tar, when
+    the table is not readable.
     """
     uri = sibling_uri(tar_uri)
     try:
@@ -114,7 +114,7 @@ def sibling_table(tar_uri: str, stems: Collection[str]) -> SiblingTable:
         return _table(uri, stems, columns)
     except (pa.ArrowException, ValueError, OSError) as e:
         raise BrokenSource(
-            f"{tar_uri}: the table beside it, {uri}, is not readable ({e}); repair it or take it away",
+            f"{tar_uri}: the table next to it, {uri}, is not readable ({e}); repair it or remove it",
             source=tar_uri,
         ) from e
 
@@ -159,7 +159,7 @@ def _table(uri: str, stems: Collection[str], columns: Mapping[str, pa.ChunkedArr
 
 
 def _plain_values(column: pa.ChunkedArray) -> tuple[ColumnReader | None, list[str | None]]:
-    """Return how a column is read, and what its values name samples by; None for those that name none."""
+    """Return how a column is read, and the keys of its rows; None for values that cannot be keys."""
     reading = column_reader(column.type, column.chunks)
     if reading is None:
         return None, [None] * len(column)
@@ -174,11 +174,11 @@ def _uids(column: pa.ChunkedArray) -> list[str | int | None]:
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[list[str | None], dict[int, str]]:
-    """Return the texts of a column, and place → encoding of those whose bytes are no UTF-8."""
+    """Return the texts of a column, and place → encoding for those that are not UTF-8."""
     texts: list[str | None] = []
     encodings: dict[int, str] = {}
     for chunk in column.chunks:
-        data = bytes_of(chunk)  # of texts, too: writers do not check that they are UTF-8
+        data = bytes_of(chunk)  # also of texts: writers do not check that they are UTF-8
         for value in [None] * len(chunk) if data is None else data.to_pylist():
             text, encoding = (None, None) if value is None else decode_text(value)
             if encoding is not None:
@@ -188,7 +188,7 @@ def _texts(column: pa.ChunkedArray) -> tuple[list[str | None], dict[int, str]]:
 
 
 def _by_key(rows: Iterable[tuple[str | None, Row]]) -> dict[str, Row]:
-    """Return key → row, without the keys of several rows that differ."""
+    """Return key → row, without the keys of several different rows."""
     by_key: dict[str, Row] = {}
     ambiguous: set[str] = set()
     for key, row in rows:

@@ -11,9 +11,9 @@
 | `photos/*/`                               | one such source for each folder that matches              |
 | `@list`, or a path that ends in `.txt`    | the patterns in a file, one a line; `#` starts a comment  |
 
-Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder. Only what was
-typed is a pattern, never the working folder or the folder of a list; and a part of it that is the name of something,
-character for character, is that name.
+Any of them may be a local path or an fsspec URI. Relative lines of a list start at the list's folder. Only the text
+that was given is a pattern, never the working folder or the folder of a list. A part of it that is exactly the name
+of an existing file or folder means that file or folder.
 """
 
 import posixpath
@@ -32,7 +32,7 @@ from manifests.errors import InputError
 from manifests.file_names import name_bytes
 
 _SECRET = re.compile(
-    r"://[^/@:]*:(?!\d+/)[^@]*@"  # user:password@, where the password may hold slashes
+    r"://[^/@:]*:(?!\d+/)[^@]*@"  # user:password@, where the password may contain slashes
     r"|[?&](x-(amz|goog|ms)-[a-z-]*|sig|signature|awsaccesskeyid|(access_?|auth_?)?token|api_?key|password|secret)=",
     re.IGNORECASE,
 )
@@ -50,7 +50,7 @@ _DECOMPRESS = {
 }
 _COMPRESSED_TAR = re.compile(r"\.(?:tar\.(gz|zst|bz2|xz|lz4)|(tgz|tzst|tbz2?|txz))$", re.IGNORECASE)
 _BUCKET = re.compile(r"(s3a?|gcs?|gs|oss|abfss?|az)://[^/]*")
-_LISTING_PAYS_FROM = 16  # names in one folder: fewer are asked for one by one
+_LISTING_PAYS_FROM = 16  # names in one folder: fewer are looked up one by one
 _THREADS = 16
 
 
@@ -58,10 +58,10 @@ _THREADS = 16
 class Source:
     """One tar, or one folder of loose images.
 
-    `uri` is absolute, with its protocol; a folder's ends in `/`. `root` is the literal folder the user's
-    pattern begins with, and `name` is `uri` below it: keys are made of `name`, so that a copy elsewhere has
-    the same. `etag` changes when the content does: the storage's ETag, else size and time of change;
-    for a folder, a hash of the names and etags of all files that samples are made of. Those are its `files`.
+    `uri` is absolute, with its protocol; a folder's ends in `/`. `root` is the literal folder that the user's pattern
+    begins with, and `name` is `uri` below it: keys are made of `name`, so that a copy in another place has the same
+    keys. `etag` changes with the content: it is the storage's ETag, or size and time of change; for a folder, a hash
+    of the names and etags of its `files`, which are its images and sidecars.
     """
 
     uri: str
@@ -81,7 +81,7 @@ class Source:
 class _Pattern:
     """What one pattern names after its braces are expanded: `uris`, and what matches `globs`, below `root`.
 
-    `is_plain` says that the pattern was itself the URI, `is_folder` that it ended in a slash.
+    `is_plain`: the pattern was itself the URI. `is_folder`: it ended in a slash.
     """
 
     text: str
@@ -103,11 +103,11 @@ class _Glob:
 def expand(patterns: Sequence[str]) -> list[Source]:
     """Return the sources that `patterns` name, each once, sorted by (name, uri).
 
-    Folders are listed once each, not file by file. A glob keeps what ends in `.tar`. Sources below two roots
-    may have the same name; one pattern over both, such as `{a,b}/*.tar`, gives them names of their own.
+    Each folder is listed once. A glob keeps what ends in `.tar`. Sources below two roots may have the same name; one
+    pattern over both, such as `{a,b}/*.tar`, gives them different names.
 
-    Raises InputError for named files that are missing (all are counted), a glob or folder without a match,
-    compressed tars, and credentials in a pattern.
+    Raises InputError for named files that are missing (all are counted), a glob or folder without a match, compressed
+    tars, and credentials in a pattern.
     """
     parsed = [_parse(text, base) for text, base in _lines(patterns)]
     if not parsed:
@@ -119,7 +119,7 @@ def expand(patterns: Sequence[str]) -> list[Source]:
         entries.update({uri: entry for uri, entry in matches.items() if entry is not None})
         for uri in matches:
             _require_plain_tar(uri)
-            below = uri.startswith(pattern.root)  # not so when a brace held `..`
+            below = uri.startswith(pattern.root)  # not if a brace contained `..`
             place = (pattern.root if below else uri[: uri[:-1].rfind("/") + 1], pattern.is_plain)
             # The shortest root gives the longest name, whatever the order of the patterns.
             places[uri] = min(places.get(uri, place), place, key=lambda p: (len(p[0]), p[1]))
@@ -132,7 +132,7 @@ def expand(patterns: Sequence[str]) -> list[Source]:
 
 
 def _lines(patterns: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield (pattern, folder that it is relative to); lists are read here."""
+    """Yield each pattern, also those in lists, with the folder that it is relative to."""
     for text in patterns:
         _require_no_secret(text)
         listed = _list_named(text)
@@ -171,13 +171,13 @@ def _read_list(uri: str) -> str:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as e:
         raise InputError(f"{uri}: not a list of sources ({e}); give a text file with a pattern a line") from e
     if b"\0" in content:
-        raise InputError(f"{uri}: not a list of sources, for it is no text; give a text file with a pattern a line")
-    # As in a file system, a name may hold bytes that are no UTF-8.
+        raise InputError(f"{uri}: not a list of sources, but binary; give a text file with a pattern a line")
+    # As in a file system, a name may contain bytes that are not UTF-8.
     return content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
 def _literal(text: str, base: str | None) -> storage.Entry | None:
-    """Return what is known of the local file or folder whose name is `text`, character for character."""
+    """Return the description of the local file or folder with exactly the name `text`, or None."""
     if not text or storage.is_uri(text.removeprefix("@")):
         return None
     place = _absolute(text, base)
@@ -216,7 +216,7 @@ def _parse(text: str, base: str | None) -> _Pattern:
 def _literal_until(text: str, special: str, base: str | None) -> int:
     """Return where the first part of a path begins that is a pattern; the length of `text` when none is.
 
-    A part is one if it has a character of `special` and nothing has its very name.
+    A part is a pattern if it has a character of `special` and no file or folder has exactly its name.
     """
     for part in re.finditer("[^/]+", text):
         if any(c in special for c in part[0]) and storage.describe(_absolute(text[: part.end()], base)) is None:
@@ -241,7 +241,7 @@ def _folder_of(head: str, base: str | None) -> str:
 
 def _is_relative(text: str, base: str) -> bool:
     if text.startswith("~"):
-        return _absolute(text, base).startswith(base + "/")  # no user's home, but a name in the folder of the list
+        return _absolute(text, base).startswith(base + "/")  # not a user's home, but a name in the folder of the list
     return not storage.is_uri(text) and not text.startswith("/")
 
 
@@ -287,7 +287,7 @@ def _below(glob: _Glob) -> dict[str, storage.Entry]:
     return {
         name: entry
         for name, entry in there.items()
-        # A byte that is no UTF-8 is one character of a pattern, as in what was typed.
+        # A byte that is not UTF-8 is one character of a pattern, as in the given text.
         if matcher.match(name_bytes(name).decode("utf-8", "surrogateescape") if is_local else name)
     }
 

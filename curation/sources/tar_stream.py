@@ -1,8 +1,7 @@
-"""The two ends of a tar as a stream: headers read strictly forward, and members written reproducibly.
+"""Tars as streams: headers read strictly forward, and members written reproducibly.
 
-Headers are parsed and made by the standard library's `tarfile` (POSIX.1-2008 pax, USTAR, GNU and v7
-formats). What it forgives, a damaged or missing end, is an error here: a sample lost without a word is
-worse than a tar that is left out.
+Headers are parsed and made by the standard library's `tarfile` (POSIX.1-2008 pax, USTAR, GNU and v7 formats). Unlike
+there, a damaged or missing end is an error: samples lost without a message are worse than a tar that is left out.
 """
 
 from collections.abc import Iterator
@@ -39,11 +38,11 @@ class ForwardReader:
         return self._position
 
     def broken(self, reason: str) -> BrokenSource:
-        """Return the error that says why this source cannot be read whole."""
+        """Return an error with the reason why this source cannot be read completely."""
         return BrokenSource(f"{self.source}: {reason}. {_NEXT}", source=self.source)
 
     def read(self, size: int) -> bytes:
-        """Return the next `size` bytes for `tarfile`, which reads whole extended headers with it."""
+        """Return the next `size` bytes; `tarfile` calls this to read complete extended headers."""
         if not 0 <= size <= _MAX_HEADER_BYTES:
             raise ValueError(f"an extended header of {size} bytes")
         return self.take(size)
@@ -59,12 +58,12 @@ class ForwardReader:
         return b"".join(self._pieces(size))
 
     def skip(self, size: int) -> None:
-        """Read `size` bytes and forget them."""
+        """Read `size` bytes and discard them."""
         for _ in self._pieces(size):
             pass
 
     def skip_zeros(self) -> bool:
-        """Skip blocks of zeros after the end of an archive; return whether anything but the stream's end follows."""
+        """Skip blocks of zeros after the end of an archive; return whether other data follow."""
         end = self._position
         while True:
             block = self._block[self._used :]
@@ -93,17 +92,20 @@ class ForwardReader:
 
 
 class StrictTar(TarFile):
-    """Headers one after another. `TarFile.next` takes a bad header for the end; `next_header` does not."""
+    """Reads headers one after another. `TarFile.next` treats a bad header as the end; `next_header` does not."""
 
     def __init__(self, reader: ForwardReader) -> None:
         self._reader = reader
         super().__init__(fileobj=reader, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
 
     def next(self) -> None:
-        """Read nothing: `TarFile` calls this when it is made."""
+        """Read nothing: `TarFile` calls this in its constructor."""
 
     def next_header(self) -> TarInfo | None:
-        """Skip what is left of the member, and return the next header, or None at the end of the archive."""
+        """Skip the rest of the member, and return the next header, or None at the end of the archive.
+
+        Raises BrokenSource when the header is damaged or missing.
+        """
         reader = self._reader
         reader.skip(self.offset - reader.tell())
         start = reader.tell()
@@ -127,16 +129,16 @@ class StrictTar(TarFile):
         return header
 
     def has_another_archive(self, *, is_wanted: bool) -> bool:
-        """Read on after the end of the archive, and return whether another one begins there that `is_wanted`.
+        """Read past the end of the archive, and return whether another one begins there.
 
-        Raises BrokenSource when it is not wanted, or when something else than zeros follows.
+        Raises BrokenSource when one does and `is_wanted` is false, or when other data than zeros follow.
         """
         reader = self._reader
         end = reader.tell()
         if not reader.skip_zeros():
             return False
         start = reader.tell()
-        is_header = checks_out(reader.peek())
+        is_header = is_tar_header(reader.peek())
         if not is_header or (not is_wanted and start - end < 2 * BLOCKSIZE):
             raise reader.broken(f"the archive ends at byte {end}, but there is data at byte {start}")
         if not is_wanted:
@@ -158,8 +160,8 @@ class StrictTar(TarFile):
             )
 
 
-def checks_out(block: bytes) -> bool:
-    """Whether a block of 512 bytes is a tar header: its checksum is right."""
+def is_tar_header(block: bytes) -> bool:
+    """Return whether a block of 512 bytes is a tar header: its checksum is correct."""
     try:
         TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except HeaderError:
@@ -168,13 +170,13 @@ def checks_out(block: bytes) -> bool:
 
 
 class TarWriter:
-    """Writes a USTAR tar whose bytes depend on the names and contents alone.
+    """Writes a USTAR tar whose bytes depend only on the names and contents.
 
         with TarWriter(stream) as tar:
             offset, size = tar.add("key.jpg", data)
 
-    Every member has mtime 0, owner 0 and mode 0644. An exception in the block leaves the tar without its
-    end, so that nobody takes it for a whole one.
+    Every member has mtime 0, owner 0 and mode 0644. After an exception in the block, the tar has no end, so it cannot
+    be mistaken for a complete one.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -184,8 +186,8 @@ class TarWriter:
     def add(self, name: str, data: bytes) -> tuple[int, int]:
         """Append a member and return (offset, size) of its bytes in the tar.
 
-        Raises InputError for a name USTAR cannot hold: over 100 bytes unless a `/` splits it into at
-        most 155 and 100, absolute, with `..`, a NUL or an empty part.
+        Raises InputError for a name that USTAR cannot store: over 100 bytes unless a `/` splits it into at most 155
+        and 100, absolute, with `..`, a NUL or an empty part.
         """
         if "\0" in name or any(part in ("", "..") for part in name.split("/")):
             raise InputError(f"{name!r}: not a name for a tar member; use a relative name without '..'")
@@ -194,8 +196,8 @@ class TarWriter:
         header.mode = 0o644
         try:
             block = header.tobuf(USTAR_FORMAT, "utf-8", "strict")
-        except ValueError as e:  # also a name that is no UTF-8
-            raise InputError(f"{name!r}, {len(data)} bytes: USTAR cannot hold it ({e}); shorten the name") from e
+        except ValueError as e:  # also a name that is not UTF-8
+            raise InputError(f"{name!r}, {len(data)} bytes: USTAR cannot store it ({e}); shorten the name") from e
         offset = self.size_bytes + len(block)
         self._write(block)
         self._write(data)
@@ -203,7 +205,7 @@ class TarWriter:
         return offset, len(data)
 
     def close(self) -> None:
-        """Write the end of the archive, padded to a whole record of 10,240 bytes. The stream stays open."""
+        """Write the end of the archive, padded to a multiple of 10,240 bytes. The stream stays open."""
         self._write(bytes(2 * BLOCKSIZE))
         self._write(bytes(-self.size_bytes % RECORDSIZE))
 

@@ -1,11 +1,11 @@
-"""What a tar holds: read once, forward, one image in memory at a time.
+"""Reads the contents of a tar once, sequentially, with one image in memory at a time.
 
     contents = read_tar(stream, source=uri, max_image_bytes=64 << 20, on_image=measure)
     for sample in contents.samples():
         sample.member, sample.offset, sample.size, sample.json, sample.caption, sample.result
 
-`curation.sources.samples` joins members to samples. Names are only names: no link is followed and nothing is
-extracted. `TarWriter` writes the output tars.
+`curation.sources.samples` joins members to samples. No link is followed and nothing is extracted. `TarWriter` writes
+the output tars.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,15 @@ def read_tar(
     names: SampleNames = SampleNames.AUTO,
     ignore_zeros: bool = False,
 ) -> Contents[T]:
-    """Return what a plain tar holds, after one sequential read of `stream` from its start to its end.
+    """Return the contents of an uncompressed tar, after one sequential read of `stream` from its start to its end.
 
-    `on_image` gets each image's bytes once, as they pass; what it returns is the sample's `result`.
-    Images over `max_image_bytes` are located but not read. With `ignore_zeros`, tars that were written one after
-    another into one file are read as one, as `tar --ignore-zeros` does. Memory: one image, and the sidecars.
+    `on_image` is called once with each image's bytes; what it returns is the sample's `result`. Images over
+    `max_image_bytes` are located but not read. With `ignore_zeros`, tars that were concatenated into one file are
+    read as one, as `tar --ignore-zeros` does. Memory: one image, and the sidecars.
 
-    Raises BrokenSource, with reason and byte, when the tar is truncated, damaged, compressed or no tar,
-    or when something follows its end. What `on_image` and `stream` raise passes through; a FilterFailed names
-    the image.
+    Raises BrokenSource, with reason and byte, when the tar is truncated, damaged, compressed or not a tar, or when
+    data follow its end. Errors of `on_image` and `stream` are not caught; the image's name is added to a
+    FilterFailed.
     """
     reader = ForwardReader(stream, source)
     headers = StrictTar(reader)

@@ -1,4 +1,4 @@
-"""Texts of strangers as Unicode, whatever encoding their bytes are in."""
+"""Decodes texts of unknown encodings."""
 
 import re
 
@@ -6,8 +6,8 @@ import chardet
 from chardet import EncodingEra
 
 DETECTOR_VERSION = f"chardet={chardet.__version__}"
-MAX_DETECTED_BYTES = 65_536  # of a long text, the beginning says what it is in
-_MARKS = (
+MAX_DETECTED_BYTES = 65_536  # the encoding of a long text is detected from its beginning
+_BYTE_ORDER_MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
     (b"\xff\xfe", "UTF-16"),
@@ -19,14 +19,14 @@ _DEFAULT = "Windows-1252"
 
 
 def decode_text(data: bytes) -> tuple[str, str | None]:
-    """Return a text, and the name of the encoding that its bytes are in where that is not UTF-8, else None.
+    """Return a text, and the name of the encoding of its bytes if that is not UTF-8, else None.
 
     A byte order mark decides first, then whether the bytes are UTF-8, then chardet among the encodings of today's
-    web. A guess among encodings of one byte a character counts only if there is evidence for it, see `_is_faint`;
-    otherwise the text is Windows-1252, the web's default (WHATWG Encoding Standard). UTF-8 with a few damaged bytes
-    stays UTF-8: they become U+FFFD, and the name is "UTF-8 with damaged bytes". Never raises.
+    web. A guess of a single-byte encoding is used only with some evidence, see `_is_faint`; otherwise the text is
+    Windows-1252, the web's default (WHATWG Encoding Standard). UTF-8 with a few damaged bytes stays UTF-8: they
+    become U+FFFD, and the name is "UTF-8 with damaged bytes". Never raises.
     """
-    for mark, name in _MARKS:
+    for mark, name in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace"), name
     try:
@@ -44,12 +44,15 @@ def decode_text(data: bytes) -> tuple[str, str | None]:
 
 
 def _detected(data: bytes, as_utf8: str) -> tuple[str, str | None]:
-    """Return what chardet says of bytes that are no UTF-8, or hold NULs; `as_utf8` is what they are as UTF-8."""
+    """Return the text and encoding that chardet finds in bytes that are not UTF-8, or contain NULs.
+
+    `as_utf8` is the text that they are as UTF-8.
+    """
     guess = chardet.detect(data[:MAX_DETECTED_BYTES], encoding_era=EncodingEra.MODERN_WEB)
     name = str(guess["encoding"] or "")
     is_faint = not name.upper().startswith(_WIDE) and _is_faint(data, name, guess["confidence"])
     if "\ufffd" not in as_utf8 and (is_faint or not name.upper().startswith(("UTF-16", "UTF-32"))):
-        return as_utf8, None  # UTF-8 that holds NULs
+        return as_utf8, None  # UTF-8 with NULs
     for each in (_DEFAULT, name) if is_faint else (name, _DEFAULT):
         try:
             return data.decode(each), each
@@ -59,10 +62,10 @@ def _detected(data: bytes, as_utf8: str) -> tuple[str, str | None]:
 
 
 def _is_faint(data: bytes, name: str, confidence: float) -> bool:
-    """Whether a guess of an encoding of one byte a character rests on no more than a few accented letters.
+    """Return whether a guess of a single-byte encoding is based on only a few accented letters.
 
-    A Latin alphabet other than Western Europe's takes chardet's confidence, another alphabet a word of its letters:
-    the letters of "à la carte" are Cyrillic in Windows-1251, but its words are not.
+    Latin alphabets other than Western Europe's need chardet's confidence, other alphabets a word of only their
+    letters: some letters of "à la carte" are Cyrillic in Windows-1251, but no word is.
     """
     try:
         text = data.decode(name)

@@ -210,7 +210,9 @@ def test_a_link_that_is_fetched_changes_the_state(tmp_path):
 
 
 def test_a_file_that_is_gone_since_it_was_listed_names_itself(tmp_path):
-    with pytest.raises(BrokenSource, match=r"a\.jpg: gone since the folder was listed; run the same command again"):
+    with pytest.raises(
+        BrokenSource, match=r"a\.jpg: deleted since the folder was listed; run the same command again"
+    ):
         read_folder(f"file://{tmp_path}/", [("a.jpg", 9)], max_image_bytes=9, on_image=bytes)
 
 

@@ -91,7 +91,7 @@ def test_rows_have_the_columns_that_describe_samples(folder):
 def test_a_table_that_cannot_be_read_names_the_tar(folder, content, why):
     if content is not None:
         storage.write_bytes(f"{folder}/00000.parquet", content)
-    message = rf"00000\.tar: the table beside it, .*00000\.parquet, is not readable \(.*{why}"
+    message = rf"00000\.tar: the table next to it, .*00000\.parquet, is not readable \(.*{why}"
     with pytest.raises(BrokenSource, match=message) as error:
         sibling_table(f"{folder}/00000.tar", STEMS)
     assert error.value.source == f"{folder}/00000.tar"
