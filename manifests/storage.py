@@ -50,7 +50,7 @@ def configure(options: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return `value` with every entry whose name sounds like a secret replaced, at any depth, with all below it."""
+    """Return `value` without secrets: at any depth, an entry with a name such as `token` is replaced as a whole."""
     if value is not None and any(word in name.lower() for word in SECRET_WORDS):
         return REDACTED
     if isinstance(value, Mapping):
@@ -175,7 +175,7 @@ def _may_have_bucket(uri: str) -> bool:
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     try:
-        fs.info(path if "/" in path else f"{path}/x")  # a request for an object says whether its bucket is missing
+        fs.info(path if "/" in path else f"{path}/x")  # the answer for an object shows a missing bucket
     except FileNotFoundError as e:
         return not storage_errors.is_bucket_missing(e)
     except (PermissionError, ValueError):

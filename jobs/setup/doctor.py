@@ -158,7 +158,7 @@ def _storage(place: str) -> Check:
         return _failed(name, StorageUnavailable(str(e).replace(probe, place)))
     except OSError as e:
         return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=sentence_of(e))
-    except Exception as e:  # noqa: BLE001 - each storage has errors of its own, and all are what the doctor reports
+    except Exception as e:  # noqa: BLE001 - storages raise errors of any class, and the doctor reports them all
         return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=mend)
     return Check(name=name, is_good=is_good, found="written, read and removed a file", mend=mend)
 

@@ -1,4 +1,4 @@
-"""The model files of the text engines: what is here, and fetching what EasyOCR publishes. No model is ever loaded."""
+"""The model files of the text engines: finds them, and fetches those of EasyOCR. No model is ever loaded."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,10 @@ MAX_MODEL_BYTES = 1 << 30  # many times the largest that EasyOCR publishes
 
 
 def find_models(engines: Sequence[str], languages: Sequence[str] = ()) -> list[EngineModels]:
-    """Return what each of `engines` loads and what of it is here; `languages` none means each engine's own choice."""
+    """Return the files that each of `engines` loads, and which of them exist.
+
+    Without `languages`, they are those of each engine's default languages.
+    """
     return [_find(engine, languages) for engine in engines]
 
 
@@ -41,21 +44,21 @@ def _look_at(file: ModelFile) -> FoundModel:
         return FoundModel(path=str(file.path), size_bytes=None, note=f"missing; {file.advice}")
     note = ""
     if file.md5 is not None:
-        note = "as published" if md5_of(file.path) == file.md5 else "own weights: not the MD5 that is published"
+        note = "as published" if md5_of(file.path) == file.md5 else "your weights: not the MD5 that is published"
     return FoundModel(path=str(file.path), size_bytes=file.path.stat().st_size, note=note)
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 of a file: what EasyOCR publishes, good against damage, not against malice."""
+    """Return the MD5 of a file. EasyOCR publishes no better hash: it detects damage, not malice."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, _md5).hexdigest()
 
 
 def fetch_models(files: Sequence[ModelFile]) -> Iterator[tuple[Path, bool]]:
-    """Yield the path of each of `files`, whole and as published, and whether it was fetched just now.
+    """Yield the path of each of `files`, complete and as published, and whether this call fetched it.
 
-    Raises EngineUnavailable that says what to do when other weights lie there, when nothing answers or what answers
-    is not what is published. A file appears whole or not at all.
+    Raises EngineUnavailable, which says what to do, when other weights exist at the path, the server does not answer,
+    or its answer is not what is published. A file appears complete or not at all.
     """
     for file in files:
         if not file.path.exists():
@@ -65,13 +68,13 @@ def fetch_models(files: Sequence[ModelFile]) -> Iterator[tuple[Path, bool]]:
             yield file.path, False
         else:
             raise EngineUnavailable(
-                f"{file.path} is there and is not what EasyOCR publishes; if it is your own, it is used as it is; "
+                f"{file.path} exists and is not what EasyOCR publishes; if you made it, it is used as it is; "
                 "if it is damaged, remove it and run this again"
             )
 
 
 def _fetch(file: ModelFile) -> None:
-    with tempfile.TemporaryFile() as packed:  # has no name: an end of any kind leaves nothing
+    with tempfile.TemporaryFile() as packed:  # has no name, so that nothing is left however this ends
         _download(str(file.url), packed)
         with storage.write_atomically(storage.absolute(str(file.path))) as target:
             md5 = _md5()
@@ -81,7 +84,7 @@ def _fetch(file: ModelFile) -> None:
             if md5.hexdigest() != file.md5:
                 raise EngineUnavailable(
                     f"{file.url}: {file.path.name} in it has MD5 {md5.hexdigest()}, published is {file.md5}; "
-                    "nothing was written; run this again, or on a network that passes on what is published"
+                    "nothing was written; run this again, or from a network that does not change downloads"
                 )
 
 
@@ -98,13 +101,13 @@ def _download(url: str, target: IO[bytes]) -> None:
 
 @contextlib.contextmanager
 def _named(url: str) -> Iterator[None]:
-    """Turn what a download may raise into what happened, where, and what to do."""
+    """Raise EngineUnavailable, with the URL and what to do, for the errors of a download."""
     try:
         yield
     except requests.HTTPError as e:
         raise EngineUnavailable(f"{e}; try again later, or copy the folder from a machine that has it") from e
     except requests.exceptions.ChunkedEncodingError as e:
-        raise EngineUnavailable(f"{url}: the download broke off, nothing was written; run this again") from e
+        raise EngineUnavailable(f"{url}: the download ended early, nothing was written; run this again") from e
     except requests.RequestException as e:
         raise EngineUnavailable(
             f"cannot reach {url} ({type(e).__name__}); fetch on a machine with a network and copy the folder"
@@ -112,24 +115,26 @@ def _named(url: str) -> Iterator[None]:
 
 
 def _member(packed: IO[bytes], file: ModelFile) -> Iterator[bytes]:
-    """Yield the bytes of the one member that is called as `file` is; no path in a zip is ever followed."""
+    """Yield the bytes of the member with the name of `file`; no path in a zip is ever followed."""
     try:
         with zipfile.ZipFile(packed) as archive, archive.open(file.path.name) as member:
             yield from _bounded(iter(lambda: member.read(BLOCK_BYTES), b""), str(file.url))
     except KeyError as e:
-        raise EngineUnavailable(f"{file.url}: holds no {file.path.name}; nothing was written") from e
+        raise EngineUnavailable(
+            f"{file.url}: contains no {file.path.name}; nothing was written; run this again later"
+        ) from e
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as e:
-        raise EngineUnavailable(f"{file.url}: is no zip that can be read ({e}); run this again") from e
+        raise EngineUnavailable(f"{file.url}: not a readable zip ({e}); nothing was written; run this again") from e
 
 
 def _bounded(blocks: Iterable[bytes], url: str) -> Iterator[bytes]:
-    """Yield `blocks`, refusing when they grow beyond what any model needs."""
+    """Yield `blocks`. Raises EngineUnavailable when they are larger than any model."""
     size_bytes = 0
     for block in blocks:
         size_bytes += len(block)
         if size_bytes > MAX_MODEL_BYTES:
             raise EngineUnavailable(
-                f"{url}: more than {MAX_MODEL_BYTES >> 20} MiB, as no model has; nothing was written"
+                f"{url}: more than {MAX_MODEL_BYTES >> 20} MiB, which no model has; nothing was written"
             )
         yield block
 

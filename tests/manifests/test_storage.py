@@ -1,4 +1,4 @@
-"""One contract, kept by every storage: whole or absent, as listed as written, and the same errors."""
+"""One contract for every storage: files are complete or absent, listed as written, and errors are the same."""
 
 import hashlib
 import subprocess
@@ -18,7 +18,7 @@ from curation.sources.byte_ranges import ByteRange, read_ranges
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
 
-# A discarded file must not be put after all, by its destructor.
+# The destructor of a discarded file must not put it after all.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
 TOP = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ NAMES = ["plain.parquet", "with space.json", "naïve-日本.tar", "a+b=c&d#e%20f
 
 @pytest.fixture(scope="module")
 def server():
-    """An object store on this machine; every process finds it by its environment."""
+    """An object store on this machine, which every process finds by its environment."""
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     started.start()
     host, port = started.get_host_and_port()
@@ -46,7 +46,7 @@ def server():
 
 @pytest.fixture
 def s3(server):
-    """An empty bucket, as a client of its own sees it."""
+    """A client of an empty bucket."""
     yield server
     objects = server.list_objects_v2(Bucket="bucket").get("Contents", [])
     if objects:
@@ -67,7 +67,7 @@ def folder(request, tmp_path):
 
 
 def everything_below(folder):
-    """Return all that a storage holds near `folder`, hidden names too."""
+    """Return all names in the parent of `folder` and below, hidden ones, too."""
     fs, path = storage.filesystem(folder)
     fs.invalidate_cache()
     top = path.rsplit("/", 1)[0]
@@ -112,7 +112,7 @@ def test_many_names_and_odd_folders(folder):
     assert storage.read_many(odd, []) == {}
 
 
-def test_a_name_is_never_taken_for_a_pattern(folder):
+def test_a_name_is_never_a_pattern(folder):
     for name in ("a1/x", "a2/x", "a?/x", "a[12]/x", "b*"):
         storage.write_bytes(storage.join(folder, name), b"")
     storage.remove(storage.join(folder, "a?"))
@@ -122,7 +122,7 @@ def test_a_name_is_never_taken_for_a_pattern(folder):
     assert everything_below(folder) == ["/folder/a1/x", "/folder/a2/x"]
 
 
-def test_whole_or_absent(folder):
+def test_complete_or_absent(folder):
     uri = storage.join(folder, "a.tar")
     storage.write_bytes(storage.join(folder, "b.tar"), b"beside")
     with pytest.raises(RuntimeError, match="half-way"), storage.write_atomically(uri) as f:
@@ -134,7 +134,7 @@ def test_whole_or_absent(folder):
         storage.read_bytes(uri)
 
 
-def test_a_kill_is_no_exception_to_that(folder):
+def test_absent_after_an_interrupt(folder):
     uri = storage.join(folder, "a.tar")
     with pytest.raises(KeyboardInterrupt), storage.write_atomically(uri) as f:
         f.write(b"x")
@@ -142,7 +142,7 @@ def test_a_kill_is_no_exception_to_that(folder):
     assert everything_below(folder) == []
 
 
-def test_nothing_is_seen_before_the_end(folder):
+def test_nothing_is_visible_before_the_end(folder):
     uri = storage.join(folder, "a.tar")
     with storage.write_atomically(uri) as f:
         f.write(b"x" * 1000)
@@ -150,7 +150,7 @@ def test_nothing_is_seen_before_the_end(folder):
     assert storage.read_bytes(uri) == b"x" * 1000
 
 
-def test_overwritten_whole_or_not_at_all(folder):
+def test_overwritten_completely_or_not_at_all(folder):
     uri = storage.join(folder, "a.tar")
     storage.write_bytes(uri, b"first, the longer")
     with pytest.raises(RuntimeError), storage.write_atomically(uri) as f:
@@ -174,7 +174,7 @@ def test_two_writers_of_one_name_leave_one_of_their_files(folder):
     assert everything_below(folder) == ["/folder/part-00000.parquet"]
 
 
-def test_size_and_hash_are_of_what_lies_there(folder):
+def test_size_and_hash_are_those_of_the_file(folder):
     uri = storage.join(folder, "a.tar")
     with storage.write_atomically(uri) as f:
         assert (f.writable(), f.readable(), f.seekable()) == (True, False, False)
@@ -193,7 +193,7 @@ def test_empty_files(folder):
     assert storage.read_many(folder, ["empty.txt"]) == {"empty.txt": b""}
 
 
-def test_what_is_missing(folder):
+def test_missing_files(folder):
     uri = storage.join(folder, "nothing")
     for _ in range(2):
         assert not storage.exists(uri)
@@ -210,7 +210,7 @@ def test_what_is_missing(folder):
         storage.read_many(folder, ["a", "nothing"])
 
 
-def test_remove_takes_a_file_or_a_whole_folder(folder):
+def test_remove_removes_a_file_or_a_folder_with_all_in_it(folder):
     for name in ("a", "sub/b", "sub/deeper/c", "subtle"):
         storage.write_bytes(storage.join(folder, name), b"")
     storage.remove(storage.join(folder, "a"))
@@ -233,22 +233,22 @@ def test_a_file_is_read_at_any_offset(folder):
         assert f.read() == bytes([255])
 
 
-def test_ranges_come_back_in_the_order_asked(folder):
+def test_ranges_are_returned_in_the_requested_order(folder):
     one, two = storage.join(folder, "1.tar"), storage.join(folder, "2.tar")
     storage.write_bytes(one, b"0123456789")
     storage.write_bytes(two, b"abcdefghij")
-    asked = [(two, 8, 2), (one, 5, 3), (two, 0, 1), (one, 5, 3), (one, 0, 10), (one, 4, 0), (two, 10, 0)]
-    ranges = [ByteRange(uri=u, offset=o, size_bytes=n) for u, o, n in asked]
+    requested = [(two, 8, 2), (one, 5, 3), (two, 0, 1), (one, 5, 3), (one, 0, 10), (one, 4, 0), (two, 10, 0)]
+    ranges = [ByteRange(uri=u, offset=o, size_bytes=n) for u, o, n in requested]
     assert read_ranges(ranges) == [b"ij", b"567", b"a", b"567", b"0123456789", b"", b""]
     assert read_ranges([]) == []
 
 
 @pytest.mark.parametrize(("offset", "size"), [(8, 3), (10, 1), (500, 5)])
 def test_ranges_past_the_end_name_the_source(folder, offset, size):
-    uri, whole = storage.join(folder, "1.tar"), storage.join(folder, "2.tar")
+    uri, other = storage.join(folder, "1.tar"), storage.join(folder, "2.tar")
     storage.write_bytes(uri, b"0123456789")
-    storage.write_bytes(whole, b"x" * 1000)
-    ranges = [ByteRange(uri=u, offset=offset, size_bytes=size) for u in (whole, uri)]
+    storage.write_bytes(other, b"x" * 1000)
+    ranges = [ByteRange(uri=u, offset=offset, size_bytes=size) for u in (other, uri)]
     with pytest.raises(BrokenSource, match=r"1\.tar: \d bytes at \d+, not \d") as error:
         read_ranges(ranges)
     assert error.value.source == uri
@@ -298,7 +298,7 @@ def test_writes_of_another_process_are_listed(kind, tmp_path, s3):
     assert storage.read_bytes(f"{folder}/there") == b"from another process"
 
 
-def test_s3_writes_and_removals_behind_our_back_are_seen(s3):
+def test_s3_writes_and_removals_by_others_are_seen(s3):
     folder = "s3://bucket/folder"
     assert storage.list_names(folder) == []
     s3.put_object(Bucket="bucket", Key="folder/_manifest.json", Body=b"1")
@@ -339,7 +339,7 @@ def test_s3_large_files_leave_no_unfinished_upload(s3, monkeypatch):
     assert f.sha256.hexdigest() == hashlib.sha256(storage.read_bytes(uri)).hexdigest()
 
 
-def test_s3_buckets_that_are_not_there(s3):
+def test_s3_missing_buckets(s3):
     assert not storage.exists("s3://nobody/x")
     assert storage.list_names("s3://nobody/x") == []
     with pytest.raises(FileNotFoundError):
@@ -354,7 +354,7 @@ def test_ranges_of_several_storages_at_once(tmp_path, s3):
 
 
 @pytest.mark.parametrize("kind", ["path", "file", "s3"])
-def test_two_colons_in_a_name_chain_nothing(kind, tmp_path, s3):
+def test_two_colons_in_a_name_do_not_chain_file_systems(kind, tmp_path, s3):
     folder = {"path": f"{tmp_path}/a::b", "file": f"file://{tmp_path}/a::b", "s3": "s3://bucket/a::b"}[kind]
     storage.write_bytes(f"{folder}/x::y.jpg", b"picture")
     assert storage.list_names(folder) == ["x::y.jpg"]
@@ -371,7 +371,7 @@ def test_unknown_protocols(uri):
         pass
 
 
-def test_chained_file_systems_are_still_understood():
+def test_chained_file_systems_can_be_used():
     storage.write_bytes("memory://chain/a.txt", b"chained")
     fs, path = storage.filesystem("simplecache::memory://chain/a.txt")
     assert fs.cat_file(path) == b"chained"

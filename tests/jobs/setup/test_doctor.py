@@ -35,8 +35,8 @@ def tar(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucket():
     """A bucket with one tar."""
-    with bucket_of("bucket") as client:
-        client.put_object(Bucket="bucket", Key="in/0.tar", Body=tar_bytes([("a.jpg", b"picture")]))
+    with bucket_of("doctor") as client:
+        client.put_object(Bucket="doctor", Key="in/0.tar", Body=tar_bytes([("a.jpg", b"picture")]))
         yield client
 
 
@@ -97,10 +97,10 @@ def test_an_input_that_may_not_be_read_is_reported(tmp_path, tar):
 
 
 def test_places_in_object_storage_are_tried(tmp_path, bucket, monkeypatch):
-    inputs = ["s3://bucket/in/*.tar", "s3://nobody/*.tar"]
-    found = doctor(pipeline_of(tmp_path, input=inputs, output="s3://bucket/out"))
-    assert found["input s3://bucket/in/*.tar"]["is_good"]
-    assert found["storage s3://bucket/out"]["is_good"]
+    inputs = ["s3://doctor/in/*.tar", "s3://nobody/*.tar"]
+    found = doctor(pipeline_of(tmp_path, input=inputs, output="s3://doctor/out"))
+    assert found["input s3://doctor/in/*.tar"]["is_good"]
+    assert found["storage s3://doctor/out"]["is_good"]
     missing = found["input s3://nobody/*.tar"]
     assert missing["found"] == "s3://nobody/: there is no bucket nobody"
     assert missing["mend"] == "create it, or correct the name"
@@ -112,9 +112,9 @@ def test_a_storage_that_does_not_answer_is_reported(tmp_path, closed_port, monke
     monkeypatch.setattr(fsspec.config, "conf", {})
     options = {"endpoint_url": f"http://127.0.0.1:{closed_port}", "key": "x", "secret": "x"}
     options["config_kwargs"] = {"retries": {"max_attempts": 0}}
-    pipeline = pipeline_of(tmp_path, input="s3://bucket/*.tar", output="s3://bucket/out", storage={"s3": options})
+    pipeline = pipeline_of(tmp_path, input="s3://doctor/*.tar", output="s3://doctor/out", storage={"s3": options})
     found = doctor(pipeline)
-    for name in ("input s3://bucket/*.tar", "storage s3://bucket/out"):
+    for name in ("input s3://doctor/*.tar", "storage s3://doctor/out"):
         assert not found[name]["is_good"]
         assert found[name]["found"].endswith(f": 127.0.0.1:{closed_port} does not answer")
     done = run("run", pipeline, "--dry-run")

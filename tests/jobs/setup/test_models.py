@@ -1,4 +1,4 @@
-"""`curate models`: which files engines load, and fetching them from a server that may answer anything."""
+"""`curate models`: which files engines load, and fetching them from a server with any answer."""
 
 import dataclasses
 import hashlib
@@ -41,13 +41,13 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `pages`; a path in `cut` ends after half of what was announced."""
+    """Serves `pages`; the answer for a path in `truncated` ends after half of its announced length."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages: dict[str, bytes] = {}
-        self.cut: set[str] = set()
-        self.asked: list[str] = []
+        self.truncated: set[str] = set()
+        self.requested: list[str] = []
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         body = self.server.pages.get(self.path)
         if body is None:
             self.send_error(404)
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if self.path in self.server.cut else body)
+        self.wfile.write(body[: len(body) // 2] if self.path in self.server.truncated else body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -101,7 +101,7 @@ def test_what_is_published_is_fetched_once(server: Server, file: ModelFile):
     assert list(models.fetch_models([file])) == [(file.path, True)]
     assert file.path.read_bytes() == WEIGHTS
     assert list(models.fetch_models([file])) == [(file.path, False)]
-    assert server.asked == ["/w.zip"]
+    assert server.requested == ["/w.zip"]
     assert files_below(file.path.parent) == ["w.pth"], "nothing but the weights is left"
 
 
@@ -115,35 +115,35 @@ def test_no_path_in_a_zip_is_followed(server: Server, file: ModelFile, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (zipped({"w.pth": WEIGHTS[:-1]}), "has MD5"),
-        (zipped({"other.pth": WEIGHTS}), r"holds no w\.pth"),
-        (zipped({"../w.pth": WEIGHTS, "deep/w.pth": WEIGHTS}), r"holds no w\.pth"),
-        (zipped({}), r"holds no w\.pth"),
-        (zipped({"w.pth": WEIGHTS}).replace(b"w.pth", b"w.pthx"), "no zip that can be read"),
-        (b"<html>sign in to this network</html>", "no zip that can be read"),
-        (b"", "no zip that can be read"),
+        (zipped({"other.pth": WEIGHTS}), r"contains no w\.pth"),
+        (zipped({"../w.pth": WEIGHTS, "deep/w.pth": WEIGHTS}), r"contains no w\.pth"),
+        (zipped({}), r"contains no w\.pth"),
+        (zipped({"w.pth": WEIGHTS}).replace(b"w.pth", b"w.pthx"), "not a readable zip"),
+        (b"<html>sign in to this network</html>", "not a readable zip"),
+        (b"", "not a readable zip"),
         (None, "404"),
     ],
     ids=["damaged", "another", "with a path", "empty zip", "broken zip", "a page", "nothing", "not found"],
 )
 def test_any_other_answer_is_refused_and_leaves_nothing(
-    server: Server, file: ModelFile, tmp_path: Path, answer: bytes | None, told: str
+    server: Server, file: ModelFile, tmp_path: Path, answer: bytes | None, message: str
 ):
     server.pages = {} if answer is None else {"/w.zip": answer}
-    with pytest.raises(EngineUnavailable, match=told) as refused:
+    with pytest.raises(EngineUnavailable, match=message) as refused:
         list(models.fetch_models([file]))
     assert str(file.url) in str(refused.value)
     assert files_below(tmp_path) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(server: Server, file: ModelFile, tmp_path: Path):
-    server.cut.add("/w.zip")
-    with pytest.raises(EngineUnavailable, match="broke off"):
+def test_a_download_that_ends_early_leaves_nothing(server: Server, file: ModelFile, tmp_path: Path):
+    server.truncated.add("/w.zip")
+    with pytest.raises(EngineUnavailable, match="ended early"):
         list(models.fetch_models([file]))
     assert files_below(tmp_path) == []
-    server.cut.clear()
+    server.truncated.clear()
     assert list(models.fetch_models([file])) == [(file.path, True)]
 
 
@@ -154,8 +154,8 @@ def test_a_zip_does_not_unpack_without_bound(file: ModelFile, tmp_path: Path, mo
     assert files_below(tmp_path) == []
 
 
-def test_without_a_network_it_says_what_to_do(file: ModelFile):
-    with socket.socket() as taken:  # bound and not listening: nobody answers there
+def test_without_a_network_the_message_says_what_to_do(file: ModelFile):
+    with socket.socket() as taken:  # bound and not listening, so that nothing answers
         taken.bind(("127.0.0.1", 0))
         away = dataclasses.replace(file, url=f"http://127.0.0.1:{taken.getsockname()[1]}/w.zip")
         with pytest.raises(EngineUnavailable, match=r"cannot reach http://.*copy the folder"):
@@ -163,13 +163,13 @@ def test_without_a_network_it_says_what_to_do(file: ModelFile):
     assert not file.path.parent.exists()
 
 
-def test_own_weights_are_never_overwritten(server: Server, file: ModelFile):
+def test_other_weights_are_never_overwritten(server: Server, file: ModelFile):
     file.path.parent.mkdir(parents=True)
     file.path.write_bytes(b"trained for weeks")
     with pytest.raises(EngineUnavailable, match="not what EasyOCR publishes"):
         list(models.fetch_models([file]))
     assert file.path.read_bytes() == b"trained for weeks"
-    assert server.asked == []
+    assert server.requested == []
 
 
 # --- the commands -----------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def published(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, byte
 
 
 @needs_easyocr
-def test_fetch_brings_what_list_then_finds(published: dict[str, bytes], tmp_path: Path, monkeypatch):
+def test_list_finds_what_fetch_wrote(published: dict[str, bytes], tmp_path: Path, monkeypatch):
     home = tmp_path / "easyocr"
     monkeypatch.setenv("EASYOCR_MODULE_PATH", str(home))
     listing = ("models", "list", "--engine", "easyocr", "--languages", "ch_sim,en", "--json")
@@ -213,7 +213,7 @@ def test_fetch_brings_what_list_then_finds(published: dict[str, bytes], tmp_path
 
 
 @needs_easyocr
-def test_fetch_goes_where_it_is_told(published: dict[str, bytes], tmp_path: Path):
+def test_fetch_writes_to_the_given_folder(published: dict[str, bytes], tmp_path: Path):
     assert run("models", "fetch", "easyocr", "--folder", str(tmp_path)).exit_code == 0
     assert files_below(tmp_path) == ["model/craft_mlt_25k.pth", "model/english_g2.pth"]
 
@@ -223,17 +223,17 @@ def test_fetch_refuses_in_one_sentence(published: dict[str, bytes], server: Serv
     server.pages["/english_g2.pth.zip"] = b"sign in"
     done = run("models", "fetch", "easyocr", "--folder", str(tmp_path))
     assert done.exit_code == 2
-    assert "no zip that can be read" in done.stderr
+    assert "not a readable zip" in done.stderr
     assert "Traceback" not in done.output
     assert files_below(tmp_path) == ["model/craft_mlt_25k.pth"], "what was fetched before stays"
     assert run("models", "fetch", "easyocr", "--languages", "xx", "--folder", str(tmp_path)).exit_code == 2
 
 
 @needs_easyocr
-def test_own_weights_are_listed_as_such_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_other_weights_are_listed_as_such_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EASYOCR_MODULE_PATH", str(write_random_weights(tmp_path)))
     (found,) = json.loads(run("models", "list", "--engine", "easyocr", "--json").stdout)
-    assert {f["note"] for f in found["files"]} == {"own weights: not the MD5 that is published"}
+    assert {f["note"] for f in found["files"]} == {"your weights: not the MD5 that is published"}
     assert load_engine("easyocr").name == "easyocr"
 
 
@@ -265,7 +265,7 @@ def test_list_says_why_an_engine_cannot_be_used(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("engine", [(), ("--engine", "rapidocr")])
-def test_languages_are_an_engines_own(engine: tuple[str, ...]):
+def test_languages_belong_to_an_engine(engine: tuple[str, ...]):
     done = run("models", "list", "--languages", "en", *engine)
     assert done.exit_code == 2
     assert "add --engine" in done.stderr
