@@ -1,4 +1,4 @@
-"""The funnel: how many samples came in at each stage, how many left and why, and what it cost."""
+"""The funnel: how many samples each stage got, how many left and why, and the processor time."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ OPERATIONS = {"sample": "not drawn", "select": "not selected", "merge": "merged 
 class FunnelRow:
     """One stage, or operation on manifests, of the funnel.
 
-    `reasons` add up to `left`; `came_in` and `added` minus `left` is what went on. Only operations add: a patch may
-    keep what was dropped. `core_milliseconds` is the mean processor time an image took in the units, over all rows.
+    `came_in` + `added` - `left` = `went_on`, and `reasons` add up to `left`. Only operations add rows: a patch may
+    keep rows that were dropped. `core_milliseconds`: the mean processor time for each row.
     """
 
     stage: str
@@ -30,11 +30,11 @@ class FunnelRow:
 
 
 def funnel(stages: Sequence[Mapping[str, Any]]) -> list[FunnelRow]:
-    """Return the funnel of a manifest from the per-stage counts it carries.
+    """Return the funnel of a manifest from the counts for each stage that are stored in it.
 
-    Once `choose` has run, its verdicts say where each sample left: for its status in the scan, as a duplicate in
-    dedupe, by a rule in choose. Before that, samples without pixels and duplicates count as left. After an operation
-    (sample, select, merge, patch) go on the rows that are neither; what stages before it decided stays as it was.
+    After `choose`, the reasons that it gave show where each sample left: in the scan for its status, in dedupe as a
+    duplicate, in choose by a rule. Before `choose`, samples without pixels and duplicates count as left. After an
+    operation (sample, select, merge, patch) the remaining samples go on, and earlier stages keep their numbers.
     """
     rows: list[FunnelRow] = []
     for run in _runs(stages):
@@ -54,7 +54,7 @@ def funnel(stages: Sequence[Mapping[str, Any]]) -> list[FunnelRow]:
 
 
 def _runs(stages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield the stages between operations, and each operation by itself."""
+    """Yield the stages between two operations together, and each operation alone."""
     for is_stage, run in itertools.groupby(stages, key=lambda s: s["stage"] in STAGES):
         if is_stage:
             yield list(run)
@@ -77,17 +77,17 @@ def _row(stage: Mapping[str, Any], came_in: int, reasons: Mapping[str, int], add
 
 
 def _operation(stage: Mapping[str, Any], came_in: int | None) -> FunnelRow:
-    """Return the row of an operation, from what went on before it; None when it is the first that is known."""
-    went_on = _alive(stage)
+    """Return the row of an operation. `came_in`: what went on before it, or None if it is the first."""
+    went_on = _remaining(stage)
     if came_in is None:
-        return _row(stage, int(stage["rows"]), _dead(stage, went_on))
+        return _row(stage, int(stage["rows"]), _left_before(stage, went_on))
     left = max(0, came_in - went_on)
     reason = OPERATIONS.get(stage["stage"], f"not in the {stage['stage']}")
     return _row(stage, came_in, {reason: left} if left else {}, added=max(0, went_on - came_in))
 
 
-def _alive(stage: Mapping[str, Any]) -> int:
-    """Return how many rows go on: those that are kept, or that have pixels and are no duplicates."""
+def _remaining(stage: Mapping[str, Any]) -> int:
+    """Return how many rows go on: those that are kept, or else those with pixels that are no duplicates."""
     kept: Mapping[str, int] | None = stage.get("keep")
     if kept is not None:
         return int(kept.get("true", 0))
@@ -96,8 +96,8 @@ def _alive(stage: Mapping[str, Any]) -> int:
     return max(0, int(stage["rows"]) - int(gone) - int(copies))
 
 
-def _dead(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
-    """Return why rows do not go on that no stage before is known of."""
+def _left_before(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
+    """Return the reasons of rows that do not go on, when the stages before are unknown."""
     left = int(stage["rows"]) - went_on
     if "keep" in stage:
         reasons = dict(stage.get("drop_reason", {}))
@@ -108,9 +108,9 @@ def _dead(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
 
 
 def _verdicts_after_operation(stage: Mapping[str, Any], reasons: Mapping[str, int], came_in: int) -> dict[str, int]:
-    """Return why rows left in `choose` when an operation came after the scan.
+    """Return why rows left in `choose`, when an operation came after the scan.
 
-    Rows whose status was refused, though they have pixels, were alive after the operation, and leave here.
+    Rows with pixels whose status the rules refuse went on after the operation, and leave here.
     """
     left = max(0, came_in - int(stage.get("keep", {}).get("true", 0)))
     refused = left - sum(reasons.values())

@@ -1,6 +1,6 @@
-"""Rules: from measurements to `text_class` and a first `drop_reason`, without looking at any other row.
+"""Rules: from the measurements of a row to its `text_class` and `drop_reason`, independent of all other rows.
 
-Own rules are SQL expressions over the columns, evaluated by DuckDB with no access to files or network.
+The user's rules are SQL expressions over the columns. DuckDB evaluates them without access to files or network.
 """
 
 from dataclasses import dataclass, field
@@ -20,19 +20,19 @@ DROP_TARGET = "below_target"
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What a row must be to be kept. `own` maps a rule's name to its SQL expression."""
+    """The conditions for keeping a row. `where`: (name, SQL expression) of each of the user's rules."""
 
     least_class: Literal["heavy", "light", "all"] = "heavy"
     text: TextRules = field(default_factory=TextRules)
     statuses: tuple[Status, ...] = (Status.OK,)
     min_side_pixels: int = 0
     max_aspect: float | None = None
-    own: tuple[tuple[str, str], ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
 
 
 def check_expressions(rules: Rules) -> None:
-    """Raise InputError, naming the rule, when an own expression is not a repeatable truth value of one row."""
-    for name, expression in rules.own:
+    """Raise InputError, with the name of the rule, unless each expression is a deterministic boolean of one row."""
+    for name, expression in rules.where:
         check_expression(expression, schema(Stage.SCORE), f"choose.where.{name}")
 
 
@@ -53,16 +53,16 @@ def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) ->
 
 
 def text_classes(scores: pa.Array, rules: TextRules) -> pa.Array:
-    """Return `none`, `light` or `heavy` for each score; null where there is none."""
+    """Return `none`, `light` or `heavy` for each score, and null for null."""
     heavy = pc.greater_equal(scores, rules.min_heavy_score)
     light = pc.greater_equal(scores, rules.min_light_score)
     return pc.if_else(heavy, "heavy", pc.if_else(light, "light", "none"))
 
 
-def judge(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
-    """Return (`text_class`, `drop_reason`) of each row; the reason is null where every rule is met.
+def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
+    """Return (`text_class`, `drop_reason`) of each row; the reason is null where the row meets every rule.
 
-    The first failing rule gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
+    The first rule that fails gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
     `where:…` by name, `not_scored`, `not_light` or `not_heavy`.
     """
     scores = rows.column("text_score").combine_chunks()
@@ -77,7 +77,7 @@ def judge(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
             pc.binary_join_element_wise("duplicate", pc.fill_null(rows.column("duplicate_kind"), "?"), ":"),
         ),
         *_shape_reasons(rows, rules),
-        *_own_reasons(rows, rules),
+        *_where_reasons(rows, rules),
     ]
     if rules.least_class != "all":
         wanted = ["heavy"] if rules.least_class == "heavy" else ["heavy", "light"]
@@ -101,11 +101,13 @@ def _shape_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Arra
     return reasons
 
 
-def _own_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
-    if not rules.own:
+def _where_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
+    if not rules.where:
         return []
     with sealed() as db:
-        return [(pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.own)]
+        return [
+            (pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.where)
+        ]
 
 
 def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:

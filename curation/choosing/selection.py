@@ -1,8 +1,8 @@
-"""The best N rows of any number, exactly, in bounded memory: a radix selection over a total order.
+"""Select the best N rows exactly and in bounded memory, by a radix selection over a total order.
 
 Rows are ordered by `text_score` (best first, in millionths), then by a keyed hash of `key`, then by `key`. A pass
-over the rows counts them by the next digits of that order; the digit in which the N-th row lies narrows the search.
-Two passes settle ordinary data; five settle any.
+over the rows counts them by the next digit of that order, and the digit of the N-th row narrows the search. Ordinary
+data needs two passes, and no data needs more than five.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.sources.keys import keyed_hash64
+from manifests.draw.radix import digit_of_last
 
 SCORE_STEPS = 1_000_000
 HASH_DIGIT_BITS = 16
@@ -20,19 +21,16 @@ HASH_DIGITS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """The last place that is kept in the total order; everything up to and including it is in.
-
-    `level` 0 knows nothing yet; 1 knows the score digit; 2 to 5 also that many minus one hash digits.
-    """
+class Cutoff:
+    """The first digits of the last selected row, as far as they are known: that of the score, then of the hash."""
 
     digits: tuple[int, ...] = ()
     remaining: int = 0
-    """How many rows of the last digit's bucket are still to be taken."""
+    """How many of the rows with these digits are selected."""
 
 
-def ranks(keys: Sequence[str], scores: Sequence[float | None], salt: str) -> npt.NDArray[np.int64]:
-    """Return the digits of each row's place, shape (rows, 5): the score's, then four of the keyed hash."""
+def order_digits(keys: Sequence[str], scores: Sequence[float | None], salt: str) -> npt.NDArray[np.int64]:
+    """Return the digits of each row's place in the order, shape (rows, 5): one of the score, four of the hash."""
     places = np.empty((len(keys), 1 + HASH_DIGITS), np.int64)
     values = np.array([0.0 if s is None else s for s in scores], np.float64)
     places[:, 0] = SCORE_STEPS - np.rint(np.clip(values, 0, 1) * SCORE_STEPS).astype(np.int64)
@@ -44,42 +42,42 @@ def ranks(keys: Sequence[str], scores: Sequence[float | None], salt: str) -> npt
 
 
 def histogram(places: npt.NDArray[np.int64], prefix: Sequence[int]) -> pa.Table:
-    """Return (digit, rows) of the rows whose first digits are `prefix`, by their next digit."""
+    """Return a table (digit, rows): how many rows with the first digits `prefix` have which next digit.
+
+    `places`: digits as from `order_digits`.
+    """
     inside = places[(places[:, : len(prefix)] == np.array(prefix, np.int64)).all(axis=1)]
     digits, counts = np.unique(inside[:, len(prefix)], return_counts=True)
     return pa.table({"digit": digits.astype(np.int64), "rows": counts.astype(np.int64)})
 
 
-def narrow(cut: Cut, counts: Mapping[int, int]) -> tuple[Cut, int]:
-    """Return the cut one digit further, and how many rows that digit's bucket holds.
+def narrow(cutoff: Cutoff, counts: Mapping[int, int]) -> tuple[Cutoff, int]:
+    """Return the cutoff with one more digit, and how many rows have its digits.
 
-    `counts` are the rows by next digit inside the cut's bucket; they must be at least `cut.remaining`.
+    `counts`: how many rows with the digits of `cutoff` have which next digit. Raises ValueError when they are fewer
+    than `cutoff.remaining`.
     """
-    left = cut.remaining
-    for digit in sorted(counts):
-        if left <= counts[digit]:
-            return Cut(digits=(*cut.digits, digit), remaining=left), counts[digit]
-        left -= counts[digit]
-    raise ValueError(f"{cut.remaining} rows wanted of {sum(counts.values())}")
+    digit, remaining = digit_of_last(counts, cutoff.remaining)
+    return Cutoff(digits=(*cutoff.digits, digit), remaining=remaining), counts[digit]
 
 
-def is_settled(cut: Cut, bucket_rows: int) -> bool:
-    """Whether the whole last bucket is taken, or it cannot be split further except by key."""
-    return cut.remaining == bucket_rows or len(cut.digits) == 1 + HASH_DIGITS
+def is_settled(cutoff: Cutoff, bucket_rows: int) -> bool:
+    """Return whether all `bucket_rows` rows with the digits are selected, or only their keys differ."""
+    return cutoff.remaining == bucket_rows or len(cutoff.digits) == 1 + HASH_DIGITS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """A settled cut; `last_key` is set when rows with the same hash have to be split by key.
+    """All rows up to `digits` in the order. `digits` None selects every row.
 
-    None for `digits` takes everything.
+    `last_key`: of several rows with exactly these digits, the last selected one.
     """
 
     digits: tuple[int, ...] | None = None
     last_key: str | None = None
 
     def takes(self, places: npt.NDArray[np.int64], keys: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Return which rows are in."""
+        """Return which rows are selected, (rows,), from their `order_digits` and keys."""
         if self.digits is None:
             return np.ones(len(keys), np.bool_)
         taken = np.zeros(len(keys), np.bool_)

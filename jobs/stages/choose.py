@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.choosing.rules import Rules, check_expressions
-from curation.choosing.selection import NOTHING, Cut, Selection, is_settled, narrow
+from curation.choosing.selection import NOTHING, Cutoff, Selection, is_settled, narrow
 from curation.choosing.verdicts import COUNT_SCHEMA, KEY_SCHEMA, Chooser, count_places, kept_bytes, keys_at
 from curation.config import ChooseConfig, PipelineConfig
 from curation.text.bounds import TextRules
@@ -30,7 +30,7 @@ def rules_of(config: ChooseConfig) -> Rules:
         statuses=config.statuses,
         min_side_pixels=config.min_side,
         max_aspect=config.max_aspect,
-        own=tuple(config.where.items()),
+        where=tuple(config.where.items()),
     )
 
 
@@ -93,25 +93,25 @@ def find_selection(
     if wanted == 0:
         return NOTHING
     rules, columns, parts = rules_of(config), parent.schema.names, frames.parts_of(parent, options)
-    cut = Cut(remaining=wanted)
+    cutoff = Cutoff(remaining=wanted)
     while True:
-        count = functools.partial(count_places, rules=rules, salt=config.salt, prefix=cut.digits)
+        count = functools.partial(count_places, rules=rules, salt=config.salt, prefix=cutoff.digits)
         frame = frames.read(spark, parts, columns, COUNT_SCHEMA, count)
         totals = frame.groupBy("digit").agg(F.sum("rows").alias("rows")).toArrow()
         counts = dict(zip(totals.column("digit").to_pylist(), totals.column("rows").to_pylist(), strict=True))
-        if not cut.digits and sum(counts.values()) <= wanted:
+        if not cutoff.digits and sum(counts.values()) <= wanted:
             if sum(counts.values()) < wanted:
                 ctx.reporter.say(
                     f"choose: the target is {wanted:,} rows, {sum(counts.values()):,} pass the rules; "
                     "all of them are kept. Relax the rules (choose.keep: all) to reach it"
                 )
             return Selection()
-        cut, bucket_rows = narrow(cut, counts)
-        if is_settled(cut, bucket_rows):
+        cutoff, bucket_rows = narrow(cutoff, counts)
+        if is_settled(cutoff, bucket_rows):
             break
-    if cut.remaining == bucket_rows:
-        return Selection(digits=cut.digits)
-    tied = functools.partial(keys_at, rules=rules, salt=config.salt, digits=cut.digits)
+    if cutoff.remaining == bucket_rows:
+        return Selection(digits=cutoff.digits)
+    tied = functools.partial(keys_at, rules=rules, salt=config.salt, digits=cutoff.digits)
     frame = frames.read(spark, parts, columns, KEY_SCHEMA, tied)
-    last = frame.orderBy("key").limit(cut.remaining).agg(F.max("key").alias("key")).first()
-    return Selection(digits=cut.digits, last_key=None if last is None else last["key"])
+    last = frame.orderBy("key").limit(cutoff.remaining).agg(F.max("key").alias("key")).first()
+    return Selection(digits=cutoff.digits, last_key=None if last is None else last["key"])

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from manifests.draw.apportion import equal, proportional
+from manifests.draw.radix import digit_of_last
 from manifests.errors import InputError
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine, quoted, sql_text
@@ -223,12 +224,8 @@ def _count(engine: Engine, sql: str) -> dict[str, dict[str, int]]:
 
 def _narrow(prefix: str, wanted: int, by_digit: Mapping[str, int]) -> tuple[str, int]:
     """Return the prefix that contains the last wanted row, and how many rows with it are wanted."""
-    left = wanted
-    for digit in sorted(by_digit):
-        if left <= by_digit[digit]:
-            return prefix + digit, left
-        left -= by_digit[digit]
-    raise ValueError(f"{wanted} rows wanted of {sum(by_digit.values())}")
+    digit, left = digit_of_last(by_digit, wanted)
+    return prefix + digit, left
 
 
 def _cut_table(cuts: Mapping[str, tuple[str, int]]) -> pa.Table:

@@ -429,7 +429,7 @@ def test_defaults_are_those_of_the_code():
         TextRules().min_heavy_score,
     )
     assert DEFAULTS.score.cascade() == CascadeSettings()
-    check_expressions(Rules(own=tuple(DEFAULTS.choose.where.items())))
+    check_expressions(Rules(where=tuple(DEFAULTS.choose.where.items())))
 
 
 def test_every_stage_has_a_section():

@@ -1,4 +1,4 @@
-"""The funnel adds up: what came in, what left and why, what went on."""
+"""The funnel adds up: the rows that came in, those that left and why, and those that went on."""
 
 import itertools
 from collections import Counter
@@ -84,7 +84,7 @@ CHOOSE = stage(
 )  # fmt: skip
 
 
-def test_before_choose_what_has_no_pixels_or_is_a_copy_has_left():
+def test_before_choose_rows_without_pixels_and_copies_have_left():
     scan, dedupe, score = funnel(BEFORE)
     assert scan == FunnelRow(
         stage="scan",
@@ -100,7 +100,7 @@ def test_before_choose_what_has_no_pixels_or_is_a_copy_has_left():
     assert score.notes == {"density": 50, "detect": 5, "read": 10}
 
 
-def test_after_choose_its_verdicts_say_where_each_left():
+def test_after_choose_its_reasons_show_where_each_row_left():
     scan, dedupe, score, choose, shard = funnel([*BEFORE, CHOOSE, stage(Stage.SHARD, 30, 0.3)])
     assert (scan.left, scan.went_on) == (20, 80)
     assert scan.reasons["status:truncated"] == 5
@@ -158,7 +158,7 @@ def verdict(row):
     return "duplicate:mild" if is_copy(row) else None if row["passes"] else "not_heavy"
 
 
-def alive(rows, is_deduped, is_chosen):
+def remaining(rows, is_deduped, is_chosen):
     if is_chosen:
         return sum(verdict(row) is None for row in rows)
     return sum(row["status"] in ("ok", "truncated") and not (is_deduped and is_copy(row)) for row in rows)
@@ -172,10 +172,10 @@ def test_a_subset_taken_anywhere_keeps_the_chain(rows, place, operation):
         is_deduped, is_chosen = number >= 2, number >= 4
         stages.append(counted(name, rows, is_deduped, is_chosen))
         if number == place:
-            went_on.append(None)  # what went on here depends on whether `choose` has told
+            went_on.append(None)  # what went on here depends on whether `choose` has run
             rows = [row for row in rows if row["is_drawn"]]
             stages.append(counted(operation, rows, is_deduped, is_chosen))
-        went_on.append(alive(rows, is_deduped, is_chosen))
+        went_on.append(remaining(rows, is_deduped, is_chosen))
     found = funnel(stages)
     assert [row.stage for row in found] == [each["stage"] for each in stages]
     for row in found:
@@ -200,7 +200,7 @@ def test_a_merge_begins_anew_and_a_patch_may_bring_rows_back():
     assert (shard.came_in, shard.went_on) == (45, 45)
 
 
-def test_a_merge_of_scans_tells_what_has_no_pixels():
+def test_a_merge_of_scans_counts_rows_without_pixels():
     (row,) = funnel([stage("merge", 100, status=STATUS)])
     assert (row.came_in, row.went_on) == (100, 85)
     assert row.reasons == {"status:empty": 10, "status:undecodable": 5}

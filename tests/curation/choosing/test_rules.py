@@ -1,11 +1,11 @@
-"""Rules look at one row, give the first reason in a fixed order, and refuse SQL that looks at anything else."""
+"""Rules depend on one row, give the first reason in a fixed order, and refuse SQL that reads anything else."""
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.choosing.rules import DROP_TARGET, Rules, check_expressions, judge, text_classes
+from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, check_expressions, text_classes
 from curation.choosing.selection import NOTHING, Selection
 from curation.choosing.verdicts import Chooser
 from curation.text.bounds import TextRules
@@ -22,7 +22,7 @@ GOOD = {
     "height": 480,
     "text_score": 0.9,
 }
-EVERYTHING = Rules(min_side_pixels=100, max_aspect=3.0, own=(("has_caption", "caption IS NOT NULL"),))
+EVERYTHING = Rules(min_side_pixels=100, max_aspect=3.0, where=(("has_caption", "caption IS NOT NULL"),))
 
 
 def rows(*changes):
@@ -31,7 +31,7 @@ def rows(*changes):
 
 
 def reasons(rules, *changes):
-    return judge(rows(*changes), rules)[1].to_pylist()
+    return apply_rules(rows(*changes), rules)[1].to_pylist()
 
 
 # --- reasons -------------------------------------------------------------------------------------
@@ -85,8 +85,8 @@ def test_nulls_fail_the_rules_that_need_a_value():
         "too_small"
     ]
     assert reasons(Rules(least_class="all", statuses=(Status.UNDECODABLE,), max_aspect=2), nothing) == ["aspect"]
-    own = Rules(least_class="all", statuses=(Status.UNDECODABLE,), own=(("wide", "width > 3"),))
-    assert reasons(own, nothing) == ["where:wide"]
+    wide = Rules(least_class="all", statuses=(Status.UNDECODABLE,), where=(("wide", "width > 3"),))
+    assert reasons(wide, nothing) == ["where:wide"]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_classes_are_ordered_by_score(scores, a, b):
     assert [c for _, c in ordered] == sorted(c for _, c in ordered)
 
 
-def test_classes_are_given_to_dropped_rows_too():
-    classes, found = judge(rows({"status": "truncated"}, {"width": 1, "text_score": 0.3}), EVERYTHING)
+def test_dropped_rows_have_a_class_too():
+    classes, found = apply_rules(rows({"status": "truncated"}, {"width": 1, "text_score": 0.3}), EVERYTHING)
     assert classes.to_pylist() == ["heavy", "light"]
     assert found.to_pylist() == ["status:truncated", "too_small"]
 
@@ -140,24 +140,24 @@ def test_order_of_rows_is_kept_over_many_chunks():
     count = 30_000
     table = rows(*({"key": str(n), "width": 100 + n, "caption": None if n % 7 == 0 else "c"} for n in range(count)))
     pieces = pa.concat_tables([table.slice(a, 4_999) for a in range(0, count, 4_999)])
-    rules = Rules(own=(("captioned", "caption IS NOT NULL"), ("narrow", "width < 20100")))
+    rules = Rules(where=(("captioned", "caption IS NOT NULL"), ("narrow", "width < 20100")))
     expected = [
         "where:captioned" if n % 7 == 0 else None if 100 + n < 20100 else "where:narrow" for n in range(count)
     ]
     for each in (table, pieces):
-        classes, found = judge(each, rules)
+        classes, found = apply_rules(each, rules)
         assert found.to_pylist() == expected
         assert classes.to_pylist() == ["heavy"] * count
 
 
 def test_verdicts_do_not_depend_on_the_batch():
     table = rows({}, {"width": 10}, {"text_score": None}, {"caption": None}, {"status": "empty"})
-    whole = judge(table, EVERYTHING)[1].to_pylist()
-    assert [judge(table.slice(n, 1), EVERYTHING)[1].to_pylist() for n in range(5)] == [[r] for r in whole]
+    whole = apply_rules(table, EVERYTHING)[1].to_pylist()
+    assert [apply_rules(table.slice(n, 1), EVERYTHING)[1].to_pylist() for n in range(5)] == [[r] for r in whole]
 
 
 def test_no_rows():
-    classes, found = judge(schema(Stage.SCORE).empty_table(), EVERYTHING)
+    classes, found = apply_rules(schema(Stage.SCORE).empty_table(), EVERYTHING)
     assert (len(classes), len(found)) == (0, 0)
 
 
@@ -174,11 +174,11 @@ def test_chooser_adds_the_columns_of_the_stage():
     assert nothing.column("drop_reason").to_pylist() == [DROP_TARGET, "too_small", "not_heavy"]
 
 
-# --- own rules -----------------------------------------------------------------------------------
+# --- rules of the user -----------------------------------------------------------------------------------
 
 
 def check(expression):
-    check_expressions(Rules(own=(("mine", expression),)))
+    check_expressions(Rules(where=(("mine", expression),)))
 
 
 @pytest.mark.parametrize(
@@ -198,16 +198,16 @@ def check(expression):
         "list_contains(['JPEG', 'PNG'], format)",
     ],
 )
-def test_expressions_over_the_columns_are_taken(expression):
+def test_expressions_over_the_columns_are_accepted(expression):
     check(expression)
-    assert judge(rows({}), Rules(own=(("mine", expression),)))[1].to_pylist()[0] in (None, "where:mine")
+    assert apply_rules(rows({}), Rules(where=(("mine", expression),)))[1].to_pylist()[0] in (None, "where:mine")
 
 
 @pytest.mark.parametrize(
     ("expression", "why"),
     [
         ("widht > 3", 'column "widht" not found'),
-        ("keep", 'column "keep" not found'),  # a verdict is not there yet
+        ("keep", 'column "keep" not found'),  # a column of this stage does not exist yet
         ("shard = 'a'", "not found"),
         ("random() < 0.5", "another answer each time"),
         ("RANDOM ( ) < 0.5", "another answer each time"),
@@ -252,17 +252,17 @@ def test_other_expressions_are_refused_by_name(expression, why):
 
 def test_the_refused_rule_is_the_one_named():
     with pytest.raises(InputError, match=r"^choose\.where\.second: "):
-        check_expressions(Rules(own=(("first", "width > 3"), ("second", "width >"))))
+        check_expressions(Rules(where=(("first", "width > 3"), ("second", "width >"))))
     check_expressions(Rules())
 
 
-def test_own_rules_are_tried_by_name_not_by_place_in_the_file():
+def test_rules_of_the_user_are_applied_in_order_of_name():
     a, b = ("a", "width > 1000"), ("b", "height > 1000")
-    assert reasons(Rules(own=(b, a)), {}) == reasons(Rules(own=(a, b)), {}) == ["where:a"]
+    assert reasons(Rules(where=(b, a)), {}) == reasons(Rules(where=(a, b)), {}) == ["where:a"]
 
 
 def test_rules_cannot_read_files_even_unchecked(tmp_path):
     (tmp_path / "secret.csv").write_text("a\n1\n")
-    reading = Rules(own=(("leak", f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0"),))
+    reading = Rules(where=(("leak", f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0"),))
     with pytest.raises(Exception, match=r"disabled|ermission"):
-        judge(rows({}), reading)
+        apply_rules(rows({}), reading)

@@ -1,4 +1,4 @@
-"""The radix selection takes exactly the rows that sorting would, whatever the batches, and in nested order."""
+"""The radix selection takes exactly the rows that sorting takes, for any batches, and smaller ones are nested."""
 
 import functools
 import itertools
@@ -15,12 +15,12 @@ from curation.choosing.selection import (
     HASH_DIGITS,
     NOTHING,
     SCORE_STEPS,
-    Cut,
+    Cutoff,
     Selection,
     histogram,
     is_settled,
     narrow,
-    ranks,
+    order_digits,
 )
 from curation.choosing.verdicts import Chooser, count_places, kept_bytes, keys_at
 from curation.sources.keys import keyed_hash64
@@ -34,7 +34,7 @@ salts = st.sampled_from(["curate", "", "x" * 100])
 
 def settle(batches, wanted):
     """Return the selection of `wanted` rows as the choose stage finds it: count, narrow, count again."""
-    cut = Cut(remaining=wanted)
+    cut = Cutoff(remaining=wanted)
     while True:
         counts = Counter()
         for _, places in batches:
@@ -60,7 +60,9 @@ def batches_of(rows, salt, cuts=()):
     """Return (keys, places) of each batch of the rows, cut at `cuts`."""
     edges = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
     pieces = [rows[a:b] for a, b in itertools.pairwise(edges)]
-    return [([k for k, _ in piece], ranks([k for k, _ in piece], [s for _, s in piece], salt)) for piece in pieces]
+    return [
+        ([k for k, _ in piece], order_digits([k for k, _ in piece], [s for _, s in piece], salt)) for piece in pieces
+    ]
 
 
 def taken(batches, selection):
@@ -127,7 +129,7 @@ def test_another_salt_splits_ties_differently():
     assert 20 < len(one & other) < 80
 
 
-# --- rows that only their keys tell apart ---------------------------------------------------------
+# --- rows that differ only by their keys ---------------------------------------------------------
 
 
 @given(st.lists(st.text("ab0", min_size=1, max_size=4), min_size=1, max_size=12, unique=True), st.data())
@@ -167,7 +169,7 @@ def test_last_key_is_in_and_later_keys_are_out():
 
 @given(scored, salts)
 def test_ranks_are_the_order_as_digits(rows, salt):
-    places = ranks(list(rows), list(rows.values()), salt)
+    places = order_digits(list(rows), list(rows.values()), salt)
     assert places.shape == (len(rows), 1 + HASH_DIGITS)
     for (key, score), place in zip(rows.items(), places.tolist(), strict=True):
         assert place[0] == SCORE_STEPS - round((score or 0.0) * SCORE_STEPS)
@@ -175,12 +177,12 @@ def test_ranks_are_the_order_as_digits(rows, salt):
 
 
 def test_scores_outside_their_range_are_at_its_ends():
-    assert ranks(["a"] * 5, [2.0, 1.0, 0.0, -1.0, None], "s")[:, 0].tolist() == [0, 0, *[SCORE_STEPS] * 3]
+    assert order_digits(["a"] * 5, [2.0, 1.0, 0.0, -1.0, None], "s")[:, 0].tolist() == [0, 0, *[SCORE_STEPS] * 3]
 
 
 def test_narrow_refuses_more_than_there_is():
     with pytest.raises(ValueError, match="4 rows wanted of 3"):
-        narrow(Cut(remaining=4), {1: 2, 9: 1})
+        narrow(Cutoff(remaining=4), {1: 2, 9: 1})
 
 
 def test_everything_and_nothing():
@@ -194,7 +196,7 @@ def test_everything_and_nothing():
 
 
 def table_of(rows):
-    """Scored rows; every key that ends in x is a duplicate, so no rule lets it through."""
+    """Scored rows; every key that ends in x is a duplicate, so that it does not meet the rules."""
     return pa.Table.from_pylist(
         [
             {
@@ -216,12 +218,12 @@ def table_of(rows):
 
 @given(st.dictionaries(st.text("abx", min_size=1, max_size=4), few_scores, min_size=1, max_size=25), st.data())
 @settings(max_examples=40, deadline=None)
-def test_chosen_rows_are_the_best_that_the_rules_let_through(rows, data):
+def test_chosen_rows_are_the_best_of_those_that_meet_the_rules(rows, data):
     wanted, middle = data.draw(st.integers(1, 25)), data.draw(st.integers(0, len(rows)))
     listed, rules = list(rows.items()), Rules(least_class="all")
     tables = [table_of(listed[:middle]), table_of(listed[middle:])]
     passing = [(k, s) for k, s in listed if not k.endswith("x")]
-    cut, counted = Cut(remaining=wanted), Counter()
+    cut, counted = Cutoff(remaining=wanted), Counter()
     for table in tables:
         found = count_places(table, rules=rules, salt="s", prefix=cut.digits)
         counted.update(dict(zip(found["digit"].to_pylist(), found["rows"].to_pylist(), strict=True)))

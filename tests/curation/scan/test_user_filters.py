@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.choosing.rules import Rules, check_expressions, judge
+from curation.choosing.rules import Rules, apply_rules, check_expressions
 from curation.config import PipelineConfig, check_config
 from curation.config_files import load_config
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
@@ -422,7 +422,7 @@ def rows(*measures: str | None) -> pa.Table:
     ],
 )
 def test_own_rules_look_at_own_measures(expression: str, kept: list[bool]):
-    rules = Rules(least_class="all", own=(("mine", expression),))
+    rules = Rules(least_class="all", where=(("mine", expression),))
     check_expressions(rules)
     told = (
         '{"sharp.kind":"drawing","sharp.variance":12.5}',
@@ -430,7 +430,7 @@ def test_own_rules_look_at_own_measures(expression: str, kept: list[bool]):
         '{"sharp.kind":null,"sharp.variance":null}',
         None,
     )
-    reasons = judge(rows(*told), rules)[1].to_pylist()
+    reasons = apply_rules(rows(*told), rules)[1].to_pylist()
     assert reasons == [None if keep else "where:mine" for keep in kept]
 
 

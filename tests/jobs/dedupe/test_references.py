@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 
-from curation.choosing.rules import Rules
-from curation.choosing.rules import judge as judge_rows
+from curation.choosing.rules import Rules, apply_rules
 from curation.config_files import load_config
 from examples.corpus.charts import bar_chart
 from examples.corpus.documents import letter
@@ -201,7 +200,7 @@ def test_choose_drops_them_with_their_reason():
     row = {"key": "a", "source": "s", "member": "m", "status": "ok", "cluster_id": "a", "text_score": 0.9}
     copy = {**row, "duplicate_of": "x", "duplicate_kind": "reference", "reference": "charts"}
     table = pa.Table.from_pylist([row, copy], schema(Stage.SCORE))
-    assert judge_rows(table, Rules())[1].to_pylist() == [None, "duplicate:reference"]
+    assert apply_rules(table, Rules())[1].to_pylist() == [None, "duplicate:reference"]
 
 
 def test_for_images_instead_of_a_manifest_the_error_names_the_scan(run: Runner, crawl, tmp_path: Path):
