@@ -10,14 +10,7 @@ from typing import Any
 
 import yaml
 
-from curation.config import (
-    PipelineConfig,
-    Section,
-    StepsConfig,
-    StrictnessConfig,
-    check_config,
-    flat_settings,
-)
+from curation.config import PipelineConfig, Section, StepsConfig, StrictnessConfig, check_config, flat_settings
 from manifests import storage
 from manifests.errors import InputError, StorageUnavailable
 
@@ -28,6 +21,8 @@ _ALLOWED_TAGS = frozenset(
 )
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _FLOAT = "tag:yaml.org,2002:float"
+# PyYAML raises the builtin ones for wrong scalars, such as `!!int x`.
+_WRONG_TEXT = (yaml.YAMLError, ValueError, LookupError, OverflowError)
 _EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$|[-+]?[0-9][0-9_]*\.[0-9_]*[eE][0-9]+$")
 
 
@@ -106,12 +101,7 @@ def _parse(text: str, loader: type[_FileLoader], origin: str) -> Any:
         mark = e.problem_mark or e.context_mark
         where = f"{origin}, line {mark.line + 1}" if mark and loader is _FileLoader else origin
         raise InputError(f"{where}: {', '.join(filter(None, (e.context, e.problem)))}") from e
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        OverflowError,
-    ) as e:  # PyYAML lets those of wrong scalars through
+    except _WRONG_TEXT as e:
         raise InputError(f"{origin}: {e}") from e
     except RecursionError as e:
         raise InputError(f"{origin}: nested too deeply to be a pipeline file") from e
@@ -129,11 +119,16 @@ def merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
 
 
 def load_config(
-    path: str | Sequence[str] | None, overrides: Sequence[str] = (), *, last: Mapping[str, Any] | None = None
+    path: str | Sequence[str] | None,
+    overrides: Sequence[str] = (),
+    *,
+    last: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> PipelineConfig:
     """Return the checked configuration: the YAML files at `path` (any URIs), `section.name=value` overrides, `last`.
 
-    What comes later wins. Raises InputError that names every wrong entry, with the nearest known name for an
+    What comes later wins. `options` names the options of the command line that gave settings, by the dotted names of
+    the settings. Raises InputError that names every wrong entry, with the nearest known name for an
     unknown one.
     """
     paths = [path] if isinstance(path, str) else list(path or ())
@@ -142,7 +137,7 @@ def load_config(
         wrong = isinstance(value, Mapping) and not isinstance(values.get(name, {}), Mapping | None)
         if not wrong:  # else it stays, to be reported
             values = merge(values, {name: value})
-    return check_config(values, origin=" + ".join(paths) or "--set")
+    return check_config(values, origin=" + ".join(paths) or "--set", options=options)
 
 
 def read_layers(paths: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -162,7 +157,7 @@ def parse_override(text: str) -> dict[str, Any]:
     names = name.split(".")
     if not equals or not all(names):
         raise InputError(f"--set {text}: write section.name=value")
-    parsed = _parse(value, _ValueLoader, f"--set {text}")
+    parsed = _parse(value, _ValueLoader, f"--set {name}")  # the value may be a secret
     for each in reversed(names):
         parsed = {each: parsed}
     return dict(parsed)

@@ -18,19 +18,25 @@ def read_first_bytes(source: Source) -> str:
 
     Raises as `storage.read_bytes` does.
     """
-    return _read(source.uri, source.files[0].path if source.files else None)
+    if source.files:
+        return _read(storage.join(source.uri, source.files[0].path), source.files[0].size_bytes)
+    return _read(source.uri, source.size_bytes)
 
 
 def require_readable_input(plan: Plan) -> None:
     """Read the first bytes of what the first unit of a scan's plan reads. Raises as `storage.read_bytes` does."""
     for unit in plan.units[:1]:
         source: Mapping[str, Any] = unit.inputs["sources"][0]
-        _read(source["uri"], source["files"][0][0] if source.get("files") else None)
+        if source.get("files"):
+            path, size_bytes = source["files"][0]
+            _read(storage.join(source["uri"], path), size_bytes)
+        else:
+            _read(source["uri"], source["bytes"])
 
 
-def _read(uri: str, below: str | None) -> str:
-    uri = uri if below is None else storage.join(uri, below)
-    storage.read_bytes(uri, end=FIRST_BYTES)
+def _read(uri: str, size_bytes: int) -> str:
+    if size_bytes:  # object storage refuses to read a range of an empty object
+        storage.read_bytes(uri, end=FIRST_BYTES)
     return uri
 
 

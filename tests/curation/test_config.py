@@ -489,6 +489,12 @@ def test_a_refused_secret_is_not_repeated():
     assert "S3CR3T" not in str(error.value)
 
 
+def test_a_secret_that_cannot_be_parsed_is_not_repeated(written):
+    with pytest.raises(InputError, match=r"^--set storage\.s3\.secret: ") as error:
+        load_config(written(LEAST), ["storage.s3.secret=[S3CR3T"])
+    assert "S3CR3T" not in str(error.value)
+
+
 def test_sections_can_be_written_down():
     for stage in Stage:
         json.dumps(getattr(DEFAULTS, stage.value).model_dump(mode="json"))

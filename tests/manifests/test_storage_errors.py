@@ -7,7 +7,8 @@ import pytest
 import s3fs
 
 from manifests import storage
-from manifests.errors import CurateError, InputError, StorageUnavailable, sentence_of
+from manifests.errors import CurateError, InputError, ManifestError, StorageUnavailable, sentence_of
+from manifests.format.store import open_manifest
 from manifests.storage_errors import sentence_for, unavailable
 from tests.support.object_store import bucket_of
 
@@ -177,3 +178,9 @@ def test_passwords_in_an_address_are_not_repeated():
 
 def test_unavailable_storage_is_an_error_raised_on_purpose():
     assert issubclass(StorageUnavailable, CurateError)
+
+
+def test_a_manifest_in_a_missing_bucket_is_reported_as_that(s3_options, endpoint):
+    s3_options(endpoint_url=endpoint, **KEYS)
+    with pytest.raises(ManifestError, match="there is no bucket nobody"):
+        open_manifest("s3://nobody/out/chosen")

@@ -108,6 +108,13 @@ def test_places_in_object_storage_are_tried(tmp_path, bucket, monkeypatch):
     assert (check["is_good"], check["found"]) == (False, "s3://nobody/out: there is no bucket nobody")
 
 
+def test_an_empty_tar_is_no_reason_to_refuse(tmp_path, bucket):
+    bucket.put_object(Bucket="doctor", Key="empty/0.tar", Body=b"")
+    pipeline = pipeline_of(tmp_path, input="s3://doctor/empty/*.tar")
+    assert doctor(pipeline)["input s3://doctor/empty/*.tar"]["is_good"]
+    assert run("run", pipeline, "--dry-run").exit_code == 0
+
+
 def test_a_storage_that_does_not_answer_is_reported(tmp_path, closed_port, monkeypatch):
     monkeypatch.setattr(fsspec.config, "conf", {})
     options = {"endpoint_url": f"http://127.0.0.1:{closed_port}", "key": "x", "secret": "x"}
