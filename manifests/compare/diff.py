@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from manifests.compare.changes import Change, RowComparer, Side, Tally, count_differences, row_as_json
 from manifests.compare.diff_set import DiffSet, PartWriter, commit_diff
+from manifests.compare.row_history import find_reasons
 from manifests.errors import InputError, ManifestError
-from manifests.format.ancestry import Ancestor, ancestors
 from manifests.format.digest import Lanes, combine
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted, relative_source, sql_text
+from manifests.sql.engine import Engine, quoted, relative_source
 from manifests.sql.expressions import check_expression
 
 ROWS_PER_PART = 50_000
@@ -231,8 +231,8 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     notes: list[str] = []
     if comparison.by == "key" and rows:
         say(f"{rows:,} rows differ; looking in earlier manifests for the reasons of added and removed rows")
-        _find_reasons(engine, "removed", b, notes)
-        _find_reasons(engine, "added", a, notes)
+        find_reasons(engine, "removed", b, notes)
+        find_reasons(engine, "added", a, notes)
     return _Found(rows=rows, places=places, notes=notes)
 
 
@@ -263,46 +263,6 @@ def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
         for name in names
     ]
     return f"hash({', '.join(values)})" if values else "0"
-
-
-def _find_reasons(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:
-    """Store in the table `why_<change>` the reasons why rows are missing from `other`, from its ancestors.
-
-    Its columns are `key`, `why`, and `original`, the key that the row is a copy of.
-    """
-    lacking = "b_part" if change == "removed" else "a_part"
-    engine.keep("gone_0", f"SELECT key FROM changes WHERE {lacking} IS NULL")
-    found: list[str] = []
-    left = engine.fetch("SELECT count(*) AS n FROM gone_0").column("n")[0].as_py()
-    for i, ancestor in enumerate(ancestors(other, notes) if left else ()):
-        engine.view("old", ancestor.manifest, {"key": "key", **_verdict(ancestor, change)})
-        engine.keep(
-            f"reasons_{change}_{i}",
-            f"SELECT g.key AS key, o.why AS why, o.original AS original FROM gone_{i} g JOIN old o ON g.key = o.key",
-        )
-        engine.keep(
-            f"gone_{i + 1}",
-            f"SELECT key FROM gone_{i} g WHERE NOT EXISTS (SELECT 1 FROM reasons_{change}_{i} t WHERE t.key = g.key)",
-        )
-        found.append(f"reasons_{change}_{i}")
-        if not engine.fetch(f"SELECT count(*) AS n FROM gone_{i + 1}").column("n")[0].as_py():
-            break
-    default = "not in its input" if change == "removed" else "new"
-    nothing = f"SELECT key, '{default}' AS why, key AS original FROM gone_0 WHERE 1 = 0"
-    engine.keep(
-        f"why_{change}", " UNION ALL ".join([nothing, *(f"SELECT key, why, original FROM {t}" for t in found)])
-    )
-
-
-def _verdict(ancestor: Ancestor, change: str) -> dict[str, str]:
-    """Return SQL for why a row of `ancestor` was not passed on, and for the key that it is a copy of."""
-    known = ancestor.manifest.schema.names
-    default = sql_text(ancestor.left_by)
-    dropped = "drop_reason" if "drop_reason" in known else "NULL::VARCHAR"
-    why = f"coalesce({dropped}, {default})" if ancestor.is_kept_only else default
-    if change == "added":
-        why = f"'was ' || {why}"
-    return {"why": why, "original": "duplicate_of" if "duplicate_of" in known else "NULL::VARCHAR"}
 
 
 # --- read them with all columns

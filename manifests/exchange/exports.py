@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import InputError, ManifestError
-from manifests.exchange.key_lists import UID_PAIR, pairs_of
+from manifests.exchange.uid_pairs import UID_PAIR, pairs_of
 from manifests.format.integrity import require_intact
 from manifests.format.regroup import regroup
 from manifests.format.store import Manifest, is_committed

@@ -22,14 +22,12 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.errors import CurateError, InputError
 from manifests.exchange.comparable_values import ValueKind, column_reader, float_text
+from manifests.exchange.uid_pairs import is_uid_pair, uids_of
 from manifests.format.stand_ins import name_absent
 from manifests.format.store import MANIFEST_FILE, first_line, is_committed, open_manifest, read_batches
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect
 
-UID_PAIR = np.dtype("u8,u8")
-"""DataComp's format of a uid of 128 bits: its first and its last 16 hexadecimal digits as two numbers."""
-UID_DIGITS = 32
 COLUMNS = ("key", "uid", "url", "sha256")
 """The columns of a table that may contain the list, by priority. A scan uses `uid` as the key."""
 BATCH_ROWS = 65_536
@@ -327,7 +325,7 @@ def _from_npy(place: str) -> Found:
         shape, kind = _npy_header(f)
     native = kind.newbyteorder("=")
     reading = column_reader(pa.from_numpy_dtype(native), ()) if kind.kind in "iuf" else None
-    if len(shape) == 1 and _is_uid_pair(kind):
+    if len(shape) == 1 and is_uid_pair(kind):
         return "key", "text", (_of_kind(ValueKind.TEXT, uids_of(each)) for each in _npy_entries(place))
     if len(shape) == 1 and kind.kind in "US":
         return None, "text", (_of_kind(ValueKind.TEXT, _npy_texts(each)) for each in _npy_entries(place))
@@ -348,10 +346,6 @@ def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, kind
 
 
-def _is_uid_pair(kind: np.dtype[Any]) -> bool:
-    return kind.names is not None and [kind[n].newbyteorder("=").str for n in kind.names] == ["<u8"] * 2
-
-
 def _npy_texts(entries: npt.NDArray[Any]) -> pa.Array:
     texts = np.char.decode(entries, "utf-8") if entries.dtype.kind == "S" else entries.astype(str)
     return pa.array(texts, pa.string())
@@ -366,24 +360,6 @@ def _npy_entries(place: str) -> Iterator[npt.NDArray[Any]]:
             if len(data) < count * kind.itemsize:
                 raise InputError(f"{place}: ends before its {rows:,} entries do; copy it again")
             yield np.frombuffer(data, kind)
-
-
-def uids_of(pairs: npt.NDArray[Any]) -> pa.Array:
-    """Return the uid (32 hexadecimal digits) of each pair of 64-bit numbers (see UID_PAIR), in any byte order."""
-    first, second = pairs.dtype.names or ()
-    halves = np.empty((len(pairs), 2), ">u8")
-    halves[:, 0], halves[:, 1] = pairs[first], pairs[second]
-    offsets = np.arange(len(pairs) + 1, dtype=np.int32) * UID_DIGITS
-    digits = pa.py_buffer(halves.tobytes().hex().encode())
-    return pa.StringArray.from_buffers(len(pairs), pa.py_buffer(offsets), digits)
-
-
-def pairs_of(uids: pa.Array) -> npt.NDArray[Any]:
-    """Return each uid (32 hexadecimal digits) as a UID_PAIR. This is the inverse of `uids_of`."""
-    halves = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
-    pairs = np.empty(len(halves), UID_PAIR)
-    pairs["f0"], pairs["f1"] = halves[:, 0], halves[:, 1]
-    return pairs
 
 
 _READERS: dict[str, Callable[[str], Found]] = {

@@ -28,7 +28,8 @@ from manifests import storage
 from manifests.errors import InputError, ManifestError
 from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.exports import LISTED, Export, Format, export
-from manifests.exchange.key_lists import UID_PAIR, VALUES, pairs_of, read_keys, uids_of
+from manifests.exchange.key_lists import VALUES, read_keys
+from manifests.exchange.uid_pairs import UID_PAIR, pairs_of, uids_of
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Provenance, commit, lanes_of
