@@ -49,7 +49,7 @@ def test_names_in_utf8_stay_as_they_are(text):
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_place_of_any_name_holds_files(tmp_path, name):
+def test_a_folder_of_any_name_can_have_files(tmp_path, name):
     folder = storage.absolute(str(tmp_path / name))
     for below in ODD:
         storage.write_bytes(storage.join(folder, name_text(os.fsencode(below))), below.encode("utf-8", "replace"))
@@ -70,7 +70,7 @@ def manifest_at(uri):
 
 
 def looked_at(uri):
-    """Return what DuckDB sees of a manifest, by both ways that use it."""
+    """Return the rows that DuckDB reads of a manifest, in both ways that use it."""
     manifest = open_manifest(uri)
     with run_query({"m": manifest}, "select key, source, size from m order by key") as answer:
         rows = [row for batch in answer.batches for row in batch.to_pylist()]
@@ -100,7 +100,7 @@ def test_what_a_pattern_would_match_is_not_read_instead(tmp_path):
 
 @pytest.fixture(scope="module")
 def bucket():
-    """An object store on this machine."""
+    """Start an object store on this machine."""
     with bucket_of("odd"):
         yield "s3://odd"
 
@@ -164,7 +164,7 @@ def test_an_existing_name_wins_over_a_pattern(tmp_path, monkeypatch, name):
         assert (source.is_folder, source.size_bytes) == (True, 2)
 
 
-def test_lists_hold_names_of_any_kind(tmp_path):
+def test_lists_can_have_names_of_any_kind(tmp_path):
     for name in ODD:
         (tmp_path / f"{name}.tar").write_bytes(b"x")
     lines = [name for name in ODD if "\n" not in name and not name.startswith("#")]
@@ -197,7 +197,7 @@ def test_a_text_or_a_list_by_its_name_alone(tmp_path, monkeypatch):
     assert [source.name for source in expand(["@list.txt"])] == ["a.tar"]
 
 
-# --- what a person types -------------------------------------------------------------------------
+# --- arguments of commands -------------------------------------------------------------------------
 
 
 def test_home_folders(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ COUNTER = iter(range(10**9))
 
 
 def committed(folder: Path, rows: dict[str, dict], root: str, cut: int, stage: Stage = Stage.CHOOSE) -> Manifest:
-    """Commit rows in two parts, their sources below `root`."""
+    """Commit rows in two parts, with sources below `root`."""
     whole = [{"key": k, **v, "source": v["source"].format(root=root)} for k, v in rows.items()]
     whole = [{n: v for n, v in row.items() if n in schema(stage).names} for row in whole]
     return commit_rows(folder / f"m{next(COUNTER)}", [whole[:cut], whole[cut:]], stage, roots=[root])
@@ -70,7 +70,7 @@ def committed(folder: Path, rows: dict[str, dict], root: str, cut: int, stage: S
 @SETTINGS
 @given(a=TABLE, b=TABLE, share=st.sampled_from([0, 1, 2]), cuts=st.tuples(st.integers(0, 8), st.integers(0, 8)))
 def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, share, cuts) -> None:
-    b = {**b, **dict(list(a.items())[: share * 3])}  # some rows the same
+    b = {**b, **dict(list(a.items())[: share * 3])}  # some rows are equal
     first = committed(tmp_path, a, "file:///one", cuts[0])
     second = committed(tmp_path, b, "s3://two", cuts[1])
     out, patched = tmp_path / f"d{next(COUNTER)}", tmp_path / f"p{next(COUNTER)}"
@@ -83,7 +83,7 @@ def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, shar
 
 @settings(SETTINGS, max_examples=15)
 @given(a=TABLE, b=TABLE, by=st.sampled_from(["sha256", "url"]))
-def test_a_diff_by_another_column_says_everything_too(tmp_path: Path, a, b, by) -> None:
+def test_a_diff_by_another_column_is_complete(tmp_path: Path, a, b, by) -> None:
     first, second = committed(tmp_path, a, "file:///one", 3), committed(tmp_path, b, "file:///one", 5)
     out, patched = tmp_path / f"d{next(COUNTER)}", tmp_path / f"p{next(COUNTER)}"
     found = diff_json(first, second, "--by", by, "--out", out)
@@ -95,7 +95,7 @@ def test_a_diff_by_another_column_says_everything_too(tmp_path: Path, a, b, by) 
 
 @settings(SETTINGS, max_examples=15)
 @given(a=TABLE, b=TABLE)
-def test_a_diff_across_stages_says_everything_too(tmp_path: Path, a, b) -> None:
+def test_a_diff_across_stages_is_complete(tmp_path: Path, a, b) -> None:
     first = committed(tmp_path, a, "file:///one", 3, Stage.SCAN)
     second = committed(tmp_path, b, "file:///one", 3, Stage.CHOOSE)
     for one, other in ((first, second), (second, first)):
@@ -132,14 +132,14 @@ def test_a_large_diff_is_written_in_parts_of_sorted_rows(tmp_path: Path, monkeyp
     assert open_manifest(str(tmp_path / "p")).digest == b.digest
 
 
-# --- what is said
+# --- reasons and output
 
 
 def verdict(key: str, *, keep: bool = True, reason: str | None = None, **more: object) -> dict:
     return {"key": key, "keep": keep, "drop_reason": reason, **more}
 
 
-def test_changed_rows_say_what_became_of_them(tmp_path: Path) -> None:
+def test_reasons_of_changed_rows(tmp_path: Path) -> None:
     a = commit_rows(
         tmp_path / "a",
         [[verdict("a"), verdict("b"), verdict("c"), verdict("d", keep=False, reason="not_heavy"), verdict("e")]],
@@ -212,7 +212,7 @@ def test_rows_that_left_shards_are_explained_by_the_manifest_before(tmp_path: Pa
     assert text.splitlines()[0] == "2 added, 2 removed, 0 changed, 0 moved, 1 the same"
 
 
-def test_ancestors_that_are_gone_are_said_to_be(tmp_path: Path) -> None:
+def test_missing_ancestors_are_reported(tmp_path: Path) -> None:
     parent, may = lineage(tmp_path, "may", [verdict("a")])
     _, june = lineage(tmp_path, "june", [verdict("a"), verdict("b")])
     (tmp_path / "may/chosen/_manifest.json").unlink()
@@ -277,7 +277,7 @@ def test_parts_with_the_same_rows_are_not_read(tmp_path: Path) -> None:
     assert (diff_json(a, b)["added"], diff_json(a, b)["removed"], diff_json(a, b)["is_proven"]) == (1, 1, True)
 
 
-def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
+def test_repeated_keys_are_named(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a"}, {"key": "x"}]])
     for parts in ([[{"key": "a"}, {"key": "a"}]], [[{"key": "a"}, {"key": "a", "width": 1}, {"key": "x"}]]):
         b = commit_rows(tmp_path / f"b{next(COUNTER)}", parts)
@@ -285,7 +285,7 @@ def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
             assert "keys are not unique (a …)" in run("diff", *(m.uri for m in pair), code=2).output
 
 
-def test_altered_rows_cannot_hide(tmp_path: Path) -> None:
+def test_altered_rows_are_found(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a", "width": 1}, {"key": "b"}]])
     b = commit_rows(tmp_path / "b", [[{"key": "a", "width": 2}, {"key": "b"}]])
     forged = commit_rows(tmp_path / "c", [[{"key": "a", "width": 7}, {"key": "b"}]])
@@ -314,7 +314,7 @@ def test_a_diff_is_not_written_over_anything(tmp_path: Path) -> None:
     assert open_diff(str(tmp_path / "d")).a_digest == b.digest
 
 
-def test_parts_of_somebody_else_are_left_alone_and_ours_of_a_killed_run_are_not(tmp_path: Path) -> None:
+def test_foreign_parts_are_kept_and_ours_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     a = commit_rows(tmp_path / "a", [[{"key": "a"}]])
     b = commit_rows(tmp_path / "b", [[{"key": "b"}]])
     (tmp_path / "d").mkdir()

@@ -1,4 +1,4 @@
-"""Selections, merges and patches: manifests made of the rows of others."""
+"""Selections, merges and patches: manifests made from rows of others."""
 
 import hashlib
 import json
@@ -88,7 +88,7 @@ def test_a_merge_with_itself_changes_nothing_and_the_first_wins(tmp_path: Path, 
     assert {r["key"]: r["caption"] for r in both} == {k: r["caption"] for k, r in {**b, **a}.items()}
 
 
-def test_the_best_is_whole_then_large(tmp_path: Path) -> None:
+def test_the_best_is_complete_then_large(tmp_path: Path) -> None:
     rows = [
         {"status": "truncated", "width": 9, "height": 9, "caption": "cut"},
         {"status": "ok", "width": 2, "height": 2, "size": 1, "caption": "small"},
@@ -107,7 +107,7 @@ def test_conflicts_are_refused_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_one_is_refused(tmp_path: Path) -> None:
+def test_manifests_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     scan = committed(tmp_path, {"k": {}})
     chosen = commit_rows(tmp_path / "chosen", [[{"key": "k"}]], Stage.CHOOSE)
     assert "of stage choose" in run("merge", scan.uri, chosen.uri, "-o", tmp_path / "o", code=2).output
@@ -123,14 +123,14 @@ def test_what_cannot_be_one_is_refused(tmp_path: Path) -> None:
     assert "at least two" in run("merge", scan.uri, "-o", tmp_path / "o", code=2).output
 
 
-def test_a_merged_manifest_tells_where_it_came_from(tmp_path: Path) -> None:
+def test_a_merged_manifest_names_its_parents(tmp_path: Path) -> None:
     a, b = committed(tmp_path, {"a": {}}, roots=["file:///x"]), committed(tmp_path, {"b": {}}, roots=["file:///y"])
     merged = made(tmp_path, "merge", a.uri, b.uri)
     assert [p.digest for p in merged.parents] == [a.digest, b.digest]
     assert (merged.made_by, list(merged.roots)) == ("merge", ["file:///x", "file:///y"])
 
 
-def test_settings_that_differ_are_not_pretended(tmp_path: Path) -> None:
+def test_settings_that_differ_are_not_recorded(tmp_path: Path) -> None:
     for stage, command in ((Stage.CHOOSE, "audit"), (Stage.DEDUPE, "dedupe")):
         a, b = (
             commit_rows(
@@ -151,7 +151,7 @@ def test_settings_that_differ_are_not_pretended(tmp_path: Path) -> None:
 
 @SETTINGS
 @given(a=TABLE, wanted=st.sets(KEYS, max_size=4))
-def test_what_is_selected_and_the_rest_are_the_whole(tmp_path: Path, a, wanted) -> None:
+def test_a_selection_and_its_inverse_have_all_rows(tmp_path: Path, a, wanted) -> None:
     manifest = committed(tmp_path, a)
     (tmp_path / "keys.txt").write_text("".join(f"{key}\n" for key in sorted(wanted)) or "# none\nnothing\n")
     inside = made(tmp_path, "select", manifest.uri, "--keys", tmp_path / "keys.txt")
@@ -280,7 +280,7 @@ def test_hashes_in_bytes_select(tmp_path: Path) -> None:
         (["1"], [], [], ""),
     ],
 )
-def test_what_was_not_matched_is_said(tmp_path: Path, keys, values, selected, notice: str) -> None:
+def test_what_was_not_matched_is_reported(tmp_path: Path, keys, values, selected, notice: str) -> None:
     manifest = committed(tmp_path, {key: {} for key in keys})
     path = write_list(tmp_path, pa.array(values) if values else pa.array([], pa.int64()))
     done = run("select", manifest.uri, "--keys", path, "-o", tmp_path / "out")
@@ -301,7 +301,7 @@ def test_urls_are_not_matched_by_value(tmp_path: Path) -> None:
     assert open_manifest(str(tmp_path / "out")).rows == 0
 
 
-def test_the_digest_of_values_tells_kinds_apart_and_no_order() -> None:
+def test_the_digest_of_values_depends_on_kinds_and_not_on_order() -> None:
     def digest(*pairs: tuple[str, ValueKind]) -> str:
         columns = list(zip(*pairs, strict=True)) or [[], []]
         return values_digest(
@@ -314,13 +314,13 @@ def test_the_digest_of_values_tells_kinds_apart_and_no_order() -> None:
         len({digest(*each) for each in ([], [one], [number], [one, number], [two, number], [("1", ValueKind.UUID)])})
         == 6
     )
-    assert digest(one, two) == hashlib.sha256(b"1\n2\n").hexdigest()  # as it was before there were kinds
+    assert digest(one, two) == hashlib.sha256(b"1\n2\n").hexdigest()  # as in versions without kinds
 
 
-# --- what is made
+# --- the result
 
 
-def test_a_derived_manifest_goes_on_through_the_flow(tmp_path: Path) -> None:
+def test_later_stages_take_a_derived_manifest(tmp_path: Path) -> None:
     chosen = commit_rows(
         tmp_path / "chosen",
         [[{"key": "a", "size": 5, "keep": True}, {"key": "b", "size": 7, "keep": False}]],
@@ -346,7 +346,7 @@ def test_a_corpus_named_by_mistake_as_the_output_is_left_alone(tmp_path: Path, o
     assert sorted(p.read_bytes() for p in corpus.iterdir()) == [b"precious"] * 4
 
 
-def test_a_restart_that_is_killed_while_it_discards_goes_on(tmp_path: Path, monkeypatch) -> None:
+def test_a_restart_that_is_killed_while_it_discards_can_be_repeated(tmp_path: Path, monkeypatch) -> None:
     from jobs.units import units
 
     manifest, output = committed(tmp_path, {"a": {}, "b": {}, "c": {}}), tmp_path / "out"
@@ -367,7 +367,7 @@ def test_a_restart_that_is_killed_while_it_discards_goes_on(tmp_path: Path, monk
     assert sorted(p.name for p in output.iterdir()) == ["_manifest.json", "part-00000.parquet"]
 
 
-def test_a_derived_shard_manifest_knows_its_tars(tmp_path: Path) -> None:
+def test_a_manifest_derived_from_shards_finds_its_tars(tmp_path: Path) -> None:
     row = {"key": "k", "shard": "0.tar", "shard_offset": 0, "shard_size": 1, "shard_index": 0}
     shards = commit_rows(tmp_path / "shards", [[row]], Stage.SHARD)
     small = made(tmp_path, "sample", made(tmp_path, "sample", shards.uri, "--fraction", "1").uri, "--fraction", "1")
@@ -375,7 +375,7 @@ def test_a_derived_shard_manifest_knows_its_tars(tmp_path: Path) -> None:
     assert small.digest == shards.digest
 
 
-def test_parts_are_cut_in_order_and_to_size(tmp_path: Path, monkeypatch) -> None:
+def test_parts_are_grouped_in_order_and_by_size(tmp_path: Path, monkeypatch) -> None:
     from jobs.operations import derive
 
     monkeypatch.setattr(derive, "ROWS_PER_PART", 10)

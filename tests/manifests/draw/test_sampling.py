@@ -25,7 +25,7 @@ STRATA = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 
 
 
 def some_rows(count: int, first: int = 0) -> list[dict]:
-    """Rows of a chosen manifest whose values follow from their number."""
+    """Return rows of a chosen manifest with values computed from their numbers."""
     return [
         {
             "key": f"k{n}",
@@ -89,7 +89,7 @@ COUNTER = iter(range(10**9))
 @pytest.mark.parametrize("name", NAMES)
 @SETTINGS
 @given(sizes=st.tuples(st.integers(0, 400), st.integers(0, 400)), salt=st.text(max_size=8))
-def test_a_smaller_sample_lies_inside_a_larger_one(manifest: Manifest, name: str, sizes, salt: str) -> None:
+def test_a_smaller_sample_is_contained_in_a_larger_one(manifest: Manifest, name: str, sizes, salt: str) -> None:
     small, large = (drawn(manifest, Draw(**DRAWS[name](n), salt=salt)) for n in sorted(sizes))
     assert small <= large
 
@@ -103,7 +103,7 @@ def test_order_and_parts_do_not_matter(tmp_path: Path, manifest: Manifest, name:
         assert drawn(other, Draw(**DRAWS[name](n))) == drawn(manifest, Draw(**DRAWS[name](n)))
 
 
-def test_new_rows_move_no_old_row_in_or_out_of_a_fraction(tmp_path: Path, manifest: Manifest) -> None:
+def test_new_rows_do_not_change_whether_others_are_in_a_fraction(tmp_path: Path, manifest: Manifest) -> None:
     more = commit_rows(tmp_path / "m", [some_rows(100, 400), some_rows(400)], Stage.CHOOSE)
     old = {f"k{n}" for n in range(400)}
     for draw in (Draw(fraction=0.3), Draw(fraction=0.3, where="width > 200")):
@@ -111,7 +111,7 @@ def test_new_rows_move_no_old_row_in_or_out_of_a_fraction(tmp_path: Path, manife
 
 
 @pytest.mark.parametrize("name", ["count", "top", "weight", "per cluster"])
-def test_new_rows_bring_no_old_row_into_a_count(tmp_path: Path, manifest: Manifest, name: str) -> None:
+def test_new_rows_add_no_others_to_a_count(tmp_path: Path, manifest: Manifest, name: str) -> None:
     more = commit_rows(tmp_path / "m", [some_rows(100, 400), some_rows(400)], Stage.CHOOSE)
     old = {f"k{n}" for n in range(400)}
     assert drawn(more, Draw(**DRAWS[name](90))) & old <= drawn(manifest, Draw(**DRAWS[name](90)))
@@ -127,7 +127,7 @@ def test_counts_are_exact(manifest: Manifest, name: str, eligible: int) -> None:
 
 def test_many_passes_find_the_same_rows(manifest: Manifest, monkeypatch) -> None:
     before = {name: drawn(manifest, Draw(**DRAWS[name](101))) for name in NAMES}
-    monkeypatch.setattr(sampling, "MAX_RANKED", 0)  # every digit is looked at
+    monkeypatch.setattr(sampling, "MAX_RANKED", 0)  # every digit is used
     assert {name: drawn(manifest, Draw(**DRAWS[name](101))) for name in NAMES} == before
 
 
@@ -167,7 +167,7 @@ def test_strata_get_their_shares(manifest: Manifest) -> None:
     assert all(abs(fair[f] - 90 * n / 400) < 1 for f, n in sizes.items())
 
 
-def test_no_cluster_gives_more_than_asked_for(manifest: Manifest) -> None:
+def test_no_cluster_gives_more_than_requested(manifest: Manifest) -> None:
     rows = {r["key"]: r for r in rows_of(manifest).to_pylist()}
     taken = Counter(rows[k]["cluster_id"] for k in drawn(manifest, Draw(per_cluster=1)))
     assert set(taken.values()) == {1}
@@ -197,9 +197,9 @@ def test_proportional_is_websters_method(rows, data) -> None:
         free = [s for s in rows if seats[s] < rows[s]]
         seats[max(sorted(free, reverse=False), key=lambda s: rows[s] / (2 * seats[s] + 1))] += 1
     found = proportional(rows, count)
-    # Equal quotients may go either way; the quotients that are served are the same.
-    served = lambda given: sorted(rows[s] / (2 * i + 1) for s in rows for i in range(given[s]))  # noqa: E731
-    assert served(found) == pytest.approx(served(seats))
+    # Equal quotients may go either way; the quotients that are used are the same.
+    used = lambda given: sorted(rows[s] / (2 * i + 1) for s in rows for i in range(given[s]))  # noqa: E731
+    assert used(found) == pytest.approx(used(seats))
 
 
 # --- the command
@@ -209,7 +209,7 @@ def run(*args: object):
     return CliRunner().invoke(main, [str(a) for a in args])
 
 
-def test_a_sample_is_a_manifest_and_a_second_run_finds_it_done(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_sample_is_a_manifest_and_a_second_run_leaves_it(tmp_path: Path, manifest: Manifest) -> None:
     done = run("sample", manifest.uri, "-o", tmp_path / "s", "--count", 50, "--json")
     assert done.exit_code == 0, done.output
     made = open_manifest(str(tmp_path / "s"))
@@ -281,7 +281,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, manifest: Manifest) -> None:
         (["--count", "3", "--memory", "much"], "write a size"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, manifest: Manifest, options, message: str) -> None:
+def test_contradicting_options_are_refused(tmp_path: Path, manifest: Manifest, options, message: str) -> None:
     done = run("sample", manifest.uri, "-o", tmp_path / "s", *options)
     assert done.exit_code == 2
     assert message in done.output

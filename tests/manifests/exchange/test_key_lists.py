@@ -1,4 +1,4 @@
-"""Manifests and other tools: plain Parquet for whoever reads it, and lists of samples in and out."""
+"""Manifests and other tools: plain Parquet for any reader, and lists of samples in and out."""
 
 import bz2
 import gzip
@@ -41,12 +41,12 @@ CAPTIONS = ("a chart", "Grüße, 世界 🙂", 'say "hi",\nthen go', "", None, "
 
 
 def uid(n):
-    """As DataComp's: 32 hexadecimal digits."""
+    """Return a uid like DataComp's: 32 hexadecimal digits."""
     return hashlib.md5(str(n).encode()).hexdigest()  # noqa: S324 - no secret
 
 
 def rows_of(numbers):
-    """Rows with every kind of value: nulls, unicode, bytes that are no text, the largest numbers."""
+    """Rows with every kind of value: nulls, unicode, bytes that are not text, the largest numbers."""
     return pa.Table.from_pylist([row_of(n) for n in numbers], CHOSEN)
 
 
@@ -81,7 +81,7 @@ def row_of(n):
 
 
 def write_manifest(place, parts, columns=CHOSEN, stage=Stage.CHOOSE):
-    """Commit a manifest of these tables, a part each."""
+    """Commit a manifest with one part for each of these tables."""
     uri = storage.absolute(str(place))
     receipts = []
     for number, table in enumerate(parts):
@@ -96,7 +96,7 @@ def write_manifest(place, parts, columns=CHOSEN, stage=Stage.CHOOSE):
 
 @pytest.fixture
 def chosen(tmp_path):
-    """A manifest of four parts, one without rows."""
+    """Commit a manifest of four parts, one without rows."""
     parts = [rows_of(range(7)), rows_of([]), rows_of(range(7, 12)), rows_of([12])]
     return write_manifest(tmp_path / "out/chosen", parts)
 
@@ -114,7 +114,7 @@ def run(*args):
 
 
 def same_rows(found, names=None):
-    """Whether `found`, a list of dicts, is what was written: every value, and its type."""
+    """Return whether `found`, a list of dicts, has the values and types that were written."""
 
     def comparable(row):
         row = {name: bytes(v) if isinstance(v, bytearray) else v for name, v in row.items()}
@@ -149,7 +149,7 @@ def test_pandas_reads_it(folder):
 
     found = pandas.read_parquet(folder, dtype_backend="pyarrow")
     same_rows(pa.Table.from_pandas(found, preserve_index=False).to_pylist())
-    # Its own types have no null for integers: they become floats.
+    # Without a null for integers, pandas reads them as floats.
     assert pandas.read_parquet(folder)["width"].dtype == "float64"
 
 
@@ -178,14 +178,14 @@ def test_spark_reads_it(folder, spark):
     same_rows([row.asDict() for row in spark.read.parquet(folder).collect()])
 
 
-# --- lists in
+# --- reading lists
 
 
 KEYS = [uid(n) for n in range(5)]
 
 
 def as_npy(uids, kind=UID_PAIR):
-    """A subset as DataComp's own code makes it."""
+    """Return a subset as DataComp's code writes it."""
     return np.array([(int(u[:16], 16), int(u[16:], 16)) for u in uids], kind)
 
 
@@ -214,7 +214,7 @@ def read(name, data):
 
 
 def kinds_of(name, data):
-    """The type of a list, and value → kind."""
+    """Return the type of a list, and its values with their kinds."""
     uri = f"memory://lists/{name}"
     storage.write_bytes(uri, data)
     found = read_keys(uri)
@@ -260,7 +260,7 @@ def kinds_of(name, data):
         ("a.txt", parquet_bytes({"url": ["u"]}), "url", ["u"]),
     ],
 )
-def test_lists_are_read_whatever_their_form(name, data, column, values):
+def test_lists_of_every_form_are_read(name, data, column, values):
     assert read(name, data) == (column, values)
 
 
@@ -299,7 +299,7 @@ TEXT, INTEGER, UUID = ValueKind
         ("a.parquet", parquet_bytes({"key": pa.nulls(3)}), "null", []),
     ],
 )
-def test_values_keep_what_they_are(name, data, kind, values):
+def test_values_keep_their_kind(name, data, kind, values):
     if isinstance(values, str):
         values = [(each.rstrip("t"), TEXT if each.endswith("t") else INTEGER) for each in values.split()]
     found, read_values = kinds_of(name, data)
@@ -307,8 +307,8 @@ def test_values_keep_what_they_are(name, data, kind, values):
     assert found == kind or (kind is None and name.endswith("parquet"))
 
 
-def test_img2datasets_own_parquet_is_read_by_uid_or_url():
-    """Its `key` counts rows of a shard, so no sample of a manifest has it."""
+def test_parquet_of_img2dataset_is_read_by_uid_or_url():
+    """Its `key` is a row number in a shard, not the key of a sample."""
     table = {"key": ["000000000"], "status": ["success"], "error_message": [""], "sha256": ["f"], "url": ["u"]}
     assert read("00000.parquet", parquet_bytes({**table, "uid": ["i"]})) == ("key", ["i"])
     assert read("00000.parquet", parquet_bytes(table)) == ("url", ["u"])
@@ -369,7 +369,7 @@ def test_img2datasets_own_parquet_is_read_by_uid_or_url():
         ("a.parquet", parquet_bytes({"id": ["a"]}), "no column key, uid, url or sha256, only id"),
     ],
 )
-def test_what_is_no_list_is_refused_in_one_sentence(name, data, why):
+def test_other_files_are_refused_in_one_sentence(name, data, why):
     with pytest.raises(InputError, match=why) as error:
         read(name, data)
     assert str(error.value).startswith(f"memory://lists/{name}: ")
@@ -394,14 +394,14 @@ def test_a_manifest_is_a_list_of_its_keys(chosen, folder):
         read_keys(folder)
 
 
-# A key has no space, no # and no colon; other texts are what people call things.
+# A key has no space, no # and no colon; other texts may be anything.
 plain_keys = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 uids = st.integers(0, 2**128 - 1).map("{:032x}".format)
 
 
 @given(st.lists(plain_keys, max_size=30), st.sampled_from(["txt", "csv", "tsv", "json", "jsonl", "npy", "parquet"]))
 @settings(max_examples=60, deadline=None)
-def test_every_form_of_a_list_says_the_same(keys, form):
+def test_every_form_of_a_list_has_the_same_values(keys, form):
     written = {
         "txt": lambda: "\n".join(keys).encode(),
         "csv": lambda: "".join(f"{k}\n" for k in ["key", *keys]).encode(),
@@ -424,7 +424,7 @@ def test_pairs_and_digits_are_each_others_inverse(given_uids):
     assert uids_of(ascending).to_pylist() == sorted(given_uids)
 
 
-# --- files out
+# --- exports
 
 
 def exported(manifest, **wanted):
@@ -524,7 +524,7 @@ def test_what_does_not_fit_is_counted_and_shown(tmp_path):
     assert sorted(read("u.csv", data)[1]) == ["u\nv", "w", "x"]
 
 
-def test_manifests_and_files_lie_anywhere(chosen):
+def test_manifests_and_files_on_any_storage(chosen):
     far = write_manifest("memory://far/chosen", [rows_of(range(7)), rows_of(range(7, 13))])
     for form in Format:
         assert exported(far, format=form)[0] == exported(chosen, format=form)[0]
@@ -542,7 +542,7 @@ def test_a_part_that_was_altered_is_noticed(chosen):
 # --- the command
 
 
-def test_the_command_writes_and_tells(folder, tmp_path):
+def test_the_command_writes_and_reports(folder, tmp_path):
     target = tmp_path / "new" / "subset.npy"
     done = run("export", folder, "-o", target, "--json")
     assert done.exit_code == 0, done.output
@@ -557,7 +557,7 @@ def test_the_command_writes_and_tells(folder, tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["subset.npy"]
 
 
-def test_rows_are_those_kept_where_a_manifest_says_so(tmp_path):
+def test_kept_rows_are_exported_by_default(tmp_path):
     scan = schema(Stage.SCAN)
     write_manifest(tmp_path / "scan", [rows_of(range(6)).select(scan.names).cast(scan)], scan, Stage.SCAN)
     done = run("export", tmp_path / "scan", "-o", "-", "--format", "keys")
@@ -603,7 +603,7 @@ def test_the_command_refuses(folder, tmp_path, monkeypatch, args, why):
     assert Path("there.txt").read_text() == "mine\n"
 
 
-def test_a_terminal_is_not_steered_by_strangers_texts(tmp_path):
+def test_texts_of_others_cannot_control_the_terminal(tmp_path):
     rows = pa.Table.from_pylist([{**row_of(0), "url": "https://e/\x1b[2J\x9b1m"}], CHOSEN)
     write_manifest(tmp_path / "m", [rows])
     terminal, end = os.openpty()

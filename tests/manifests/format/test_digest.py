@@ -1,4 +1,4 @@
-"""The digest is of the rows as a set: nothing but their values changes it, and every change of a value does."""
+"""The digest depends on the set of rows: only their values change it, and every change of a value does."""
 
 import itertools
 import math
@@ -120,7 +120,7 @@ def test_values_in_different_rows_do_not_cancel():
 
 
 @given(st.lists(texts, max_size=5))
-def test_sources_count_below_their_root(names):
+def test_sources_are_hashed_relative_to_their_root(names):
     def at(root):
         return pa.table({"source": pa.array([f"{root}/{name}" for name in names], pa.string())})
 
@@ -130,7 +130,7 @@ def test_sources_count_below_their_root(names):
         assert digest_of(here, []) != digest_of(there, [])
 
 
-def test_the_longest_root_counts_and_a_root_ends_at_a_slash():
+def test_the_longest_root_is_used_and_a_root_ends_at_a_slash():
     sources = pa.array(["file:///a/b/0.tar", "file:///a/0.tar", "file:///ab/0.tar", None])
     found = relative_sources(sources, ["file:///a", "file:///a/b/"])
     assert found.to_pylist() == ["0.tar", "0.tar", "file:///ab/0.tar", None]
@@ -141,7 +141,7 @@ def test_only_the_source_is_relative():
     assert row_lanes(moved, ["file:///a"]).tolist() == row_lanes(moved).tolist()
 
 
-def test_kind_of_column_and_its_name_belong_to_the_digest():
+def test_type_and_name_of_a_column_change_the_digest():
     wide, narrow = (pa.table({"n": pa.array([1], kind)}) for kind in (pa.int64(), pa.int32()))
     assert row_lanes(wide).tolist() == row_lanes(narrow).tolist()
     assert digest_of(wide) != digest_of(narrow) != digest_of(narrow.rename_columns(["m"]))
@@ -166,7 +166,7 @@ def test_lanes_wrap_around_instead_of_overflowing():
     assert combine([most, np.array([1, 2, 3, 4], np.uint64)]).tolist() == [0, 1, 2, 3]
 
 
-def test_the_definition_has_not_drifted():
+def test_the_definition_has_not_changed():
     golden = pa.table(
         {
             "key": pa.array(["a", "é", "c"]),

@@ -1,4 +1,4 @@
-"""Manifests that are not what they should be, met by every command that reads one: a sentence, never a traceback.
+"""Damaged manifests: every command that reads one reports a sentence, never a traceback.
 
 A row of DAMAGES is a way to damage a manifest, a row of COMMANDS a command line; every command meets every damage.
 """
@@ -21,7 +21,7 @@ STAGE = Stage.CHOOSE
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command line. `{manifest}` is damaged, `{other}` is valid, `{output}` is free.
+    """A command line. `{manifest}` is damaged, `{other}` is valid, `{output}` does not exist.
 
     `reads_rows`: it reads parts, at least the first one.
     """
@@ -55,7 +55,7 @@ def document(folder: Path) -> Path:
 
 
 def fields(**changes: Any) -> Callable[[Path], None]:
-    """Return what gives fields of `_manifest.json` other values."""
+    """Return a function that changes fields of `_manifest.json`."""
 
     def change(folder: Path) -> None:
         document(folder).write_text(json.dumps({**json.loads(document(folder).read_text()), **changes}))
@@ -64,12 +64,12 @@ def fields(**changes: Any) -> Callable[[Path], None]:
 
 
 def content(text: str | bytes) -> Callable[[Path], None]:
-    """Return what gives `_manifest.json` another content."""
+    """Return a function that replaces the content of `_manifest.json`."""
     return lambda folder: document(folder).write_bytes(text if isinstance(text, bytes) else text.encode()) and None
 
 
 def lacking(name: str) -> Callable[[Path], None]:
-    """Return what takes a field out of `_manifest.json`."""
+    """Return a function that removes a field from `_manifest.json`."""
 
     def change(folder: Path) -> None:
         fields = json.loads(document(folder).read_text())
@@ -92,7 +92,7 @@ def columns(*, last: Mapping[str, str] | None = None, **types: str) -> Callable[
 
 
 def part(change: Callable[[bytes], bytes | None], name: str = "part-00000.parquet") -> Callable[[Path], None]:
-    """Return what changes the bytes of a part, or removes it when there are none left."""
+    """Return a function that changes the bytes of a part, or removes it if none are left."""
 
     def damage(folder: Path) -> None:
         left = change((folder / name).read_bytes())
@@ -174,7 +174,7 @@ def make(folder: Path, keys: str = "abcdefg", width: int = 40) -> None:
 
 
 def meet(command: Command, tmp_path: Path, change: Callable[[Path], None] | None = None, keys: str = "abcdefg"):
-    """Damage a manifest, let the command meet it, and return its exit code; what it said must be for people."""
+    """Damage a manifest, run the command on it, check that its output is readable, and return its exit code."""
     make(tmp_path / "manifest", keys)
     make(tmp_path / "other", width=50)
     if change is not None:
@@ -197,7 +197,7 @@ each_command = pytest.mark.parametrize("command", COMMANDS, ids=[c.line for c in
 
 
 @each_command
-def test_a_whole_manifest_is_read(command, tmp_path):
+def test_a_valid_manifest_is_read(command, tmp_path):
     assert meet(command, tmp_path) == 0
 
 
@@ -215,14 +215,14 @@ def test_fields_of_other_types_are_refused(command, name, tmp_path):
 
 @pytest.mark.parametrize("name", NOT_READABLE)
 @each_command
-def test_parts_that_cannot_be_read_are_told(command, name, tmp_path):
+def test_parts_that_cannot_be_read_are_reported(command, name, tmp_path):
     expected = 1 if is_verify(command) else 2 if command.reads_rows else 0
     assert meet(command, tmp_path, NOT_READABLE[name]) == expected
 
 
 @pytest.mark.parametrize("name", NOT_NOTICED_BY_ALL)
 @each_command
-def test_what_only_verify_looks_for(command, name, tmp_path):
+def test_what_only_verify_checks(command, name, tmp_path):
     assert meet(command, tmp_path, NOT_NOTICED_BY_ALL[name]) in ([1] if is_verify(command) else [0, 1, 2])
 
 
@@ -233,7 +233,7 @@ def test_keys_that_are_not_unique(command, tmp_path):
 
 @pytest.mark.parametrize("at", range(0, 9000, 450))
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.line)
-def test_a_byte_of_the_document_is_another(command, at, tmp_path):
+def test_any_byte_of_the_document_may_be_damaged(command, at, tmp_path):
     def change(folder: Path) -> None:
         data = bytearray(document(folder).read_bytes())
         data[at % len(data)] = ord("?")

@@ -1,4 +1,4 @@
-"""Contract of `manifests.format.stand_ins`: stand-ins are named with advice, and no real file is taken for one."""
+"""Contract of `manifests.format.stand_ins`: stand-ins are named with advice, and no real file is mistaken for one."""
 
 import base64
 import bz2

@@ -37,7 +37,7 @@ ROOTS = ("file:///data",)
 
 
 def scan_rows(count, first=0):
-    """Rows of a scan: one in five is not an image, captions vary."""
+    """Return rows of a scan: every fifth is not an image, and captions vary."""
     return pa.Table.from_pylist(
         [
             {
@@ -58,7 +58,7 @@ def scan_rows(count, first=0):
 
 
 def write_unit(output, unit, table, **more):
-    """Write a unit as a stage does: its part, then its receipt."""
+    """Write a unit like a stage: its part, then its receipt."""
     name = f"{unit}.parquet"
     part = write_part(storage.join(output, name), table.to_batches(), SCAN, roots=ROOTS)
     receipt = Receipt(
@@ -95,7 +95,7 @@ def output(tmp_path):
 
 @pytest.fixture
 def committed(output):
-    """A committed manifest of two parts, 12 and 5 rows, written in another order than their names."""
+    """Commit a manifest with parts of 12 and 5 rows, written in reverse order."""
     receipts = [
         write_unit(output, "part-00001", scan_rows(5, first=12), seconds=0.5, peak_memory_bytes=7, facts={"x": 1}),
         write_unit(output, "part-00000", scan_rows(12), seconds=1.0, broken_sources={"file:///b.tar": "cut off"}),
@@ -118,7 +118,7 @@ def test_a_parts_bytes_do_not_depend_on_its_batches(sizes):
     assert (whole.sha256, whole.lanes.tolist(), whole.counts) == (cut.sha256, cut.lanes.tolist(), cut.counts)
 
 
-def test_row_groups_are_full_whatever_the_batches(output):
+def test_row_groups_are_full_for_any_batches(output):
     table = pa.table({"n": pa.array(range(2 * ROW_GROUP_ROWS + 10), pa.int64())})
     for size in (7_000, ROW_GROUP_ROWS, 10 * ROW_GROUP_ROWS):
         part = write_part(storage.join(output, "p"), table.to_batches(size), table.schema, roots=())
@@ -128,7 +128,7 @@ def test_row_groups_are_full_whatever_the_batches(output):
         assert (part.rows, groups) == (table.num_rows, [ROW_GROUP_ROWS, ROW_GROUP_ROWS, 10])
 
 
-def test_what_a_part_measures_is_what_lies_there(output):
+def test_what_is_recorded_of_a_part_is_true(output):
     uri, table = storage.join(output, "part-00000.parquet"), scan_rows(10)
     part = write_part(uri, table.to_batches(max_chunksize=3), SCAN, roots=ROOTS)
     data = storage.read_bytes(uri)
@@ -237,7 +237,7 @@ def test_commit_then_open(committed, output):
     assert storage.list_names(output) == ["_manifest.json", "part-00000.parquet", "part-00001.parquet"]
 
 
-def test_what_a_manifest_says_adds_up(committed):
+def test_the_numbers_of_a_manifest_add_up(committed):
     everything = pa.concat_tables(committed.read_part(p) for p in committed.parts)
     assert everything.equals(scan_rows(17))
     assert committed.rows == sum(p.rows for p in committed.parts) == 17
@@ -266,7 +266,7 @@ def test_the_digest_does_not_depend_on_the_parts(committed, tmp_path):
     assert one.digest == committed.digest
 
 
-def test_the_json_tells_format_and_columns(committed, output):
+def test_the_json_has_format_and_columns(committed, output):
     document = json.loads(storage.read_bytes(f"{output}/_manifest.json"))
     assert document["format_version"] == FORMAT_VERSION
     assert [c["name"] for c in document["schema"]] == SCAN.names
@@ -306,7 +306,7 @@ def test_every_stage_keeps_the_columns_before_it(stage):
         assert names[: len(before)] == before
 
 
-# --- what is wrong is said in one sentence -------------------------------------------------------
+# --- errors are one sentence ---------------------------------------------------------------------
 
 
 def refusal(uri):
@@ -336,7 +336,7 @@ def test_not_json(output, content):
     assert refusal(output).startswith(f"{output}/_manifest.json: not JSON (")
 
 
-def test_a_pointer_in_place_of_a_manifest_is_called_one(output):
+def test_a_pointer_in_place_of_a_manifest_is_named(output):
     storage.write_bytes(f"{output}/_manifest.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n")
     assert "not JSON but a Git LFS pointer" in refusal(output)
 
@@ -390,7 +390,7 @@ def test_a_truncated_part_is_named(committed, kept_bytes):
         committed.read_part(committed.parts[0])
 
 
-# --- any tool reads it ---------------------------------------------------------------------------
+# --- other tools read it ---------------------------------------------------------------------------
 
 
 def test_parts_are_plain_parquet(committed):

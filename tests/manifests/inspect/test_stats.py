@@ -1,4 +1,4 @@
-"""Stats are what the rows say, whatever the threads and the parts; of many rows, the sample is said to be one."""
+"""Statistics are exact for any threads and parts; with many rows they are of a sample, which is reported."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ from manifests.inspect.stats import QUANTILES, Histogram, StatsRequest, bin_edge
 from manifests.sql.engine import DuckEngine
 from tests.support.making import commit_rows
 
-PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.target]  # an example takes long, and shrinking many
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.target]  # without shrinking, which takes too long here
 numbers = st.one_of(st.none(), st.floats(), st.sampled_from([0.0, -0.0, 0.5, 1e300, -1e308, 5e-324]))
 integers = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1), st.integers(0, 5))
 texts = st.one_of(st.none(), st.text(max_size=3), st.sampled_from(["ok", "a'b", 'c"d', "[bold]", "\x1b"]))
@@ -39,7 +39,7 @@ COLUMNS = ("width", "text_score", "caption", "keep", "local_points", "text_class
 
 
 def committed(rows, cuts=()):
-    """A manifest in memory of these rows, cut into parts at `cuts`."""
+    """Commit a manifest in memory with these rows, divided into parts at `cuts`."""
     keyed = [{"key": f"k{i:05d}", **each} for i, each in enumerate(rows)]
     edges = [0, *sorted(min(c, len(keyed)) for c in cuts), len(keyed)]
     parts = [keyed[a:b] for a, b in itertools.pairwise(edges)]
@@ -56,7 +56,7 @@ def by_name(group):
 
 
 def check_numbers(result, values):
-    """Compare Numbers with what the values are, exactly but for the mean's last bits."""
+    """Compare Numbers with the values, exactly except for the last bits of the mean."""
     finite = sorted(v + 0 for v in values if v is not None and math.isfinite(v))
     assert result.not_finite == sum(v is not None for v in values) - len(finite)
     if not finite:
@@ -78,7 +78,7 @@ def check_numbers(result, values):
 
 @given(st.lists(row, max_size=25))
 @settings(max_examples=40, deadline=None, phases=PHASES)
-def test_stats_are_what_the_rows_say(rows):
+def test_stats_are_those_of_the_rows(rows):
     (group,) = found(committed(rows), columns=COLUMNS, top=3).groups
     assert group.rows == len(rows)
     result = by_name(group)
@@ -109,7 +109,7 @@ def test_neither_threads_nor_parts_matter(rows, cuts, is_sampled):
 
 @given(st.lists(row, min_size=1, max_size=30))
 @settings(max_examples=20, deadline=None, phases=PHASES)
-def test_a_group_is_what_its_rows_alone_would_be(rows):
+def test_a_group_has_the_stats_of_its_rows_alone(rows):
     manifest = committed(rows)
     grouped = found(manifest, columns=COLUMNS, by=("text_class", "keep"))
     assert sum(group.rows for group in grouped.groups) == len(rows)
@@ -131,7 +131,7 @@ def _without_bars(column):
     return result
 
 
-def test_of_many_rows_a_sample_is_taken_and_named():
+def test_many_rows_are_sampled_and_that_is_reported():
     rows = [{"width": n, "caption": f"c{n}", "text_class": "none" if n % 4 else "heavy"} for n in range(2000)]
     manifest = committed(rows, [700])
     few = {"max_exact_rows": 1000, "sampled_rows": 500, "max_exact_values": 100}
@@ -146,7 +146,7 @@ def test_of_many_rows_a_sample_is_taken_and_named():
     assert not caption.is_exact
     assert 1800 < caption.distinct < 2200
     assert caption.top == [], "nothing comes twice"
-    assert kind.is_exact, "few values are counted whatever the number of rows"
+    assert kind.is_exact, "few values are always counted"
     assert [(t.value, t.rows) for t in kind.top] == [("none", 1500), ("heavy", 500)]
     smaller = found(manifest, columns=("width",), **{**few, "sampled_rows": 100})
     assert smaller.sampled_rows < 200
@@ -171,7 +171,7 @@ def test_groups_are_bounded():
         ({"where": "caption::INTEGER > 1"}, "TRY_CAST"),
     ],
 )
-def test_what_cannot_be_asked(question, named):
+def test_wrong_requests_are_refused(question, named):
     manifest = committed([{"caption": "no number"}])
     with pytest.raises(InputError, match=named.replace("?", r"\?").replace("(", r"\(")):
         found(manifest, **question)

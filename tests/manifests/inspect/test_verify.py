@@ -28,7 +28,7 @@ EMPTY = {"key": "no image", "status": "empty", "offset": None}
 
 
 def found_in(manifest, *, depth="rows", fraction=1.0, salt="", limit=None):
-    """Verify and return what was found."""
+    """Verify a manifest and return the findings."""
     found = Findings(limit)
     valid = check_files(manifest, found, RESOURCES)
     if depth != "quick":
@@ -39,7 +39,7 @@ def found_in(manifest, *, depth="rows", fraction=1.0, salt="", limit=None):
 
 
 def fault_texts(found):
-    """Return the faults, each as its file's name and what is wrong."""
+    """Return each fault as the name of its file and what is wrong."""
     return [f"{fault.where.rstrip('/').rsplit('/', 1)[-1]}: {fault.what}" for fault in found.faults]
 
 
@@ -70,7 +70,7 @@ def flip(path, at):
 
 @pytest.fixture
 def tars(tmp_path):
-    """Two tars of ten images, by URI."""
+    """Write two tars of ten images each, and return URI → members."""
     found = {}
     for n in range(2):
         path = tmp_path / "tars" / f"{n}.tar"
@@ -82,7 +82,7 @@ def tars(tmp_path):
 
 @pytest.fixture
 def scanned(tars, tmp_path):
-    """A scan of the tars, a part each, and a row without an image."""
+    """Commit a scan of the tars with one part for each, and a row without an image."""
     parts = [rows_of_tar(uri, path.read_bytes()) for uri, path in tars.items()]
     return commit_rows(tmp_path / "scan", [[*parts[0], EMPTY], parts[1]], roots=[f"file://{tmp_path}"])
 
@@ -135,7 +135,7 @@ def test_everywhere(place, s3):
 # --- files and sums
 
 
-def test_every_fault_of_every_part_is_told(scanned, tmp_path):
+def test_every_fault_of_every_part_is_reported(scanned, tmp_path):
     folder = tmp_path / "scan"
     (folder / "part-00000.parquet").unlink()
     flip(folder / "part-00001.parquet", 100)
@@ -218,7 +218,7 @@ def test_keys_are_unique_or_named(parts):
 # --- rows
 
 
-def test_rows_that_are_not_those_that_were_committed(tmp_path):
+def test_rows_that_differ_from_the_committed_ones(tmp_path):
     manifest = commit_rows(tmp_path / "m", [[{"key": "a"}], [{"key": "b", "url": "http://b"}]])
     other = commit_rows(tmp_path / "other", [[{"key": "a"}], [{"key": "b", "url": "http://x"}]])
     (tmp_path / "m" / "part-00001.parquet").write_bytes((tmp_path / "other" / "part-00001.parquet").read_bytes())
@@ -229,7 +229,7 @@ def test_rows_that_are_not_those_that_were_committed(tmp_path):
     assert fault_texts(found_in(forged)) == ["part-00001.parquet: the digest of its rows is not the committed one"]
 
 
-def test_the_digest_of_rows_counts_sources_from_their_roots(tmp_path):
+def test_the_digest_of_rows_uses_sources_relative_to_their_roots(tmp_path):
     rows = [[{"key": "a", "source": "file:///data/x/0.tar"}]]
     assert found_in(commit_rows(tmp_path / "m", rows, roots=["file:///data", "file:///data/x"])).is_valid
 
@@ -249,7 +249,7 @@ COPIES = [{"key": "a"}, {"key": "b", "duplicate_of": "a"}, {"key": "c", "duplica
 LOST = ["part-00000.parquet: the row 'c' is a duplicate of 'z', which is not the key of any row"]
 
 
-def test_duplicates_of_no_row(tmp_path):
+def test_duplicates_of_missing_rows(tmp_path):
     assert fault_texts(found_in(commit_rows(tmp_path / "m", [COPIES], Stage.DEDUPE))) == LOST
     assert fault_texts(found_in(commit_rows(tmp_path / "two", [COPIES, [{"key": "z"}]], Stage.DEDUPE))) == []
     reference = [*COPIES[:2], {**COPIES[2], "reference": "evaluation"}]
@@ -265,7 +265,7 @@ def test_duplicates_of_no_row(tmp_path):
 
 
 @pytest.mark.parametrize(("inputs", "faults"), [({}, LOST), ({"against:0": "digest"}, [])])
-def test_later_stages_ask_the_manifest_of_dedupe(tmp_path, inputs, faults):
+def test_later_stages_look_into_the_manifest_of_dedupe(tmp_path, inputs, faults):
     from manifests.format.store import Parent
 
     before = commit_rows(tmp_path / "deduped", [COPIES], Stage.DEDUPE, inputs=inputs)
@@ -310,7 +310,7 @@ def test_long_names(tmp_path, form, length):
     assert fault_texts(found_in(manifest, depth="deep")) == []
 
 
-def test_names_that_are_no_text(tmp_path):
+def test_names_that_are_not_text(tmp_path):
     path = tmp_path / "0.tar"
     data = tar_bytes([("name.jpg", image("a"))]).replace(b"name.jpg", b"n\xffme.jpg")
     header = bytearray(data[:512])
@@ -349,7 +349,7 @@ def test_a_tar_with_other_members_in_the_same_places(scanned, tars):
     )
 
 
-def test_rows_out_of_order_and_far_apart_are_read_all_the_same(tmp_path, monkeypatch):
+def test_rows_out_of_order_and_far_apart_are_read(tmp_path, monkeypatch):
     from curation.shards import verify_images
 
     monkeypatch.setattr(verify_images, "ROWS_AT_ONCE", 7)
@@ -421,7 +421,7 @@ def test_loose_files(tmp_path):
     assert fault_texts(found_in(manifest, depth="deep")) == ["photos: missing; rows looked at that depend on it: 5"]
 
 
-def test_a_fraction_is_the_same_tomorrow_and_inside_a_larger_one(scanned, tars):
+def test_a_fraction_is_reproducible_and_contained_in_a_larger_one(scanned, tars):
     for path in tars.values():
         path.write_bytes(tar_bytes(members(f"x-{i}" for i in range(10)), tarfile.GNU_FORMAT))
 
@@ -448,7 +448,7 @@ def test_a_fraction_is_of_keys_whose_hash_is_below_it(scanned):
 
 @pytest.fixture
 def sharded(scanned, tmp_path):
-    """The images of the scan in two shards."""
+    """Write the images of the scan to two shards."""
     parts, files = [], {}
     for n, part in enumerate(scanned.parts):
         rows = scanned.read_part(part)
@@ -471,7 +471,7 @@ def test_shards_are_read_instead_of_their_sources(sharded, tars, tmp_path):
     assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 4)
 
 
-def test_what_lies_beside_a_part_is_checked(sharded, tmp_path):
+def test_files_next_to_a_part_are_checked(sharded, tmp_path):
     (tmp_path / "shards" / "00000_stats.json").write_text("{}")
     flip(tmp_path / "shards" / "00001.tar", 600)
     assert fault_texts(found_in(sharded, depth="quick")) == [
@@ -490,7 +490,7 @@ def test_a_missing_shard_is_one_fault(sharded, tmp_path):
     assert found.checked["images"] == 10
 
 
-def test_rows_taken_from_shards_are_read_where_the_shards_lie(sharded, tmp_path):
+def test_rows_taken_from_shards_are_read_from_those_shards(sharded, tmp_path):
     rows = sharded.read_part(sharded.parts[0]).to_pylist()[:4]
     derivation = {"operation": "sample", "shards_at": sharded.uri}
     sample = commit_rows(tmp_path / "sample", [rows], Stage.SHARD, derivation=derivation)
@@ -509,7 +509,7 @@ def test_the_command_reports_a_valid_manifest(scanned, tmp_path):
     assert "checked (deep): 2 parts, " in done.stdout
 
 
-def test_the_command_tells_faults_and_exits_with_one(scanned, tars, tmp_path):
+def test_the_command_reports_faults_and_exits_with_one(scanned, tars, tmp_path):
     next(iter(tars.values())).unlink()
     done = run(tmp_path / "scan", "--deep", "--json")
     assert done.exit_code == 1
@@ -536,7 +536,7 @@ def test_the_command_tells_faults_and_exits_with_one(scanned, tars, tmp_path):
     assert lines[-1] == f"{scanned.uri}: 1 fault"
 
 
-def test_the_limit_is_of_what_is_printed(tmp_path):
+def test_the_limit_applies_to_what_is_printed(tmp_path):
     manifest = commit_rows(tmp_path / "m", [[{"key": f"k{n // 2}"} for n in range(140)]])
     lines = run(manifest.uri, "--quick").stdout.splitlines()
     assert len(lines) == 53
@@ -546,7 +546,7 @@ def test_the_limit_is_of_what_is_printed(tmp_path):
     assert len(run(manifest.uri, "--quick", "--limit", "0").stdout.splitlines()) == 72
 
 
-def test_a_strangers_key_stays_on_its_line(tmp_path):
+def test_a_key_with_line_breaks_stays_on_its_line(tmp_path):
     key = "a\x1b[31m\nb\u202e[bold]"
     done = run(commit_rows(tmp_path / "m", [[{"key": key}, {"key": key}]]).uri, "--quick")
     assert done.exit_code == 1

@@ -35,7 +35,7 @@ def run(*arguments) -> Result:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with the manifest `m` of ROWS in two parts, and `other` with some of their keys."""
+    """Return a folder with the manifest `m` of ROWS in two parts, and `other` with some of their keys."""
     commit_rows(tmp_path / "m", [ROWS[:4], ROWS[4:]], Stage.CHOOSE)
     commit_rows(tmp_path / "other", [ROWS[:2]], Stage.SCAN)
     return tmp_path
@@ -64,7 +64,7 @@ def test_forms_of_the_answer(place: Path):
     assert json.loads(run(place / "m", "from m where width > 100", "--json").stdout) == []
 
 
-def test_values_that_json_and_terminals_do_not_have(place: Path):
+def test_values_that_json_and_terminals_cannot_show(place: Path):
     sql = "select pdq, 1e308 * 10 as big, [1.5::decimal(4, 2)] as l, date '2025-01-02' as d, null as n from m limit 1"
     assert json.loads(run(place / "m", sql, "--json").stdout) == [
         {"pdq": "00" * 32, "big": None, "l": [1.5], "d": "2025-01-02", "n": None}
@@ -74,7 +74,7 @@ def test_values_that_json_and_terminals_do_not_have(place: Path):
     assert "[b]·0" in output
 
 
-def test_columns_of_one_name_are_named_apart(place: Path):
+def test_columns_with_equal_names_are_numbered(place: Path):
     (row,) = rows(place / "m", "select key, key, key as key_1 from m where width = 1")
     assert row == {"key": "k1", "key_1": "k1", "key_1_1": "k1"}
 
@@ -124,7 +124,7 @@ def test_joins_with_other_manifests(place: Path):
         ("select case when key = 'k5' then caption::int end from m", "Could not convert"),
     ],
 )
-def test_what_is_no_query_is_refused_in_one_line(place: Path, sql: str, named: str):
+def test_other_statements_are_refused_in_one_line(place: Path, sql: str, named: str):
     done = run(place / "m", sql, "--json")
     assert done.exit_code == 2
     assert named in done.stderr
@@ -133,7 +133,7 @@ def test_what_is_no_query_is_refused_in_one_line(place: Path, sql: str, named: s
 
 
 def foreign(place: Path, secret: str) -> list[str]:
-    """Queries that try to get at the file `secret`, or to write or reach the network."""
+    """Return queries that try to read the file `secret`, to write, or to use the network."""
     return [
         f"select * from read_csv('{secret}')",
         f"select * from '{secret}'",
@@ -173,7 +173,7 @@ def test_the_settings_cannot_be_undone(place: Path):
     assert row == {"a": False, "b": True}
 
 
-def test_an_answer_is_written_where_nothing_is(place: Path):
+def test_an_answer_is_only_written_to_a_new_file(place: Path):
     taken = place / "taken.parquet"
     taken.write_text("mine")
     done = run(place / "m", "select 1", "--out", taken)
@@ -189,7 +189,7 @@ def test_an_answer_is_written_where_nothing_is(place: Path):
     assert run(place / "m", "select 1", "--csv", "--out", place / "new.parquet").exit_code == 2
 
 
-def test_damage_is_told_before_reading(place: Path):
+def test_damage_is_reported_before_reading(place: Path):
     (place / "m" / "part-00001.parquet").unlink()
     with pytest.raises(ManifestError, match=r"part-00001.parquet: missing"):
         rows(place / "m", "select 1")
