@@ -4,16 +4,16 @@
 """
 
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
+from curation.config_errors import describe_errors
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
 from curation.pictures.decode import MAX_PIXELS
-from curation.scan.embedder import Model
+from curation.scan.embedder import EmbeddingModel
 from curation.scan.user_filters import FilterSpecs
 from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from filters.embedding import Preprocessing
@@ -92,10 +92,10 @@ class EmbeddingConfig(Section):
             raise ValueError("every number must be above 0")
         return std
 
-    def as_model(self) -> Model:
+    def as_model(self) -> EmbeddingModel:
         """Return the model and its preprocessing, as the scan uses them."""
         preprocessing = Preprocessing(size=self.size, square=self.square, mean=self.mean, std=self.std)
-        return Model(path=self.model, preprocessing=preprocessing, download=self.download)
+        return EmbeddingModel(path=self.model, preprocessing=preprocessing, download=self.download)
 
     def recorded(self) -> dict[str, Any]:
         """Return the settings that a manifest records."""
@@ -362,40 +362,15 @@ class PipelineConfig(Section):
             )
 
 
-def check_config(values: Mapping[str, Any], *, origin: str) -> PipelineConfig:
+def check_config(
+    values: Mapping[str, Any], *, origin: str, options: Mapping[str, str] | None = None
+) -> PipelineConfig:
     """Return the configuration that `values`, nested mappings as in a pipeline file, describe.
 
-    Raises InputError that starts with `origin` and names every wrong entry, with the nearest known name for an
-    unknown one.
+    `options` is the dotted name of a setting → the option that gave its value. Raises InputError that names every
+    wrong entry by its option, or by its name below `origin`, with the nearest known name for an unknown one.
     """
     try:
         return PipelineConfig.model_validate(values)
     except pydantic.ValidationError as e:
-        problems = "\n".join(f"  {_explain(dict(error))}" for error in e.errors())
-        raise InputError(f"{origin}: the configuration is refused, nothing was started\n{problems}") from e
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "(top)"
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-    *parents, name = (str(part) for part in error["loc"])
-    known = [field.alias or each for each, field in _section_at(parents).model_fields.items()]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
-
-
-def _section_at(names: Sequence[str]) -> type[Section]:
-    """Return the section at a path of names; a name that users choose, as of a filter, is skipped."""
-    section: type[Section] = PipelineConfig
-    for name in names:
-        if field := section.model_fields.get(name):
-            section = _section_in(field.annotation) or section
-    return section
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    """Return the section within a type such as `dict[str, FilterConfig]` or `EmbeddingConfig | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _section_in(each))), None)
+        raise InputError(describe_errors(e, PipelineConfig, origin=origin, options=options or {})) from e

@@ -69,6 +69,14 @@ def shard(manifest: str, **flags: Any) -> None:
     _run_stage(Stage.SHARD, manifest, (), settings, flags)
 
 
+_OPTIONS = {"references": "--reference", "verify": "--no-verify"}
+"""Settings whose options have another name."""
+
+
+def _option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
 def _taken(flags: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return the flags that become settings of the stage, taken out of `flags`."""
     return {name: flags.pop(name) for name in names}
@@ -91,7 +99,8 @@ def _run_stage(
     """Run one stage. Settings given as options win over the files and --set."""
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     last = {"input": list(patterns) or [str(source)], "output": flags["output"], stage.value: given}
-    config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last)
+    options = {"output": "-o", **{f"{stage}.{name}": _OPTIONS.get(name, _option(name)) for name in given}}
+    config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last, options=options)
     storage.configure(config.storage)
     if flags["dry_run"]:
         places = {stage: (source, flags["output"])}

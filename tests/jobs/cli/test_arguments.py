@@ -281,3 +281,38 @@ def test_what_a_worker_met_is_told_in_a_sentence(tmp_path: Path) -> None:
 def test_a_note_that_cannot_be_left_hides_nothing(full: Path) -> None:
     (full / "filler").write_bytes(bytes(60_000))
     note_failure(storage.absolute(str(full)), "part-00000", ValueError("x" * 10_000))
+
+
+# --- options that become settings
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("choose m -o out --target-fraction 1.3", "--target-fraction 1.3: Input should be less than or equal to 1"),
+        ("choose m -o out --target-fraction 0.3 --target-count 3", "--target-fraction and --target-count exclude"),
+        ("choose m -o out --min-side -1", "--min-side -1: "),
+        ("choose m -o out --max-aspect 0.5", "--max-aspect 0.5: "),
+        ("dedupe m -o out --copies exact,foo", "--copies foo: "),
+        ("dedupe m -o out --copies mild", "--copies: "),
+        ("dedupe m -o out --no-verify", "--no-verify finds only exact and mild"),
+        ("dedupe m -o out --max-distance 99", "--max-distance 99: "),
+        ("dedupe m -o out --min-cosine 0", "--min-cosine 0.0: "),
+        ("scan a.tar -o out --tars-per-unit 0", "--tars-per-unit 0: "),
+        ("scan a.tar -o out --max-broken-tars -1", "--max-broken-tars -1: "),
+        ("shard m -o out --samples-per-shard 0", "--samples-per-shard 0: "),
+        ("shard m -o out --target-shard-bytes 0", "--target-shard-bytes 0: "),
+    ],
+)
+def test_a_bad_value_is_blamed_on_the_option_that_gave_it(place: Path, line: str, said: str) -> None:
+    done = run(*line.split())
+    assert done.exit_code == 2
+    assert done.output.startswith(f"curate: {said}"), done.output
+    assert done.output.count("\n") == 1
+
+
+def test_settings_and_options_are_each_named_as_they_were_given(place: Path) -> None:
+    done = run("choose", "m", "-o", "out", "--min-side", "-1", "--set", "choose.keepp=3")
+    assert done.exit_code == 2
+    assert "\n  --min-side -1: Input should be greater than or equal to 0\n" in done.output
+    assert "\n  choose.keepp: unknown; did you mean keep?\n" in done.output
