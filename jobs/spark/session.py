@@ -18,11 +18,13 @@ import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from curation.config import SparkConfig
+from jobs.spark import launch
 from jobs.spark.master import require_master
 from manifests.errors import InputError
 
@@ -170,15 +172,15 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     require_master(config)
-    builder = SparkSession.builder.appName(name)
+    settings: dict[str, Any] = {"spark.app.name": name}
     if not remote:
         require_java()
-        for key, value in _defaults(config, submitted=submitted).items():
-            builder = builder.config(key, value)
-    for key, value in config.conf.items():
-        builder = builder.config(key, value)
+        settings |= _defaults(config, submitted=submitted)
+    settings |= config.conf
     try:
-        spark = builder.getOrCreate()
+        if not (remote or submitted or "spark.api.mode" in settings):
+            launch.start_context(settings)
+        spark = SparkSession.builder.config(map=settings).getOrCreate()
     except Exception as e:
         told = str(e).strip().splitlines()
         reason = f"{type(e).__name__}: {told[0] if told else ''}"
