@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 from manifests.errors import InputError, sentence_of
 
@@ -19,6 +20,7 @@ _LEVELS = {QUIET: logging.ERROR, NORMAL: logging.WARNING, VERBOSE: logging.INFO,
 _STDERR, _FILE, _WORKER = "curate stderr", "curate file", "curate worker"
 IS_SHOWN = "is_shown"
 """Name of an attribute of records: true when a person has seen the message, so that only the log file gets it."""
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(work)s%(message)s"
 _SECRETS = (
     (re.compile(r"://[^/@\s'\"]+@"), "://<redacted>@"),
     (
@@ -69,24 +71,30 @@ def configure_worker(level: int, attempt: int) -> None:
     handler = logging.StreamHandler()
     handler.set_name(_WORKER)
     handler.setLevel(level)
-    handler.addFilter(_add_work)
-    handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(name)s: %(work)s%(message)s"))
+    handler.setFormatter(_LineFormatter(_LINE))
     _replace_handlers([handler])
     _set_levels(level)
 
 
 @contextlib.contextmanager
 def unit(name: str) -> Iterator[None]:
-    """Name the unit that this worker does in each line that it logs until the block ends."""
-    before, _process.unit = _process.unit, name
+    """Name the unit in each line that is logged until the block ends.
+
+    A driver does units in several threads, so it names them in lines of the same thread alone. A worker does one unit
+    at a time: all its threads name it.
+    """
+    token = _unit.set(name)
+    if _process.attempt is not None:
+        _process.unit = name
     try:
         yield
     finally:
-        _process.unit = before
+        _unit.reset(token)
+        _process.unit = None
 
 
 class _Process:
-    """What log lines of this process name. Not thread-local: threads of a worker do the work of its one unit."""
+    """What is known of this process; `attempt` and `unit` in workers alone."""
 
     worker_level: int | None = None
     unit: str | None = None
@@ -94,11 +102,12 @@ class _Process:
 
 
 _process = _Process()
+_unit: ContextVar[str | None] = ContextVar("unit", default=None)
 
 
 def _add_work(record: logging.LogRecord) -> bool:
-    """Add `work` to a record: the unit, where there is one, and the attempt."""
-    named = {"unit": _process.unit, "attempt": _process.attempt}
+    """Add `work` to a record: the unit, where there is one, and in a worker the attempt."""
+    named = {"unit": _unit.get() or _process.unit, "attempt": _process.attempt}
     record.work = "".join(f"{name}={value} " for name, value in named.items() if value is not None)
     return True
 
@@ -110,7 +119,7 @@ def _file_handler(path: str, level: int) -> logging.Handler:
         raise InputError(f"log file {sentence_of(e)}") from e
     handler.set_name(_FILE)
     handler.setLevel(level)
-    handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_LineFormatter(_LINE))
     return handler
 
 
@@ -121,6 +130,7 @@ def _replace_handlers(handlers: list[logging.Handler]) -> None:
         root.removeHandler(handler)
         handler.close()
     for handler in handlers:
+        handler.addFilter(_add_work)
         root.addHandler(handler)
 
 
@@ -164,7 +174,8 @@ class _PlainFormatter(_Redacting):
         """Return the line of a record."""
         level = "" if record.levelno in (logging.INFO, logging.ERROR) else f"{record.levelname.lower()}: "
         logger = f"{record.name}: " if record.levelno < logging.INFO else ""
-        return f"curate: {level}{logger}{record.message}"
+        work: str = getattr(record, "work", "")
+        return f"curate: {level}{logger}{work}{record.message}"
 
 
 class _LineFormatter(_Redacting):

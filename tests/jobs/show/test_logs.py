@@ -3,7 +3,9 @@
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,24 @@ def test_secrets_in_addresses_are_redacted(
         assert secret not in text
 
 
+def test_a_driver_names_the_unit_of_each_thread(tmp_path: Path) -> None:
+    logs.configure(0, str(tmp_path / "run.log"))
+    both = threading.Barrier(2)
+
+    def work(name: str) -> None:
+        with logs.unit(name):
+            both.wait()
+            LOG.info("does %s", name)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, ["part-00000", "part-00001"]))
+    LOG.info("outside")
+    lines = [line.partition(": ")[2] for line in (tmp_path / "run.log").read_text().splitlines()]
+    assert sorted(lines[:2]) == [f"unit=part-0000{i} does part-0000{i}" for i in range(2)]
+    assert lines[2] == "outside"
+
+
 def test_workers_log_at_the_level_of_the_driver() -> None:
     logs.configure(-1, None)
     assert logs.worker_level() == logging.ERROR
@@ -154,16 +174,20 @@ def test_without_configuration_workers_follow_the_callers(tmp_path: Path) -> Non
 
 def test_a_worker_names_unit_and_attempt() -> None:
     program = (
-        "import logging; from jobs.show import logs; log = logging.getLogger('jobs.units.worker')\n"
+        "import logging; from threading import Thread; from jobs.show import logs\n"
+        "log = logging.getLogger('jobs.units.worker')\n"
         "for attempt in (1, 2):\n"
         "    logs.configure_worker(logging.INFO, attempt)\n"
         "    with logs.unit('part-00012'):\n"
         "        log.info('done'); log.debug('not this')\n"
+        "        t = Thread(target=log.info, args=('in a thread',)); t.start(); t.join()\n"
         "log.warning('outside')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True)
     assert [line.partition("Z ")[2] for line in done.stderr.splitlines()] == [
         "INFO jobs.units.worker: unit=part-00012 attempt=1 done",
+        "INFO jobs.units.worker: unit=part-00012 attempt=1 in a thread",
         "INFO jobs.units.worker: unit=part-00012 attempt=2 done",
+        "INFO jobs.units.worker: unit=part-00012 attempt=2 in a thread",
         "WARNING jobs.units.worker: attempt=2 outside",
     ]
