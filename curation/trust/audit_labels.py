@@ -1,4 +1,4 @@
-"""What a person's labels say of a whole run: the sheet they fill in, and the true precision and recall from it."""
+"""The sheet that a person fills in for an audit, and estimates of the precision and recall of the run from it."""
 
 import csv
 import dataclasses
@@ -21,7 +21,7 @@ _SEED = 0  # fixed, so that the same labels always give the same interval
 
 
 def empty_sheet(keys: Sequence[str]) -> str:
-    """Return `sheet.csv`: a key a line, no labels."""
+    """Return the content of `sheet.csv`: one line for each key, without labels."""
     return "key,label\n" + "".join(f"{_quoted(key)},\n" for key in keys)
 
 
@@ -30,10 +30,10 @@ def _quoted(field: str) -> str:
 
 
 def read_sheet(text: str, known: Iterable[str]) -> dict[str, str]:
-    """Return key → label of the lines of a sheet that have one, `unsure` among them.
+    """Return key → label of the lines of a sheet with a label, which may be `unsure`.
 
-    Commas, semicolons or tabs may part the columns, as spreadsheets leave them. Raises InputError that names the
-    line for a key that is not in `known` or comes twice, and for a label that is none.
+    Columns may be separated by commas, semicolons or tabs, as spreadsheets write them. Raises InputError that names
+    the line for a key that is not in `known` or comes twice, and for an unknown label.
     """
     try:
         lines = csv.DictReader(_lines(text), delimiter=_delimiter(text), restval="")
@@ -55,7 +55,7 @@ def _labels(lines: "csv.DictReader[str]", known: frozenset[str]) -> dict[str, st
         if key in seen:
             raise InputError(f"{where} comes twice; leave one of them")
         if label not in (*LABELS, UNSURE, ""):
-            raise InputError(f"{where}: {label!r} is no label; write {', '.join(LABELS)} or {UNSURE}, or nothing")
+            raise InputError(f"{where}: {label!r} is not a label; write {', '.join(LABELS)} or {UNSURE}, or nothing")
         seen.add(key)
         if label:
             labels[key] = label
@@ -76,10 +76,9 @@ def _delimiter(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A share in the whole set: `labels_hit` of `labels` pictures say it, each weighted by its stratum.
+    """A share of the audited rows, estimated from `labels_hit` of `labels`, each weighted by its stratum.
 
-    `value` is None, and the interval with it, when there is no label to divide by. [low, high] holds the true share
-    with the chance CONFIDENCE.
+    [`low`, `high`] contains the true share with probability CONFIDENCE. Without a label all three numbers are None.
     """
 
     value: float | None
@@ -91,12 +90,12 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """What the labels say of the whole set.
+    """Estimates for all audited rows.
 
-    `quality`: question → `precision` and `recall`. `lost_heavy`: text_step → of all heavy images, those that the step
-    decided and that were not called heavy. `labels`: how many pictures have which label, `unfilled` among them.
-    `blind_strata` and `blind_rows`: strata without a label that counts; values leave them out, intervals allow for
-    anything in them.
+    `quality`: question → `precision` and `recall`. `lost_heavy`: text_step → the share of all heavy images that this
+    step decided and that were not classified as heavy. `labels`: label → number of images, with `unfilled`.
+    `blind_strata` and `blind_rows`: strata without a usable label. Values leave them out, and intervals allow for any
+    labels in them.
     """
 
     rows: int
@@ -108,41 +107,44 @@ class Estimates:
 
 
 def estimate(audit: Audit, labels: Mapping[str, str]) -> Estimates:
-    """Return precision and recall of the audited set, from key → label; `unsure` and unlabelled keys are left out.
+    """Return precision and recall of the audited rows, from key → label; `unsure` and unlabelled keys are left out.
 
-    Values are stratified estimates: each of a stratum's n labels stands for N/n of its N rows. Intervals are those of
-    a finite population (Ericson, 1969, J. R. Stat. Soc. B 31). DRAWS times, each stratum's share of the wanted labels
-    is drawn from its Beta posterior, and how many of its rows without a label have them from that share; the interval
-    holds the middle 95 % of what follows. So it narrows to a point when everything is labelled.
+    Values are stratified estimates: each of the n labels of a stratum represents N/n of its N rows. Intervals are
+    those of a finite population (Ericson, 1969, J. R. Stat. Soc. B 31). DRAWS times, each stratum's share of the
+    wanted labels is drawn from its Beta posterior, and the labels of its unlabelled rows from that share. The
+    interval contains the middle 95 % of the results. So it is a point when everything is labelled.
 
-    The prior is Jeffreys', which of k hits among n labels makes Beta(k + 1/2, n - k + 1/2) (Brown, Cai and DasGupta,
-    2001, Statistical Science 16). Its halves are given once to the strata that a question calls right and once to
-    the others, shared out by how many rows a label stands for. Given to every stratum they would add up: thirty
-    strata would hold fifteen errors that nobody saw, and intervals would miss the truth half of the time. Where one
-    stratum outweighs the others it gets nearly all, as in intervals for weighted sums of rare events (Fay and
-    Feuer, 1997, Statistics in Medicine 16). As Jeffreys' interval is made to reach 0 or 1 when no label or every
-    label hits, this one is made to reach the value.
+    The prior is Jeffreys', with the posterior Beta(k + 1/2, n - k + 1/2) for k hits among n labels (Brown, Cai and
+    DasGupta, 2001, Statistical Science 16). The pseudo-counts of 1/2 are added once for all strata with a positive
+    answer and once for all others, divided in proportion to the rows that a label represents. If each stratum got
+    them, they would add up: thirty strata would contain fifteen unseen errors, and intervals would miss the truth
+    half of the time. A stratum that outweighs the others gets nearly all, as in intervals for weighted sums of rare
+    events (Fay and Feuer, 1997, Statistics in Medicine 16). Jeffreys' interval is extended to 0 or 1 when no label or
+    every label hits; likewise this one is extended to contain the value.
     """
     counts = np.zeros((len(audit.strata), len(LABELS)), np.int64)
     for place, stratum in enumerate(audit.strata):
         found = Counter(labels.get(key, "") for key in stratum.keys)
         counts[place] = [found[label] for label in LABELS]
-    whole = _Whole(counts=counts, rows=np.array([s.rows for s in audit.strata], np.int64))
-    told = Counter(labels.values())
-    is_blind = whole.labelled == 0
+    population = _Population(counts=counts, rows=np.array([s.rows for s in audit.strata], np.int64))
+    label_counts = Counter(labels.values())
+    is_blind = population.labelled == 0
     return Estimates(
         rows=audit.audited_rows,
-        labels={**{label: told[label] for label in (*LABELS, UNSURE)}, "unfilled": len(audit.keys) - told.total()},
+        labels={
+            **{label: label_counts[label] for label in (*LABELS, UNSURE)},
+            "unfilled": len(audit.keys) - label_counts.total(),
+        },
         blind_strata=int(is_blind.sum()),
-        blind_rows=int(whole.rows[is_blind].sum()),
-        quality=_quality(audit, whole),
-        lost_heavy=_lost_heavy(audit, whole),
+        blind_rows=int(population.rows[is_blind].sum()),
+        quality=_quality(audit, population),
+        lost_heavy=_lost_heavy(audit, population),
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Whole:
-    """The whole set: its rows by stratum, and how many labels of each kind were counted, (strata, labels)."""
+class _Population:
+    """The audited rows: how many there are in each stratum, (strata,), and the label counts, (strata, labels)."""
 
     counts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
@@ -152,34 +154,34 @@ class _Whole:
         counted: npt.NDArray[np.int64] = self.counts.sum(axis=1)
         return counted
 
-    def shares(self, said: npt.NDArray[np.bool_], wanted: Sequence[str]) -> tuple[Estimate, Estimate]:
-        """Return precision and recall of calling the strata `said` what the labels `wanted` are."""
+    def shares(self, positive: npt.NDArray[np.bool_], wanted: Sequence[str]) -> tuple[Estimate, Estimate]:
+        """Return precision and recall when the strata `positive` are predicted to have the labels `wanted`."""
         hits = self.counts[:, np.isin(LABELS, wanted)].sum(axis=1)
         likely = hits * self.rows / np.maximum(self.labelled, 1)
-        drawn = self._draw(hits, said)
-        drawn_right = drawn[:, said].sum(axis=1)
+        drawn = self._draw(hits, positive)
+        drawn_right = drawn[:, positive].sum(axis=1)
         precision = _share(
-            hits=hits[said].sum(),
-            labels=self.labelled[said].sum(),
-            value=likely[said].sum() / max(1, self.rows[said & (self.labelled > 0)].sum()),
-            drawn=drawn_right / max(1, self.rows[said].sum()),
+            hits=hits[positive].sum(),
+            labels=self.labelled[positive].sum(),
+            value=likely[positive].sum() / max(1, self.rows[positive & (self.labelled > 0)].sum()),
+            drawn=drawn_right / max(1, self.rows[positive].sum()),
         )
         recall = _share(
-            hits=hits[said].sum(),
+            hits=hits[positive].sum(),
             labels=hits.sum(),
-            value=likely[said].sum() / max(1, likely.sum()),
+            value=likely[positive].sum() / max(1, likely.sum()),
             drawn=drawn_right / np.maximum(drawn.sum(axis=1), 1),
         )
         return precision, recall
 
-    def _draw(self, hits: npt.NDArray[np.int64], said: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Return DRAWS times how many rows of each stratum may have the labels of `hits`: (DRAWS, strata)."""
+    def _draw(self, hits: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return how many rows of each stratum have the wanted labels, in DRAWS random draws: (DRAWS, strata)."""
         rng = np.random.default_rng(_SEED)
         unlabelled = self.rows - self.labelled
-        stands_for = unlabelled / np.maximum(self.labelled, 1)
+        represents = unlabelled / np.maximum(self.labelled, 1)
         drawn = np.tile(hits, (DRAWS, 1))
         for place in np.flatnonzero(unlabelled).tolist():
-            prior = 0.5 * stands_for[place] / stands_for[said == said[place]].sum()
+            prior = 0.5 * represents[place] / represents[positive == positive[place]].sum()
             shares = rng.beta(hits[place] + prior, self.labelled[place] - hits[place] + prior, DRAWS)
             drawn[:, place] += rng.binomial(unlabelled[place], shares)
         return drawn
@@ -196,22 +198,22 @@ def _share(*, hits: int, labels: int, value: float, drawn: npt.NDArray[np.float6
 _WANTED: Mapping[str, Sequence[str]] = {"heavy": ("heavy",), "light": ("light", "heavy")}
 
 
-def _quality(audit: Audit, whole: _Whole) -> dict[str, dict[str, Estimate]]:
+def _quality(audit: Audit, population: _Population) -> dict[str, dict[str, Estimate]]:
     classes = [s.facets.text_class for s in audit.strata]
-    said = {name: np.isin(classes, labels) for name, labels in _WANTED.items()}
+    positive = {name: np.isin(classes, labels) for name, labels in _WANTED.items()}
     kept = np.array([s.facets.is_kept for s in audit.strata], np.bool_)
-    asked = {name: (said[name], labels) for name, labels in _WANTED.items()}
+    questions = {name: (positive[name], labels) for name, labels in _WANTED.items()}
     if audit.rules.keep in _WANTED:
-        asked["kept"] = (kept, _WANTED[audit.rules.keep])
-    else:  # `keep: all` asks for no class
-        asked |= {f"kept as {name}": (kept, labels) for name, labels in _WANTED.items()}
-    found = {name: whole.shares(*question) for name, question in asked.items()}
+        questions["kept"] = (kept, _WANTED[audit.rules.keep])
+    else:  # `keep: all` names no class
+        questions |= {f"kept as {name}": (kept, labels) for name, labels in _WANTED.items()}
+    found = {name: population.shares(*question) for name, question in questions.items()}
     return {name: {"precision": precision, "recall": recall} for name, (precision, recall) in found.items()}
 
 
-def _lost_heavy(audit: Audit, whole: _Whole) -> dict[str, Estimate]:
+def _lost_heavy(audit: Audit, population: _Population) -> dict[str, Estimate]:
     lost: dict[str, Estimate] = {}
     for step in sorted({s.facets.text_step for s in audit.strata}):
         missed = [s.facets.text_step == step and s.facets.text_class != "heavy" for s in audit.strata]
-        lost[step] = whole.shares(np.array(missed, np.bool_), _WANTED["heavy"])[1]
+        lost[step] = population.shares(np.array(missed, np.bool_), _WANTED["heavy"])[1]
     return lost

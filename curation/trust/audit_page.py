@@ -1,7 +1,7 @@
-"""The page a person labels an audit's pictures on: one file, which works offline, with nothing of a stranger's in it.
+"""The HTML page on which a person labels the images of an audit: one file that works offline.
 
-Pictures are decoded and encoded anew, keys escaped. The page allows no request and, of scripts and styles, only the
-two of its own. It says nothing of what the run decided, so that labels are not led by it.
+It contains no untrusted content: images are decoded and encoded again, and keys are escaped. Its policy allows no
+request, and only its own script and style. It does not show what the run decided, so that labels are not biased.
 """
 
 import base64
@@ -38,7 +38,7 @@ _CHOICES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One picture to label: a small JPEG made here, or why there is none."""
+    """One image to label: a small JPEG made here, or the reason why there is none."""
 
     key: str
     jpeg: bytes | None
@@ -46,14 +46,14 @@ class Picture:
 
 
 def picked(batch: pa.RecordBatch, keys: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the rows of `batch` whose key is among `keys`, with COLUMNS."""
+    """Return COLUMNS of the rows in `batch` with a key in `keys`."""
     wanted = pc.is_in(batch.column("key"), pa.array(list(keys), pa.string()))
     rows: list[dict[str, Any]] = batch.select(list(COLUMNS)).filter(wanted).to_pylist()
     return rows
 
 
 def pictures(rows: Sequence[Mapping[str, Any]]) -> Iterator[Picture]:
-    """Yield the picture of each row, in order, a few read at once. Raises BrokenSource when one has changed."""
+    """Yield the image of each row, in order. Raises BrokenSource when one has changed since the scan."""
     for first in range(0, len(rows), PICTURES_AT_ONCE):
         some = rows[first : first + PICTURES_AT_ONCE]
         for row, data in zip(some, read_ranges([image_range(r) for r in some]), strict=True):
@@ -63,7 +63,7 @@ def pictures(rows: Sequence[Mapping[str, Any]]) -> Iterator[Picture]:
 
 def _shrunk(key: str, data: bytes) -> Picture:
     decoded = decode(data)
-    if decoded.rgb is None:  # the scan may have been allowed more
+    if decoded.rgb is None:  # the scan may have had larger limits
         return Picture(key=key, jpeg=None, problem=f"{decoded.status}: {decoded.error}")
     small = Image.fromarray(decoded.rgb)
     small.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS), Image.Resampling.LANCZOS)
@@ -73,12 +73,12 @@ def _shrunk(key: str, data: bytes) -> Picture:
 
 
 def page(found: Iterable[Picture], *, count: int, name: str) -> Iterator[str]:
-    """Yield the page of `count` pictures, piece by piece; under `name` the browser keeps what was labelled."""
+    """Yield the page of `count` images, piece by piece. The browser stores labels under `name`."""
     style, script = _resource("audit_page.css"), _resource("audit_page.js")
-    whole = string.Template(_resource("audit_page.html")).substitute(
+    template = string.Template(_resource("audit_page.html")).substitute(
         policy=html.escape(_policy(style, script)), style=style, script=script, count=count, name=html.escape(name)
     )
-    before, after = whole.split(_HERE)
+    before, after = template.split(_HERE)
     yield before
     for place, each in enumerate(found):
         yield _article(each, place)
@@ -90,7 +90,7 @@ def _resource(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy that allows this script, this style, embedded pictures, nothing else."""
+    """Return a Content-Security-Policy that allows only this script, this style and embedded images."""
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,4 +1,4 @@
-"""Labels people gave to samples, read from CSV and found again in a manifest."""
+"""Read labels that people gave to samples from a CSV file, and find their rows in a manifest."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What people said: label by key, or by (name of the source, stem of the member)."""
+    """Labels by key, or by (name of the source, stem of the member); `unsure`: how many were left out."""
 
     by_key: Mapping[str, Label]
     by_place: Mapping[Place, Label]
@@ -34,9 +34,10 @@ class Labels:
 def read_labels(uri: str) -> Labels:
     """Return the labels in the CSV at `uri` (any fsspec URI).
 
-    It has a column `label` (none, light or some, heavy or rich; empty or unsure is left out) and either `key`, or
-    `tar` and `key` as img2dataset counts: the source's name and the member's stem. Debatable labels, those with a
-    question mark or a non-empty column `boundary`, count as unsure. Raises InputError that names the line.
+    The file has a column `label` (none, light or some, heavy or rich; empty or unsure is left out) and either `key`,
+    or `tar` and `key` as in img2dataset: the name of the source and the stem of the member. Labels with a question
+    mark or a non-empty column `boundary` are debatable, and count as unsure. Raises InputError for a missing or
+    malformed file, with the line.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(storage.read_bytes(uri).decode("utf-8-sig"))))
@@ -46,46 +47,46 @@ def read_labels(uri: str) -> Labels:
         raise InputError(f"{uri}: not UTF-8 text ({e}); save it as a CSV in UTF-8") from e
     if not rows or not {"key", "label"} <= set(rows[0]):
         found = ", ".join(rows[0]) if rows else "nothing"
-        raise InputError(f"{uri}: holds {found}; a file of labels has the columns key (or tar and key) and label")
+        raise InputError(f"{uri}: contains {found}; a file of labels has the columns key (or tar and key) and label")
     by_key: dict[str, Label] = {}
     by_place: dict[Place, Label] = {}
     unsure = 0
     for number, row in enumerate(rows, start=2):
-        said = (row["label"] or "").strip()
-        if said in _UNSURE or said.endswith("?") or row.get("boundary"):
+        label = (row["label"] or "").strip()
+        if label in _UNSURE or label.endswith("?") or row.get("boundary"):
             unsure += 1
-        elif said not in _LABELS:
-            raise InputError(f"{uri}: line {number}: label {said!r}; write none, light, heavy, or leave it empty")
+        elif label not in _LABELS:
+            raise InputError(f"{uri}: line {number}: label {label!r}; write none, light, heavy, or leave it empty")
         elif row.get("tar"):
-            by_place[row["tar"], row["key"]] = _LABELS[said]
+            by_place[row["tar"], row["key"]] = _LABELS[label]
         else:
-            by_key[row["key"]] = _LABELS[said]
+            by_key[row["key"]] = _LABELS[label]
     return Labels(by_key=by_key, by_place=by_place, unsure=unsure)
 
 
 def label_rows(batches: Iterable[pa.RecordBatch], labels: Labels) -> pa.Table:
-    """Return the rows of `batches` that are labelled, with their label in a column of that name.
+    """Return the labelled rows of `batches`, with an added column `label`.
 
-    `batches` have the columns key, source and member. Raises InputError when no row is.
+    `batches` have the columns key, source and member. Raises InputError when no row is labelled.
     """
     found: list[pa.Table] = []
     for batch in batches:
-        said = [
+        label = [
             labels.by_key.get(key) or labels.by_place.get(place_of(source, member))
             for key, source, member in zip(
                 *(batch.column(name).to_pylist() for name in ("key", "source", "member")), strict=True
             )
         ]
-        column = pa.array(said, pa.string())
+        column = pa.array(label, pa.string())
         found.append(pa.Table.from_batches([batch]).append_column("label", column).filter(column.is_valid()))
     table = pa.concat_tables(found) if found else None
     if table is None or not table.num_rows:
         raise InputError(
-            f"none of {len(labels)} labelled samples is in the manifest; are they labels of another one?"
+            f"none of {len(labels)} labelled samples is in the manifest; use the labels of this manifest"
         )
     return table
 
 
 def place_of(source: str, member: str) -> Place:
-    """Return how img2dataset names a sample: the name of its tar, and the member's stem without folders."""
+    """Return the name of a sample in img2dataset: the name of its tar, and the member's stem without folders."""
     return source.rstrip("/").rsplit("/", 1)[-1], split_member(member)[0].rsplit("/", 1)[-1]

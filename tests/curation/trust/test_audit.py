@@ -1,4 +1,4 @@
-"""The audit: a fair draw from every stratum, a page that is safe and blind, and estimates that hold the truth."""
+"""The audit: a fair sample of every stratum, a safe page without verdicts, and intervals that contain the truth."""
 
 import base64
 import csv
@@ -66,7 +66,7 @@ def audit_of(drawn, n=400, rules=RULES, salt="curate"):
 
 
 def many_rows(count, seed=0):
-    """Return rows whose scores lie on all sides of both thresholds."""
+    """Return rows with scores on all sides of both thresholds."""
     rng = np.random.default_rng(seed)
     scores = np.round(rng.beta(0.4, 0.8, count), 6).tolist()
     return [
@@ -89,7 +89,7 @@ rows_strategy = st.dictionaries(
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 1), st.floats(0, 1))
-def test_a_band_lies_on_its_own_side_of_each_threshold(scores, one, other):
+def test_a_band_is_on_one_side_of_each_threshold(scores, one, other):
     rules = AuditRules(keep="all", min_light_score=min(one, other), min_heavy_score=max(one, other))
     for score, place in zip(scores, bands(np.array(scores), rules).tolist(), strict=True):
         band = tuple(Band)[place]
@@ -106,18 +106,18 @@ def test_near_is_one_step_of_log_odds():
     ]  # fmt: skip
 
 
-def test_rows_without_picture_duplicates_and_unscored_rows_are_in_no_stratum():
+def test_rows_without_pixels_duplicates_and_unscored_rows_are_in_no_stratum():
     rows = [
-        scored_row("whole", 0.9),
-        scored_row("cut", 0.9, status="truncated"),
+        scored_row("complete", 0.9),
+        scored_row("truncated", 0.9, status="truncated"),
         scored_row("broken", None, status="undecodable"),
-        scored_row("copy", 0.9, duplicate_of="whole"),
+        scored_row("copy", 0.9, duplicate_of="complete"),
         scored_row("unscored", None),
         scored_row("odd", 0.9, step=None),
     ]
     drawn = drawn_from(rows, 400)
     assert drawn.rows == 6
-    assert {key for s in drawn.strata for key in s.keys} == {"whole", "cut", "odd"}
+    assert {key for s in drawn.strata for key in s.keys} == {"complete", "truncated", "odd"}
     assert [s.name for s in drawn.strata] == [
         "read / heavy / kept / far above heavy",
         "unknown / heavy / kept / far above heavy",
@@ -166,7 +166,7 @@ def test_the_draw_is_exact_and_reaches_every_stratum(rows, n):
 )
 def test_allocation_is_exact_within_bounds_and_monotone_in_rows(rows, n):
     if min(n, sum(rows.values())) < len(rows):
-        with pytest.raises(InputError, match=f"ask for at least {len(rows)}"):
+        with pytest.raises(InputError, match=f"set at least {len(rows)}"):
             allocate(rows, n)
         return
     given_rows = allocate(rows, n)
@@ -181,7 +181,7 @@ def test_allocation_is_exact_within_bounds_and_monotone_in_rows(rows, n):
             assert given_rows[a] >= given_rows[b]
 
 
-def test_more_is_drawn_beside_a_threshold_and_of_large_strata():
+def test_more_is_drawn_near_a_threshold_and_of_large_strata():
     def facets(band):
         return Facets(text_step="read", text_class="none", is_kept=False, band=band)
 
@@ -201,7 +201,7 @@ def test_a_stratum_gives_a_fair_sample_though_choose_breaks_ties_by_the_same_sal
     assert 1500 < np.mean(places) < 2500
 
 
-def test_the_order_of_the_pictures_mixes_the_strata():
+def test_the_order_of_the_images_mixes_the_strata():
     audit = audit_of(drawn_from(many_rows(4000), 400))
     size = {key: s.rows for s in audit.strata for key in s.keys}
     sizes = [size[key] for key in audit.keys]
@@ -240,7 +240,7 @@ def test_a_sheet_may_come_from_any_spreadsheet(mark):
     [
         ("key,label\na,heavy\nz,none\n", "line 3: key 'z' is not in the sample"),
         ("key,label\na,heavy\na,none\n", "line 3: key 'a' comes twice"),
-        ("key,label\nb,rich\n", "line 2: key 'b': 'rich' is no label"),
+        ("key,label\nb,rich\n", "line 2: key 'b': 'rich' is not a label"),
         ("a,heavy\n", "no columns key and label"),
         ("", "no columns key and label"),
         ('key,label\na,"' + "x" * 200_000 + '"\n', "not readable as CSV"),
@@ -255,7 +255,7 @@ def test_a_wrong_sheet_is_refused_with_its_line(text, named):
 
 
 class Parsed(HTMLParser):
-    """What a browser would find: every start tag with its attributes, and the text of each element."""
+    """What a browser parses: every start tag with its attributes, and the text of each element."""
 
     def __init__(self, text):
         super().__init__()
@@ -298,7 +298,7 @@ def test_a_hostile_key_is_escaped_everywhere():
     assert "<img src=x" not in text
 
 
-def test_the_page_allows_its_own_script_and_style_and_no_request():
+def test_the_page_allows_only_its_own_script_and_style_and_no_request():
     text = "".join(page([], count=0, name="n"))
     (policy,) = [m["content"] for m in Parsed(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
     for tag in ("script", "style"):
@@ -310,7 +310,7 @@ def test_the_page_allows_its_own_script_and_style_and_no_request():
     assert not any({"src", "href", "style"} & set(attributes) for _, attributes in Parsed(text).tags)
 
 
-def test_pictures_are_shrunk_and_made_anew(tmp_path):
+def test_images_are_shrunk_and_encoded_again(tmp_path):
     comment = b"<script>alert(1)</script>"
     noise = np.random.default_rng(0).integers(0, 255, (900, 1600, 3), np.uint8)
     data = io.BytesIO()
@@ -330,7 +330,7 @@ def test_pictures_are_shrunk_and_made_anew(tmp_path):
         list(pictures([{**row, "sha256": "0" * 64}]))
 
 
-def test_what_can_no_longer_be_decoded_says_so(tmp_path):
+def test_an_image_that_cannot_be_decoded_has_a_message(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     digest = hashlib.sha256(b"no picture").hexdigest()
     row = {"key": "a", "source": f"file://{tmp_path}/", "member": "a.jpg", "offset": 0, "size": 10, "sha256": digest}
@@ -344,7 +344,7 @@ def test_what_can_no_longer_be_decoded_says_so(tmp_path):
 
 
 def truth_of(rows, seed=0):
-    """Return a label for each row, as if a person had seen it: the verdict with errors, more beside thresholds."""
+    """Return a label for each row, as if a person had seen it: the verdict with errors, more near thresholds."""
     chooser = random.Random(seed)
     wrong = {"far": 0.03, "just": 0.25, "between": 0.15}
     labels = {}
@@ -375,23 +375,27 @@ def test_with_every_row_labelled_the_estimates_are_the_truth(keep):
     found = estimate(audit, labels)
     for question, shares in true_shares(rows, labels, keep).items():
         for measure, share in zip(("precision", "recall"), shares, strict=True):
-            told = found.quality[question][measure]
-            assert (told.value, told.low, told.high) == pytest.approx((share, share, share), abs=1e-12)
+            estimated = found.quality[question][measure]
+            assert (estimated.value, estimated.low, estimated.high) == pytest.approx((share, share, share), abs=1e-12)
     heavy = [row for row in rows if labels[row["key"]] == "heavy"]
-    for step, told in found.lost_heavy.items():
+    for step, estimated in found.lost_heavy.items():
         lost = sum(row["text_step"] == step and verdict(row["text_score"]) != "heavy" for row in heavy)
-        assert (told.value, told.labels_hit, told.labels) == (pytest.approx(lost / len(heavy)), lost, len(heavy))
+        assert (estimated.value, estimated.labels_hit, estimated.labels) == (
+            pytest.approx(lost / len(heavy)),
+            lost,
+            len(heavy),
+        )
     assert found.labels["unfilled"] == found.blind_strata == 0
 
 
 @given(rows_strategy, st.integers(28, 60), st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
-def test_an_interval_holds_its_value(rows, n, chooser):
+def test_an_interval_contains_its_value(rows, n, chooser):
     audit = audit_of(drawn_from(rows, n))
     labels = {key: chooser.choice((*LABELS, "unsure")) for key in audit.keys if chooser.random() < 0.8}
     found = estimate(audit, labels)
-    told = [e for each in found.quality.values() for e in each.values()] + list(found.lost_heavy.values())
-    for each in told:
+    estimates = [e for each in found.quality.values() for e in each.values()] + list(found.lost_heavy.values())
+    for each in estimates:
         assert each.labels_hit <= each.labels <= n
         assert (each.value is None) == (each.labels == 0)
         if each.value is not None:
@@ -399,35 +403,35 @@ def test_an_interval_holds_its_value(rows, n, chooser):
     assert sum(found.labels.values()) == len(audit.keys)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_promise():
+def test_intervals_contain_the_truth_about_as_often_as_they_promise():
     rows = many_rows(6000)
     labels = truth_of(rows)
     truth = true_shares(rows, labels)
-    held = Counter()
+    covered = Counter()
     for number in range(30):
         audit = audit_of(drawn_from(rows, 400, salt=f"draw {number}"))
         found = estimate(audit, {key: labels[key] for key in audit.keys})
         for question, shares in truth.items():
             for measure, share in zip(("precision", "recall"), shares, strict=True):
-                told = found.quality[question][measure]
-                held[question, measure] += told.low <= share <= told.high
-                assert abs(told.value - share) < 0.15
-    assert min(held.values()) >= 26, held
+                estimated = found.quality[question][measure]
+                covered[question, measure] += estimated.low <= share <= estimated.high
+                assert abs(estimated.value - share) < 0.15
+    assert min(covered.values()) >= 26, covered
 
 
 @pytest.mark.parametrize(("hits", "labels"), [(0, 40), (3, 40), (40, 40), (97, 100)])
-def test_of_one_large_stratum_the_interval_is_that_of_jeffreys(hits, labels):
+def test_for_one_large_stratum_the_interval_is_that_of_jeffreys(hits, labels):
     rows = [scored_row(f"k{number:06d}", 0.99) for number in range(20_000)]
     audit = audit_of(drawn_from(rows, labels))
-    told = {key: "heavy" if place < hits else "light" for place, key in enumerate(audit.keys)}
-    found = estimate(audit, told).quality["heavy"]["precision"]
+    given = {key: "heavy" if place < hits else "light" for place, key in enumerate(audit.keys)}
+    found = estimate(audit, given).quality["heavy"]["precision"]
     low, high = scipy.stats.beta.ppf((0.025, 0.975), hits + 0.5, labels - hits + 0.5)
     assert (found.value, found.labels_hit, found.labels) == (hits / labels, hits, labels)
     assert found.low == pytest.approx(low if hits else 0, abs=0.01)
     assert found.high == pytest.approx(high if hits < labels else 1, abs=0.01)
 
 
-def test_a_rare_loss_that_nobody_saw_is_still_possible():
+def test_a_rare_loss_without_a_label_is_still_possible():
     kept = [scored_row(f"h{number:06d}", 0.99) for number in range(1000)]
     rest = [scored_row(f"n{number:06d}", 0.01, "density") for number in range(99_000)]
     audit = audit_of(drawn_from([*kept, *rest], 400))
@@ -441,16 +445,16 @@ def test_a_rare_loss_that_nobody_saw_is_still_possible():
 def test_the_same_labels_give_the_same_estimates():
     rows = many_rows(2000)
     audit, labels = audit_of(drawn_from(rows, 300)), truth_of(rows)
-    told = {key: labels[key] for key in audit.keys}
-    assert estimate(audit, told) == estimate(audit, dict(reversed(told.items())))
+    given = {key: labels[key] for key in audit.keys}
+    assert estimate(audit, given) == estimate(audit, dict(reversed(given.items())))
 
 
-def test_strata_without_labels_are_told_and_widen_the_intervals():
+def test_strata_without_labels_are_counted_and_widen_the_intervals():
     rows = many_rows(3000)
     audit, labels = audit_of(drawn_from(rows, 300)), truth_of(rows)
     largest = max(audit.strata, key=lambda s: s.rows)
-    told = {key: "unsure" if key in largest.keys else labels[key] for key in audit.keys}
-    blind = estimate(audit, told)
+    given = {key: "unsure" if key in largest.keys else labels[key] for key in audit.keys}
+    blind = estimate(audit, given)
     seen = estimate(audit, {key: labels[key] for key in audit.keys})
     assert (blind.blind_strata, blind.blind_rows) == (1, largest.rows)
     assert blind.labels["unsure"] == len(largest.keys)
@@ -458,7 +462,7 @@ def test_strata_without_labels_are_told_and_widen_the_intervals():
     assert wide.high - wide.low > recall.high - recall.low
 
 
-def test_without_heavy_labels_there_is_no_recall_to_tell():
+def test_without_heavy_labels_there_is_no_recall():
     audit = audit_of(drawn_from(many_rows(200), 100))
     found = estimate(audit, dict.fromkeys(audit.keys, "none"))
     assert found.quality["heavy"]["recall"].value is None
@@ -466,7 +470,7 @@ def test_without_heavy_labels_there_is_no_recall_to_tell():
     assert all(each.value is None for each in found.lost_heavy.values())
 
 
-def test_keep_all_asks_for_no_class_so_both_are_told():
+def test_with_keep_all_both_classes_are_estimated():
     audit = audit_of(drawn_from(many_rows(200), 100), rules=dataclasses.replace(RULES, keep="all"))
     assert list(estimate(audit, {}).quality) == ["heavy", "light", "kept as heavy", "kept as light"]
 
@@ -476,7 +480,7 @@ def test_keep_all_asks_for_no_class_so_both_are_told():
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """Rows of the pictures of a real tar as choose leaves them; their scores are made up."""
+    """Rows of the pictures of a real tar as choose leaves them; with invented scores."""
     folder = make_corpus(tmp_path_factory.mktemp("audited"), images=60, tars=2)
     found = []
     for path in sorted(folder.glob("*.tar")):
@@ -582,7 +586,7 @@ def test_the_command_draws_a_page_a_sheet_and_the_sample(chosen, drawn, rows):
     assert len(inputs) == 40
 
 
-def test_the_page_shows_nothing_of_the_verdict(drawn):
+def test_the_page_does_not_show_the_verdict(drawn):
     shown = (drawn[0] / "index.html").read_text().split("<main>")[1].split("</main>")[0]
     assert "caption')" not in shown
     articles = shown.split("</article>")[:-1]
