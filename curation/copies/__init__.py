@@ -1,1 +1,1 @@
-"""What counts as a copy: search for candidates, proof by pixels, kinds, the best picture of a cluster."""
+"""Copies: candidate pairs, comparison by pixels, kinds of copies, and the representative of a cluster."""

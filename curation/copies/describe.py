@@ -16,7 +16,7 @@ def describe_evidence(evidence: str | None) -> str:
     if "same" in found:
         return f"the same {found['same']}"
     if "cosine" in found:
-        return f"embeddings alike, cosine {found['cosine']:g}"
+        return f"similar embeddings, cosine {found['cosine']:g}"
     words = _describe_map(found) + _describe_patches(found) if found.get("verified") else []
     if found.get("distance") is not None:
         words.append(f"PDQ {found['distance']} bits apart")

@@ -1,39 +1,39 @@
-"""What counts as a copy: the kinds a user may name, and which kind a pair's evidence amounts to."""
+"""The kinds of copies, and which kind the evidence of a pair shows."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from manifests.format.schema import DuplicateKind
 
-MIN_PATCHES = 6  # compared, below which a pair proves nothing
-TURN_DEGREES = 2.5  # less is the fit's own error
-WHOLE_SHARE = 0.9  # of a picture, covered by the other
-OBLIQUE_WHOLE_SHARE = 0.75  # the same when it was turned by other than a right angle, and lost or gained its corners
-NEARLY_WHOLE_SHARE = 0.7  # where less of a page or a chart is shared, what differs makes it another one
-MIN_INNER_SHARE, MIN_OUTER_SHARE = 0.8, 0.15  # of the picture that lies in the other, and of that one: else a detail
-NOISE = 0.02  # of the patches that may differ before something was put over a picture
-TOGETHER = 0.9  # of the patches that differ where something was put over a picture
-UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels of all the rest of it
-FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a patch that differs is more often noise than a label
+MIN_PATCHES = 6  # compared; fewer prove nothing
+TURN_DEGREES = 2.5  # smaller turns are errors of the fit
+WHOLE_SHARE = 0.9  # an image counts as completely covered from this share on
+OBLIQUE_WHOLE_SHARE = 0.75  # the same after a turn that is no multiple of 90°, which cuts or adds corners
+NEARLY_WHOLE_SHARE = 0.7  # if less of a page or a chart is shared, a difference makes it another one
+MIN_INNER_SHARE, MIN_OUTER_SHARE = 0.8, 0.15  # of the contained image and of the containing one, that is shared
+NOISE = 0.02  # the share of patches that may differ without an overlay
+TOGETHER = 0.9  # the share of the differing patches that an overlay has in one region
+UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside an overlay
+FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
 """Kinds that PDQ does not find, for which the scan measures local features."""
-
 
 _ORDER = list(DuplicateKind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """How two pictures lie to each other, and how well they agree where they overlap.
+    """The map between two images, and how well they agree where they overlap. Shares are in [0, 1].
 
-    `matrix` (2, 3) takes the first picture, mirrored first if `is_mirrored`, to the second, both in units of their
-    own width and height. `turn_degrees`: clockwise, from -180 to 180. `share_first`, `share_second`: how much of each
-    the other covers. `inliers`: keypoints that agree on the map, None if it is one of the eight. `patches` were
-    compared; of them, `differing` differ, in [0, 1]; `texture`: how many of all patches of the overlap are not flat.
-    Where patches differ, `region_share` of them lie together in a rectangle that takes `region_area` of the overlap.
-    `sameness`: the correlation that nine in ten of the patches exceed that agree. `colour`: grey levels, the colour
-    difference that nine in ten of the patches that agree stay below.
+    `matrix`: the map (2, 3) by rows, from the first image, mirrored before if `is_mirrored`, to the second, in units
+    of their widths and heights. `turn_degrees`: clockwise, from -180 to 180. `share_first`, `share_second`: how much
+    of each image the other covers. `inliers`: keypoints that agree with the map, None for one of the eight maps of
+    whole images. `patches`: how many textured patches were compared; `differing`: the share of them that differs.
+    `texture`: the share of all patches in the overlap that are textured. `region_share`: the share of the differing
+    patches that form one region; `region_area`: the share of the overlap in the rectangle around it. `sameness`: 90 %
+    of the agreeing patches have a higher correlation. `colour`: 90 % of the agreeing patches have a smaller colour
+    difference, in grey levels.
     """
 
     is_mirrored: bool
@@ -53,7 +53,7 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Strictness:
-    """The share of what two pictures have in common that must agree, by kind; for overlay, that nothing lies over."""
+    """By kind, the share of the overlap of two images that must agree; for overlay, that must not be covered."""
 
     mild: float = 0.95
     overlay: float = 0.75
@@ -65,9 +65,10 @@ class Strictness:
 def kind_of(
     evidence: Evidence, strictness: Strictness, copies: Collection[DuplicateKind | str]
 ) -> DuplicateKind | None:
-    """Return what kind of copy the first picture of `evidence` is of the second, or None when it is none.
+    """Return the kind of copy that the first image of `evidence` is of the second, or None if it is no copy.
 
-    A mirrored part of a picture is a copy only where both mirror and crop are among `copies`; it is called a mirror.
+    `copies`: the kinds that count. A mirrored part of an image counts only if they include both mirror and crop, and
+    its kind is mirror.
     """
     if evidence.patches < MIN_PATCHES:
         return None
@@ -83,20 +84,20 @@ def kind_of(
         agrees = evidence.region_area <= 1 - strictness.overlay
     else:
         strict = [getattr(strictness, kind.value) for kind in kinds if kind is not DuplicateKind.OVERLAY]
-        asked = max(strict, default=strictness.mild)  # within a border, the whole picture must agree
+        least = max(strict, default=strictness.mild)  # within a border, the complete image must agree
         is_full = evidence.texture >= FULL_TEXTURE and evidence.sameness >= FULL_SAMENESS
-        agrees = evidence.differing <= (1 - asked) * (2 if is_full else 1)
+        agrees = evidence.differing <= (1 - least) * (2 if is_full else 1)
     kinds = kinds or [DuplicateKind.MILD]
     return max(kinds, key=_ORDER.index) if agrees and set(kinds) <= set(copies) else None
 
 
 def _by_map(evidence: Evidence) -> list[DuplicateKind]:
-    """Return what the map between the pictures alone tells was done to the first."""
+    """Return the changes of the first image that the map alone shows."""
     kinds = []
     turn = abs(evidence.turn_degrees)
     if evidence.is_mirrored:
         kinds.append(DuplicateKind.MIRROR)
-        turn = min(turn, 180 - turn)  # mirrored top to bottom is mirrored, too
+        turn = min(turn, 180 - turn)  # mirrored top to bottom is only mirrored
     if turn > TURN_DEGREES:
         kinds.append(DuplicateKind.TURN)
     is_oblique = abs(turn - 90 * round(turn / 90)) > TURN_DEGREES
@@ -104,12 +105,12 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
     if evidence.share_second < whole:
         kinds.append(DuplicateKind.CROP)
     if evidence.share_first < whole:
-        kinds.append(DuplicateKind.OVERLAY)  # a border, or a frame around it
+        kinds.append(DuplicateKind.OVERLAY)  # a border or frame was added
     return kinds
 
 
 def _is_relabelled(evidence: Evidence) -> bool:
-    """Whether a page, a chart or a drawing differs in one small place and nowhere else: it says something else."""
+    """Return whether a page, a chart or a drawing differs in exactly one small place, so that its content differs."""
     return (
         evidence.texture < FULL_TEXTURE
         and 0 < evidence.differing <= NOISE
@@ -120,7 +121,7 @@ def _is_relabelled(evidence: Evidence) -> bool:
 
 
 def _is_overlaid(evidence: Evidence) -> bool:
-    """Whether the patches that differ lie together, as a line of text does, and all others are as good as equal."""
+    """Return whether the differing patches are in one region, like a line of text, and all others nearly equal."""
     is_whole = min(evidence.share_first, evidence.share_second) >= NEARLY_WHOLE_SHARE
     return (
         evidence.differing > NOISE

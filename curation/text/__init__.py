@@ -1,1 +1,1 @@
-"""The text cascade: from the density network's map to OCR, scores and classes."""
+"""The text cascade: from the map of the density network to OCR and scores."""

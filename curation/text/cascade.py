@@ -40,7 +40,7 @@ MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a larger and less elongated box
 MAX_LINE_RATIO = 15.0  # width by height: a longer line counts as much as one of this ratio
 WORD_CHARS = 3  # letters and digits that make a line a word
 MIN_LINE_CONFIDENCE = 0.7
-LEAST_PROBABILITY = 1e-4  # below it, the log-odds of a density say nothing more
+LEAST_PROBABILITY = 1e-4  # below it, the log-odds of a density are not informative
 LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 576 * 576, 1.6
 
 
@@ -110,7 +110,7 @@ class Cascade:
     def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[TextMeasures]:
         """Return what the cascade measures on each of `pictures`, uint8 (height, width, 3).
 
-        `priors`: the probabilities that density gave them. Raises whatever the engine raises.
+        `priors`: the probabilities that density gave them. Errors of the engine are not caught.
         """
         return [_measures(each) for each in self._run(pictures, priors)]
 

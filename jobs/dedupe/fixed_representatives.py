@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from jobs.dedupe.pictures import OWN
+from jobs.dedupe.pictures import PARENT
 
 MAX_ROUNDS = 12  # for copies of copies of copies; the others form clusters among themselves
 
@@ -13,20 +13,20 @@ MAX_ROUNDS = 12  # for copies of copies of copies; the others form clusters amon
 def match_fixed(
     copies: DataFrame, pictures: DataFrame, match: Callable[[DataFrame], DataFrame]
 ) -> tuple[DataFrame, DataFrame]:
-    """Return the own pictures that are copies of a fixed one, as `copies`, and the pairs of all other own pictures.
+    """Return the parent's pictures that are copies of a fixed one, as `copies`, and the pairs of its other pictures.
 
     `copies`: pairs (`member`, `representative`, `kind`, `evidence`) found to be copies. `pictures`: `node`, `rank`
-    and `origin` of each picture. Pictures of other origins than OWN are fixed: they rank before all own ones, and are
-    copies of nothing. Of several fixed ones the best represents. A copy of a copy is matched with the fixed picture
+    and `origin` of each picture. Pictures of other origins than PARENT are fixed: they rank first, and are copies of
+    nothing. Of several fixed ones the best represents. A copy of a copy is matched with the fixed picture
     itself: `match` returns the copies among pairs (`a`, `b`).
     """
-    known = pictures.select("node", "rank", (F.col("origin") == OWN).alias("is_own"))
-    fixed = known.where("NOT is_own").select(
+    known = pictures.select("node", "rank", (F.col("origin") == PARENT).alias("is_parents"))
+    fixed = known.where("NOT is_parents").select(
         F.col("node").alias("representative"), F.col("rank").alias("representative_rank")
     )
-    own = known.where("is_own").select("node")
-    among_own = copies.join(own.toDF("representative"), "representative", "left_semi").localCheckpoint()
-    edges = among_own.select(F.col("member").alias("a"), F.col("representative").alias("b"))
+    parents = known.where("is_parents").select("node")
+    among_parents = copies.join(parents.toDF("representative"), "representative", "left_semi").localCheckpoint()
+    edges = among_parents.select(F.col("member").alias("a"), F.col("representative").alias("b"))
     edges = edges.union(edges.select("b", "a")).localCheckpoint()
     found = _best(copies.join(fixed, "representative")).localCheckpoint()
     settled = found
@@ -40,8 +40,8 @@ def match_fixed(
         found = _best(match(candidates).join(fixed, "representative")).localCheckpoint()
         settled = settled.unionByName(found).localCheckpoint()
     for side in ("member", "representative"):
-        among_own = among_own.join(settled.select(F.col("member").alias(side)), side, "left_anti")
-    return settled.drop("representative_rank"), among_own.select(*copies.columns).localCheckpoint()
+        among_parents = among_parents.join(settled.select(F.col("member").alias(side)), side, "left_anti")
+    return settled.drop("representative_rank"), among_parents.select(*copies.columns).localCheckpoint()
 
 
 def _best(pairs: DataFrame) -> DataFrame:

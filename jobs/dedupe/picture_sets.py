@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow.compute as pc
 
 from curation.config import DedupeConfig
-from jobs.dedupe.pictures import EXISTING, OWN, REFERENCE, PictureSet, has_pixels
+from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, has_pixels
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.receipts import WORK
@@ -21,7 +21,7 @@ def picture_sets(config: DedupeConfig, parent: Manifest) -> list[PictureSet]:
     Raises ManifestError when one is missing or unfinished. Raises InputError when one is of a wrong stage, or its
     scan did not measure what the configured kinds of copies need.
     """
-    sets = [PictureSet(manifest=parent, origin=OWN), *_references(config), *_existing(config)]
+    sets = [PictureSet(manifest=parent, origin=PARENT), *_references(config), *_existing(config)]
     for each in sets:
         _require_measures(each.manifest, config)
     return sets

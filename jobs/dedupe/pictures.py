@@ -16,7 +16,7 @@ from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import Manifest
 
 TEXT_DENSITY = 0.5  # from this `text_density` on, an image counts as full of text
-REFERENCE, EXISTING, OWN = 0, 1, 2
+REFERENCE, EXISTING, PARENT = 0, 1, 2
 NARROW = (*("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "pixels", "text_density"),)
 ROW_SCHEMA = pa.schema(
     [
@@ -47,7 +47,7 @@ RANK = ("origin", *Rank._fields, "sha256", "set")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
-    """A manifest with pictures to compare. `origin`: OWN, EXISTING or REFERENCE; `name`: that of a reference set."""
+    """A manifest with pictures to compare. `origin`: PARENT, EXISTING or REFERENCE; `name`: only of a reference set."""
 
     manifest: Manifest
     origin: int
@@ -85,12 +85,12 @@ def read_set(
 ) -> DataFrame:
     """Return the rows of `pictures` that take part, transformed by `transform` to `schema`.
 
-    All own rows take part. From other sets, rows without pixels are left out, since they would be mistaken for the
-    own row with the same key. From existing manifests, duplicates are left out, since their representative stands
-    for them.
+    All rows of the parent take part. From other sets, rows without pixels are left out, since they would be mistaken
+    for the parent's row with the same key. From existing manifests, duplicates are left out, since their
+    representative stands for them.
     """
     narrow = list(dict.fromkeys([*columns, "status", *(["duplicate_of"] * (pictures.origin == EXISTING))]))
-    transforms = (transform,) if pictures.origin == OWN else (_taking_part, transform)
+    transforms = (transform,) if pictures.origin == PARENT else (_taking_part, transform)
     return frames.read(spark, pictures.parts(options), narrow, schema, _InTurn(transforms))
 
 
@@ -177,7 +177,7 @@ def with_places(
         places = read_set(spark, each, columns, PLACES_SCHEMA, _places, options=options)
         found = places.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)})
         joined = found if joined is None else joined.unionByName(found)
-    assert joined is not None  # noqa: S101 - a run has its own set at least
+    assert joined is not None  # noqa: S101 - there is always the parent
     by = ["node", "key", "origin", "set"]
     return pictures.join(joined, by).withColumn("size", -F.col("rank.negative_size_bytes"))
 

@@ -5,7 +5,7 @@
 3. Copies form connected components (`components`), and these become clusters in which every member is a copy of its
    representative (`star_clusters`). Pictures of other manifests always represent (`fixed_representatives`).
 
-Only narrow columns are shuffled. At the end each part gets the new columns of its own rows.
+Only narrow columns are shuffled. At the end each part gets the new columns of its rows.
 """
 
 import functools
@@ -26,7 +26,7 @@ from jobs.dedupe.candidates import embedding_candidates, local_candidates, pdq_c
 from jobs.dedupe.fixed_representatives import match_fixed
 from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher, match_pairs
 from jobs.dedupe.picture_sets import ROLES, picture_sets
-from jobs.dedupe.pictures import OWN, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
+from jobs.dedupe.pictures import PARENT, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
 from jobs.dedupe.star_clusters import star_clusters
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
@@ -54,7 +54,7 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
         software["local_features"] = local_features.version()
     if _verifies(config.dedupe):
         software |= {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
-    others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != OWN}
+    others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
     return plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
 
 
@@ -120,7 +120,7 @@ def assignments(
     ).localCheckpoint()
     match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
     copies = match(pairs)
-    if all(each.origin == OWN for each in sets):
+    if all(each.origin == PARENT for each in sets):
         return duplicate_columns(rows, pictures, star_clusters(copies, matched, match))
     settled, left = match_fixed(copies, matched, match)
     return duplicate_columns(rows, pictures, settled.unionByName(star_clusters(left, matched, match)))
@@ -139,15 +139,15 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
 
 
 def _worth_matching(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
-    """Return each pair (`a`, `b`; a < b) once, without the pairs in which neither picture is the parent's own."""
+    """Return each pair (`a`, `b`; a < b) once, without pairs in which neither picture is the parent's."""
     ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
     origins = pictures.select("node", "origin")
     ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
-    return ordered.where((F.col("origin_a") == OWN) | (F.col("origin_b") == OWN)).select("a", "b")
+    return ordered.where((F.col("origin_a") == PARENT) | (F.col("origin_b") == PARENT)).select("a", "b")
 
 
 def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe for each own row.
+    """Return `part`, `key` and the columns of dedupe for each row of the parent.
 
     `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is a copy, or None for exact
     duplicates only.
@@ -166,10 +166,10 @@ def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | 
     )
     # A cluster keeps the name that it has in an existing manifest.
     names = placed.groupBy("head").agg(
-        F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == OWN, F.col("key")))).alias("cluster_id")
+        F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == PARENT, F.col("key")))).alias("cluster_id")
     )
-    joined = placed.where(F.col("origin") == OWN).join(heads, "head").join(names, "head")
-    is_head = (F.col("key") == F.col("head_key")) & (F.col("head_origin") == OWN)
+    joined = placed.where(F.col("origin") == PARENT).join(heads, "head").join(names, "head")
+    is_head = (F.col("key") == F.col("head_key")) & (F.col("head_origin") == PARENT)
     is_reference = F.col("head_origin") == REFERENCE
     same_picture = F.col("node") == F.col("head")
     same_bytes = F.col("sha256") == F.col("head_sha256")

@@ -1,4 +1,4 @@
-"""Near pairs: what hangs together stays together inside a cell, and nearly so over many cells."""
+"""Near pairs: inside a cell connected components are kept, and over many cells nearly all pairs are found."""
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,10 @@ from curation.copies.neighbours import NEAREST, PAIRS, WINDOW, Nearness, make_ce
 
 seeds = st.integers(0, 2**32 - 1)
 DEFAULT = Nearness(max_distance=31, max_text_distance=24)
-SORTED = -1  # as the largest cell that is searched exhaustively: none is
+SORTED = -1  # the largest cell that is searched exhaustively: none
 
 
-def random_prints(rng, count):
+def random_fingerprints(rng, count):
     return rng.integers(0, 256, (count, BYTES), dtype=np.uint8)
 
 
@@ -41,13 +41,13 @@ def flipped(rng, fingerprints, bits):
 
 def dense(rng, count, bits=10):
     """Return different fingerprints, each up to `bits` from one centre."""
-    centre = np.repeat(random_prints(rng, 1), count, axis=0)
+    centre = np.repeat(random_fingerprints(rng, 1), count, axis=0)
     return np.unique(flipped(rng, centre, rng.integers(0, bits + 1, count)), axis=0)
 
 
 def families(rng, count):
     """Return fingerprints of a few families of near copies, so that distances of every size occur."""
-    bases = random_prints(rng, 3)
+    bases = random_fingerprints(rng, 3)
     return flipped(rng, bases[rng.integers(0, 3, count)], rng.integers(0, 40, count))
 
 
@@ -89,14 +89,14 @@ def search(fingerprints, is_home=None, is_text=None, nearness=DEFAULT, exhaustiv
     return pa.Table.from_batches(batches, PAIRS)
 
 
-def parts(pairs):
+def components(pairs):
     """Return the connected components of (a, b, distance) as sets of nodes."""
     nodes = sorted({node for a, b, _ in pairs for node in (a, b)})
     number = {node: n for n, node in enumerate(nodes)}
     rows, columns = [number[a] for a, _, _ in pairs], [number[b] for _, b, _ in pairs]
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(nodes), len(nodes)))
     labels = connected_components(graph, directed=False)[1] if nodes else np.zeros(0, int)
-    return {frozenset(n for n, label in zip(nodes, labels, strict=True) if label == part) for part in set(labels)}
+    return {frozenset(n for n, label in zip(nodes, labels, strict=True) if label == one) for one in set(labels)}
 
 
 # --- one cell ------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def parts(pairs):
 @given(seeds, st.integers(0, NEAREST + 1), st.integers(0, 64), st.integers(0, 64))
 @settings(max_examples=60, deadline=None)
 def test_few_neighbours_are_all_kept(seed, count, max_distance, max_text_distance):
-    """With NEAREST neighbours at most, every pair of brute force is there; sorted too, if all are in one window."""
+    """With at most NEAREST neighbours, all pairs of brute force are found; also by sorting, if one window has all."""
     rng = np.random.default_rng(seed)
     fingerprints, is_home, is_text = families(rng, count), rng.random(count) < 0.7, rng.random(count) < 0.5
     nearness = Nearness(max_distance=max_distance, max_text_distance=max_text_distance)
@@ -118,31 +118,31 @@ def test_few_neighbours_are_all_kept(seed, count, max_distance, max_text_distanc
 
 @given(seeds, st.integers(20, 150), st.integers(20, 64))
 @settings(max_examples=40, deadline=None)
-def test_what_hangs_together_stays_together(seed, count, max_distance):
-    """Without exception in the exhaustive search: dropped pairs that alone join two parts are kept as bridges."""
+def test_connected_components_are_kept(seed, count, max_distance):
+    """Without exception in the exhaustive search, where bridges between components are kept."""
     rng = np.random.default_rng(seed)
     fingerprints, is_home, is_text = families(rng, count), rng.random(count) < 0.7, rng.random(count) < 0.5
     nearness = Nearness(max_distance=max_distance, max_text_distance=24)
     found = listed(search(fingerprints, is_home, is_text, nearness))
     wanted = every_pair(fingerprints, is_home, is_text, nearness)
     assert set(found) <= wanted
-    assert parts(found) == parts(wanted)
+    assert components(found) == components(wanted)
 
 
-def test_each_keeps_its_nearest_and_its_smallest():
+def test_each_keeps_its_nearest_and_its_smallest_neighbour():
     rng = np.random.default_rng(10)
     fingerprints = np.unique(families(rng, 200), axis=0)
-    found, by_asker = set(listed(search(fingerprints))), {}
+    found, by_query = set(listed(search(fingerprints))), {}
     for a, b, distance in every_pair(fingerprints):
-        by_asker.setdefault(a, []).append((distance, b))
-        by_asker.setdefault(b, []).append((distance, a))
-    for node, near in by_asker.items():
+        by_query.setdefault(a, []).append((distance, b))
+        by_query.setdefault(b, []).append((distance, a))
+    for node, near in by_query.items():
         for distance, other in [*sorted(near)[:NEAREST], min(near, key=lambda each: each[1])]:
             assert (min(node, other), max(node, other), distance) in found
 
 
 def test_a_bridge_between_two_dense_families_is_kept():
-    """Two families of 300 that one pair joins, of members with many nearer and smaller neighbours of their own."""
+    """Two families of 300 that one pair connects. Its members have many nearer and smaller neighbours."""
     left = np.zeros((300, 256), np.uint8)
     left[np.arange(300), np.arange(300) % 100] = 1
     left[100:200, 100] = left[200:, 101] = 1
@@ -151,40 +151,41 @@ def test_a_bridge_between_two_dense_families_is_kept():
     left, right = np.packbits(left, axis=1), np.packbits(right, axis=1)
     wanted = every_pair(np.concatenate([left, right]), nearness=Nearness(max_distance=30, max_text_distance=0))
     found = search(np.concatenate([left, right]), nearness=Nearness(max_distance=30, max_text_distance=0))
-    assert len(parts(listed(found))) == len(parts(wanted)) == 1
+    assert len(components(listed(found))) == len(components(wanted)) == 1
     assert found.num_rows < len(wanted) / 5
 
 
 @pytest.mark.parametrize("exhaustive", [50_000, SORTED])
 def test_pairs_do_not_depend_on_the_order(exhaustive, monkeypatch):
     rng = np.random.default_rng(11)
-    fingerprints = np.unique(np.concatenate([families(rng, 500), dense(rng, 500), random_prints(rng, 500)]), axis=0)
+    some = families(rng, 500), dense(rng, 500), random_fingerprints(rng, 500)
+    fingerprints = np.unique(np.concatenate(some), axis=0)
     count = len(fingerprints)
     is_home, is_text = rng.random(count) < 0.7, rng.random(count) < 0.5
     first = search(fingerprints, is_home, is_text, exhaustive=exhaustive)
     assert first.num_rows
     for pending in (100, 10_000):
-        monkeypatch.setattr(neighbours, "PENDING", pending)  # however often the pairs are cut down
+        monkeypatch.setattr(neighbours, "PENDING", pending)  # however often the pairs are pruned
         order = rng.permutation(count)
         again = search(fingerprints[order], is_home[order], is_text[order], exhaustive=exhaustive)
-        assert parts(listed(again)) == parts(listed(first))
+        assert components(listed(again)) == components(listed(first))
         assert pending < 10_000 or again.equals(first)
 
 
 @pytest.mark.parametrize("exhaustive", [50_000, SORTED])
-def test_a_dense_family_is_one_part_of_few_pairs(exhaustive):
-    """Of 5,000, or 20,000, all near each other: millions of pairs."""
+def test_a_dense_family_is_one_component_of_few_pairs(exhaustive):
+    """5,000 or 20,000 fingerprints, all near each other, have millions of pairs."""
     fingerprints = dense(np.random.default_rng(12), 5_000 if exhaustive > 0 else 20_000)
     found = search(fingerprints, exhaustive=exhaustive)
     assert found.num_rows <= (NEAREST + 2) * len(fingerprints)
-    (part,) = parts(listed(found))
-    assert len(part) == len(fingerprints)
+    (component,) = components(listed(found))
+    assert len(component) == len(fingerprints)
 
 
 def test_sorting_finds_nearly_all_planted_copies(monkeypatch):
     rng = np.random.default_rng(13)
-    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", 10_007)  # pairs also lie across what is read at once
-    base = random_prints(rng, 60_000)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", 10_007)  # so that pairs also cross chunks
+    base = random_fingerprints(rng, 60_000)
     copies = flipped(rng, base[:4_000], np.arange(4_000) % 31 + 1)
     both = np.concatenate([base, copies])
     is_home = rng.random(len(both)) < 0.6
@@ -220,7 +221,7 @@ def test_the_limit_is_within():
 def test_two_pages_of_text_must_be_nearer(distance, texts, is_near):
     defaults = DedupeConfig()
     nearness = Nearness(max_distance=defaults.max_distance, max_text_distance=defaults.max_text_distance)
-    base = random_prints(np.random.default_rng(2), 1)
+    base = random_fingerprints(np.random.default_rng(2), 1)
     pair = np.concatenate([base, flipped(np.random.default_rng(3), base, [distance])])
     for exhaustive in (50_000, SORTED):
         found = search(pair, is_text=np.array(texts), nearness=nearness, exhaustive=exhaustive)
@@ -228,8 +229,8 @@ def test_two_pages_of_text_must_be_nearer(distance, texts, is_near):
 
 
 @pytest.mark.parametrize("exhaustive", [50_000, SORTED])
-def test_nothing_to_ask_and_nothing_to_find(exhaustive):
-    some = random_prints(np.random.default_rng(5), 3)
+def test_no_fingerprints_and_no_pairs(exhaustive):
+    some = random_fingerprints(np.random.default_rng(5), 3)
     for fingerprints in (some[:0], some[:1], some):
         assert search(fingerprints, exhaustive=exhaustive).num_rows == 0
     assert search(flipped(np.random.default_rng(5), some, [3, 3, 3]), np.zeros(3, np.bool_)).num_rows == 0
@@ -239,7 +240,7 @@ def test_nothing_to_ask_and_nothing_to_find(exhaustive):
 
 
 def pairs_over_cells(fingerprints, cells):
-    """Return the pairs that all cells find, as the dedupe stage searches them."""
+    """Return the pairs of all cells, searched as in the dedupe stage."""
     nearest = cells.assign(fingerprints)
     found = set()
     for cell in np.unique(nearest):
@@ -253,7 +254,7 @@ def pairs_over_cells(fingerprints, cells):
 def planted():
     """5,000 random fingerprints and 500 copies of some, up to 20 bits away."""
     rng = np.random.default_rng(6)
-    base = random_prints(rng, 5_000)
+    base = random_fingerprints(rng, 5_000)
     copies = flipped(rng, base[:500], rng.integers(1, 21, 500))
     return base, copies
 
@@ -274,22 +275,23 @@ def test_several_cells_find_nearly_all_planted_copies(planted, count, probes, le
 def test_an_overfull_cell_is_split():
     """Three families, the largest of 20,000 of 26,000 at 20 to 60 bits from its centre: no cell keeps it whole."""
     rng = np.random.default_rng(14)
-    large = flipped(rng, np.repeat(random_prints(rng, 1), 20_000, axis=0), rng.integers(20, 61, 20_000))
+    large = flipped(rng, np.repeat(random_fingerprints(rng, 1), 20_000, axis=0), rng.integers(20, 61, 20_000))
     small = [
-        flipped(rng, np.repeat(random_prints(rng, 1), 2_000, axis=0), rng.integers(0, 9, 2_000)) for _ in range(3)
+        flipped(rng, np.repeat(random_fingerprints(rng, 1), 2_000, axis=0), rng.integers(0, 9, 2_000))
+        for _ in range(3)
     ]
     sample = np.concatenate([large, *small])
     cells = train_bit_cells(sample, 8, probes=1)
-    held = np.bincount(cells.assign(sample)[:, 0])
-    assert held.max() <= OVERFULL * len(sample) / 8
+    sizes = np.bincount(cells.assign(sample)[:, 0])
+    assert sizes.max() <= OVERFULL * len(sample) / 8
     assert cells == train_bit_cells(sample, 8, probes=1)
 
 
-def test_what_cannot_be_split_ends():
+def test_cells_of_equal_fingerprints_are_not_split_for_ever():
     rng = np.random.default_rng(15)
-    same = np.repeat(random_prints(rng, 1), 1_000, axis=0)
+    same = np.repeat(random_fingerprints(rng, 1), 1_000, axis=0)
     assert train_bit_cells(same, 4, probes=2) == ONE_CELL
-    assert len(train_bit_cells(np.concatenate([same, random_prints(rng, 40)]), 4, probes=2)) <= 8
+    assert len(train_bit_cells(np.concatenate([same, random_fingerprints(rng, 40)]), 4, probes=2)) <= 8
 
 
 def test_as_many_probes_as_cells_are_exhaustive(planted):

@@ -48,7 +48,7 @@ def test_evidence_in_words(change, words):
 def test_other_evidence_in_words():
     assert describe_evidence(None) == ""
     assert describe_evidence('{"kind": "exact", "same": "bytes"}') == "the same bytes"
-    assert describe_evidence('{"kind": "semantic", "cosine": 0.8312}') == "embeddings alike, cosine 0.8312"
+    assert describe_evidence('{"kind": "semantic", "cosine": 0.8312}') == "similar embeddings, cosine 0.8312"
     assert (
         describe_evidence('{"kind": "mild", "distance": 7, "verified": false}')
         == "PDQ 7 bits apart, pixels not compared"

@@ -1,4 +1,4 @@
-"""What counts as a copy of what, on pictures as the corpus draws them: every kind is told, and strangers are none."""
+"""Kinds of copies on images of the corpus: every kind is recognised, and unrelated images are no copies."""
 
 import dataclasses
 import io
@@ -42,8 +42,8 @@ def kind(first, second, copies=EVERY, strictness=None):
 
 
 @pytest.mark.parametrize("done", COPIES)
-def test_each_kind_is_told(done):
-    """Of one picture or another too little is left to prove it, but none is called what it is not."""
+def test_each_kind_is_recognised(done):
+    """For a few images too little is left to prove it, but none gets a wrong kind."""
     wanted, change = COPIES[done]
     found = [kind(change(original), original) for original in PICTURES.values()]
     assert set(found) <= {wanted, None}
@@ -57,7 +57,7 @@ def test_a_mild_copy_is_one_both_ways(done):
         assert kind(copy, original) == kind(original, copy) == "mild", name
 
 
-def test_strangers_are_no_copies():
+def test_unrelated_images_are_no_copies():
     names = list(PICTURES)
     for place, name in enumerate(names):
         for other in names[:place]:
@@ -65,7 +65,7 @@ def test_strangers_are_no_copies():
 
 
 @pytest.mark.parametrize("painter", [bar_chart, line_chart, letter, news_page, code])
-def test_two_of_one_template_with_other_contents_are_no_copies(painter):
+def test_two_pages_of_one_template_are_no_copies(painter):
     pages = [paint(painter, seed) for seed in (11, 12, 13)]
     assert [kind(pages[a], pages[b]) for a, b in ((0, 1), (0, 2), (1, 2))] == [None] * 3
 
@@ -103,14 +103,14 @@ def test_a_chart_with_one_label_changed_is_another_chart():
     assert kind(chart(labels=("North", "South", "East", "Wales", "Centre")), chart()) is None
 
 
-def test_one_changed_label_is_seen_and_a_stricter_judge_refuses_it():
+def test_one_changed_label_is_seen_and_refused_by_more_strictness():
     evidence = evidence_of(chart(labels=("North", "South", "East", "Wales", "Centre")), chart())
     assert evidence.differing > 0
     assert kind_of(evidence, Strictness(mild=1.0), ("exact", "mild")) is None
 
 
 @pytest.mark.parametrize("value", [0, 90, 255])
-def test_plain_pictures_prove_nothing(value):
+def test_plain_images_prove_nothing(value):
     plain = np.full((300, 400, 3), value, np.uint8)
     ramp = np.ascontiguousarray(
         np.broadcast_to(np.linspace(0, 60, 400).astype(np.uint8)[None, :, None], (300, 400, 3))
@@ -126,7 +126,7 @@ def test_any_shape_is_compared(shape):
         assert kind(tiny, other) is kind(other, tiny) is None
 
 
-def test_a_transparent_picture_is_copied_by_who_is_blind_to_transparency():
+def test_a_copy_that_ignores_transparency_is_recognised():
     page = Image.fromarray(PICTURES["code"]).convert("L")
     ink = Image.new("RGBA", page.size, (0, 0, 0, 0))
     ink.putalpha(page.point(lambda value: 255 - value))
@@ -144,10 +144,10 @@ def test_a_transparent_picture_is_copied_by_who_is_blind_to_transparency():
 
 
 @pytest.mark.parametrize(("done", "wanted"), [(done, wanted) for done, (wanted, _) in COPIES.items()])
-def test_a_kind_counts_only_when_it_is_asked_for(done, wanted):
+def test_a_kind_counts_only_when_it_is_configured(done, wanted):
     original = PICTURES["city"]
     copy = COPIES[done][1](original)
-    corners = ("overlay",) if done == "turn 5" else ()  # paper that shows beside a turned picture
+    corners = ("overlay",) if done == "turn 5" else ()  # paper beside a turned image
     assert kind(copy, original, ("exact", wanted, *corners)) == wanted
     assert kind(copy, original, set(EVERY) - {wanted}) is None
     assert kind(copy, original, ("exact",)) is None
@@ -163,7 +163,7 @@ def test_a_mirrored_crop_needs_both():
     )
 
 
-def test_full_strictness_forgives_nothing():
+def test_full_strictness_accepts_no_difference():
     full = Strictness(**dict.fromkeys(("mild", "overlay", "crop", "mirror", "turn"), 1.0))
     for name in ("city", "letter"):
         original = PICTURES[name]
@@ -171,8 +171,8 @@ def test_full_strictness_forgives_nothing():
         assert kind(original, original, strictness=full) == "mild"
 
 
-def test_a_stricter_judge_finds_no_more():
-    """And where it still finds a copy, the same kind of copy."""
+def test_more_strictness_finds_no_more_copies():
+    """Where it still finds a copy, the kind is the same."""
     for done, change in ((done, change) for done, (_, change) in COPIES.items()):
         evidence = evidence_of(change(PICTURES["city"]), PICTURES["city"])
         found = [
@@ -184,7 +184,7 @@ def test_a_stricter_judge_finds_no_more():
         assert len(set(kinds)) == 1, done
 
 
-def test_equal_pictures_give_equal_evidence():
+def test_equal_images_give_equal_evidence():
     first, second = COPIES["turn 5"][1](PICTURES["city"]), PICTURES["city"]
     once, again = (evidence_of(first.copy(), second.copy()) for _ in range(2))
     assert dataclasses.asdict(once) == dataclasses.asdict(again)

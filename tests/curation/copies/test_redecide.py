@@ -1,4 +1,4 @@
-"""Deciding again: what still counts stays as it was, what no longer does is released and never lost."""
+"""Deciding again: copies that still count stay as they are, others are released, and no row is lost."""
 
 import dataclasses
 import json
@@ -39,13 +39,13 @@ def evidence(matrix=WHOLE, **changes):
     return dataclasses.asdict(dataclasses.replace(found, **changes))
 
 
-def row(key, kind=None, told=None, **more):
+def row(key, kind=None, recorded=None, **more):
     is_copy = kind is not None
     base = {"key": key, "sha256": key, "status": "ok", "width": 10, "height": 10, "size": 1, "cluster_id": "a"}
     decided = {
         "duplicate_of": "head" if is_copy else None,
         "duplicate_kind": kind,
-        "duplicate_evidence": json.dumps({"kind": kind, **(told or {})}) if is_copy else None,
+        "duplicate_evidence": json.dumps({"kind": kind, **(recorded or {})}) if is_copy else None,
         "part": "p",
     }
     return {**base, **decided, **more}
@@ -71,7 +71,7 @@ MILD, HALF, SAME_HALF = (
 OTHER_HALF = row("other-half", "crop", evidence(RIGHT), width=5)
 
 
-def test_nothing_asked_anew_changes_nothing():
+def test_the_same_decision_changes_nothing():
     answer = decided(HEAD, MILD, HALF, OTHER_HALF)
     assert {k: r["duplicate_of"] for k, r in answer.items() if k != "head"} == dict.fromkeys(
         ("mild", "half", "other-half"), "head"
@@ -89,7 +89,7 @@ def test_released_parts_that_show_the_same_are_copies_of_each_other():
     assert answer["head"]["cluster_id"] == answer["mild"]["cluster_id"] == "head"
 
 
-def test_equal_bytes_stay_together_whatever_is_asked():
+def test_equal_bytes_stay_together_under_any_decision():
     twin = row("twin", "crop", evidence(LEFT), sha256="half", width=5)
     answer = decided(HEAD, HALF, twin, copies=("exact",))
     assert (answer["twin"]["duplicate_of"], answer["twin"]["duplicate_kind"]) == ("half", "exact")
@@ -98,15 +98,15 @@ def test_equal_bytes_stay_together_whatever_is_asked():
 
 
 @pytest.mark.parametrize(("strictness", "is_copy"), [(0.75, True), (0.95, False)])
-def test_strictness_is_held_against_the_evidence(strictness, is_copy):
-    told = evidence(differing=0.1, region_share=1.0, region_area=0.1, sameness=0.99)
-    answer = decided(HEAD, row("written", "overlay", told), overlay=strictness)
+def test_strictness_is_applied_to_the_evidence(strictness, is_copy):
+    recorded = evidence(differing=0.1, region_share=1.0, region_area=0.1, sameness=0.99)
+    answer = decided(HEAD, row("written", "overlay", recorded), overlay=strictness)
     assert (answer["written"]["duplicate_of"] == "head") is is_copy
 
 
 def test_a_copy_of_a_reference_is_released_by_its_own_kind():
-    told = {**evidence(LEFT), "kind": "crop"}
-    row_ = {**row("part", "reference", told), "reference": "charts"}
+    recorded = {**evidence(LEFT), "kind": "crop"}
+    row_ = {**row("part", "reference", recorded), "reference": "charts"}
     kept, gone = decided(row_)["part"], decided(row_, copies=("exact", "mild"))["part"]
     assert (kept["duplicate_kind"], kept["reference"], kept["cluster_id"]) == ("reference", "charts", "a")
     assert (gone["duplicate_of"], gone["reference"], gone["cluster_id"]) == (None, None, "part")
@@ -117,12 +117,12 @@ def test_a_copy_of_a_reference_is_released_by_its_own_kind():
 def test_laws(shapes, copies):
     made = {"mild": ("mild", WHOLE), "half": ("crop", LEFT), "same": ("crop", LEFT), "other": ("crop", RIGHT)}
     rows = [row(f"{n}-{s}", made[s][0], evidence(made[s][1]), width=n + 1) for n, s in enumerate(shapes)]
-    asked = ("exact", *copies)
-    answer = decided(HEAD, *rows, copies=asked)
-    assert answer == decided(*reversed(rows), HEAD, copies=asked), "in any order"
+    kinds = ("exact", *copies)
+    answer = decided(HEAD, *rows, copies=kinds)
+    assert answer == decided(*reversed(rows), HEAD, copies=kinds), "in any order"
     for found in answer.values():
         if found["duplicate_of"] is not None:
             head = answer[found["duplicate_of"]]
             assert head["duplicate_of"] is None, "a representative is no duplicate"
             assert head["cluster_id"] == found["cluster_id"]
-            assert found["duplicate_kind"] in asked
+            assert found["duplicate_kind"] in kinds

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.dedupe.components import connected_components
-from jobs.dedupe.pictures import EXISTING, NARROW, OWN, REFERENCE, pictures_of, rows_of
+from jobs.dedupe.pictures import EXISTING, NARROW, PARENT, REFERENCE, pictures_of, rows_of
 from jobs.dedupe.stage import duplicate_columns
 from manifests.format.schema import Stage, schema
 
@@ -101,7 +101,7 @@ def test_rows_with_the_same_bytes_or_pixels_are_one_picture() -> None:
     assert found.column("negative_size_bytes").to_pylist()[-2:] == [-100, 0]
 
 
-def placed(spark, table: pa.Table, *, origin: int = OWN, name: str = ""):
+def placed(spark, table: pa.Table, *, origin: int = PARENT, name: str = ""):
     from pyspark.sql import functions as F  # noqa: N812
 
     rows = spark.createDataFrame(rows_of(table, min_quality=50))

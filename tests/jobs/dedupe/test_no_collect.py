@@ -7,7 +7,7 @@ import pytest
 
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
-from jobs.dedupe.pictures import OWN, PictureSet
+from jobs.dedupe.pictures import PARENT, PictureSet
 from jobs.dedupe.stage import assignments
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, Reference
@@ -60,7 +60,7 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 @pytest.mark.parametrize("copies", [("exact",), ("exact", "mild"), DedupeConfig().copies])
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
     """What is checkpointed on the way was planned by the same rules; the last plan joins all of it."""
-    sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=OWN)]
+    sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
     spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
     try:

@@ -1,4 +1,4 @@
-"""Near pairs on real Spark: one answer whatever the partitions, the order and the cells' tasks."""
+"""Near pairs on real Spark: the same for any partitions, order of rows and tasks of cells."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,14 +8,14 @@ from benchmarks.dedupe_scale import Maker, measure
 from curation.config import DedupeConfig
 from curation.copies.cells import as_matrix
 from jobs.dedupe.pdq_search import near_pairs
-from tests.curation.copies.test_cells import dense, flipped, listed, parts, random_prints, search
+from tests.curation.copies.test_cells import components, dense, flipped, listed, random_fingerprints, search
 
 
 @pytest.fixture(scope="module")
-def prints():
+def fingerprints():
     """900 random fingerprints, 300 copies of some, and 400 of one dense family."""
     rng = np.random.default_rng(20)
-    base = random_prints(rng, 900)
+    base = random_fingerprints(rng, 900)
     copies = flipped(rng, base[:300], rng.integers(1, 32, 300))
     return np.concatenate([base, copies, dense(rng, 400)])
 
@@ -35,42 +35,44 @@ def pairs_of(spark, fingerprints, config, partitions=3):
 
 
 @pytest.mark.parametrize("per_cell", [10_000, 250])
-def test_pairs_do_not_depend_on_partitions_or_order(spark, prints, per_cell) -> None:
+def test_pairs_do_not_depend_on_partitions_or_order(spark, fingerprints, per_cell) -> None:
     config = DedupeConfig(fingerprints_per_cell=per_cell)
-    found = pairs_of(spark, prints, config, 1)
+    found = pairs_of(spark, fingerprints, config, 1)
     assert found == sorted(set(found))
-    shuffled = prints[np.random.default_rng(21).permutation(len(prints))]
-    assert pairs_of(spark, shuffled, config, 3) == pairs_of(spark, prints[::-1], config, 7) == found
+    shuffled = fingerprints[np.random.default_rng(21).permutation(len(fingerprints))]
+    assert pairs_of(spark, shuffled, config, 3) == pairs_of(spark, fingerprints[::-1], config, 7) == found
 
 
-def test_one_cell_is_what_the_pure_search_finds(spark, prints) -> None:
-    is_text = prints[:, 0] < 20
-    assert pairs_of(spark, prints, DedupeConfig()) == sorted(listed(search(prints, is_text=is_text)))
+def test_one_cell_is_what_the_pure_search_finds(spark, fingerprints) -> None:
+    is_text = fingerprints[:, 0] < 20
+    assert pairs_of(spark, fingerprints, DedupeConfig()) == sorted(listed(search(fingerprints, is_text=is_text)))
 
 
-def test_cells_find_nearly_all_and_nothing_else(spark, prints) -> None:
-    """Pairs found in cells hang together in one cell too, and few parts of one cell fall apart."""
-    whole = parts(pairs_of(spark, prints, DedupeConfig()))
-    in_cells = parts(pairs_of(spark, prints, DedupeConfig(fingerprints_per_cell=400)))
-    assert all(any(part <= one for one in whole) for part in in_cells)
-    assert len(in_cells & whole) >= 0.95 * len(whole)
+def test_cells_find_nearly_all_and_nothing_else(spark, fingerprints) -> None:
+    """Pairs found in several cells are connected in one cell, too, and few components of one cell are split."""
+    in_one = components(pairs_of(spark, fingerprints, DedupeConfig()))
+    in_cells = components(pairs_of(spark, fingerprints, DedupeConfig(fingerprints_per_cell=400)))
+    assert all(any(component <= one for one in in_one) for component in in_cells)
+    assert len(in_cells & in_one) >= 0.95 * len(in_one)
 
 
-def test_as_many_probes_as_cells_find_all(spark, prints) -> None:
-    """And a dense family that fills its cell is split without harm."""
+def test_as_many_probes_as_cells_find_all(spark, fingerprints) -> None:
+    """Also where a dense family fills its cell and is split."""
     config = DedupeConfig(fingerprints_per_cell=600, probes=64)
-    assert parts(pairs_of(spark, prints, config)) == parts(pairs_of(spark, prints, DedupeConfig()))
+    assert components(pairs_of(spark, fingerprints, config)) == components(
+        pairs_of(spark, fingerprints, DedupeConfig())
+    )
 
 
-def test_nothing_and_one(spark, prints) -> None:
+def test_nothing_and_one(spark, fingerprints) -> None:
     for count in (0, 1):
-        assert pairs_of(spark, prints[:count], DedupeConfig(fingerprints_per_cell=1)) == []
+        assert pairs_of(spark, fingerprints[:count], DedupeConfig(fingerprints_per_cell=1)) == []
 
 
 # --- the benchmark's records ---------------------------------------------------------------------
 
 
-def test_records_depend_on_their_number_alone() -> None:
+def test_records_depend_only_on_their_number() -> None:
     maker = Maker(equal=30, near=100)
 
     def make(*batches):
@@ -79,17 +81,17 @@ def test_records_depend_on_their_number_alone() -> None:
 
     rows = make(range(2_000))
     assert rows.equals(make(range(700), range(700, 2_000)).combine_chunks())
-    prints = as_matrix(rows["node"])
-    assert len(np.unique(prints[:30], axis=0)) == 1
-    centred = np.bitwise_count(prints[30:130] ^ prints[30]).sum(axis=1)
+    fingerprints = as_matrix(rows["node"])
+    assert len(np.unique(fingerprints[:30], axis=0)) == 1
+    centred = np.bitwise_count(fingerprints[30:130] ^ fingerprints[30]).sum(axis=1)
     assert 10 < centred.max() <= 20
     copies = rows.filter(rows["origin"].is_valid())
     assert len(copies) == 186
     origins = as_matrix(copies["origin"])
     distances = np.bitwise_count(as_matrix(copies["node"]) ^ origins).sum(axis=1)
     assert distances.tolist() == copies["distance"].to_pylist()
-    assert {bytes(o) for o in origins} <= {bytes(p) for p in prints[130:]}
-    assert len({bytes(p) for p in prints}) > 1_900
+    assert {bytes(o) for o in origins} <= {bytes(p) for p in fingerprints[130:]}
+    assert len({bytes(p) for p in fingerprints}) > 1_900
 
 
 def test_the_benchmark_measures(spark, tmp_path) -> None:

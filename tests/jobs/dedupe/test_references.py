@@ -287,7 +287,7 @@ def test_a_second_crawl_joins_the_clusters_of_the_first(run: Runner, pictures, t
     monkeypatch.setattr(job, "match_pairs", watched)
     second = run.dedupe(tmp_path / "june" / "scan", tmp_path / "june" / "deduped", against=[first.uri, first.uri])
     assert compared
-    assert all(job.OWN in (x, y) for x, y in compared), "nothing old is compared with anything old"
+    assert all(job.PARENT in (x, y) for x, y in compared), "nothing old is compared with anything old"
 
     olds, news = by_member(first), by_member(second)
     assert olds["city.png"]["duplicate_of"] is None
