@@ -19,7 +19,7 @@ function keep() {
   try {
     localStorage.setItem(store, JSON.stringify([...labels]));
   } catch {
-    document.getElementById("kept").textContent = "This browser keeps no progress: download before you leave.";
+    document.getElementById("kept").textContent = "This browser stores no progress: download the sheet before you leave.";
   }
 }
 
@@ -31,10 +31,10 @@ function isLabelled(picture) {
   return labels.has(keyOf(picture));
 }
 
-function tell() {
+function showProgress() {
   const done = pictures.filter(isLabelled).length;
   document.querySelector("progress").value = done;
-  document.getElementById("told").textContent = done + " of " + pictures.length + " labelled";
+  document.getElementById("count").textContent = done + " of " + pictures.length + " labelled";
   document.getElementById("place").textContent = here + 1 + " / " + pictures.length;
   document.getElementById("save").classList.toggle("ready", done === pictures.length);
 }
@@ -46,7 +46,7 @@ function show(place) {
     choice.checked = choice.value === labels.get(keyOf(pictures[here]));
   }
   document.activeElement.blur();
-  tell();
+  showProgress();
 }
 
 function showOpen() {

@@ -47,7 +47,7 @@ RANK = ("origin", *Rank._fields, "sha256", "set")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
-    """A manifest with pictures to compare. `origin`: PARENT, EXISTING or REFERENCE; `name`: only of a reference set."""
+    """A manifest with pictures to compare. `origin`: PARENT, EXISTING or REFERENCE; `name`: of reference sets."""
 
     manifest: Manifest
     origin: int

@@ -52,7 +52,7 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
         software["semantic"] = cosine_search.VERSION
     if config.dedupe.needs_local_features:
         software["local_features"] = local_features.version()
-    if _verifies(config.dedupe):
+    if _compares_pixels(config.dedupe):
         software |= {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
     return plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
@@ -77,7 +77,7 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
     return settings
 
 
-def _verifies(config: DedupeConfig) -> bool:
+def _compares_pixels(config: DedupeConfig) -> bool:
     return config.verify and config.fingerprint == "pdq" and tuple(config.copies) != ONLY_EXACT
 
 
@@ -129,7 +129,7 @@ def assignments(
 def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
     if config.fingerprint == "embedding":
         return CosineMatcher(min_cosine=config.min_cosine)
-    if not _verifies(config):
+    if not _compares_pixels(config):
         return FingerprintMatcher(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     return PixelMatcher(
         copies=frozenset(config.copies),
