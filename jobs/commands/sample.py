@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.commands.shared import has_summary, reporter
-from jobs.operations.derive import Request, count_rows, derive, derived_from
+from jobs.operations.derive import Request, count_expected_rows, derive, derived_from
 from jobs.operations.engines import EngineChoice, engines, storage_options
 from jobs.show import answers
 from jobs.units.at_work import require_no_other, run_uri
@@ -50,7 +50,7 @@ def make(request: Request, choice: EngineChoice, run: Mapping[str, Any]) -> None
         if run["dry_run"]:
             require_folder(request.output)
             require_no_other(run_uri(request.output), request.output)
-            rows = count_rows(request, engine(request.sources))
+            rows = count_expected_rows(request, engine(request.sources))
             answers.print_would_be(request.about.made_by, rows, request.output, as_json=run["as_json"])
             return
         made = derive(request, lambda: engine(request.sources), progress, restart=run["restart"])

@@ -25,7 +25,7 @@ from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, Parent, Part, Provenance, lanes_of
-from manifests.sql.engine import Engine
+from manifests.sql.engine import Engine, count_rows
 from manifests.sql.rows import read_rows
 
 ROWS_PER_PART = 250_000
@@ -107,16 +107,15 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
         return finish(plan, started, digest=request.digest)
 
 
-def count_rows(request: Request, engine: Engine) -> int:
+def count_expected_rows(request: Request, engine: Engine) -> int:
     """Return how many rows the manifest of `request` would have, without those of `extra`. Nothing is written."""
     if request.decide is not None:
         request.decide(engine)
-        counted = engine.fetch(f"SELECT count(*) AS n FROM {PICKS}")
-        return int(counted.column("n")[0].as_py())
+        return count_rows(engine, PICKS)
     total = 0
     for source in request.sources:
         engine.view("counted", source, {}, where=request.where)
-        total += engine.fetch("SELECT count(*) AS n FROM counted").column("n")[0].as_py()
+        total += count_rows(engine, "counted")
     return total
 
 

@@ -19,7 +19,7 @@ from manifests.compare.row_history import find_reasons
 from manifests.errors import InputError, ManifestError
 from manifests.format.digest import Lanes, combine
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted, relative_source
+from manifests.sql.engine import Engine, count_rows, quoted, relative_source
 from manifests.sql.expressions import check_expression
 
 ROWS_PER_PART = 50_000
@@ -106,7 +106,7 @@ class Diff:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """What to options: the first `limit` rows, all rows in the folder `out` if given, and progress to `say`."""
+    """What to report: the first `limit` rows, all rows in the folder `out` if given, and progress to `say`."""
 
     limit: int = 20
     out: str | None = None
@@ -227,7 +227,7 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
         f"b.part AS b_part, b.row AS b_row FROM a_{suffix} a FULL OUTER JOIN b_{suffix} b ON {on} "
         "WHERE a.m IS NULL OR b.m IS NULL OR a.h <> b.h",
     )
-    rows = engine.fetch("SELECT count(*) AS n FROM changes").column("n")[0].as_py()
+    rows = count_rows(engine, "changes")
     notes: list[str] = []
     if comparison.by == "key" and rows:
         say(f"{rows:,} rows differ; looking in earlier manifests for the reasons of added and removed rows")

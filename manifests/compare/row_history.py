@@ -2,7 +2,7 @@
 
 from manifests.format.ancestry import Ancestor, ancestors
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, sql_text
+from manifests.sql.engine import Engine, count_rows, sql_text
 
 
 def find_reasons(engine: Engine, change: str, other: Manifest, notes: list[str]) -> None:
@@ -15,8 +15,7 @@ def find_reasons(engine: Engine, change: str, other: Manifest, notes: list[str])
     lacking = "b_part" if change == "removed" else "a_part"
     engine.keep("gone_0", f"SELECT key FROM changes WHERE {lacking} IS NULL")
     found: list[str] = []
-    left = engine.fetch("SELECT count(*) AS n FROM gone_0").column("n")[0].as_py()
-    for i, ancestor in enumerate(ancestors(other, notes) if left else ()):
+    for i, ancestor in enumerate(ancestors(other, notes) if count_rows(engine, "gone_0") else ()):
         engine.view("old", ancestor.manifest, {"key": "key", **_verdict(ancestor, change)})
         engine.keep(
             f"reasons_{change}_{i}",
@@ -27,7 +26,7 @@ def find_reasons(engine: Engine, change: str, other: Manifest, notes: list[str])
             f"SELECT key FROM gone_{i} g WHERE NOT EXISTS (SELECT 1 FROM reasons_{change}_{i} t WHERE t.key = g.key)",
         )
         found.append(f"reasons_{change}_{i}")
-        if not engine.fetch(f"SELECT count(*) AS n FROM gone_{i + 1}").column("n")[0].as_py():
+        if not count_rows(engine, f"gone_{i + 1}"):
             break
     default = "not in its input" if change == "removed" else "new"
     nothing = f"SELECT key, '{default}' AS why, key AS original FROM gone_0 WHERE 1 = 0"

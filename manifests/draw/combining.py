@@ -15,7 +15,7 @@ from manifests.errors import InputError
 from manifests.exchange.comparable_values import ValueKind, parse_value_sql, shorten
 from manifests.format.schema import Status
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted, relative_source
+from manifests.sql.engine import Engine, count_rows, quoted, relative_source
 
 SHOWN = 3
 
@@ -29,11 +29,6 @@ class OnConflict(StrEnum):
     """Take the row of the manifest that was named first."""
     BEST = "best"
     """Take the best row: complete before truncated, then most pixels, then most bytes, then by a hash of the row."""
-
-
-def count_where(engine: Engine, table: str, where: str = "true") -> int:
-    """Return how many rows of a table of the engine meet a condition."""
-    return int(engine.fetch(f"SELECT count(*) AS n FROM {table} WHERE {where}").column("n")[0].as_py())
 
 
 # --- select
@@ -121,14 +116,14 @@ def unmatched(engine: Engine) -> Unmatched:
         "(SELECT 1 FROM by_value b WHERE b.value = l.value AND b.kind = l.kind AND b.low = b.high)",
     )
     shown_rows = engine.fetch(f"SELECT value, kind FROM missing ORDER BY value, kind LIMIT {SHOWN}").to_pylist()
-    missing, listed = count_where(engine, "missing"), count_where(engine, "listed")
+    missing, listed = count_rows(engine, "missing"), count_rows(engine, "listed")
     against = None
     if missing == listed:
         against = engine.fetch("SELECT min(value) AS value FROM candidates").column("value")[0].as_py()
     return Unmatched(
         values=missing,
         of=listed,
-        ambiguous=count_where(engine, "by_value", "low <> high"),
+        ambiguous=count_rows(engine, "by_value", "low <> high"),
         first=[each["value"] for each in shown_rows],
         kind=ValueKind(shown_rows[0]["kind"]) if shown_rows else ValueKind.TEXT,
         against=against,
@@ -186,7 +181,7 @@ def pick_merged(engine: Engine, sources: Sequence[Manifest], rule: OnConflict) -
     engine.keep("twice", f"SELECT key FROM ({everything}) AS e GROUP BY key HAVING count(*) > 1")
     engine.keep("several", f"SELECT e.* FROM ({everything}) e JOIN twice t ON e.key = t.key")
     engine.keep("conflicts", "SELECT key FROM several GROUP BY key HAVING count(DISTINCT h) > 1")
-    shared, differ = count_where(engine, "twice"), count_where(engine, "conflicts")
+    shared, differ = count_rows(engine, "twice"), count_rows(engine, "conflicts")
     if differ and rule is OnConflict.REFUSE:
         shown = engine.fetch(f"SELECT key FROM conflicts ORDER BY key LIMIT {SHOWN}").column("key").to_pylist()
         raise InputError(

@@ -14,6 +14,8 @@ from enum import IntEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.format.schema import is_binary
+
 UUID_BYTES = 16
 SHA256_BYTES = 32
 _EXACT_BITS = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}  # of a float's significand
@@ -63,13 +65,13 @@ def column_reader(column_type: pa.DataType, chunks: Iterable[pa.Array]) -> Colum
         return ColumnReader(kind=ValueKind.INTEGER, texts=_floats)
     if pa.types.is_decimal(plain):
         return ColumnReader(kind=ValueKind.INTEGER, texts=_decimals)
-    return _reader_of_bytes(chunks) if _is_bytes(plain) else None
+    return _reader_of_bytes(chunks) if is_binary(plain) else None
 
 
 def bytes_of(array: pa.Array) -> pa.Array | None:
     """Return an array of texts or bytes as bytes; None for other types."""
     plain = _plain_type(array.type)
-    return _plain(array).cast(pa.large_binary()) if _is_text(plain) or _is_bytes(plain) else None
+    return _plain(array).cast(pa.large_binary()) if _is_text(plain) or is_binary(plain) else None
 
 
 def parse_value(text: str, kind: ValueKind) -> str | None:
@@ -116,15 +118,6 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
 
 
 def _plain(array: pa.Array) -> pa.Array:

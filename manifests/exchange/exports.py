@@ -19,6 +19,7 @@ from manifests.errors import InputError, ManifestError
 from manifests.exchange.uid_pairs import UID_PAIR, pairs_of
 from manifests.format.integrity import require_intact
 from manifests.format.regroup import regroup
+from manifests.format.schema import is_binary
 from manifests.format.store import Manifest, is_committed
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted
@@ -180,19 +181,15 @@ def _query(manifest: Manifest, wanted: Export) -> str:
     if wanted.format is Format.IMG2DATASET:
         chosen = ", ".join(f"{c} AS {name}" for name, c in _DOWNLOAD.items() if c in manifest.schema.names)
         return f"SELECT {chosen} FROM chosen WHERE url IS NOT NULL ORDER BY key"
-    named = wanted.columns or [f.name for f in manifest.schema if not _is_binary(f.type)]
+    named = wanted.columns or [f.name for f in manifest.schema if not is_binary(f.type)]
     chosen = ", ".join(_as_text(manifest.schema.field(c), wanted.format) for c in named)
     return f"SELECT {chosen} FROM chosen ORDER BY chosen.key"
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def _as_text(field: pa.Field, kind: Format) -> str:
     """Return SQL for a column as text: bytes as hexadecimal digits, and null for NaN and infinity in JSON."""
     name = quoted(field.name)
-    if _is_binary(field.type):
+    if is_binary(field.type):
         return f"lower(hex({name})) AS {name}"
     if kind is Format.JSONL and pa.types.is_floating(field.type):
         return f"CASE WHEN isfinite({name}) THEN {name} END AS {name}"

@@ -139,6 +139,16 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
 }
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """Return whether values of this type are bytes, of any length and encoding."""
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
 def schema(stage: Stage) -> pa.Schema:
     """Return the schema of the manifest that `stage` commits: its columns and those of the stages before."""
     fields: list[pa.Field] = []

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.errors import InputError
+from manifests.format.schema import is_binary
 from manifests.format.store import Manifest
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DuckEngine, quoted
@@ -140,7 +141,7 @@ def stats(manifest: Manifest, question: StatsRequest, engine: DuckEngine) -> Sta
     """
     columns = [manifest.schema.field(name) for name in known_columns(manifest, question.columns or ())]
     by = [manifest.schema.field(name) for name in known_columns(manifest, question.by)] if question.by else []
-    if unfit := [each.name for each in by if _is_bytes(each.type)]:
+    if unfit := [each.name for each in by if is_binary(each.type)]:
         raise InputError(
             f"--by {','.join(unfit)}: rows cannot be grouped by bytes; name a column of texts or numbers"
         )
@@ -165,14 +166,10 @@ def stats(manifest: Manifest, question: StatsRequest, engine: DuckEngine) -> Sta
     )
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
 def _seen(columns: Sequence[pa.Field], by: Sequence[pa.Field]) -> dict[str, str]:
     """Return SQL for what is used of a row: `c0` … for columns (lengths of bytes), `b0` … to group by, and a hash."""
     seen = {
-        f"c{i}": f"octet_length({quoted(each.name)})" if _is_bytes(each.type) else quoted(each.name)
+        f"c{i}": f"octet_length({quoted(each.name)})" if is_binary(each.type) else quoted(each.name)
         for i, each in enumerate(columns)
     }
     seen |= {f"b{i}": quoted(each.name) for i, each in enumerate(by)}
@@ -227,8 +224,8 @@ class _Seen:
         """Return the statistics of the column at `place`, group by group."""
         about: dict[str, Any] = {"name": column.name, "type": str(column.type)}
         kind, name = column.type, f"c{place}"
-        if pa.types.is_floating(kind) or pa.types.is_integer(kind) or _is_bytes(kind):
-            kept_as = "lengths" if _is_bytes(kind) else "numbers"
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind) or is_binary(kind):
+            kept_as = "lengths" if is_binary(kind) else "numbers"
             found: list[tuple[int, Any]] = self._numbers(name, is_float=bool(pa.types.is_floating(kind)))
         else:
             kept_as, found = "values", self._values(name)

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from manifests.format.integrity import require_intact
 from manifests.format.roots import longest_first
+from manifests.format.schema import is_binary
 from manifests.format.store import Manifest
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.opaque_files import OpaqueFiles, duckdb_name
@@ -70,6 +71,11 @@ class Engine(Protocol):
         returns something small that can be written as JSON. Groups are processed in parallel, in workers if the
         engine has any.
         """
+
+
+def count_rows(engine: Engine, table: str, where: str = "true") -> int:
+    """Return how many rows of a table or view of `engine` meet the condition `where`."""
+    return int(engine.fetch(f"SELECT count(*) AS n FROM {table} WHERE {where}").column("n")[0].as_py())
 
 
 def sql_text(text: str) -> str:
@@ -127,7 +133,7 @@ def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequen
 
 
 def _type_name(kind: pa.DataType) -> str:
-    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind):
+    if is_binary(kind):
         return "BLOB"
     return {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "int32": "INTEGER"}.get(
         str(kind), "TINYINT"

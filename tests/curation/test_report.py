@@ -137,7 +137,7 @@ sample_rows = st.fixed_dictionaries(
 
 
 def counted(name, rows, is_deduped, is_chosen):
-    """What a manifest of these rows counts, as manifests.format.receipts.count_rows does."""
+    """What a manifest of these rows counts, as manifests.format.receipts.count_values does."""
     verdicts = [verdict(row) for row in rows]
     counts = {"status": Counter(row["status"] for row in rows)}
     if is_deduped:

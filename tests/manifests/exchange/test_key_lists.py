@@ -557,7 +557,7 @@ def test_the_command_writes_and_reports(folder, tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["subset.npy"]
 
 
-def test_kept_rows_are_exported_by_default(tmp_path):
+def test_only_manifests_with_keep_export_kept_rows(tmp_path):
     scan = schema(Stage.SCAN)
     write_manifest(tmp_path / "scan", [rows_of(range(6)).select(scan.names).cast(scan)], scan, Stage.SCAN)
     done = run("export", tmp_path / "scan", "-o", "-", "--format", "keys")

@@ -70,7 +70,7 @@ def flip(path, at):
 
 @pytest.fixture
 def tars(tmp_path):
-    """Write two tars of ten images each, and return URI → members."""
+    """Write two tars of ten images each, and return URI → path."""
     found = {}
     for n in range(2):
         path = tmp_path / "tars" / f"{n}.tar"
