@@ -242,5 +242,5 @@ def test_a_full_disk_behind_stdout_is_one_sentence(place: Path, line: str) -> No
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_diff_that_cannot_be_printed_is_an_error(place: Path) -> None:
-    assert shell(place, "curate diff m n --exit-code -q > /dev/full").returncode == 2
-    assert shell(place, "curate diff m m --exit-code -q > /dev/full").returncode == 2
+    assert shell(place, "curate diff m n --exit-code > /dev/full").returncode == 2
+    assert shell(place, "curate diff m m --exit-code > /dev/full").returncode == 2
