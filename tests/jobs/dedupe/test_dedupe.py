@@ -1,4 +1,4 @@
-"""Dedupe on real Spark: copies of each kind meet their original, and nothing else decides the digest."""
+"""Dedupe on real Spark: copies of each kind are in the cluster of their original, and the digest is reproducible."""
 
 import io
 import itertools
@@ -103,7 +103,7 @@ def clusters(manifest: Path) -> set[frozenset[str]]:
     return {frozenset(each) for each in found.values() if len(each) > 1}
 
 
-def test_copies_of_each_kind_meet_their_original(deduped: Path) -> None:
+def test_copies_of_each_kind_join_their_original(deduped: Path) -> None:
     rows = by_member(deduped)
     for name, (done, wanted) in itertools.product(("city", "code"), WANTED.items()):
         row = rows[f"{name}_{done.replace(' ', '')}.jpg"]
@@ -118,7 +118,7 @@ def test_copies_of_each_kind_meet_their_original(deduped: Path) -> None:
     assert rows["city_mirroredcrop.jpg"]["duplicate_kind"] == "mirror"
 
 
-def test_strangers_stay_apart_and_representatives_are_no_copies(deduped: Path) -> None:
+def test_unrelated_images_are_in_no_cluster_and_representatives_are_no_copies(deduped: Path) -> None:
     rows = by_member(deduped)
     families = {
         frozenset(m for m in rows if m.split(".")[0].split("_")[0] == name) for name in ("city", "code", "letter")
@@ -133,7 +133,7 @@ def test_strangers_stay_apart_and_representatives_are_no_copies(deduped: Path) -
         assert row["reference"] is None
 
 
-def test_plain_pictures_are_copies_only_when_their_pixels_are_equal(deduped: Path) -> None:
+def test_plain_images_are_copies_only_when_their_pixels_are_equal(deduped: Path) -> None:
     rows = by_member(deduped)
     assert rows["plain.png"]["sha256"] != rows["plain_again.png"]["sha256"]
     copy = next(r for m, r in rows.items() if m in ("plain.png", "plain_again.png") and r["duplicate_of"])
@@ -156,7 +156,7 @@ def test_tars_in_another_order_on_other_cores_change_nothing(scanned: Path, dedu
     assert open_manifest(str(tmp_path / "out")).digest == open_manifest(str(deduped)).digest
 
 
-def test_only_the_kinds_that_are_asked_for_merge(scanned: Path, tmp_path: Path) -> None:
+def test_only_the_configured_kinds_merge(scanned: Path, tmp_path: Path) -> None:
     dedupe(scanned / "scan", tmp_path / "exact", "dedupe.copies=[exact]")
     same = {frozenset(("letter.png", "letter_same.png")), frozenset(("plain.png", "plain_again.png"))}
     assert clusters(tmp_path / "exact") == same
@@ -182,7 +182,7 @@ def test_a_scan_without_local_features_is_refused_where_they_are_needed(scanned:
     assert "verification" not in open_manifest(str(tmp_path / "unproven")).software
 
 
-def test_pictures_that_changed_since_the_scan_are_named(scanned: Path, tmp_path: Path) -> None:
+def test_images_that_changed_since_the_scan_are_named(scanned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     picture = paint(ORIGINALS["city"])
@@ -199,7 +199,7 @@ def test_pictures_that_changed_since_the_scan_are_named(scanned: Path, tmp_path:
 
 
 def test_a_killed_worker_changes_nothing(scanned: Path, deduped: Path, tmp_path: Path) -> None:
-    """SIGKILL to Python workers once they judge; whether Spark tries again or gives up, the same command ends it."""
+    """SIGKILL to Python workers while they compare pixels. If Spark gives up, the same command completes the run."""
     output = tmp_path / "out"
     command = [sys.executable, "-m", "jobs", "dedupe", str(scanned / "scan"), "-o", str(output), *LOCAL]
     running = subprocess.Popen(command, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Nothing that grows with the input comes to the driver or is broadcast, and nothing is compared with everything."""
+"""Nothing that grows with the input is collected or broadcast, and no join compares everything with everything."""
 
 import ast
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_only_what_is_bounded_comes_to_the_driver() -> None:
         for path in sorted(Path(TOP, "jobs").rglob("*.py"))
         for each in fetches(ast.parse(path.read_text()))
     }
-    assert not found - set(ALLOWED), "name each with the reason why it is bounded, or do without it"
+    assert not found - set(ALLOWED), "add each with the reason why it is bounded, or avoid it"
 
 
 def test_a_fetch_in_a_nested_function_is_seen() -> None:
@@ -59,7 +59,7 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 
 @pytest.mark.parametrize("copies", [("exact",), ("exact", "mild"), DedupeConfig().copies])
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
-    """What is checkpointed on the way was planned by the same rules; the last plan joins all of it."""
+    """Checkpoints on the way are planned by the same rules; the last plan joins all of them."""
     sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
     spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")

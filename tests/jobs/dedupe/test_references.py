@@ -151,7 +151,7 @@ def test_planted_copies_are_named_with_their_set_and_picture(run: Runner, evalua
     manifest = run.dedupe(crawl, tmp_path / "out", references=sets(evaluation))
     keys = {m: r["key"] for name in ("photos", "pages") for m, r in by_member(evaluation / name / "scan").items()}
     rows = by_member(manifest)
-    assert len(rows) == 9, "reference rows never appear"
+    assert len(rows) == 9, "rows of reference sets are not in the result"
     found = {
         member: (row["reference"], row["duplicate_of"], json.loads(row["duplicate_evidence"])["kind"])
         for member, row in rows.items()
@@ -287,7 +287,7 @@ def test_a_second_crawl_joins_the_clusters_of_the_first(run: Runner, pictures, t
     monkeypatch.setattr(job, "match_pairs", watched)
     second = run.dedupe(tmp_path / "june" / "scan", tmp_path / "june" / "deduped", against=[first.uri, first.uri])
     assert compared
-    assert all(job.PARENT in (x, y) for x, y in compared), "nothing old is compared with anything old"
+    assert all(job.PARENT in (x, y) for x, y in compared), "existing images are not compared with each other"
 
     olds, news = by_member(first), by_member(second)
     assert olds["city.png"]["duplicate_of"] is None
