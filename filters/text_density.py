@@ -35,7 +35,7 @@ BLOCKS = 8  # a side of the grid on which the spread of text is measured
 
 _NETWORK, _WEIGHTS = "text_net.onnx", "text_net.json"
 
-Cells = NDArray[np.float32]
+Grid = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,12 @@ class TextMap:
     that is flat ground, as paper, screens and drawings have it.
     """
 
-    log_odds: Cells
-    heights_pixels: Cells
+    log_odds: Grid
+    heights_pixels: Grid
     flat_share: float
 
     @property
-    def probabilities(self) -> Cells:
+    def probabilities(self) -> Grid:
         """The probability that a cell is part of a line of text, (rows, columns) float32 in [0, 1]."""
         return sigmoids(self.log_odds)
 
