@@ -94,7 +94,7 @@ def run(config: PipelineConfig, ctx: Context) -> Manifest:
 
 
 def check_ahead(config: PipelineConfig) -> None:
-    """Refuse, before any stage runs, what a stage would refuse: own filters, the models, the rules."""
+    """Refuse, before any stage runs, what a stage would refuse: user filters, the models, the rules."""
     config.check_run()
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:

@@ -1,4 +1,4 @@
-"""The embedder that the configuration names, loaded once in the life of a process."""
+"""The embedder that the configuration names, loaded once in each process."""
 
 from dataclasses import dataclass, field
 
@@ -7,15 +7,15 @@ from filters.protocol import FilterError, FilterUnavailable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """A model to load: a file, a folder or a name, and how pictures are prepared for it."""
+class EmbeddingModel:
+    """A model: its file, folder or name, how pictures are prepared for it, and whether it may be downloaded."""
 
     path: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     download: bool = False
 
 
-def load(model: Model) -> Embedder:
+def load(model: EmbeddingModel) -> Embedder:
     """Return a new embedder. Raises FilterError, naming the setting, as `load_embedder` does."""
     try:
         return load_embedder(model.path, preprocessing=model.preprocessing, download=model.download)
@@ -23,10 +23,10 @@ def load(model: Model) -> Embedder:
         raise type(e)(f"scan.embedding: {e}") from e
 
 
-def embedder(model: Model, version: str) -> Embedder:
-    """Return this process's embedder, loaded once in its life; `version` is the one that the driver found.
+def embedder(model: EmbeddingModel, version: str) -> Embedder:
+    """Return this process's embedder, which is loaded on the first call; `version` is the driver's.
 
-    Raises FilterUnavailable when it is another here, and as `load` does.
+    Raises FilterUnavailable when the version here differs, and as `load` does.
     """
     key = (model, version)
     if key not in _LOADED:
@@ -41,4 +41,4 @@ def embedder(model: Model, version: str) -> Embedder:
     return _LOADED[key]
 
 
-_LOADED: dict[tuple[Model, str], Embedder] = {}
+_LOADED: dict[tuple[EmbeddingModel, str], Embedder] = {}

@@ -1,4 +1,4 @@
-"""From one image's bytes to its measurements, and from samples to the rows of the scan's manifest."""
+"""Measures one image from its bytes, and makes rows of the scan's manifest from samples."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ _ERROR_OF = {
 
 
 def software() -> dict[str, str]:
-    """Return the versions of everything that decides a measurement of the scan."""
+    """Return the versions of all software that the scan's measurements depend on."""
     return {
         "decoder": DECODER_VERSION,
         "pdq": PDQ_VERSION,
@@ -85,7 +85,7 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True)
 class Requested:
-    """What is measured beyond the fingerprint: text density, local features, own filters, an embedding."""
+    """What to measure besides the PDQ fingerprint: text density, local features, user filters, an embedding."""
 
     density: bool = True
     local_features: bool = True
@@ -97,9 +97,9 @@ EVERYTHING = Requested()
 
 
 def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING) -> Measures:
-    """Return the measurements of one image from its stored bytes: decoded once, whatever is wrong with it.
+    """Return the measurements of one image from its stored bytes, which are decoded once.
 
-    Raises FilterFailed as `measure_user_filters` and `Embedder.embed` do.
+    A damaged image has a status and an error. Raises FilterFailed as `measure_user_filters` and `Embedder.embed` do.
     """
     decoded = decode(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
@@ -107,7 +107,7 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
     local = (
         local_features.local_features(decoded.rgb) if decoded.rgb is not None and requested.local_features else None
     )
-    chances = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and requested.density else None
+    text = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and requested.density else None
     vector = (
         requested.embedder.embed(decoded.rgb) if requested.embedder is not None and decoded.rgb is not None else None
     )
@@ -128,14 +128,14 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         local=local.bits if local else None,
         local_points=local.points if local else None,
         embedding=pack(vector) if vector is not None else None,
-        text_presence=chances.light if chances else None,
-        text_density=chances.heavy if chances else None,
+        text_presence=text.light if text else None,
+        text_density=text.heavy if text else None,
         measures=measure_user_filters(decoded.rgb, requested.filters) if decoded.rgb is not None else None,
     )
 
 
 def _pixel_hash(decoded: Decoded) -> bytes | None:
-    """Return the sha256 of a whole picture's pixels and its width."""
+    """Return the sha256 of the width and pixels of an undamaged picture; None for others."""
     if decoded.rgb is None or decoded.status is not Status.OK:
         return None
     width = decoded.rgb.shape[1].to_bytes(8)
@@ -144,7 +144,7 @@ def _pixel_hash(decoded: Decoded) -> bytes | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where samples come from: the source's URI, its name below its root, and the table beside it."""
+    """Where samples come from: the source's URI, its name below its root, and the table next to it."""
 
     uri: str
     name: str
@@ -169,12 +169,12 @@ def _batch(pending: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 
 
 def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str, Any]:
-    told = sample.json if sample.json is not None else _from_table(sample, origin.table)
+    metadata = sample.json if sample.json is not None else _from_table(sample, origin.table)
     facts = list(sample.facts)
-    if sample.json is None and told is not None and told.get(ENCODING):
-        facts.append(f"text in the table is {told[ENCODING]}, not UTF-8")
+    if sample.json is None and metadata is not None and metadata.get(ENCODING):
+        facts.append(f"text in the table is {metadata[ENCODING]}, not UTF-8")
     row: dict[str, Any] = {
-        "key": keys.key(sample.member, told, occurrence=sample.occurrence),
+        "key": keys.key(sample.member, metadata, occurrence=sample.occurrence),
         "source": origin.uri,
         "member": sample.member,
         "offset": sample.offset,
@@ -186,8 +186,8 @@ def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str
         "json_member": sample.json_member,
         "json_offset": sample.json_offset,
         "json_size": sample.json_size,
-        "url": _text((told or {}).get("url")),
-        "caption": sample.caption if sample.caption is not None else _caption(told),
+        "url": _text((metadata or {}).get("url")),
+        "caption": sample.caption if sample.caption is not None else _caption(metadata),
     }
     if sample.result is not None:
         measures = {name: getattr(sample.result, name) for name in Measures.__slots__}
@@ -200,13 +200,13 @@ def _row(sample: Sample[Measures], origin: Origin, keys: SourceKeys) -> dict[str
 
 
 def _from_table(sample: Sample[Measures], table: SiblingTable) -> Mapping[str, Any] | None:
-    """Return the sample's row of the table beside its tar, by its stem or by its name up to the first dot."""
+    """Return the sample's row of the table next to its tar, by its stem or by its name up to the first dot."""
     row = table.find(sample.stem)
     return row if row is not None or sample.group == sample.stem else table.find(sample.group)
 
 
 def clean_text(text: str) -> str:
-    """Return `text` as UTF-8 can hold it: half surrogate pairs become their escapes."""
+    """Return `text` as valid Unicode: unpaired surrogates are replaced by their escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -214,13 +214,13 @@ def _text(value: Any) -> str | None:
     return clean_text(value) if isinstance(value, str) and value else None
 
 
-def _caption(told: Mapping[str, Any] | None) -> str | None:
-    """Return the caption a json sidecar tells: `caption`, `text`, or the first of MetaCLIP's `texts`."""
-    if told is None:
+def _caption(metadata: Mapping[str, Any] | None) -> str | None:
+    """Return the caption in a json sidecar: the first of MetaCLIP's `texts`, else `caption`, `text` or `TEXT`."""
+    if metadata is None:
         return None
-    texts = told.get("texts")
+    texts = metadata.get("texts")
     for each in texts if isinstance(texts, list) else []:
         found = _text(each[-1] if isinstance(each, list) and each else each)  # MetaCLIP: [where from, text]
         if found:
             return found
-    return next((found for name in ("caption", "text", "TEXT") if (found := _text(told.get(name)))), None)
+    return next((found for name in ("caption", "text", "TEXT") if (found := _text(metadata.get(name)))), None)

@@ -39,10 +39,10 @@ MAX_WARNINGS = 5
 
 
 def plan_scan(config: PipelineConfig, output: str) -> Plan:
-    """Return the plan of a scan of the configured input. Lists the storage, reads no image.
+    """Return the plan of a scan of the configured input. Lists the storage and reads no image.
 
-    Loads own filters and the embedding's model once, so that what is missing or wrong is refused before any work
-    starts. Raises InputError when an input is missing, compressed, or carries credentials, and
+    Loads user filters and the embedding's model once, so that missing or wrong ones are refused before any work
+    starts. Raises InputError when an input is missing, compressed, or contains credentials, and
     filters.protocol.FilterError.
     """
     sources = expand(config.input)
@@ -90,14 +90,14 @@ def _has_local_features(
 
 
 def _reading(config: ScanConfig) -> dict[str, Any]:
-    """Return how tars are read that could not be read otherwise: it changes no row of the others."""
+    """Return the settings without which some tars cannot be read; they change no row of other tars."""
     return {"ignore_zeros": True} if config.ignore_zeros else {}
 
 
 def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[str, Any]]]:
     """Yield what each unit reads: up to `tars_per_unit` tars, or up to `files_per_unit` images of one folder."""
     tars = [s for s in sources if not s.is_folder]
-    tables_beside = sibling_states([s.uri for s in tars])
+    tables = sibling_states([s.uri for s in tars])
     for first in range(0, len(tars), config.tars_per_unit):
         yield [
             {
@@ -105,7 +105,7 @@ def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[
                 "name": s.name,
                 "state": s.etag,
                 "bytes": s.size_bytes,
-                "table": tables_beside.get(s.uri),
+                "table": tables.get(s.uri),
             }
             for s in tars[first : first + config.tars_per_unit]
         ]
@@ -139,9 +139,9 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
 def perform_unit(
     unit: Unit, *, config: ScanConfig, embedding: str | None, with_local: bool, output: str, roots: Sequence[str]
 ) -> Receipt:
-    """Scan one unit as configured, in a worker, which builds own filters and the embedder once in its life.
+    """Scan one unit as configured, in a worker, which builds user filters and the embedder once.
 
-    `embedding` is the version of the embedder that the driver found.
+    `embedding` is the version of the driver's embedder.
     """
     limits = DecodeLimits(max_pixels=config.max_image_pixels, max_bytes=config.max_image_bytes)
     requested = Requested(density=config.text_density, local_features=with_local)
@@ -150,7 +150,7 @@ def perform_unit(
     with_models = (
         functools.partial(measure, limits=limits, requested=replace(requested, **models)) if models else None
     )
-    reading = Reading(
+    reading = ReadSettings(
         max_image_bytes=limits.max_bytes,
         names=SampleNames(config.sample_names),
         ignore_zeros=config.ignore_zeros,
@@ -159,7 +159,7 @@ def perform_unit(
 
 
 def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
-    """Return what of `Requested` may hold models."""
+    """Return the fields of `Requested` that may load models."""
     models: dict[str, Any] = {}
     if config.filters:
         models["filters"] = cached_user_filters(config.user_filters())
@@ -169,7 +169,7 @@ def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadSettings:
     """How sources are read; see ScanConfig."""
 
     max_image_bytes: int
@@ -181,21 +181,21 @@ def scan_unit(
     unit: Unit,
     *,
     output: str,
-    reading: Reading,
+    reading: ReadSettings,
     on_image: Callable[[bytes], Measures],
     roots: Sequence[str],
     with_models: Callable[[bytes], Measures] | None = None,
 ) -> Receipt:
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
-    `with_models` measures what `on_image` does, and what may not survive a fork besides, where there is any. A second
-    attempt measures each image in a process of its own, so that one that crashes the decoder is a row, too.
+    `with_models`, if given, measures the same as `on_image` and what does not work after a fork. A second attempt
+    measures each image in its own process, so that an image that crashes the decoder becomes a row, too.
     """
     task = TaskContext.get()
     measure_one = with_models or on_image
     if task is not None and task.attemptNumber() > 0:
         measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
-    found = _Noted()
+    found = _Notes()
     batches = _unit_rows(unit, reading, measure_one, found)
     part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
     return receipt_of(
@@ -204,8 +204,8 @@ def scan_unit(
 
 
 @dataclass(kw_only=True)
-class _Noted:
-    """What is worth knowing of a unit's sources: why they are broken, warnings, counts."""
+class _Notes:
+    """Notes on a unit's sources: why they are broken, warnings, counts."""
 
     broken: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -213,7 +213,7 @@ class _Noted:
 
 
 def _unit_rows(
-    unit: Unit, reading: Reading, on_image: Callable[[bytes], Measures], found: _Noted
+    unit: Unit, reading: ReadSettings, on_image: Callable[[bytes], Measures], found: _Notes
 ) -> Iterator[pa.RecordBatch]:
     for source in unit.inputs["sources"]:
         uri: str = source["uri"]
@@ -234,7 +234,9 @@ def _unit_rows(
             found.warnings[uri] = warning
 
 
-def _read(source: Mapping[str, Any], reading: Reading, on_image: Callable[[bytes], Measures]) -> Contents[Measures]:
+def _read(
+    source: Mapping[str, Any], reading: ReadSettings, on_image: Callable[[bytes], Measures]
+) -> Contents[Measures]:
     uri: str = source["uri"]
     if uri.endswith("/"):
         return read_folder(

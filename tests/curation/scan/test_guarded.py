@@ -15,7 +15,7 @@ from curation.pictures.decode import DEFAULT_LIMITS
 from curation.scan.guarded import measure_guarded
 from curation.scan.measure import measure
 from jobs.spark import frames
-from jobs.stages.scan import Reading, plan_scan, scan_unit
+from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
 from manifests.format.receipts import read_receipts
 from tests.conftest import rows_of
 
@@ -61,7 +61,7 @@ def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) 
     perform = functools.partial(
         scan_unit,
         output=plan.output,
-        reading=Reading(max_image_bytes=1 << 20),
+        reading=ReadSettings(max_image_bytes=1 << 20),
         on_image=on_image,
         roots=tuple(plan.roots),
     )

@@ -45,7 +45,7 @@ from jobs.stages.scan import plan_scan
 from manifests.errors import InputError
 from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
-from tests.conftest import TOP, curate, rows_of
+from tests.conftest import TOP, curate, curate_process, rows_of
 
 OWN = "tests.curation.scan.test_user_filters"
 PICTURE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
@@ -191,7 +191,7 @@ def test_other_columns_than_declared_are_refused():
     says = Says(a=1, b=2)
     for wrong, told in (({"a": 1}, "a"), ({}, "nothing"), ({"a": 1, "b": 2, "c": 3}, "a, b, c")):
         says.values = wrong
-        with pytest.raises(FilterFailed, match=f"^filter 'mine' returned {told}, but its columns are a, b; mend it"):
+        with pytest.raises(FilterFailed, match=f"^filter 'mine' returned {told}, but its columns are a, b; fix it"):
             measure_user_filters(PICTURE, [("mine", says)])
     says.values = [1, 2]
     with pytest.raises(FilterFailed, match="returned a list, not a mapping"):
@@ -241,7 +241,7 @@ def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
     on_image = functools.partial(
         measure, limits=DEFAULT_LIMITS, requested=Requested(filters=[("mine", Paints(how="pixels"))])
     )
-    told = r"'{}': filter 'mine' raised ValueError: .*; mend it and run the same command again"
+    told = r"'{}': filter 'mine' raised ValueError: .*; fix it and run the same command again"
     tar = tar_of(tmp_path / "a.tar", {"x/1.txt": b"a caption", "x/1.png": png(40)})
     with tar.open("rb") as stream, pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + told.format(r"x/1\.png")):
         read_tar(stream, source="file:///a.tar", max_image_bytes=1 << 20, on_image=on_image)
@@ -457,13 +457,14 @@ BROKEN = MINE.replace("rgb.shape[1]", "rgb.shape[1] + 0 // (rgb.shape[1] - 41)")
 def scan_with_mine(folder: Path, *args: str | Path, **how):
     """Scan with the `mine.py` of a folder; tests change it, so no bytecode of it is kept."""
     env = {"PYTHONPATH": f"{folder}{os.pathsep}{TOP}", "PYTHONDONTWRITEBYTECODE": "1"}
-    return curate("scan", *args, "-q", env=env, **how)
+    return curate_process("scan", *args, "-q", env=env, **how)
 
 
 def setting(divisor: int) -> list[str]:
     return ["--set", "scan.filters.mine.class=mine:Mine", "--set", f"scan.filters.mine.options.divisor={divisor}"]
 
 
+@pytest.mark.spark
 def test_the_same_digest_whatever_the_cores_and_a_changed_option_is_refused(corpus: Path, tmp_path: Path):
     (tmp_path / "mine.py").write_text(MINE)
     found = {}
@@ -487,6 +488,7 @@ def test_the_same_digest_whatever_the_cores_and_a_changed_option_is_refused(corp
     assert open_manifest(str(tmp_path / "scan1")).digest == found[1].digest
 
 
+@pytest.mark.spark
 def test_a_filter_that_raises_fails_its_unit_and_once_mended_the_scan_goes_on(tmp_path: Path):
     (tmp_path / "mine.py").write_text(BROKEN)
     tar_of(tmp_path / "a.tar", {"1.png": png(40), "2.png": png(50)})
@@ -495,7 +497,7 @@ def test_a_filter_that_raises_fails_its_unit_and_once_mended_the_scan_goes_on(tm
     failed = scan_with_mine(tmp_path, *command, check=1)
     assert re.search(
         r"part-00001: FilterFailed: file://\S+/b\.tar: '4\.png': filter 'mine' raised ZeroDivisionError: .* "
-        r"\(mine\.py, line \d+\); mend it",
+        r"\(mine\.py, line \d+\); fix it",
         failed.stderr,
     )
     assert "part-00000:" not in failed.stderr

@@ -12,7 +12,7 @@ from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Requested, measure
 from curation.sources.members import SampleNames
-from jobs.stages.scan import Reading, plan_scan, scan_unit
+from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
 from manifests import storage
 from manifests.format.store import read_batches
 from tests.curation.sources.test_sidecars import picture
@@ -21,7 +21,7 @@ from tests.support.making import tar_bytes
 PNG = picture()
 
 
-def scanned(tmp_path: Path, *inputs: Path | str, reading: Reading | None = None, **settings: object):
+def scanned(tmp_path: Path, *inputs: Path | str, reading: ReadSettings | None = None, **settings: object):
     """Return the rows and the receipts of all units of a scan of `inputs`."""
     config = PipelineConfig(input=tuple(map(str, inputs)), output="unused", scan=ScanConfig(**settings))
     plan = plan_scan(config, str(tmp_path / "out"))
@@ -30,7 +30,7 @@ def scanned(tmp_path: Path, *inputs: Path | str, reading: Reading | None = None,
         receipt = scan_unit(
             unit,
             output=plan.output,
-            reading=reading or Reading(max_image_bytes=1 << 20),
+            reading=reading or ReadSettings(max_image_bytes=1 << 20),
             on_image=lambda data: measure(data, DecodeLimits(), Requested(density=False, local_features=False)),
             roots=tuple(plan.roots),
         )
@@ -107,7 +107,7 @@ def test_settings_of_reading_reach_the_tar(tmp_path: Path) -> None:
     rows, (receipt,) = scanned(tmp_path, tmp_path / "0.tar")
     assert rows == []
     assert "concatenated" in receipt.broken_sources[f"file://{tmp_path}/0.tar"]
-    reading = Reading(max_image_bytes=1 << 20, names=SampleNames.FIRST_DOT, ignore_zeros=True)
+    reading = ReadSettings(max_image_bytes=1 << 20, names=SampleNames.FIRST_DOT, ignore_zeros=True)
     rows, (receipt,) = scanned(tmp_path, tmp_path / "0.tar", reading=reading)
     assert [row["caption"] for row in rows] == ["caption", "caption"]
     assert receipt.broken_sources == {}
