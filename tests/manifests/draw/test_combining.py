@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from jobs.cli.main import main
 from jobs.operations.derive import Piece, plan_pieces
+from manifests import storage
 from manifests.draw.combining import values_digest
 from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
@@ -141,7 +142,7 @@ def test_settings_that_differ_are_not_recorded(tmp_path: Path) -> None:
         merged = made(tmp_path, "merge", a.uri, b.uri)
         assert merged.config == {}
         refused = run(command, merged.uri, "-o", tmp_path / "out", *["--dry-run"] * (command == "dedupe"), code=2)
-        assert "merged from manifests of different" in refused.output
+        assert "merged from manifests" in refused.output
         same = made(tmp_path, "merge", a.uri, a.uri)
         assert same.config == a.config
 
@@ -347,11 +348,9 @@ def test_a_corpus_named_by_mistake_as_the_output_is_left_alone(tmp_path: Path, o
 
 
 def test_a_restart_that_is_killed_while_it_discards_can_be_repeated(tmp_path: Path, monkeypatch) -> None:
-    from jobs.units import units
-
     manifest, output = committed(tmp_path, {"a": {}, "b": {}, "c": {}}), tmp_path / "out"
     run("sample", manifest.uri, "--count", 1, "-o", output)
-    remove = units.storage.remove
+    remove = storage.remove
 
     def killed(uri: str) -> None:
         if uri.endswith(".parquet"):
@@ -359,7 +358,7 @@ def test_a_restart_that_is_killed_while_it_discards_can_be_repeated(tmp_path: Pa
         remove(uri)
 
     with monkeypatch.context() as patched:
-        patched.setattr(units.storage, "remove", killed)
+        patched.setattr(storage, "remove", killed)
         run("sample", manifest.uri, "--count", 2, "-o", output, "--restart", code=130)
     assert "unfinished" in run("show", output, code=2).output or "no manifest" in run("show", output, code=2).output
     run("sample", manifest.uri, "--count", 2, "-o", output)
