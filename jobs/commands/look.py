@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.commands.shared import names_in, note, output_form
+from jobs.commands.shared import blaming, names_in, note, output_form
 from jobs.show import look
 from jobs.show.history import history, print_history
 from jobs.units.output_place import require_file
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.store import Manifest, is_committed, open_manifest
-from manifests.inspect.stats import StatsRequest
-from manifests.inspect.stats import stats as measured
+from manifests.inspect.stats import StatsRequest, compute_stats
 from manifests.sql.engine import DuckEngine
+from manifests.sql.lookup import known_columns
 from manifests.sql.query import run_query
 
 MAX_TABLE_ROWS = 100
@@ -27,8 +27,11 @@ def stats(manifest: str, columns: str | None, by: str | None, where: str | None,
     """Print quantiles, histograms and frequent values of columns."""
     request = StatsRequest(columns=names_in(columns) or None, by=names_in(by), where=where, top=top)
     opened = open_manifest(manifest)
+    for option, names in (("--columns", names_in(columns)), ("--by", names_in(by))):
+        with blaming(option):
+            known_columns(opened, names)
     with DuckEngine() as engine:
-        look.print_stats(measured(opened, request, engine), as_json=as_json)
+        look.print_stats(compute_stats(opened, request, engine), as_json=as_json)
 
 
 def log(manifest: str, oneline: bool, as_json: bool) -> None:

@@ -1,6 +1,8 @@
 """What several commands share: their messages, and how options are read."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -23,6 +25,15 @@ def note(text: str) -> None:
 def has_summary(*, as_json: bool) -> bool:
     """Return whether a command that makes something prints what it made: always as JSON, else without --quiet."""
     return as_json or not logs.is_quiet()
+
+
+@contextlib.contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """Start the text of an InputError that the block raises with the option whose value is wrong."""
+    try:
+        yield
+    except InputError as e:
+        raise InputError(f"{option}: {e}") from e
 
 
 def names_in(text: str | None) -> tuple[str, ...]:

@@ -133,32 +133,32 @@ class Stats:
     rows_left_out: int
 
 
-def stats(manifest: Manifest, question: StatsRequest, engine: DuckEngine) -> Stats:
+def compute_stats(manifest: Manifest, request: StatsRequest, engine: DuckEngine) -> Stats:
     """Return statistics of the columns: of the MAX_GROUPS largest groups, or of one group without `by`.
 
     Raises InputError when a column is unknown or cannot be grouped by, or when `where` is not a condition on a row or
     fails on one; ManifestError when a part differs from what `_manifest.json` records.
     """
-    columns = [manifest.schema.field(name) for name in known_columns(manifest, question.columns or ())]
-    by = [manifest.schema.field(name) for name in known_columns(manifest, question.by)] if question.by else []
+    columns = [manifest.schema.field(name) for name in known_columns(manifest, request.columns or ())]
+    by = [manifest.schema.field(name) for name in known_columns(manifest, request.by)] if request.by else []
     if unfit := [each.name for each in by if is_binary(each.type)]:
         raise InputError(
             f"--by {','.join(unfit)}: rows cannot be grouped by bytes; name a column of texts or numbers"
         )
-    if question.where is not None:
-        check_expression(question.where, manifest.schema, "--where")
-    with duckdb_errors(manifest.uri, where=question.where):
-        engine.view("seen", manifest, _seen(columns, by), where=question.where)
+    if request.where is not None:
+        check_expression(request.where, manifest.schema, "--where")
+    with duckdb_errors(manifest.uri, where=request.where):
+        engine.view("seen", manifest, _seen(columns, by), where=request.where)
         groups, total = _groups(engine, [each.name for each in by])
-        seen = _Seen(engine=engine, question=question, rows=[each.rows for each in groups], source=_numbered(len(by)))
-        if total > question.max_exact_rows:
-            seen = seen.sampled(len(columns), question.sampled_rows / total)
+        seen = _Seen(engine=engine, request=request, rows=[each.rows for each in groups], source=_numbered(len(by)))
+        if total > request.max_exact_rows:
+            seen = seen.sampled(len(columns), request.sampled_rows / total)
         found = [seen.look(i, each) for i, each in enumerate(columns)]
     return Stats(
         uri=manifest.uri,
         digest=manifest.digest,
         rows=total,
-        where=question.where,
+        where=request.where,
         by=[each.name for each in by],
         sampled_rows=None if seen.sample_rows is None else sum(seen.sample_rows),
         groups=[dataclasses.replace(each, columns=[column[i] for column in found]) for i, each in enumerate(groups)],
@@ -205,7 +205,7 @@ class _Seen:
     """Where to read rows: all of them in `source`, and some in `sample` if there are many. `rows` is by group."""
 
     engine: DuckEngine
-    question: StatsRequest
+    request: StatsRequest
     rows: Sequence[int]
     source: str
     sample: str | None = None
@@ -308,7 +308,7 @@ class _Seen:
             f"SELECT g, count({name}) AS present, approx_count_distinct({name}) AS about "
             f"FROM {self.source} GROUP BY g"
         )
-        is_exact = self.sample is None or sum(e["about"] for e in counted.values()) <= self.question.max_exact_values
+        is_exact = self.sample is None or sum(e["about"] for e in counted.values()) <= self.request.max_exact_values
         source = self.source if is_exact else self.sample
         self.engine.keep(
             "valued",
@@ -318,7 +318,7 @@ class _Seen:
         top: dict[int, list[dict[str, Any]]] = {}
         least = 1 if is_exact else 2  # a value found once in a sample is no estimate
         ranked = "SELECT *, row_number() OVER (PARTITION BY g ORDER BY rows DESC, value) AS place FROM valued"
-        wanted = f"SELECT g, value, rows FROM ({ranked}) WHERE place <= {self.question.top} AND rows >= {least} "
+        wanted = f"SELECT g, value, rows FROM ({ranked}) WHERE place <= {self.request.top} AND rows >= {least} "
         wanted += "ORDER BY g, place"
         for row in self.engine.fetch(wanted).to_pylist():
             top.setdefault(row["g"], []).append(row)

@@ -17,7 +17,7 @@ from jobs.cli.main import main
 from jobs.show.look import bars, number
 from manifests.errors import InputError
 from manifests.format.schema import Stage
-from manifests.inspect.stats import QUANTILES, Histogram, StatsRequest, bin_edges, stats
+from manifests.inspect.stats import QUANTILES, Histogram, StatsRequest, bin_edges, compute_stats
 from manifests.sql.engine import DuckEngine
 from tests.support.making import commit_rows
 
@@ -48,7 +48,7 @@ def committed(rows, cuts=()):
 
 def found(manifest, threads=2, **question):
     with DuckEngine(threads=threads) as engine:
-        return stats(manifest, StatsRequest(**question), engine)
+        return compute_stats(manifest, StatsRequest(**question), engine)
 
 
 def by_name(group):
