@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EASYOCR_STAMP := $(VENV)/.installed-easyocr
 DEMO := demo
+IN_PARALLEL := --numprocesses 2 --dist worksteal
 
 python_version = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
@@ -26,7 +27,7 @@ tesseract_advice = the tests of the engine tesseract will be skipped, for it fin
 	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract demo test check bench clean
+.PHONY: help setup setup-easyocr java tesseract demo test test-fast check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -80,9 +81,12 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
-# Two at a time, a file each: most of the time goes into starting Spark and planning.
-test: setup tesseract ## all tests; those of EasyOCR and of embeddings after make setup-easyocr
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Two processes, each with one Spark session; the one that has no tests left takes over half of the other's.
+test: setup tesseract ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
+	@$(BIN)/python -m pytest $(if $(FILE),$(FILE),$(IN_PARALLEL))
+
+test-fast: setup ## the tests that need neither Spark nor a model, in a minute
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not (spark or model or slow)"
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -1,38 +1,81 @@
-"""What the slow tests share: one corpus, one uninterrupted run to compare with, one Spark session."""
+"""What tests share: one corpus, one uninterrupted run to compare with, one Spark session per process of tests."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec.config
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+from pyspark.sql import SparkSession
 
+from curation.config import SparkConfig
 from examples.corpus import make_corpus
+from jobs.cli.main import main
+from jobs.spark import session
 from manifests.format.store import Manifest, open_manifest
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+# A JVM of a test lives for seconds: the optimising compiler takes more time than its code saves.
+JVM_VARIABLES, JVM_OPTIONS = ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"), "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+for _name in JVM_VARIABLES:
+    os.environ.setdefault(_name, JVM_OPTIONS)
+
 TOP = Path(__file__).resolve().parent.parent
 STAGES = ("scan", "deduped", "scored", "chosen", "shards")
-IMAGES, TARS = 80, 4
+IMAGES, TARS = 48, 4
+SPARK_COMMANDS = ("run", "scan", "dedupe", "score", "choose", "shard")
 
 
-def curate(*args: str | Path, env: Mapping[str, str] | None = None, check: int | None = 0, cwd: Path = TOP):
-    """Run the command line in a process of its own; `check` is the wanted exit code."""
-    command = [sys.executable, "-m", "jobs", *map(str, args)]
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True)
-    if check is not None:
-        assert done.returncode == check, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a command printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def require(self, code: int | None, line: Sequence[str]) -> "Done":
+        """Return this; fails the test when `code` is the wanted exit code and not this one."""
+        assert code in (None, self.returncode), f"{line}\n{self.stdout}\n{self.stderr}"
+        return self
+
+
+def curate(*args: object, check: int | None = 0) -> Done:
+    """Run a command in this process, on the shared Spark session if it needs one; `check` is the wanted exit code."""
+    line = [str(each) for each in args]
+    if line[0] in SPARK_COMMANDS and check != 2 and "--dry-run" not in line:
+        shared_spark()
+    before = dict(fsspec.config.conf)
+    try:
+        result = CliRunner().invoke(main, line, prog_name="curate")
+    finally:
+        fsspec.config.conf.clear()
+        fsspec.config.conf.update(before)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(returncode=result.exit_code, stdout=result.stdout, stderr=result.stderr).require(check, line)
+
+
+def curate_process(
+    *args: object, env: Mapping[str, str] | None = None, check: int | None = 0, cwd: Path = TOP
+) -> Done:
+    """Run a command in a process of its own, which takes seconds: for tests of what a process decides."""
+    line = [sys.executable, "-m", "jobs", *map(str, args)]
+    ended = subprocess.run(line, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True)
+    return Done(returncode=ended.returncode, stdout=ended.stdout, stderr=ended.stderr).require(check, line)
 
 
 def write_pipeline(path: Path, inputs: Sequence[str | Path], output: str | Path, **sections: object) -> Path:
@@ -90,12 +133,49 @@ def reference(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Referen
     return Reference(corpus=corpus, output=folder / "out", digests=digests(folder / "out"))
 
 
-@pytest.fixture(scope="session")
-def spark() -> Iterator[object]:
-    """A Spark session in this process, for tests of single jobs."""
-    from curation.config import SparkConfig
-    from jobs.spark import session
+@functools.cache
+def _start_spark() -> SparkSession:
+    few = {"spark.sql.shuffle.partitions": "2"}
+    return session.start(SparkConfig(master="local[2]", conf=few), name="curate tests")
 
-    started = session.start(SparkConfig(master="local[2]"), name="curate tests")
-    yield started
-    started.stop()
+
+def shared_spark() -> SparkSession:
+    """Return the Spark session of this process. Commands and stages find it, use it and leave it running."""
+    assert _running.is_marked, "mark this test, or its module, with pytest.mark.spark: `make test-fast` leaves it out"
+    return _start_spark()
+
+
+@pytest.fixture(scope="session")
+def spark() -> SparkSession:
+    """Return the Spark session that all tests of this process share."""
+    return shared_spark()
+
+
+class _Running:
+    """The test that is running."""
+
+    is_marked = False
+
+
+_running = _Running()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures and packages that they need; what neither shows, tests mark themselves."""
+    for item in items:
+        if {"spark", "reference"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("spark")
+        if any("setup-easyocr" in marker.kwargs.get("reason", "") for marker in item.iter_markers("skipif")):
+            item.add_marker("model")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whether the test may use Spark."""
+    _running.is_marked = item.get_closest_marker("spark") is not None
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the Spark session, if there is one."""
+    if _start_spark.cache_info().currsize:
+        _start_spark().stop()

@@ -18,7 +18,7 @@ from curation.sources.samples import measure_member
 from examples.corpus import make_corpus
 from filters.protocol import Filter, TextEngine, load_engine, load_filter
 from manifests.format.store import open_manifest
-from tests.conftest import TOP, curate, rows_of
+from tests.conftest import TOP, curate_process, rows_of
 from tests.docs.test_docs import blocks
 
 GUIDE = TOP / "docs/guides/add-a-filter.md"
@@ -123,7 +123,7 @@ class Shell:
         assert program == "curate", line
         if words[0] not in ("show", "doctor"):
             words += ["--master", "local[2]"]
-        return curate(*words, env=self.exported, cwd=self.folder, **how)
+        return curate_process(*words, env=self.exported, cwd=self.folder, **how)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     return shell
 
 
+@pytest.mark.spark
 def test_the_guide_measures_and_chooses(followed: Shell):
     manifest = open_manifest(str(followed.folder / "out/chosen"))
     assert list(manifest.counts["drop_reason"]).count("where:sharp") == 1
@@ -155,6 +156,7 @@ def test_the_guide_measures_and_chooses(followed: Shell):
     assert 0 < len(kept) < len(candidates)
 
 
+@pytest.mark.spark
 def test_the_guide_scores_with_the_engine(followed: Shell):
     rows = rows_of(followed.folder / "chosen-by-rows").to_pylist()
     engines = {r["text_engine"] for r in rows if r["text_engine"]}
@@ -162,6 +164,7 @@ def test_the_guide_scores_with_the_engine(followed: Shell):
     assert any(r["text_boxes"] for r in rows)
 
 
+@pytest.mark.spark
 def test_the_queries_of_the_guide_have_answers(followed: Shell, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(followed.folder)
     queries = blocks(GUIDE, "sql")
@@ -170,6 +173,7 @@ def test_the_queries_of_the_guide_have_answers(followed: Shell, monkeypatch: pyt
         assert duckdb.sql(query).fetchall()
 
 
+@pytest.mark.spark
 @pytest.mark.parametrize(
     "line",
     [

@@ -14,17 +14,28 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from tests.conftest import Reference, curate, digests, tar_hashes, write_pipeline
+from manifests.format.store import open_manifest
+from tests.conftest import (
+    JVM_OPTIONS,
+    JVM_VARIABLES,
+    Reference,
+    curate,
+    curate_process,
+    digests,
+    tar_hashes,
+    write_pipeline,
+)
 
 SPARK = Path(pyspark.__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A running master, and a Python that has the dependencies but not the project."""
+    """A running master, a Python that has the dependencies but not the project, and the folder of the workers."""
 
     url: str
     python: Path
+    folder: Path
     environment: Mapping[str, str]
 
 
@@ -60,12 +71,19 @@ def start(name: str, arguments: list[str], environment: Mapping[str, str], wante
     raise AssertionError(f"{name} ended")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and two workers of one core each, as processes of their own on loopback."""
-    python = bare_python(tmp_path / "workers")
+    folder = tmp_path_factory.mktemp("cluster")
+    python = bare_python(folder / "python")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHONPATH", "PYSPARK", "SPARK"))}
-    environment = {**clean, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK), "PYSPARK_PYTHON": str(python)}
+    environment = {
+        **clean,
+        **dict.fromkeys(("SPARK_DAEMON_JAVA_OPTS", *JVM_VARIABLES), JVM_OPTIONS),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_HOME": str(SPARK),
+        "PYSPARK_PYTHON": str(python),
+    }
     port = free_port()
     url = f"spark://127.0.0.1:{port}"
     running = [
@@ -87,24 +105,31 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             "--webui-port",
             "0",
             "--work-dir",
-            str(tmp_path / f"work{i}"),
+            str(folder / f"work{i}"),
             url,
         ]
         running.append(start("worker.Worker", arguments, environment, "Successfully registered with master"))
-    yield Cluster(url=url, python=python, environment=environment)
+    yield Cluster(url=url, python=python, folder=folder, environment=environment)
     for process in reversed(running):
         process.kill()
         process.wait()
 
 
+def executor_logs(cluster: Cluster) -> set[Path]:
+    """Return the logs of all executors that the workers have started."""
+    return set(cluster.folder.glob("work*/app-*/*/stderr"))
+
+
 def test_a_cluster_gives_the_local_digest(reference: Reference, cluster: Cluster, tmp_path: Path) -> None:
     pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out", spark={})
     curate("package", "-o", tmp_path / "dist")
+    before = executor_logs(cluster)
     done = subprocess.run(
         [
             str(SPARK / "bin/spark-submit"),
             *("--master", cluster.url),
             *("--conf", "spark.executor.memory=1g", "--conf", "spark.driver.host=127.0.0.1"),
+            *("--conf", f"spark.executor.extraJavaOptions={JVM_OPTIONS}"),
             *("--py-files", str(tmp_path / "dist/curate.zip")),
             *(str(tmp_path / "dist/curate_submit.py"), "run", str(pipeline)),
         ],
@@ -116,16 +141,14 @@ def test_a_cluster_gives_the_local_digest(reference: Reference, cluster: Cluster
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(tmp_path / "out") == reference.digests
     assert tar_hashes(tmp_path / "out/shards") == tar_hashes(reference.output / "shards")
-    executors = {p.parent.parent.name + p.parent.name for p in tmp_path.glob("work*/app-*/*/stderr")}
-    assert len(executors) == 2, "both workers took part"
+    assert {log.parts[-4] for log in executor_logs(cluster) - before} == {"work0", "work1"}, "both workers took part"
 
 
 def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, cluster: Cluster, tmp_path: Path) -> None:
     """`curate --master spark://…`, without spark-submit, sends its packages itself."""
     environment = {"PYSPARK_PYTHON": str(cluster.python), "SPARK_LOCAL_IP": "127.0.0.1"}
     arguments = ["--master", cluster.url, "--set", "spark.conf.spark.driver.host=127.0.0.1"]
-    curate("dedupe", reference.output / "scan", "-o", tmp_path / "deduped", *arguments, env=environment)
-    from manifests.format.store import open_manifest
-
+    arguments += ["--set", f"spark.conf.spark.executor.extraJavaOptions={JVM_OPTIONS}"]
+    curate_process("dedupe", reference.output / "scan", "-o", tmp_path / "deduped", *arguments, env=environment)
     assert open_manifest(str(tmp_path / "deduped")).digest == reference.digests["deduped"]
     assert sys.executable != str(cluster.python)

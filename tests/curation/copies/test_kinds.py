@@ -41,6 +41,7 @@ def kind(first, second, copies=EVERY, strictness=None):
     return None if found is None else str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", COPIES)
 def test_each_kind_is_recognised(done):
     """For a few images too little is left to prove it, but none gets a wrong kind."""

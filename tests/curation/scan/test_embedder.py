@@ -194,7 +194,7 @@ def test_a_wrong_hugging_face_model_is_refused(tmp_path: Path):
         load_embedder(str(tmp_path))
     with pytest.raises(FilterUnavailable, match="nor in the local cache"):
         load_embedder("nobody/has-this-model")
-    with pytest.raises(FilterUnavailable, match="draw lots"):
+    with pytest.raises(FilterUnavailable, match="without randomness"):
         load_embedder(str(write_hugging_face(tmp_path / "mae", "ViTMAEModel")))
     folder = write_hugging_face(tmp_path / "vit", "ViTModel")
     _without_weight(folder / "model.safetensors", "layernorm.weight")
@@ -424,6 +424,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_torch
+@pytest.mark.spark
 def test_a_run_merges_copies_by_embedding_and_no_strangers(torchscript: Path, planted: Path, tmp_path: Path):
     scan, found = tmp_path / "scan", tmp_path / "deduped"
     local = ("--master", "local[2]", "--quiet")

@@ -291,7 +291,7 @@ def test_a_filter_is_found_by_its_path():
         (f"{OWN}:Countless", {}, FilterUnavailable, "its columns are .*name each once"),
         (f"{OWN}:Says", {}, FilterUnavailable, r"its columns are \(\)"),
         (f"{OWN}:Says", {"a.b": 1}, FilterUnavailable, "letters, digits and _"),
-        (f"{OWN}:Unversioned", {}, FilterUnavailable, "its version is 1; make it a text"),
+        (f"{OWN}:Unversioned", {}, FilterUnavailable, "its version is 1; make it a str"),
         (
             f"{OWN}:Unbuildable",
             {"size": 0},

@@ -24,6 +24,8 @@ from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities, lo
 from filters.text_density import text_map, text_probabilities
 from tests.support.pictures import LINES, as_jpeg, landscape, noise, on_landscape, render, turned
 
+pytestmark = pytest.mark.model
+
 OPEN = {step: Bounds() for step in TextStep}
 
 

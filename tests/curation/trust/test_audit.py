@@ -569,7 +569,7 @@ def test_the_command_draws_a_page_a_sheet_and_the_sample(chosen, drawn, rows):
         RULES,
     )
     assert (audit.audited_rows, len(audit.keys)) == (len(audited), 40)
-    assert "40 pictures of" in done.stdout
+    assert "40 images of" in done.stdout
     assert "just below heavy" in done.stdout
     text = (folder / "index.html").read_text()
     parsed = Parsed(text)

@@ -25,7 +25,7 @@ from jobs.units.progress import Reporter
 from manifests.errors import InputError, RunChanged
 from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
-from tests.conftest import curate, rows_of
+from tests.conftest import curate_process, rows_of
 
 
 def painted(painter, seed: int) -> Image.Image:
@@ -236,7 +236,7 @@ def test_sets_are_named_by_their_folders():
 
 def test_the_command_line_takes_sets_and_kinds(run: Runner, evaluation, crawl, tmp_path: Path):
     photos, pages = sets(evaluation).values()
-    curate(
+    curate_process(
         *("dedupe", crawl, "-o", tmp_path / "out", "--copies", "exact, mild", "--no-verify", "--master", "local[1]"),
         *("--reference", photos, "--reference", f"charts={pages}", "--quiet"),
     )

@@ -18,6 +18,8 @@ from manifests.format.schema import Stage
 from tests.conftest import TOP
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # hundreds of processes
+
 CAPTION = "日本 – naïve… :smile: ‘x’"
 ISO = "en_US.ISO-8859-1"
 PYTHON = [sys.executable, "-m", "jobs"]
