@@ -140,12 +140,11 @@ class Manifest:
         Workers read the parts through fsspec: Spark needs no jars for the storage. Raises as `to_arrow`.
         """
         from jobs.spark.engine import rows_of  # noqa: PLC0415 - Spark, which only who has a session needs
-        from jobs.spark.session import send_sources_if_needed  # noqa: PLC0415
+        from jobs.spark.session import prepared_workers  # noqa: PLC0415
 
         names = self._schema_of(columns).names
         self._check(where)
-        with translated():
-            send_sources_if_needed(spark)
+        with translated(), prepared_workers(spark):
             return rows_of(spark, self.committed, names, where=where, options=self.storage_options)
 
     def images(self, where: str | None = None, *, limit: int = 20, columns: Sequence[str] = ()) -> Images:

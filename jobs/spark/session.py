@@ -125,8 +125,7 @@ def opened(config: SparkConfig, *, name: str, given: SparkSession | None = None)
     """
     existing = given or existing_session()
     if existing is not None:
-        with _with_sql_settings(existing, config.conf):
-            send_sources_if_needed(existing)
+        with _with_sql_settings(existing, config.conf), prepared_workers(existing):
             yield existing
         return
     started = start(config, name=name)
@@ -159,6 +158,30 @@ def _with_sql_settings(spark: SparkSession, conf: Mapping[str, str]) -> Iterator
                 spark.conf.set(name, before[name])
             else:
                 spark.conf.unset(name)
+
+
+@contextlib.contextmanager
+def prepared_workers(spark: SparkSession) -> Iterator[None]:
+    """Let the workers of a caller's session import what this process imports, until the block ends.
+
+    Unless PYSPARK_PYTHON says otherwise, local workers run the Python of this process, not the first on PATH. Others
+    get the project's packages.
+    """
+    send_sources_if_needed(spark)
+    context = None if _is_remote(spark) else spark.sparkContext
+    if context is None or "PYSPARK_PYTHON" in os.environ or not context.master.startswith("local"):
+        yield
+        return
+    before = context.pythonExec
+    context.pythonExec = sys.executable
+    try:
+        yield
+    finally:
+        context.pythonExec = before
+
+
+def _is_remote(spark: SparkSession) -> bool:
+    return ".connect." in type(spark).__module__
 
 
 def start(config: SparkConfig, *, name: str) -> SparkSession:
@@ -224,8 +247,7 @@ _SENT_TO: weakref.WeakSet[SparkSession] = weakref.WeakSet()
 
 def send_sources_if_needed(spark: SparkSession) -> None:
     """Give the project's packages, once, to workers that may not have them installed."""
-    is_remote = ".connect." in type(spark).__module__
-    if not is_remote and str(spark.conf.get("spark.master", "local")).startswith("local"):
+    if not _is_remote(spark) and str(spark.conf.get("spark.master", "local")).startswith("local"):
         return
     if spark in _SENT_TO or not Path(__file__).is_file():  # no file: this runs from the zip that spark-submit sent
         return

@@ -55,7 +55,7 @@ OnProgress = Callable[[Progress], None]
 class Reporter:
     """Reports on stderr what is being done. stdout is left for results.
 
-    With `on_progress`, progress goes to that function instead, now and then, in a thread of its own.
+    With `on_progress`, progress goes to that function instead, whenever units are done, in a thread of its own.
     """
 
     def __init__(self, *, quiet: bool = False, on_progress: OnProgress | None = None) -> None:
@@ -173,22 +173,23 @@ class _Bar:
 class _Calls:
     def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
         self._stage, self._on_progress = plan.made_by, on_progress
+        self._last_units = -1
         self._has_failed = False
 
     def show(self, tally: _Tally) -> None:
-        if self._has_failed:
+        if self._has_failed or tally.units == self._last_units:
             return
+        self._last_units = tally.units
+        progress = Progress(
+            stage=self._stage,
+            units_done=tally.units,
+            units=tally.units_total,
+            images=tally.images,
+            not_ok=tally.errors,
+            seconds=time.monotonic() - tally.started,
+        )
         try:
-            self._on_progress(
-                Progress(
-                    stage=self._stage,
-                    units_done=tally.units,
-                    units=tally.units_total,
-                    images=tally.images,
-                    not_ok=tally.errors,
-                    seconds=time.monotonic() - tally.started,
-                )
-            )
+            self._on_progress(progress)
         except Exception:  # noqa: BLE001 - whatever the caller's function raises, the work goes on
             self._has_failed = True
             _log.exception("the progress function failed and is not called again")
