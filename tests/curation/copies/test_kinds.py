@@ -18,6 +18,8 @@ from examples.corpus.textures import through_camera
 from tests.support.copying import COPIES, cropped, mirrored, paint, written_on
 from tests.support.pictures import as_jpeg
 
+pytestmark = pytest.mark.slow
+
 PAINTERS = (landscape, city, person, still_life, bar_chart, line_chart, code, letter)
 EVERY = ("exact", "mild", "overlay", "crop", "mirror", "turn")
 
@@ -41,7 +43,6 @@ def kind(first, second, copies=EVERY, strictness=None):
     return None if found is None else str(found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("done", COPIES)
 def test_each_kind_is_recognised(done):
     """For a few images too little is left to prove it, but none gets a wrong kind."""
