@@ -54,7 +54,7 @@ def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: Rea
     pictures = functools.reduce(DataFrame.unionByName, from_each)
     trained = train_on(pictures, "local", per_cell=config.pictures_per_cell, probes=config.probes)
     local = LocalSearch(neighbours=config.neighbours, min_points=config.min_points)
-    search = CellSearch(collect=whole_batch, find=functools.partial(_pairs_in_cell, search=local))
+    search = CellSearch(read=whole_batch, find=functools.partial(_pairs_in_cell, search=local))
     return search_cells(pictures, "local", trained, search, PAIRS_SCHEMA).select("a", "b")
 
 

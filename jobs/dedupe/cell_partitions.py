@@ -44,24 +44,24 @@ def train_on(fingerprints: DataFrame, column: str, *, per_cell: int, probes: int
 
 @dataclass(frozen=True, kw_only=True)
 class CellSearch:
-    """Collects the rows of one cell and finds the pairs among them.
+    """Reads the rows of one cell and finds the pairs among them.
 
-    `collect` returns what the search needs of a batch. `find` gets what was collected, which is never empty, and
+    `read` returns what the search needs of a batch. `find` gets what was read, which is never empty, and
     yields pairs.
     """
 
-    collect: Callable[[pa.RecordBatch], Any]
+    read: Callable[[pa.RecordBatch], Any]
     find: Callable[[list[Any]], Iterable[pa.RecordBatch]]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the pairs among the rows of one cell."""
-        collected = [self.collect(batch) for batch in batches if batch.num_rows]
-        if collected:
-            yield from self.find(collected)
+        found = [self.read(batch) for batch in batches if batch.num_rows]
+        if found:
+            yield from self.find(found)
 
 
 def whole_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return `batch`: the `collect` of a search that needs all of it."""
+    """Return `batch`: the `read` of a search that needs all of it."""
     return batch
 
 

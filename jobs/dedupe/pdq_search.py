@@ -26,7 +26,7 @@ def near_pairs(fingerprints: DataFrame, config: DedupeConfig) -> DataFrame:
     fingerprints = fingerprints.select("node", "is_text").localCheckpoint()
     trained = train_on(fingerprints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
     nearness = neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
-    search = CellSearch(collect=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
+    search = CellSearch(read=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
     pairs = search_cells(fingerprints, "node", trained, search, neighbours.PAIRS)
     return pairs if len(trained) == 1 else pairs.distinct()
 

@@ -22,7 +22,7 @@ def cosine_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
     `vectors` has one row (`node`, `embedding`) for each node. A vector is paired with a few of the vectors near it,
     see `cosine_pairs_in_cell`. The result does not depend on partitions.
     """
-    search = CellSearch(collect=whole_batch, find=functools.partial(_pairs_in_cell, min_cosine=config.min_cosine))
+    search = CellSearch(read=whole_batch, find=functools.partial(_pairs_in_cell, min_cosine=config.min_cosine))
     pairs = search_cells(vectors, "embedding", _train_cells(vectors, config), search, PAIRS)
     return pairs.dropDuplicates(["a", "b"])
 

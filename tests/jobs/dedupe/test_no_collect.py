@@ -18,7 +18,7 @@ ALLOWED = {
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
     ("jobs/commands/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
-    ("jobs/dedupe/components.py", "_fingerprint", "first"): "one row: a count and a sum",
+    ("jobs/dedupe/components.py", "_checksum", "first"): "one row: a count and a sum",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
