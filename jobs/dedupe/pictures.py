@@ -17,7 +17,18 @@ from manifests.format.store import Manifest
 
 TEXT_DENSITY = 0.5  # from this `text_density` on, an image counts as full of text
 REFERENCE, EXISTING, PARENT = 0, 1, 2
-NARROW = (*("key", "sha256", "status", "width", "height", "size", "pdq", "pdq_quality", "pixels", "text_density"),)
+NARROW = (
+    "key",
+    "sha256",
+    "status",
+    "width",
+    "height",
+    "size",
+    "pdq",
+    "pdq_quality",
+    "pixels",
+    "text_density",
+)
 ROW_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -47,7 +58,7 @@ RANK = ("origin", *Rank._fields, "sha256", "set")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
-    """A manifest with pictures to compare. `origin`: PARENT, EXISTING or REFERENCE; `name`: of reference sets."""
+    """A manifest with pictures to compare. `origin`: PARENT, EXISTING or REFERENCE; `name`: unique in its origin."""
 
     manifest: Manifest
     origin: int
