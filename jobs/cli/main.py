@@ -178,7 +178,7 @@ def _check_value(then: _Callback | None, ctx: click.Context, parameter: click.Pa
         "curate show out/chosen              # what came out and why",
     ),
 )
-@click.version_option(package_name="curate")
+@click.version_option(package_name="curate-images")
 def main() -> None:
     """Turn tars of web images into deduplicated, text-rich, trainer-ready shards."""
 

@@ -21,8 +21,8 @@ from jobs.cli.options import engine_options, examples, json_option
 @click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest of the sample is committed.")
 @click.option(
     "--fraction",
-    type=click.FloatRange(0, 1),
-    help="Share of the rows; whether a row is drawn does not depend on other rows.",
+    type=float,
+    help="Share of the rows, 0 to 1; whether a row is drawn does not depend on other rows.",
 )
 @click.option("--count", type=click.IntRange(min=0), help="Exactly this many rows.")
 @click.option("--top", type=click.IntRange(min=0), metavar="N", help="The N rows with the largest --by.")

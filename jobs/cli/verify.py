@@ -18,7 +18,7 @@ from jobs.cli.options import examples, storage_option
 @click.argument("manifest")
 @click.option("--quick", "is_quick", is_flag=True, help="Check files, hashes, sums and keys; decode no row.")
 @click.option("--deep", "is_deep", is_flag=True, help="Also read images by byte range, from sources or shards.")
-@click.option("--fraction", type=click.FloatRange(0, 1), help="Share of the images that --deep reads.  [default: 1]")
+@click.option("--fraction", type=float, help="Share of the images that --deep reads, 0 to 1.  [default: 1]")
 @click.option(
     "--salt", default="curate", show_default=True, help="Seed that selects the images of --fraction, as in sample."
 )

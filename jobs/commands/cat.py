@@ -9,7 +9,7 @@ import click
 import pyarrow as pa
 
 from curation.sources.originals import NEEDED, NEEDED_OF_SHARDS, save
-from jobs.commands.shared import names_in, output_form
+from jobs.commands.shared import blaming, names_in, output_form
 from jobs.show import look
 from jobs.units.output_place import require_folder
 from manifests import storage
@@ -27,7 +27,8 @@ def cat(manifest: str, keys: tuple[str, ...], columns: str | None, images: str |
     if images is not None:
         require_folder(storage.absolute(images))
     opened = open_manifest(manifest)
-    names = known_columns(opened, names_in(columns))
+    with blaming("--columns"):
+        names = known_columns(opened, names_in(columns))
     wanted = list(_keys(keys))
     with DuckEngine() as engine:
         places = find_rows(opened, wanted, engine)

@@ -10,7 +10,7 @@ import click
 import pyarrow as pa
 
 from jobs.commands.sample import make
-from jobs.commands.shared import note
+from jobs.commands.shared import blaming, note
 from jobs.operations.derive import Request, derived_from
 from jobs.operations.engines import EngineChoice, storage_options
 from manifests import storage
@@ -38,7 +38,8 @@ def select(manifest: str, keys_uri: str, **flags: Any) -> None:
     choice = EngineChoice.taken_from(flags)
     options = storage_options(choice)
     source = open_manifest(manifest)
-    listed = read_keys(keys_uri)
+    with blaming("--keys"):
+        listed = read_keys(keys_uri)
     column = flags["by"] or listed.column or "key"
     is_inverted = flags["invert"]
 

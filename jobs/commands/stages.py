@@ -1,6 +1,7 @@
 """Runs the pipeline, or one stage of it, with the settings of pipeline files and options."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from curation.config import PipelineConfig
@@ -102,12 +103,27 @@ def _run_stage(
     options = {"output": "-o", **{f"{stage}.{name}": _OPTIONS.get(name, _option(name)) for name in given}}
     config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last, options=options)
     storage.configure(config.storage)
-    if flags["dry_run"]:
-        places = {stage: (source, flags["output"])}
-        found = pipelines.outlook(config, [stage], places, restart=flags["restart"])
-        answers.print_outlook(found, as_json=flags["as_json"])
-        return
-    _run(config, flags, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+    with _blaming(options):
+        if flags["dry_run"]:
+            places = {stage: (source, flags["output"])}
+            found = pipelines.outlook(config, [stage], places, restart=flags["restart"])
+            answers.print_outlook(found, as_json=flags["as_json"])
+            return
+        _run(config, flags, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+
+
+@contextlib.contextmanager
+def _blaming(options: Mapping[str, str]) -> Iterator[None]:
+    """Name options instead of settings, such as choose.where.large, where an InputError of the block starts so."""
+    try:
+        yield
+    except InputError as e:
+        text = str(e)
+        for setting, option in options.items():
+            if text.startswith((f"{setting}.", f"{setting}:")):
+                rest = text.removeprefix(setting)
+                raise InputError(f"{option} {rest[1:]}" if rest.startswith(".") else f"{option}{rest}") from e
+        raise
 
 
 def _run(config: PipelineConfig, flags: Mapping[str, Any], work: Callable[[Context], Manifest]) -> None:

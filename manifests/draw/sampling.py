@@ -85,11 +85,13 @@ class Draw:
         self._check_columns(manifest)
 
     def _check_columns(self, manifest: Manifest) -> None:
-        wanted = (*self.stratify_by, *(("cluster_id",) if self.per_cluster is not None else ()))
-        for name in wanted:
+        wanted = {name: f"--stratify-by {name}" for name in self.stratify_by}
+        if self.per_cluster is not None:
+            wanted["cluster_id"] = "--per-cluster: cluster_id"
+        for name, shown in wanted.items():
             if name not in manifest.schema.names:
                 raise InputError(
-                    f"{name}: no column of {manifest.uri}, a manifest of stage {manifest.stage}; "
+                    f"{shown}: no column of {manifest.uri}, a manifest of stage {manifest.stage}; "
                     f"`curate show {manifest.uri}` lists them"
                 )
         for option, expression in (("--by", self.by), ("--weight", self.weight)):

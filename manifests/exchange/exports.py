@@ -87,7 +87,8 @@ class Export:
         needed = ("url",) if self.format is Format.IMG2DATASET else (LISTED.get(self.format, "key"),)
         names = manifest.schema.names
         if missing := [c for c in (*needed, *self.columns) if c not in names]:
-            raise InputError(f"{manifest.uri}: no column {', '.join(missing)}; there are {', '.join(names)}")
+            option = "--columns: " if set(missing) <= set(self.columns) else ""
+            raise InputError(f"{option}{manifest.uri}: no column {', '.join(missing)}; there are {', '.join(names)}")
         if self.is_kept and "keep" not in names:
             raise InputError(
                 f"{manifest.uri}: a manifest of stage {manifest.stage} has no column keep; leave --kept out, "

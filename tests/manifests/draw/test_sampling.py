@@ -268,7 +268,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, manifest: Manifest) -> None:
     [
         ([], "the number of rows is missing"),
         (["--count", "3", "--fraction", "0.1"], "give one of them"),
-        (["--fraction", "1.3"], "0<=x<=1"),
+        (["--fraction", "1.3"], "--fraction 1.3: must be a share of the rows, from 0 to 1"),
         (["--top", "3"], "--by"),
         (["--by", "width"], "the number of rows is missing"),
         (["--count", "3", "--shares", "equal"], "--stratify-by"),
