@@ -169,7 +169,7 @@ def prepared_workers(spark: SparkSession) -> Iterator[None]:
     """
     send_sources_if_needed(spark)
     context = None if _is_remote(spark) else spark.sparkContext
-    if context is None or "PYSPARK_PYTHON" in os.environ or not context.master.startswith("local"):
+    if context is None or "PYSPARK_PYTHON" in os.environ or not str(context.master).startswith("local"):
         yield
         return
     before = context.pythonExec
