@@ -107,13 +107,13 @@ def _parse(text: str, loader: type[_FileLoader], origin: str) -> Any:
         raise InputError(f"{origin}: nested too deeply to be a pipeline file") from e
 
 
-def merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return `defaults` with `overrides` over them: mappings are merged at every depth, all else is replaced."""
     merged = dict(defaults)
     for name, value in overrides.items():
         before = merged.get(name)
         if isinstance(value, Mapping):
-            value = merge(before if isinstance(before, Mapping) else {}, value)  # noqa: PLW2901
+            value = merge_settings(before if isinstance(before, Mapping) else {}, value)  # noqa: PLW2901
         merged[name] = value
     return merged
 
@@ -136,7 +136,7 @@ def load_config(
     for name, value in (last or {}).items():
         wrong = isinstance(value, Mapping) and not isinstance(values.get(name, {}), Mapping | None)
         if not wrong:  # else it stays, to be reported
-            values = merge(values, {name: value})
+            values = merge_settings(values, {name: value})
     return check_config(values, origin=" + ".join(paths) or "--set", options=options)
 
 
@@ -147,7 +147,7 @@ def read_layers(paths: Sequence[str], overrides: Sequence[str] = ()) -> dict[str
     """
     values: dict[str, Any] = {}
     for layer in [*map(_read_file, paths), *map(parse_override, overrides)]:
-        values = merge(values, _with_flat_conf(layer))
+        values = merge_settings(values, _with_flat_conf(layer))
     return values
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curation.config import PipelineConfig, check_config
-from curation.config_files import merge, read_layers
+from curation.config_files import merge_settings, read_layers
 from jobs import pipeline
 from jobs.api.errors import translated
 from jobs.api.manifest import Manifest, configure
@@ -205,7 +205,7 @@ def _settings(config: Config | None, layer: Mapping[str, Any]) -> dict[str, Any]
         base = config
     else:
         base = read_layers([config] if isinstance(config, str) else config)
-    return merge(base, layer)
+    return merge_settings(base, layer)
 
 
 def _uri(manifest: str | Manifest) -> str:
@@ -216,7 +216,7 @@ def _run_stage(
     stage: Stage, source: str | list[str], output: str, settings: Mapping[str, Any], call: _Call
 ) -> Manifest:
     """Run one stage, which reads the manifest `source`; of the scan these are inputs."""
-    whole = merge(settings, {"input": source, "output": output})
+    whole = merge_settings(settings, {"input": source, "output": output})
     parent = source if isinstance(source, str) else None
     return _perform(whole, call, lambda config, ctx: pipeline.run_one(config, stage, parent, output, ctx))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curation.choosing.rules import Rules, check_expressions
 from curation.config import PipelineConfig, Section, check_config
-from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_config, merge, template
+from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_config, merge_settings, template
 from curation.text.bounds import CascadeSettings, TextRules
 from jobs.units.plan import Plan, Unit
 from manifests import storage
@@ -327,8 +327,8 @@ def leaves(values, prefix=()):
 
 @given(LAYERS, LAYERS)
 def test_merging_takes_later_values_and_keeps_the_others(one, two):
-    assert merge(one, {}) == one == merge({}, one) == merge(one, one)
-    merged = leaves(merge(one, two))
+    assert merge_settings(one, {}) == one == merge_settings({}, one) == merge_settings(one, one)
+    merged = leaves(merge_settings(one, two))
     assert all(merged[path] == value for path, value in leaves(two).items() if value != {})
     assert all(
         merged[path] in (one_value, leaves(two).get(path))
@@ -339,7 +339,7 @@ def test_merging_takes_later_values_and_keeps_the_others(one, two):
 
 def test_merging_changes_neither_layer():
     one, two = {"a": {"b": 1}}, {"a": {"c": 2}}
-    assert merge(one, two) == {"a": {"b": 1, "c": 2}}
+    assert merge_settings(one, two) == {"a": {"b": 1, "c": 2}}
     assert (one, two) == ({"a": {"b": 1}}, {"a": {"c": 2}})
 
 
