@@ -27,7 +27,7 @@ tesseract_advice = the tests of the engine tesseract will be skipped, for it fin
 	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract demo test test-fast check bench clean
+.PHONY: help setup setup-easyocr java tesseract install wheel demo test test-fast check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -48,9 +48,9 @@ tesseract: ## Debian's tesseract-ocr, for the text engine of that name; without 
 	$(call apt,tesseract-ocr) || echo "$(tesseract_advice)" >&2
 
 # pip takes the versions of build backends from PIP_BUILD_CONSTRAINT, before pip 25.3 from PIP_CONSTRAINT.
-$(STAMP) $(EASYOCR_STAMP): export PIP_CONSTRAINT := constraints.txt
-$(STAMP) $(EASYOCR_STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
-$(STAMP) $(EASYOCR_STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(STAMP) $(EASYOCR_STAMP) install wheel: export PIP_CONSTRAINT := constraints.txt
+$(STAMP) $(EASYOCR_STAMP) install wheel: export PIP_BUILD_CONSTRAINT := constraints.txt
+$(STAMP) $(EASYOCR_STAMP) install wheel: export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "curate needs Python 3.11 to 3.13; say which: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -67,6 +67,16 @@ $(EASYOCR_STAMP): $(STAMP)
 	@echo "installing EasyOCR, PyTorch and transformers into $(VENV): about 3 GB to download, 6 GB on disk"
 	@$(BIN)/python -m pip install --quiet -e '.[easyocr,embed]'
 	@touch $@
+
+# What a driver or an executor of a cluster needs, and no more: the Dockerfile calls it. Set PYTHON to an environment's.
+install: ## curate, without what only developers need, into the environment of PYTHON
+	@$(can_compile) || $(call apt,g++ python$(python_version)-dev) || true
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt '.[s3,gcs,azure]' || \
+		{ $(can_compile) || echo "$(compiler_advice)" >&2; exit 1; }
+
+wheel: $(STAMP) ## dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated images, read back with webdataset
 	$(BIN)/curate run examples/demo.yaml --restart
@@ -88,11 +98,12 @@ test: setup tesseract ## all tests (EasyOCR and embeddings: after make setup-eas
 test-fast: setup ## the tests that need neither Spark nor a model, in a minute
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not (spark or model or slow)"
 
-check: $(STAMP) ## style, types and the direction of imports
+check: $(STAMP) ## style, types, the direction of imports, and the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 bench: setup ## every measurement of benchmarks, on this machine
 	@set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done

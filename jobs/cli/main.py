@@ -51,7 +51,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
     },
     "Trust": {
-        "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is complete, and report every fault."),
+        "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is valid, and report every fault."),
         "audit": Listed("jobs.cli.audit:audit", "Measure precision and recall from images labelled by hand."),
         "calibrate": Listed("jobs.cli.calibrate:calibrate", "Compute bounds and thresholds from labelled samples."),
     },
