@@ -1,1 +1,1 @@
-"""What is measured on one image: text density, text detection, OCR."""
+"""Measurements of one image: text density, text detection, OCR, embeddings."""

@@ -1,7 +1,7 @@
-"""A picture as one vector of length 1, by a network of the user's: pictures that look alike point the same way.
+"""Embeddings of pictures by a network that the user chooses: vectors of length 1, close for similar pictures.
 
 The network is a TorchScript file, such as SSCD's, or a Hugging Face vision model, such as Web-SSL's. The model is
-trusted (TorchScript is code), the pictures are not: how much of one a network is given is bounded here.
+trusted (TorchScript is code), but the pictures are not: the size of the network's input is bounded here.
 """
 
 import hashlib
@@ -35,17 +35,17 @@ TORCHSCRIPT_ENDINGS = (".pt", ".pts", ".ts", ".torchscript")
 _LOADED = ("*.json", "*.safetensors")
 
 MAX_ASPECT = 4
-"""Longer pictures are squeezed to this: a line of pixels would be enlarged to gigabytes."""
+"""Longer pictures are squeezed to this aspect ratio: a line of pixels would be enlarged to gigabytes."""
 
 _PROBE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What a picture becomes before a TorchScript network sees it; by default what SSCD's authors recommend.
+    """How a picture is prepared for a TorchScript network; by default as SSCD's authors recommend.
 
-    The short side is made `size` pixels long, or with `square` both are. Channels run from 0 to 1, less `mean`, by
-    `std`.
+    The short side is resized to `size` pixels, or with `square` both sides. Channels are scaled to [0, 1], then
+    `mean` is subtracted and the result divided by `std`.
     """
 
     size: int = 288
@@ -54,7 +54,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def apply(self, rgb: Rgb) -> NDArray[np.float32]:
-        """Return `rgb` as (1, 3, height, width)."""
+        """Return `rgb`, (height, width, 3) uint8, as (1, 3, height, width) float32."""
         height, width = rgb.shape[:2]
         short = min(height, width)
         sides = (self.size, self.size) if self.square else (self.size * width // short, self.size * height // short)
@@ -73,54 +73,57 @@ class Embedder:
     """A loaded network. The same picture gives the same vector, whatever was embedded before it."""
 
     def __init__(self, forward: Callable[[Rgb], Any], version: str) -> None:
-        """Try `forward` on a picture. Raises FilterUnavailable when it gives no vector, or another each time."""
+        """Try `forward` on a picture. Raises FilterUnavailable if it gives no vector, or another each time."""
         self.version = version
         self._forward = forward
         try:
             first, second = self._raw(_PROBE), self._raw(_PROBE)
         except Exception as error:
             raise FilterUnavailable(
-                f"the model gives no vector for a picture: {_told(error)}; name one that takes pictures alone"
+                f"the model gives no vector for a picture: {_describe(error)}; name one that needs only pictures"
             ) from error
         if not np.array_equal(first, second):
             raise FilterUnavailable(
-                "the model gives another vector each time it sees the same picture (a masked autoencoder does); "
-                "name one that does not draw lots"
+                "the model gives a different vector each time for the same picture (a masked autoencoder does); "
+                "name one without randomness"
             )
         self.dimensions = len(first)
 
     def embed(self, rgb: Rgb) -> Vector | None:
-        """Return the vector of one picture, (height, width, 3); None where the network's answer has no direction.
+        """Return the vector of one picture, (height, width, 3) uint8; None if the network's output is 0 or not
+        finite.
 
-        Raises FilterFailed when the network fails on the picture, or answers with another shape than before.
+        Raises FilterFailed when the network fails on the picture, or its output has another shape than before.
         """
         try:
             raw = self._raw(rgb)
         except Exception as error:
-            raise FilterFailed(f"the embedding's model failed on a picture: {_told(error)}; name another") from error
+            raise FilterFailed(
+                f"the embedding's model failed on a picture: {_describe(error)}; name another"
+            ) from error
         if len(raw) != self.dimensions:
             raise FilterFailed(
-                f"the embedding's model gave {len(raw)} numbers, {self.dimensions} before; name one whose answer "
+                f"the embedding's model gave {len(raw)} numbers, {self.dimensions} before; name one whose output "
                 "does not depend on the size of the picture, or make pictures `square`"
             )
         length = np.linalg.norm(raw)
         return (raw / length).astype(np.float32) if np.isfinite(length) and length > 0 else None
 
     def _raw(self, rgb: Rgb) -> NDArray[np.float64]:
-        answer = self._forward(_squeezed(rgb))
-        shape = tuple(getattr(answer, "shape", ()))
+        output = self._forward(_squeezed(rgb))
+        shape = tuple(getattr(output, "shape", ()))
         if len(shape) < 2 or shape[0] != 1 or max(shape[1:], default=0) != np.prod(shape[1:]):
-            raise ValueError(f"a {type(answer).__name__} of shape {shape}, where (1, dimensions) was expected")
-        vector: NDArray[np.float64] = answer.reshape(-1).double().numpy()
+            raise ValueError(f"a {type(output).__name__} of shape {shape}, where (1, dimensions) was expected")
+        vector: NDArray[np.float64] = output.reshape(-1).double().numpy()
         return vector
 
 
 def load_embedder(model: str, *, preprocessing: Preprocessing | None = None, download: bool = False) -> Embedder:
     """Return the network that `model` names: a TorchScript file, or a folder or name of a Hugging Face model.
 
-    `preprocessing` is for TorchScript; a Hugging Face model brings its own. Its name is looked up in the local cache,
-    and on the network only with `download`. Raises FilterUnavailable that says what to do when a package or the model
-    is missing, or when it gives no vector.
+    `preprocessing` is for TorchScript; a Hugging Face model has its own. Its name is looked up in the local cache,
+    and on the network only with `download`. Raises FilterUnavailable, with advice, when a package or the model is
+    missing, or when it gives no vector.
     """
     torch = _import("torch")
     torch.set_num_threads(1)  # a worker has one core
@@ -138,14 +141,14 @@ def _torchscript(torch: Any, path: Path, preprocessing: Preprocessing) -> Embedd
             warnings.simplefilter("ignore", FutureWarning)  # PyTorch prefers torch.export; SSCD is in TorchScript
             network = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:
-        raise FilterUnavailable(f"{path} is no TorchScript ({_told(error)}); {TORCHSCRIPT_ADVICE}") from error
+        raise FilterUnavailable(f"{path} is not TorchScript ({_describe(error)}); {TORCHSCRIPT_ADVICE}") from error
 
     def forward(rgb: Rgb) -> Any:
-        # The optimizing executor rewrites a network after it has seen some pictures: other rounding from then on.
+        # The optimizing executor rewrites a network after some pictures, which then changes the rounding.
         with torch.inference_mode(), torch.jit.optimized_execution(False):
             return network(torch.from_numpy(preprocessing.apply(rgb)))
 
-    version = f"{path.stem}@{_mark([path])}+torch-{_release(torch)}+{preprocessing}+squeeze-{MAX_ASPECT}"
+    version = f"{path.stem}@{_short_hash([path])}+torch-{_release(torch)}+{preprocessing}+squeeze-{MAX_ASPECT}"
     return Embedder(forward, version)
 
 
@@ -160,10 +163,12 @@ def _hugging_face(torch: Any, folder: Path) -> Embedder:
         )
         processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **safely)
     except Exception as error:
-        raise FilterUnavailable(f"{folder} holds no model of use ({_told(error)}); {HUGGING_FACE_ADVICE}") from error
+        raise FilterUnavailable(
+            f"{folder} contains no usable model ({_describe(error)}); {HUGGING_FACE_ADVICE}"
+        ) from error
     missing = sorted(loaded["missing_keys"])
     if not all(_is_of_pooler(name) for name in missing):
-        raise FilterUnavailable(f"{folder} lacks weights of its network: {', '.join(missing[:3])} …; copy it anew")
+        raise FilterUnavailable(f"{folder} lacks weights of its network: {', '.join(missing[:3])} …; copy it again")
     network.eval()
     read = _reader(torch, network, with_pooler=not missing)
 
@@ -174,7 +179,7 @@ def _hugging_face(torch: Any, folder: Path) -> Embedder:
 
     files = [file for pattern in _LOADED for file in folder.glob(pattern)]
     version = (
-        f"{type(network).__name__}@{_mark(files)}+torch-{_release(torch)}+transformers-{transformers.__version__}"
+        f"{type(network).__name__}@{_short_hash(files)}+torch-{_release(torch)}+transformers-{transformers.__version__}"
         f"+{type(processor).__name__}+squeeze-{MAX_ASPECT}"
     )
     return Embedder(forward, version)
@@ -185,22 +190,22 @@ def _is_of_pooler(weight: str) -> bool:
 
 
 def _reader(torch: Any, network: Any, *, with_pooler: bool) -> Callable[[Any], Any]:
-    """Return what takes pixels to the network's one vector for the whole picture.
+    """Return a function from pixels to the network's vector for the whole picture.
 
-    That is what it gives for images beside texts (CLIP), else its pooled output, else its class token, else the mean
-    of its tokens. A pooler that the files hold no weights of is filled with chance, and is left out.
+    The vector is the image features (CLIP), else the pooled output, else the class token, else the mean of the
+    tokens. A pooler without weights in the files has random ones, and is not used.
     """
-    ask = getattr(network, "get_image_features", network)
+    forward = getattr(network, "get_image_features", network)
     has_class = any(name.endswith(("cls_token", "class_embedding")) for name, _ in network.named_parameters())
 
     def read(pixels: Any) -> Any:
-        answer = ask(pixel_values=pixels)
-        if torch.is_tensor(answer):
-            return answer
-        pooled = getattr(answer, "pooler_output", None) if with_pooler else None
+        output = forward(pixel_values=pixels)
+        if torch.is_tensor(output):
+            return output
+        pooled = getattr(output, "pooler_output", None) if with_pooler else None
         if pooled is not None:
             return pooled
-        tokens = answer.last_hidden_state
+        tokens = output.last_hidden_state
         return tokens[:, 0] if has_class else tokens.mean(dim=1)
 
     return read
@@ -213,8 +218,8 @@ def _fetched(model: str, *, download: bool) -> Path:
         return Path(hub.snapshot_download(model, local_files_only=not download, allow_patterns=list(_LOADED)))
     except Exception as error:
         raise FilterUnavailable(
-            f"model {model!r} is no file or folder here, nor in the local cache of the Hugging Face hub "
-            f"({_told(error)}); {HUGGING_FACE_ADVICE}, or allow the network with `download`"
+            f"model {model!r} is not a file or folder here, nor in the local cache of the Hugging Face hub "
+            f"({_describe(error)}); {HUGGING_FACE_ADVICE}, or allow the network with `download`"
         ) from error
 
 
@@ -227,8 +232,8 @@ def _squeezed(rgb: Rgb) -> Rgb:
     return np.asarray(Image.fromarray(rgb).resize((min(width, most), min(height, most)), Image.Resampling.BOX))
 
 
-def _mark(files: Sequence[Path]) -> str:
-    """Return a short sha256 of what the files hold."""
+def _short_hash(files: Sequence[Path]) -> str:
+    """Return a short sha256 of the names and contents of the files."""
     together = hashlib.sha256()
     for path in sorted(files):
         with path.open("rb") as stream:
@@ -246,6 +251,6 @@ def _import(package: str) -> Any:
     return importlib.import_module(package)
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1][:200] if lines else ''}"

@@ -1,4 +1,4 @@
-"""What every text engine does with pictures: shrink them, and cut lines out of them upright."""
+"""Resizing of pictures, and upright crops of their text lines, for all text engines."""
 
 import math
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from filters.protocol import Rgb
 
 MIN_QUICK_SCALE = 0.6
-TALL_LINE_RATIO = 1.5  # a line so much higher than wide is read turned by 90°, as in PaddleOCR
+TALL_LINE_RATIO = 1.5  # a line that is this much higher than wide is rotated by 90°, as in PaddleOCR
 
 
 def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1, is_quick: bool = False) -> Rgb:
     """Return `rgb` shrunk, never enlarged, to about `max_area_pixels` at most, its sides multiples of `step_pixels`.
 
-    `is_quick`: a picture shrunk only a little is sampled between four pixels instead of averaged over all that fall
-    together, five times faster.
+    With `is_quick`, a picture that is shrunk only a little is interpolated between four pixels instead of averaged
+    over areas, which is five times faster.
     """
     height, width = rgb.shape[:2]
     scale = min(1.0, math.sqrt(max_area_pixels / (height * width)))
@@ -29,7 +29,7 @@ def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1, is_q
 
 
 def crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:
-    """Return the line under `quad`, (4, 2) pixels, made upright, at the picture's own scale."""
+    """Return the line inside `quad`, (4, 2) pixels, turned upright, at the scale of the picture."""
     edges = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
     width, height = max(1, int(max(edges[0], edges[2]))), max(1, int(max(edges[1], edges[3])))
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)

@@ -1,13 +1,13 @@
-"""What a filter and a text engine promise, the values they exchange, and how each is found by name.
+"""The contracts of filters and text engines, the values they exchange, and how they are loaded by name.
 
-Errors, all of them advice as text::
+Errors, whose messages say what to do::
 
     FilterError
-    ├── FilterUnavailable          the filter is there, but cannot be built here (a package or an option is wrong)
-    │   └── EngineUnavailable      the same of a text engine (a model, too)
-    ├── UnknownFilter              the dotted path leads nowhere
-    │   └── UnknownEngine          the same of a text engine, or no engine has this name
-    └── FilterFailed               a filter raised on a picture, or did not keep what it promised
+    ├── FilterUnavailable          the filter exists, but cannot be built here (a package or an option is wrong)
+    │   └── EngineUnavailable      the same for a text engine (or a model is missing)
+    ├── UnknownFilter              the dotted path names no class
+    │   └── UnknownEngine          the same for a text engine, or no engine has this name
+    └── FilterFailed               a filter raised an error on a picture, or broke its contract
 """
 
 import difflib
@@ -35,11 +35,11 @@ BUILT_IN_ENGINES: Mapping[str, str] = {
 
 
 class FilterError(Exception):
-    """Something about a filter is wrong that the user can put right; the text says how."""
+    """An error of a filter that the user can fix; the message says how."""
 
 
 class FilterUnavailable(FilterError):
-    """The filter is there but cannot be built here: a package or an option is missing or wrong."""
+    """The filter exists but cannot be built here: a package or an option is missing or wrong."""
 
 
 class EngineUnavailable(FilterUnavailable):
@@ -51,19 +51,19 @@ class UnknownFilter(FilterError):
 
 
 class UnknownEngine(UnknownFilter):
-    """The name is no built-in engine, and no class can be imported from it."""
+    """The name is not a built-in engine, and no class can be imported from it."""
 
 
 class FilterFailed(FilterError):
-    """A filter raised on a picture, or returned what it did not promise or no manifest can hold."""
+    """A filter raised an error on a picture, or returned a value that it did not declare or that cannot be stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
     """Detected text lines.
 
-    `quads` is (N, 4, 2) float32: x, y of the corners in the picture's own pixels, clockwise from the top left
-    as the line is read. `scores` is (N,) float32 in [0, 1]: how sure the detector is of each.
+    `quads` is (N, 4, 2) float32: x, y of the corners in pixels of the picture, clockwise from the top left as the
+    line is read. `scores` is (N,) float32 in [0, 1]: the detector's confidence in each.
     """
 
     quads: NDArray[np.float32]
@@ -110,7 +110,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class TextProbabilities:
-    """The chances, in [0, 1], that a picture holds any text to read (light) and that text makes it (heavy)."""
+    """The probabilities, in [0, 1], that a picture has any text to read (light) and is mostly text (heavy)."""
 
     light: float
     heavy: float
@@ -118,10 +118,10 @@ class TextProbabilities:
 
 @runtime_checkable
 class Filter(Protocol):
-    """A measurement of one picture: it says what it saw, never whether to keep the picture.
+    """A measurement of one picture. It never decides whether to keep the picture.
 
-    Built inside the worker from plain options, so that it never has to be pickled. `version` changes whenever the
-    same pixels could measure differently. `columns` are the keys of every mapping that `measure` returns.
+    It is built inside the worker from plain options, so that it never has to be pickled. `version` changes whenever
+    the same pixels could be measured differently. `columns` are the keys of every mapping that `measure` returns.
     """
 
     @property
@@ -148,10 +148,10 @@ class Filter(Protocol):
 class TextEngine(Protocol):
     """Finds lines of text in pictures and reads them.
 
-    Built inside the worker from plain options, so that it never has to be pickled. Pictures come in batches, for
-    engines that gain by it; the same picture must give the same numbers, whatever was measured before it or is
-    measured beside it. `version` names the engine, its version and its model files with a short sha256, for it
-    says which numbers may be compared.
+    It is built inside the worker from plain options, so that it never has to be pickled. Pictures come in batches,
+    which some engines process faster; the same picture must give the same numbers, whatever else is in its batch or
+    was measured before. `version` names the engine, its version and its model files with a short sha256: numbers of
+    equal versions can be compared.
     """
 
     @property
@@ -165,7 +165,7 @@ class TextEngine(Protocol):
         ...
 
     def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> Sequence[Boxes]:
-        """Return, for each picture, the text lines seen in it shrunk (never enlarged) to about `max_area_pixels`."""
+        """Return the text lines of each picture, found in it shrunk (never enlarged) to about `max_area_pixels`."""
         ...
 
     def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> Sequence[Sequence[Line]]:
@@ -173,14 +173,14 @@ class TextEngine(Protocol):
         ...
 
 
-def model_mark(path: Path) -> str:
-    """Return the name of a model file with a short sha256, as an engine's `version` names it."""
+def model_id(path: Path) -> str:
+    """Return the name of a model file with a short sha256, as used in an engine's `version`."""
     return f"{path.stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """What is built from a dotted path: what messages call it, its contract, and the errors of its own."""
+    """What is built from a dotted path: its name in messages, its contract, and its errors."""
 
     called: str
     contract: type
@@ -193,16 +193,16 @@ _ENGINE = _Kind(called="text engine", contract=TextEngine, unknown=UnknownEngine
 
 
 def load_filter(name: str, /, **options: object) -> Filter:
-    """Return a new filter, anybody's by its dotted path, `package.module:Class`.
+    """Return a new filter by its dotted path, `package.module:Class`.
 
-    `options` go to the class as keyword arguments. Raises `UnknownFilter` if there is no such module or class, and
+    `options` are the keyword arguments of the class. Raises `UnknownFilter` if there is no such module or class, and
     `FilterUnavailable` if the class does not take `options` or does not build a `Filter` with a version and columns.
     """
     if not all(name.partition(":")):
-        raise UnknownFilter(f"filter {name!r} is no path to a class; write package.module:Class")
+        raise UnknownFilter(f"filter {name!r} is not a path to a class; write package.module:Class")
     built: Filter = _build(_FILTER, name, name, options)
     if not isinstance(built.version, str):
-        raise FilterUnavailable(f"filter {name!r}: its version is {built.version!r}; make it a text")
+        raise FilterUnavailable(f"filter {name!r}: its version is {built.version!r}; make it a str")
     if not _are_columns(built.columns):
         raise FilterUnavailable(
             f"filter {name!r}: its columns are {built.columns!r}; name each once, in a tuple, "
@@ -212,9 +212,9 @@ def load_filter(name: str, /, **options: object) -> Filter:
 
 
 def load_engine(name: str, /, **options: object) -> TextEngine:
-    """Return a new engine: a built-in one by name, or anybody's by its dotted path, `package.module:Class`.
+    """Return a new engine: a built-in one by name, or any other by its dotted path, `package.module:Class`.
 
-    `options` go to the class as keyword arguments. Raises `UnknownEngine` if there is no such name, module or
+    `options` are the keyword arguments of the class. Raises `UnknownEngine` if there is no such name, module or
     class, and `EngineUnavailable` if the class does not take `options` or does not build a `TextEngine`.
     """
     path = BUILT_IN_ENGINES.get(name, name)
@@ -225,7 +225,7 @@ def load_engine(name: str, /, **options: object) -> TextEngine:
 
 
 def _build(kind: _Kind, name: str, path: str, options: Mapping[str, object]) -> Any:
-    """Return a new object of the class at `path`, which messages call `name`; it keeps the contract of its kind."""
+    """Return a new object of the class at `path`, checked against the contract of its kind; messages use `name`."""
     module_name, _, class_name = path.partition(":")
     build = getattr(_import_module(kind, name, module_name), class_name, None)
     if not callable(build):
@@ -256,7 +256,7 @@ def _are_columns(columns: object) -> bool:
 
 
 def _check_options(kind: _Kind, name: str, build: object, options: Mapping[str, object]) -> None:
-    signature = inspect.signature(build)  # type: ignore[arg-type]  # callable: seen by the caller
+    signature = inspect.signature(build)  # type: ignore[arg-type]  # callable: checked by the caller
     try:
         signature.bind(**options)
     except TypeError as error:
@@ -278,7 +278,7 @@ def _import_module(kind: _Kind, name: str, module_name: str) -> object:
         ) from error
     except Exception as error:
         raise kind.unavailable(
-            f"{kind.called} {name!r}: {module_name} cannot be imported: {type(error).__name__}: {error}; mend it"
+            f"{kind.called} {name!r}: {module_name} cannot be imported: {type(error).__name__}: {error}; fix it"
         ) from error
 
 
@@ -286,4 +286,4 @@ def _unknown_name(name: str) -> str:
     known = sorted(BUILT_IN_ENGINES)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return f"text engine {name!r} is not known; {hint} For your own, give its path as package.module:Class"
+    return f"text engine {name!r} is not known; {hint} For an engine of yours, write its path as package.module:Class"

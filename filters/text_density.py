@@ -1,11 +1,11 @@
-"""How much of a picture looks like text, cheap enough for every picture of the web: three milliseconds.
+"""How much of a picture looks like text, measured in three milliseconds, so that every picture can be measured.
 
-A small convolutional network looks at the picture shrunk to the area of a 384-pixel square and says of each cell of
-8 × 8 pixels how likely it is part of a line of text, and how high that line is. Two weighed sums over that map give
-two chances, the two questions that Web-SSL asked a VLM: that there is any text to read (`text_presence`), and that
-text makes the picture (`text_density`).
+The picture is shrunk to the area of a 384-pixel square. For each cell of 8 × 8 pixels, a small convolutional network
+gives the log-odds that it is part of a line of text, and the height of that line. Two logistic regressions on this
+map answer the two questions that Web-SSL put to a VLM: is there any text to read (`text_presence`), and is the
+picture mostly text (`text_density`)?
 
-The network (text_net.onnx) and the weights (text_net.json) are made by scripts/text_net, which says from what.
+The network (text_net.onnx) and the weights (text_net.json) are made by scripts/text_net, where their data are named.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ AREA_PIXELS = 384 * 384
 CELL_PIXELS = 8
 STEP_PIXELS = 16  # the network's total stride
 DECIMALS = 6
-HEIGHT_CENTRE = 3.5  # log2 of a line's height where the network says 0
-FLAT_STEP = 4  # grey levels between neighbours that are still flat ground
+HEIGHT_CENTRE = 3.5  # log2 of a line's height where the network returns 0
+FLAT_STEP = 4  # largest difference between neighbouring grey levels in a flat area
 BLOCKS = 8  # a side of the grid on which the spread of text is measured
 
 _NETWORK, _WEIGHTS = "text_net.onnx", "text_net.json"
@@ -42,9 +42,9 @@ Grid = NDArray[np.float32]
 class TextMap:
     """Where text seems to be: one value for each cell of 8 × 8 pixels of the shrunken picture.
 
-    `log_odds` is (rows, columns) float32: of being part of a line of text; `heights_pixels` (rows, columns) float32:
-    how high that line would be, in pixels of the shrunken picture. `flat_share`: the share of the picture, in [0, 1],
-    that is flat ground, as paper, screens and drawings have it.
+    `log_odds`, (rows, columns) float32: that the cell is part of a line of text. `heights_pixels`, (rows, columns)
+    float32: the height of that line, in pixels of the shrunken picture. `flat_share`: the share of the picture, in
+    [0, 1], without texture, as paper, screens and drawings have it.
     """
 
     log_odds: Grid
@@ -66,25 +66,25 @@ class TextDensity:
 
     @property
     def version(self) -> str:
-        """The network and the weights, by a short sha256, and what runs them."""
+        """The network and the weights, by a short sha256, and the version of onnxruntime."""
         return version()
 
     def measure(self, rgb: Rgb) -> Mapping[str, Measured]:
-        """Return both chances of `rgb`."""
-        chances = text_probabilities(text_map(rgb))
-        return {"text_presence": chances.light, "text_density": chances.heavy}
+        """Return both probabilities of `rgb`."""
+        probabilities = text_probabilities(text_map(rgb))
+        return {"text_presence": probabilities.light, "text_density": probabilities.heavy}
 
 
 def version() -> str:
     """Return what the numbers depend on: network and weights by a short sha256, and onnxruntime's version."""
-    mark = hashlib.sha256(_resource(_NETWORK) + _resource(_WEIGHTS)).hexdigest()[:8]
-    return f"text_net@{mark}+onnxruntime-{metadata.version('onnxruntime')}"
+    short_hash = hashlib.sha256(_resource(_NETWORK) + _resource(_WEIGHTS)).hexdigest()[:8]
+    return f"text_net@{short_hash}+onnxruntime-{metadata.version('onnxruntime')}"
 
 
 def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float = 1.0) -> TextMap:
-    """Return where text seems to be in `rgb`, (height, width, 3) uint8, brought to about `area_pixels`.
+    """Return where text seems to be in `rgb`, (height, width, 3) uint8, resized to about `area_pixels`.
 
-    Smaller pictures are enlarged by at most `max_enlargement`. Raises `ValueError` for an array that is no picture.
+    Smaller pictures are enlarged by at most `max_enlargement`. Raises `ValueError` for another shape or type.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ValueError(
@@ -107,7 +107,7 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
 
 
 def text_probabilities(found: TextMap) -> TextProbabilities:
-    """Return both chances of the picture whose map is `found`, rounded to 6 decimals."""
+    """Return both probabilities of the picture with the map `found`, rounded to 6 decimals."""
     features = map_features(found)
     light, heavy = (
         weighted_probability(_weights()[question], features, decimals=DECIMALS) for question in ("light", "heavy")
@@ -116,17 +116,17 @@ def text_probabilities(found: TextMap) -> TextProbabilities:
 
 
 def map_features(found: TextMap) -> dict[str, float]:
-    """Return what the chances are weighed from, a number under each name.
+    """Return the features of a map that the probabilities are computed from, by name.
 
-    `line`: the log-odds of the surest three cells in a row or column; `surest`: the mean of the surest twelve;
-    `letters`: log of about how many letters' squares the text fills; `area`: log of the share of cells; `spread`: the
-    share of the blocks of a grid that hold text; `flat`: the share of flat ground.
+    `line`: the highest mean log-odds of three cells in a row or column; `surest`: the mean of the twelve highest
+    log-odds; `letters`: log of the area of text in squares of its letters; `area`: log of the share of cells with
+    text; `spread`: the share of the blocks of a coarse grid with text; `flat`: the share without texture.
     """
-    odds, chances = found.log_odds, found.probabilities
+    odds, probabilities = found.log_odds, found.probabilities
     in_line = max(float(cv2.blur(odds, size).max()) for size in ((3, 1), (1, 3)))
     surest = np.sort(odds, axis=None)[::-1][:12]
-    letters = float((chances * (chances > 0.2) * CELL_PIXELS**2 / found.heights_pixels**2).sum())
-    is_text = (chances > 0.4).astype(np.float32)
+    letters = float((probabilities * (probabilities > 0.2) * CELL_PIXELS**2 / found.heights_pixels**2).sum())
+    is_text = (probabilities > 0.4).astype(np.float32)
     blocks = cv2.resize(is_text, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
     return {
         "line": in_line,
@@ -139,7 +139,7 @@ def map_features(found: TextMap) -> dict[str, float]:
 
 
 def _flat_share(rgb: Rgb) -> float:
-    """Return the share of pixels whose neighbours differ by no more than noise and compression make them differ."""
+    """Return the share of pixels in areas without texture: neighbours differ only by noise and compression."""
     smooth = cv2.blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (3, 3))
     ground = np.ones((3, 3), np.uint8)
     steps = cv2.subtract(cv2.dilate(smooth, ground), cv2.erode(smooth, ground))
@@ -147,7 +147,7 @@ def _flat_share(rgb: Rgb) -> float:
 
 
 def _resource(name: str) -> bytes:
-    return resources.files("filters").joinpath(name).read_bytes()  # also from a zip, as spark-submit ships it
+    return resources.files("filters").joinpath(name).read_bytes()  # also from a zip, as spark-submit sends it
 
 
 @lru_cache(maxsize=1)
@@ -162,6 +162,6 @@ def _session() -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # pictures differ in shape: both would pile up
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # shapes differ: memory would grow
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(_resource(_NETWORK), sess_options=options, providers=["CPUExecutionProvider"])

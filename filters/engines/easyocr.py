@@ -1,8 +1,8 @@
 """EasyOCR as a `TextEngine`: CRAFT finds the lines, a CRNN reads them, on a CPU or a GPU.
 
-EasyOCR's own networks, pre- and post-processing run here; only the loading of weights is ours. EasyOCR itself would
-download what is missing and unpickle what it finds; here nothing is downloaded (`curate models fetch easyocr`, on a
-machine with a network, does that) and weights are loaded as tensors alone, so that a file cannot run code.
+EasyOCR's networks and its pre- and post-processing are used, but not its loading of weights, which downloads missing
+files and unpickles them. Here nothing is downloaded (`curate models fetch easyocr` does that, on a machine with a
+network), and only tensors are loaded, so that a file cannot run code.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from filters.engines.model_files import ModelFile, check_model_files, path_from_home
 from filters.geometry import crop_line, shrink_to_area
-from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
+from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_id
 
 INSTALL_ADVICE = "pip install 'curate[easyocr]'"
 FETCH_ADVICE = (
@@ -36,9 +36,9 @@ _NETWORKS = {  # EasyOCR's own parameters of its two generations of recognisers
 class EasyOcrEngine:
     """A `TextEngine` of EasyOCR's CRAFT detector and its recogniser for `languages`.
 
-    `languages` are EasyOCR's codes, in combinations that one of its models reads. `gpu` asks for CUDA. Weights come
-    from `module_path`, else from EASYOCR_MODULE_PATH, else ~/.EasyOCR; a file that is missing, or a package, raises
-    `EngineUnavailable` that says where to put it. Needs about 1.2 GB of memory on a CPU.
+    `languages` are EasyOCR's codes, in combinations that one of its models reads. `gpu` requires CUDA. Weights are
+    read from `module_path`, else from EASYOCR_MODULE_PATH, else from ~/.EasyOCR. Raises `EngineUnavailable`, with
+    advice, if a file or a package is missing. Needs about 1.2 GB of memory on a CPU.
     """
 
     name = "easyocr"
@@ -54,7 +54,7 @@ class EasyOcrEngine:
         detection, recognition = (file.path for file in files)
         self.version = (
             f"easyocr-{metadata.version('easyocr')}+torch-{self._torch.__version__.split('+')[0]}"
-            f"+{model_mark(detection)}+{model_mark(recognition)}+{'-'.join(languages)}+{self._device}"
+            f"+{model_id(detection)}+{model_id(recognition)}+{'-'.join(languages)}+{self._device}"
         )
         if self._device == "cpu":
             self._torch.set_num_threads(1)  # a worker has one core
@@ -63,10 +63,10 @@ class EasyOcrEngine:
         self._load(detection, recognition, generation)
 
     def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
-        """Return the lines seen in each picture shrunk to at most `max_area_pixels`; CRAFT gives them no scores: 1.
+        """Return the lines of each picture, found in it shrunk to at most `max_area_pixels`, with a score of 1.
 
-        CRAFT (Baek et al., 2019, arXiv:1904.01941), its characters grouped into lines by EasyOCR. On a GPU pictures
-        of one size run together.
+        CRAFT (Baek et al., 2019, arXiv:1904.01941) finds the characters without scores, and EasyOCR groups them into
+        lines. On a GPU, pictures of equal size run together.
         """
         shrunk = [shrink_to_area(rgb, max_area_pixels) for rgb in pictures]
         found: list[Boxes | None] = [None] * len(pictures)
@@ -81,7 +81,7 @@ class EasyOcrEngine:
         return [boxes for boxes in found if boxes is not None]
 
     def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> list[list[Line]]:
-        """Return what each of the boxes of each picture says, in their order, each read by itself."""
+        """Return the text of each of the boxes of each picture, in their order, each read separately."""
         return [
             [self._read_line(crop_line(rgb, quad)) for quad in mine.quads]
             for rgb, mine in zip(pictures, boxes, strict=True)
@@ -98,8 +98,8 @@ class EasyOcrEngine:
             return "cpu"
         if not self._torch.cuda.is_available():
             raise EngineUnavailable(
-                "text engine 'easyocr': gpu is asked for and PyTorch finds no CUDA device; leave gpu out, or run "
-                "where there is one"
+                "text engine 'easyocr': gpu is set, but PyTorch finds no CUDA device; remove gpu, or run it on a "
+                "machine with one"
             )
         return "cuda"
 
@@ -120,7 +120,7 @@ class EasyOcrEngine:
             network.load_state_dict(OrderedDict((k.removeprefix("module."), v) for k, v in state.items()))
         except Exception as error:
             raise EngineUnavailable(
-                f"text engine 'easyocr': {path} does not hold the weights of this network ({error}); {FETCH_ADVICE}"
+                f"text engine 'easyocr': {path} has other weights than this network ({error}); {FETCH_ADVICE}"
             ) from error
         return network.to(self._device).eval()
 
@@ -145,7 +145,7 @@ def _import_torch() -> Any:
 
 
 def _configured_reader(languages: Sequence[str]) -> tuple[Any, str]:
-    """Return EasyOCR's reader set up for `languages`, with no network loaded, and its recogniser's generation."""
+    """Return EasyOCR's reader for `languages`, without networks, and the generation of its recogniser."""
     _import_torch()
     easyocr = importlib.import_module("easyocr")
     with tempfile.TemporaryDirectory() as nowhere:  # EasyOCR makes the folders it is given
@@ -155,8 +155,8 @@ def _configured_reader(languages: Sequence[str]) -> tuple[Any, str]:
                 download_enabled=False, detector=False, recognizer=False, verbose=False,
             )  # fmt: skip
         except ValueError as error:
-            told = " ".join(str(part) for part in error.args)
-            raise EngineUnavailable(f"text engine 'easyocr': languages {list(languages)}: {told}") from error
+            why = " ".join(str(part) for part in error.args)
+            raise EngineUnavailable(f"text engine 'easyocr': languages {list(languages)}: {why}") from error
     config = importlib.import_module("easyocr.config")
     for generation in ("gen2", "gen1"):
         if _recogniser(config, reader, generation) is not None:
@@ -171,7 +171,7 @@ def _recogniser(config: Any, reader: Any, generation: str) -> Any:
 
 
 def _batches(pictures: Sequence[Rgb], *, together: bool) -> Iterator[list[int]]:
-    """Yield the places of `pictures`, those of one shape at once where `together`."""
+    """Yield the indexes of `pictures` in batches: of equal shape if `together`, else one by one."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for place, rgb in enumerate(pictures):
         by_shape.setdefault(rgb.shape if together else (place,), []).append(place)

@@ -1,4 +1,4 @@
-"""The files that text engines load: which they are, where they lie, and what to do where one is missing."""
+"""The files that text engines load: where they are, and what to do if one is missing."""
 
 import importlib
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from filters.protocol import BUILT_IN_ENGINES, EngineUnavailable
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A file that an engine loads: its place, and what to do where it is missing.
+    """A file that an engine loads: its path, and what to do if it is missing.
 
-    `url` and `md5` are those of its publisher, where curate can fetch it.
+    `url` and `md5` are its publisher's, if curate can fetch it.
     """
 
     path: Path
@@ -22,7 +22,7 @@ class ModelFile:
 
 
 def path_from_home(text: str) -> Path:
-    """Return the path that `text` is, with the home folder that it may begin with (`~/models`).
+    """Return `text` as a path, with `~` or `~user` at its beginning replaced by the home folder.
 
     Raises `EngineUnavailable` when there is no such user.
     """
@@ -33,9 +33,9 @@ def path_from_home(text: str) -> Path:
 
 
 def model_files(engine: str, **options: object) -> Sequence[ModelFile]:
-    """Return the files that a built-in engine loads, there or not; `options` are those of its that choose files.
+    """Return the files that a built-in engine loads, existing or not; `options` are its options that choose files.
 
-    Loads none of them. Raises `EngineUnavailable` if a package is missing, or no model fits the options.
+    No file is loaded. Raises `EngineUnavailable` if a package is missing, or no model fits the options.
     """
     module_name = BUILT_IN_ENGINES[engine].partition(":")[0]
     found: Sequence[ModelFile] = importlib.import_module(module_name).model_files(**options)
@@ -43,7 +43,7 @@ def model_files(engine: str, **options: object) -> Sequence[ModelFile]:
 
 
 def check_model_files(engine: str, files: Sequence[ModelFile]) -> None:
-    """Raise `EngineUnavailable` that names the first of `files` that is missing, and says what to do."""
+    """Raise `EngineUnavailable` with the first of `files` that is missing, and its advice."""
     for file in files:
         if not file.path.is_file():
             raise EngineUnavailable(f"text engine {engine!r}: model file {file.path} is missing; {file.advice}")

@@ -1,7 +1,7 @@
 """The built-in text engine: PP-OCRv6 small through RapidOCR and ONNX Runtime, on one core, offline.
 
-RapidOCR's own classes bind the models and decode their outputs; sizes, padding and batching are chosen here,
-so that a picture's numbers depend on the picture alone.
+RapidOCR's classes decode the outputs of the models; sizes, padding and batching are chosen here, so that a picture's
+numbers depend only on the picture.
 """
 
 import logging
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from filters.engines.model_files import ModelFile, check_model_files
 from filters.geometry import crop_line, shrink_to_area
-from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
+from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_id
 
 if TYPE_CHECKING:
     from rapidocr.ch_ppocr_det.utils import DBPostProcess
@@ -30,8 +30,8 @@ DETECTION_STEP_PIXELS = 32  # the detector's total stride
 LINE_HEIGHT_PIXELS = 48  # what the recogniser was trained on
 LINE_STEP_PIXELS = 64
 MAX_LINE_WIDTH_PIXELS = 960
-# The detector was trained with ImageNet's statistics, on B, G, R. RapidOCR's own default, 0.5 for all six,
-# finds fewer lines and more often takes a whole photograph for one line.
+# The detector was trained with ImageNet's statistics, on B, G, R. RapidOCR's default, 0.5 for all six, finds fewer
+# lines and more often mistakes a whole photograph for one line.
 DETECTION_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 DETECTION_DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 RECOGNITION_MEAN = RECOGNITION_DEVIATION = np.full(3, 0.5, dtype=np.float32)
@@ -40,9 +40,8 @@ RECOGNITION_MEAN = RECOGNITION_DEVIATION = np.full(3, 0.5, dtype=np.float32)
 class RapidOcrEngine:
     """A `TextEngine` that detects and reads with the PP-OCRv6 small models of the rapidocr wheel.
 
-    `model_folder` may name another folder holding both model files. Nothing is ever downloaded: raises
-    `EngineUnavailable` if rapidocr or a model file is missing. Adds about 100 MB of
-    memory when loaded, 240 MB at the largest detection.
+    `model_folder` may name another folder with both model files. Nothing is downloaded: raises `EngineUnavailable` if
+    rapidocr or a model file is missing. Needs about 100 MB of memory when loaded, 240 MB at the largest detection.
     """
 
     name = "rapidocr"
@@ -54,7 +53,7 @@ class RapidOcrEngine:
         cv2.setNumThreads(1)  # a worker has one core; OpenCV would start a thread for each core of the machine
         self.version = (
             f"rapidocr-{metadata.version('rapidocr')}+onnxruntime-{onnxruntime.__version__}"
-            f"+{model_mark(detection)}+{model_mark(recognition)}+min_box_score={min_box_score:g}"
+            f"+{model_id(detection)}+{model_id(recognition)}+min_box_score={min_box_score:g}"
         )
         self._detector = _session(detection)
         self._recogniser = _session(recognition)
@@ -62,18 +61,19 @@ class RapidOcrEngine:
         self._decode_line = _line_decoder(self._recogniser, recognition)
 
     def detect(self, pictures: Sequence[Rgb], *, max_area_pixels: int) -> list[Boxes]:
-        """Return the text lines seen in each picture shrunk to about `max_area_pixels`, sides multiples of 32.
+        """Return the text lines of each picture, found in it shrunk to about `max_area_pixels`, sides multiples of
+        32.
 
-        Differentiable binarisation (Liao et al., 2019, arXiv:1911.08947), with PaddleOCR's parameters. Pictures
-        run through the network one at a time: on one core eight together take longer than one after another.
+        The method is differentiable binarisation (Liao et al., 2019, arXiv:1911.08947), with PaddleOCR's parameters.
+        Pictures run through the network one at a time: on one core, a batch of eight takes longer.
         """
         return [self._detect_one(rgb, max_area_pixels) for rgb in pictures]
 
     def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> list[list[Line]]:
-        """Return what each of the boxes of each picture says, in their order.
+        """Return the text of each of the boxes of each picture, in their order.
 
-        Lines run through the network one at a time, each padded by its own width alone: a batch would pad
-        a line by its neighbours' and so change its numbers, and gains nothing on one core.
+        Lines run through the network one at a time. In a batch, the padding of a line would depend on the other lines
+        and change its numbers, and on one core a batch is not faster.
         """
         return [
             [self._read_line(crop_line(rgb, quad)) for quad in mine.quads]
@@ -92,8 +92,8 @@ class RapidOcrEngine:
 
     def _read_line(self, line: Rgb) -> Line:
         fitted = _network_input(_fit_line(line), RECOGNITION_MEAN, RECOGNITION_DEVIATION)
-        chances = self._recogniser.run(None, {"x": fitted})[0]
-        ((text, confidence),), _ = self._decode_line(chances)
+        probabilities = self._recogniser.run(None, {"x": fitted})[0]
+        ((text, confidence),), _ = self._decode_line(probabilities)
         return Line(text=str(text), confidence=float(confidence) if text else 0.0)
 
 
@@ -103,7 +103,7 @@ def model_files(*, model_folder: str | None = None) -> tuple[ModelFile, ModelFil
     detection, recognition = (
         ModelFile(
             path=folder / name,
-            advice=f"reinstall rapidocr, whose wheel ships it, or set model_folder to a folder that holds {name}",
+            advice=f"reinstall rapidocr, whose wheel contains it, or set model_folder to a folder with {name}",
         )
         for name in (DETECTION_MODEL, RECOGNITION_MODEL)
     )
@@ -121,8 +121,8 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # the arena keeps the largest picture's memory for ever
-    options.enable_mem_pattern = False  # pictures differ in shape: a plan for each would pile up
+    options.enable_cpu_mem_arena = False  # the arena never frees the memory of the largest picture
+    options.enable_mem_pattern = False  # pictures differ in shape, and each shape would have a plan in memory
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
@@ -146,14 +146,13 @@ def _line_decoder(recogniser: Any, path: Path) -> "CTCLabelDecode":
     characters = recogniser.get_modelmeta().custom_metadata_map.get("character")
     if characters is None:
         raise EngineUnavailable(
-            f"text engine 'rapidocr': {path} carries no character list; "
-            "use the recognition model of the rapidocr wheel"
+            f"text engine 'rapidocr': {path} has no character list; use the recognition model of the rapidocr wheel"
         )
     return CTCLabelDecode(character=characters.splitlines())
 
 
 def _network_input(rgb: Rgb, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `rgb` as the models want it: (1, 3, height, width) float32, channels B, G, R, normalised."""
+    """Return `rgb` as the input of the models: (1, 3, height, width) float32, channels B, G, R, normalised."""
     scale, shift = 1 / (np.float32(255) * deviation), mean / deviation
     planes = (rgb[:, :, ::-1] * scale - shift).transpose(2, 0, 1)
     return np.ascontiguousarray(planes[None], dtype=np.float32)

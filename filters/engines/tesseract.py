@@ -1,7 +1,7 @@
-"""Tesseract as a `TextEngine`: a second opinion that shares neither networks nor training with the others.
+"""Tesseract as a `TextEngine`, for comparison: its networks and training data differ from those of the others.
 
-Through tesserocr, which runs the library inside the process. Language data is not part of it: Debian's packages
-tesseract-ocr and tesseract-ocr-LANG hold it.
+It is called through tesserocr, which runs the library inside the process. The language data come separately, in
+Debian's packages tesseract-ocr and tesseract-ocr-LANG.
 """
 
 import os
@@ -15,7 +15,7 @@ from PIL import Image
 
 from filters.engines.model_files import ModelFile, check_model_files
 from filters.geometry import crop_line, shrink_to_area
-from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_mark
+from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_id
 
 DATA_FOLDERS = (
     "/usr/share/tesseract-ocr/5/tessdata",
@@ -29,8 +29,8 @@ LINE_HEIGHT_PIXELS = 48  # what a line is enlarged to: Tesseract reads capitals 
 class TesseractEngine:
     """A `TextEngine` of Tesseract's layout analysis and its LSTM recogniser.
 
-    `languages` are Tesseract's codes; `tessdata` is the folder of their files, by default TESSDATA_PREFIX or where
-    Debian puts them. Raises `EngineUnavailable`, naming the package, where something is missing. Finds upright lines.
+    `languages` are Tesseract's codes; `tessdata` is the folder of their files, by default TESSDATA_PREFIX or Debian's
+    folder. Raises `EngineUnavailable`, naming the package, if something is missing. Finds only upright lines.
     """
 
     name = "tesseract"
@@ -41,7 +41,7 @@ class TesseractEngine:
         os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # a worker has one core
         self._tesserocr: Any = import_module("tesserocr")
         version = self._tesserocr.tesseract_version().split("\n")[0].removeprefix("tesseract ").strip()
-        self.version = "+".join([f"tesseract-{version}", *(model_mark(file.path) for file in files)])
+        self.version = "+".join([f"tesseract-{version}", *(model_id(file.path) for file in files)])
         mode = self._tesserocr.OEM.LSTM_ONLY
         self._api = self._tesserocr.PyTessBaseAPI(path=str(files[0].path.parent), lang="+".join(languages), oem=mode)
         self._api.SetVariable("debug_file", os.devnull)
@@ -51,7 +51,7 @@ class TesseractEngine:
         return [self._detect_one(rgb, max_area_pixels) for rgb in pictures]
 
     def read(self, pictures: Sequence[Rgb], boxes: Sequence[Boxes]) -> list[list[Line]]:
-        """Return what each of the boxes of each picture says, in their order, each read by itself."""
+        """Return the text of each of the boxes of each picture, in their order, each read separately."""
         return [
             [self._read_line(crop_line(rgb, quad)) for quad in mine.quads]
             for rgb, mine in zip(pictures, boxes, strict=True)
@@ -59,7 +59,7 @@ class TesseractEngine:
 
     def _detect_one(self, rgb: Rgb, max_area_pixels: int) -> Boxes:
         shrunk = shrink_to_area(rgb, max_area_pixels)
-        if min(shrunk.shape[:2]) < MIN_LINE_PIXELS:  # the library refuses it
+        if min(shrunk.shape[:2]) < MIN_LINE_PIXELS:  # the library refuses smaller pictures
             return _boxes([], rgb, shrunk)
         self._api.SetPageSegMode(self._tesserocr.PSM.SPARSE_TEXT)
         self._api.SetImage(Image.fromarray(shrunk))
@@ -85,13 +85,13 @@ class TesseractEngine:
 
 
 def model_files(*, languages: Sequence[str] = ("eng",), tessdata: str | None = None) -> list[ModelFile]:
-    """Return the language data of `languages`, in `tessdata`, TESSDATA_PREFIX or where Debian puts it."""
+    """Return the language data of `languages`, in `tessdata`, TESSDATA_PREFIX or Debian's folder."""
     if util.find_spec("tesserocr") is None:
         raise EngineUnavailable(
             "text engine 'tesseract': package tesserocr is missing; pip install 'curate[tesseract]'"
         )
     if not languages:
-        raise EngineUnavailable("text engine 'tesseract': no languages; name one at least, as eng")
+        raise EngineUnavailable("text engine 'tesseract': no languages; name at least one, such as eng")
     folder = _data_folder(tessdata)
     return [
         ModelFile(path=folder / f"{language}.traineddata", advice=f"apt-get install {_debian_package(language)}")
