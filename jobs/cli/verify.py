@@ -31,7 +31,7 @@ from jobs.cli.options import examples, storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @runs("jobs.commands.verify:verify")
 def verify() -> None:
-    """Check that MANIFEST is complete, and report every fault.
+    """Check that MANIFEST is valid, and report every fault.
 
     Without --quick or --deep, all files are hashed and every row is read again. Exits with 0 when nothing is wrong,
     1 when faults were found, 2 when there is no manifest to check.

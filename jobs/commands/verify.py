@@ -73,7 +73,7 @@ def _print(manifest: Manifest, depth: str, found: Findings) -> None:
         click.echo(_line(f"note: {note}"))
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found.checked.items())
     click.echo(f"checked ({depth}): {counts}")
-    verdict = "whole" if found.is_valid else f"{found.fault_count:,} fault{'s' * (found.fault_count > 1)}"
+    verdict = "valid" if found.is_valid else f"{found.fault_count:,} fault{'s' * (found.fault_count > 1)}"
     click.echo(_line(f"{manifest.uri}: {verdict}"))
 
 

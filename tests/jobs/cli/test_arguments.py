@@ -102,7 +102,7 @@ def test_an_empty_place_in_a_pipeline_file_is_refused(place: Path, text: str) ->
     "line",
     ["show ~nouser/x", "scan ~nouser/a.tar -o out", "sample m -o ~nouser/x --count 1", "export m -o ~nouser/a.txt"],
 )
-def test_a_home_of_nobody_is_refused(place: Path, line: str) -> None:
+def test_the_home_of_an_unknown_user_is_refused(place: Path, line: str) -> None:
     done = run(*line.split())
     assert done.exit_code == 2
     assert "~nouser" in done.output
@@ -219,14 +219,14 @@ def full(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_a_full_disk_is_one_sentence(place: Path, full: Path, line: str, code: int) -> None:
-    """And nothing that looks whole is left; only a diff fails with 2, for its 1 means a difference."""
+    """Nothing that looks complete is left; only a diff exits with 2, since its 1 means a difference."""
     commit_rows("large", [[{"key": os.urandom(16).hex()} for i in range(9000)]], Stage.CHOOSE)
     done = run(*line.format(full).split())
     assert done.exit_code == code, done.output
-    told = done.stderr.splitlines()[-1]
-    assert told.startswith(f"curate: {full}/")
-    assert told.endswith(": no space left on the device; free some, or write to another place")
-    assert ".tmp" not in told
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"curate: {full}/")
+    assert last.endswith(": no space left on the device; free some, or write to another place")
+    assert ".tmp" not in last
     assert not list(full.rglob("*.tmp"))
     assert not list(full.rglob("_*.json"))
 
@@ -268,7 +268,7 @@ def plan(output: str) -> Plan:
     )  # fmt: skip
 
 
-def test_what_a_worker_met_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_what_failed_in_a_worker_is_reported_in_a_sentence(tmp_path: Path) -> None:
     output = storage.absolute(str(tmp_path))
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/part-00000.parquet")
     raised = Exception(f"Traceback:\n  File x\nOSError: {error}")

@@ -80,7 +80,7 @@ def test_init_prints_a_pipeline_that_loads(tmp_path: Path) -> None:
     assert loaded == PipelineConfig(input=("data/{00000..00007}.tar",), output="out")
 
 
-def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path, monkeypatch) -> None:
+def test_doctor_names_what_is_missing_and_how_to_fix_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(session, "JAVA_FOLDERS", str(tmp_path))
@@ -123,7 +123,7 @@ def test_doctor_refuses_a_pipeline_file_that_does_not_load(tmp_path: Path) -> No
 
 
 @needs_easyocr
-def test_doctor_says_which_weights_are_missing_and_where_they_go(tmp_path: Path, monkeypatch) -> None:
+def test_doctor_names_the_missing_weights_and_their_places(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("EASYOCR_MODULE_PATH", str(tmp_path))
     done = run("doctor", "--engine", "easyocr", "--no-spark", "--json")
     assert done.exit_code == 1
@@ -133,6 +133,6 @@ def test_doctor_says_which_weights_are_missing_and_where_they_go(tmp_path: Path,
     assert "EASYOCR_MODULE_PATH" in found["mend"]
 
 
-def test_doctor_finds_this_machine_well() -> None:
+def test_doctor_finds_nothing_missing_here() -> None:
     found = checks(engine="rapidocr", engine_options={}, places=[], spark=None)
     assert all(c.is_good for c in found if not c.name.startswith("free disk")), found

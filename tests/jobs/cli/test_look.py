@@ -1,4 +1,4 @@
-"""show, log and cat: what a manifest holds, where it comes from, and its rows and pictures by key."""
+"""show, log and cat: what a manifest contains, what it was made from, and its rows and images by key."""
 
 import csv
 import hashlib
@@ -76,7 +76,7 @@ def chain(tmp_path: Path) -> Path:
     return out
 
 
-def told(*arguments) -> dict:
+def history_of(*arguments) -> dict:
     done = run("log", *arguments, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -86,7 +86,7 @@ def told(*arguments) -> dict:
 
 
 def test_the_log_of_a_pipeline_goes_back_to_the_tars(reference: Reference):
-    found = told(reference.output / "shards")
+    found = history_of(reference.output / "shards")
     steps = found["manifests"]
     assert [step["made_by"] for step in steps] == ["shard", "choose", "score", "dedupe", "scan"]
     assert [step["digest"] for step in reversed(steps)] == list(reference.digests.values())
@@ -116,7 +116,7 @@ def test_the_log_of_a_pipeline_goes_back_to_the_tars(reference: Reference):
 
 
 def test_a_tree_of_parents_and_sets(chain: Path):
-    found = told(chain / "merged")
+    found = history_of(chain / "merged")
     steps = found["manifests"]
     assert [step["made_by"] for step in steps] == ["merge", "sample", "choose", "dedupe", "scan", "sample"]
     assert [p["role"] for p in steps[0]["parents"]] == [ROWS, ROWS]
@@ -137,14 +137,14 @@ def test_a_tree_of_parents_and_sets(chain: Path):
         assert "┃" not in line
 
 
-def test_what_left_at_an_operation(chain: Path):
-    sample = told(chain / "first")["manifests"][0]
+def test_the_reasons_of_rows_that_an_operation_left_out(chain: Path):
+    sample = history_of(chain / "first")["manifests"][0]
     assert (sample["came_in"], sample["went_on"], sample["reasons"]) == (5, 2, {"not drawn": 3})
 
 
-def test_a_parent_that_is_gone_is_told_and_its_counts_remain(chain: Path):
+def test_a_missing_parent_is_reported_and_its_counts_remain(chain: Path):
     shutil.rmtree(chain / "deduped")
-    found = told(chain / "chosen")
+    found = history_of(chain / "chosen")
     assert [step["made_by"] for step in found["manifests"]] == ["choose"]
     link = found["manifests"][0]["parents"][0]
     assert (link["state"], link["found_at"]) == ("gone", None)
@@ -157,17 +157,17 @@ def test_a_parent_that_is_gone_is_told_and_its_counts_remain(chain: Path):
     assert "scan: 5 in, 5 on; only its counts are known" in text
 
 
-def test_a_parent_with_other_rows_is_not_taken_for_it(chain: Path):
+def test_a_manifest_with_other_rows_is_not_the_parent(chain: Path):
     shutil.rmtree(chain / "deduped")
     made_from(chain / "deduped", rows=1, stage=Stage.DEDUPE)
-    link = told(chain / "chosen")["manifests"][0]["parents"][0]
+    link = history_of(chain / "chosen")["manifests"][0]["parents"][0]
     assert (link["state"], link["found_at"]) == ("changed", None)
     assert "other rows" in run("log", chain / "chosen").stdout
 
 
-def test_an_output_that_was_moved_whole_is_still_one(chain: Path):
+def test_an_output_that_was_moved_as_one_is_still_connected(chain: Path):
     elsewhere = chain.rename(chain.parent / "moved")
-    found = told(elsewhere / "chosen")
+    found = history_of(elsewhere / "chosen")
     assert [step["made_by"] for step in found["manifests"]] == ["choose", "dedupe", "scan"]
     assert found["manifests"][0]["parents"][0]["state"] == "moved"
     charts = found["manifests"][1]["parents"][1]
@@ -175,7 +175,7 @@ def test_an_output_that_was_moved_whole_is_still_one(chain: Path):
     assert "its parent was at" in run("log", elsewhere / "chosen").stdout
 
 
-def test_a_set_that_is_the_parent_itself_is_told_apart(tmp_path: Path):
+def test_a_set_that_is_the_parent_itself_is_named_as_such(tmp_path: Path):
     scan = made_from(tmp_path / "scan", stage=Stage.SCAN)
     inputs = {"parent": scan.digest, "reference:self": scan.digest, "against:old": scan.digest}
     three = made_from(
@@ -193,7 +193,7 @@ def test_a_manifest_that_names_itself_ends(tmp_path: Path):
     assert [step.manifest.uri for step in lineage(again)] == [again.uri, scan.uri]
 
 
-def test_strange_words_are_shown_harmlessly(tmp_path: Path):
+def test_control_characters_are_not_printed(tmp_path: Path):
     uri = tmp_path / "[red]m"
     made_from(uri, rows=1, derivation={"operation": "sample", "where": "a\x1b[31m", "count": 1})
     for command in (["log"], ["log", "--oneline"], ["show"]):
@@ -236,7 +236,7 @@ def test_show_of_a_derived_manifest(chain: Path):
     assert found["derivation"] == {"operation": "merge", "on_conflict": "first"}
 
 
-def test_show_of_no_rows_tells_what_the_columns_mean(tmp_path: Path):
+def test_show_of_no_rows_prints_what_the_columns_mean(tmp_path: Path):
     for parts in ([], [[]]):
         uri = tmp_path / str(len(parts))
         commit_rows(uri, parts, Stage.CHOOSE)
@@ -362,7 +362,7 @@ def test_a_file_with_other_bytes_is_left_and_the_others_written(pictured: Path):
     assert [json.loads(line)["image"] is None for line in done.stdout.splitlines()] == [True, False]
 
 
-def test_sources_that_have_changed_or_gone_are_told(pictured: Path):
+def test_sources_that_have_changed_or_are_missing_are_reported(pictured: Path):
     tar = pictured / "0.tar"
     tar.write_bytes(tar.read_bytes().replace(b"second", b"secunda"[:6]))
     done = run("cat", pictured / "m", "--keys", "key0,key1", "--images", pictured / "out", "--json")
@@ -427,7 +427,7 @@ def test_everything_on_object_storage(s3, pictured: Path):  # noqa: F811
     made_from(uri + "/deduped", scan, stage=Stage.DEDUPE)
     assert "key0" in run("show", uri + "/scan").stdout
     assert json.loads(run("stats", uri + "/scan", "--json").stdout)["rows"] == 3
-    assert [step["made_by"] for step in told(uri + "/deduped")["manifests"]] == ["dedupe", "scan"]
+    assert [step["made_by"] for step in history_of(uri + "/deduped")["manifests"]] == ["dedupe", "scan"]
     done = run("cat", uri + "/scan", "--keys", "key1", "--images", uri + "/out", "--json")
     assert done.exit_code == 0, done.output
     assert storage.read_bytes(json.loads(done.stdout)["image"]) == b"second"

@@ -505,7 +505,7 @@ def test_the_command_reports_a_valid_manifest(scanned, tmp_path):
     for options in (["--quick"], [], ["--deep", "--fraction", "0.5"]):
         done = run(scanned.uri, *options)
         assert (done.exit_code, done.stderr) == (0, "")
-        assert done.stdout.splitlines()[-1] == f"{scanned.uri}: whole"
+        assert done.stdout.splitlines()[-1] == f"{scanned.uri}: valid"
     assert "checked (deep): 2 parts, " in done.stdout
 
 
