@@ -74,14 +74,14 @@ def equal(a: Boxes, b: Boxes) -> bool:
     return np.array_equal(a.quads, b.quads) and np.array_equal(a.scores, b.scores)
 
 
-def test_an_engine_has_a_name_and_a_version_that_says_more(engine: TextEngine):
+def test_an_engine_has_a_name_and_a_more_detailed_version(engine: TextEngine):
     assert isinstance(engine, TextEngine)
     assert engine.version.startswith(engine.name)
     assert len(engine.version) > len(engine.name)
     assert "/" not in engine.version.replace("//", ""), "a version names no place on a machine"
 
 
-def test_boxes_lie_in_the_picture_and_scores_are_shares(engine: TextEngine):
+def test_boxes_are_inside_the_picture_and_scores_between_0_and_1(engine: TextEngine):
     for rgb, boxes in zip(PICTURES, engine.detect(PICTURES, max_area_pixels=AREA_PIXELS), strict=True):
         assert boxes.quads.dtype == boxes.scores.dtype == np.float32
         assert boxes.quads.min(initial=0) >= 0
@@ -112,20 +112,20 @@ def test_what_is_read_does_not_depend_on_the_batch_or_its_order(engine: TextEngi
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 60), (60, 3), (33, 31), (20, 3000), (3000, 20)])
-def test_any_shape_is_taken(engine: TextEngine, shape: tuple[int, int]):
+def test_any_shape_is_accepted(engine: TextEngine, shape: tuple[int, int]):
     rgb = noise(*shape)
     (boxes,) = engine.detect([rgb], max_area_pixels=AREA_PIXELS)
     (lines,) = engine.read([rgb], [boxes.take(range(min(3, len(boxes))))])
     assert len(lines) == min(3, len(boxes))
 
 
-def test_nothing_in_nothing_out(engine: TextEngine):
+def test_no_input_gives_no_output(engine: TextEngine):
     none = Boxes(quads=np.zeros((0, 4, 2), np.float32), scores=np.zeros(0, np.float32))
     assert list(engine.detect([], max_area_pixels=AREA_PIXELS)) == []
     assert [list(lines) for lines in engine.read([PAGE], [none])] == [[]]
 
 
-def test_a_picture_is_shrunk_to_the_area_and_boxes_are_in_its_own_pixels(engine: TextEngine):
+def test_a_picture_is_shrunk_to_the_area_and_boxes_are_in_pixels_of_the_original(engine: TextEngine):
     large = np.full((1500, 1200, 3), 255, dtype=np.uint8)
     word = render(["Quarterly results"], size_pixels=60)
     large[900 : 900 + word.shape[0], 300 : 300 + word.shape[1]] = word
@@ -142,7 +142,7 @@ def test_a_picture_is_shrunk_to_the_area_and_boxes_are_in_its_own_pixels(engine:
 
 
 class FixedEngine:
-    """A user's own engine: it sees one line wherever it looks."""
+    """A user's engine: it finds one line in every picture."""
 
     name = "fixed"
     version = "fixed-1"
@@ -169,7 +169,7 @@ def test_unknown_engine_names_the_nearest():
 
 
 @pytest.mark.parametrize("name", ["nowhere.at_all:Engine", "filters.protocol:NoSuchEngine", ":Engine"])
-def test_dotted_path_that_leads_nowhere_is_unknown(name: str):
+def test_a_dotted_path_to_nothing_is_unknown(name: str):
     with pytest.raises(UnknownEngine, match=r"check|package\.module"):
         load_engine(name)
 
@@ -181,7 +181,7 @@ def test_a_users_engine_plugs_in_by_dotted_path():
     assert engine.read([PAGE], [boxes])[0][0].text == "sum 43"
 
 
-def test_wrong_options_and_half_engines_are_refused_with_advice():
+def test_wrong_options_and_incomplete_engines_are_refused_with_advice():
     with pytest.raises(EngineUnavailable, match="its options are"):
         load_engine(f"{__name__}:FixedEngine", colour="red")
     with pytest.raises(EngineUnavailable, match=r"lacks part of filters\.protocol\.TextEngine"):
@@ -243,7 +243,7 @@ def test_easyocr_takes_its_weights_from_the_environment(easyocr_weights: Path, m
 @pytest.mark.parametrize(
     ("languages", "file"), [(["en"], "english_g2.pth"), (["ch_sim", "en"], "zh_sim_g2.pth"), (["th"], "thai.pth")]
 )
-def test_easyocr_says_which_weights_are_missing_and_where_they_go(tmp_path: Path, languages: list[str], file: str):
+def test_easyocr_names_missing_weights_and_where_to_put_them(tmp_path: Path, languages: list[str], file: str):
     with pytest.raises(EngineUnavailable, match=r"craft_mlt_25k\.pth is missing; .*curate models fetch easyocr"):
         load_engine("easyocr", languages=languages, module_path=str(tmp_path))
     assert not list(tmp_path.iterdir()), "looking makes nothing"
@@ -269,7 +269,7 @@ def test_easyocr_refuses_languages_that_no_model_reads_together(tmp_path: Path):
 
 
 @needs_easyocr
-def test_easyocr_does_not_unpickle_what_pretends_to_be_weights(easyocr_weights: Path, tmp_path: Path):
+def test_easyocr_does_not_unpickle_weights(easyocr_weights: Path, tmp_path: Path):
     import pickle
     import shutil
 
@@ -285,7 +285,7 @@ def test_easyocr_does_not_unpickle_what_pretends_to_be_weights(easyocr_weights: 
 
 
 @needs_easyocr
-def test_easyocr_asks_for_a_gpu_only_where_there_is_one(easyocr_weights: Path):
+def test_easyocr_refuses_a_missing_gpu(easyocr_weights: Path):
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Laws and contracts of text density: the network's map, the chances weighed from it, the windows chosen by it."""
+"""Laws and contracts of text density: the network's map, the probabilities and windows computed from it."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def chances_of(rgb: Rgb):
 @given(
     hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90), st.just(3)), elements=st.integers(0, 255))
 )
-def test_chances_are_shares_and_repeat(rgb: Rgb):
+def test_probabilities_are_between_0_and_1_and_repeatable(rgb: Rgb):
     chances = chances_of(rgb)
     assert 0 <= chances.light <= 1
     assert 0 <= chances.heavy <= 1
@@ -32,7 +32,7 @@ def test_chances_are_shares_and_repeat(rgb: Rgb):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("level", [0, 127, 255])
-def test_one_colour_holds_no_text_whatever_the_shape(shape: tuple[int, int], level: int):
+def test_a_picture_of_one_colour_has_no_text(shape: tuple[int, int], level: int):
     chances = chances_of(np.full((*shape, 3), level, dtype=np.uint8))
     assert chances.light < 0.5
     assert chances.heavy < 0.05
@@ -59,7 +59,7 @@ def test_the_map_is_high_where_the_text_is():
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3), float)]
 )
-def test_what_is_no_picture_is_refused(array: np.ndarray):
+def test_other_arrays_are_refused(array: np.ndarray):
     with pytest.raises(ValueError, match="pass a picture"):
         text_map(array)
 
@@ -97,7 +97,7 @@ def blank_map(rows: int = 48, columns: int = 48) -> TextMap:
     st.lists(st.tuples(st.integers(0, 47), st.integers(0, 47), st.floats(-3, 8)), max_size=30),
     st.integers(1000, 500_000),
 )
-def test_windows_lie_in_the_picture_apart_and_views_fit_the_area(
+def test_windows_are_inside_the_picture_and_apart_and_views_fit_the_area(
     height: int, width: int, peaks: list[tuple[int, int, float]], area: int
 ):
     found = blank_map()
@@ -112,7 +112,7 @@ def test_windows_lie_in_the_picture_apart_and_views_fit_the_area(
     assert chosen == windows(found, height, width)
 
 
-def test_a_word_in_a_photograph_is_looked_at_enlarged():
+def test_a_word_in_a_photograph_is_examined_enlarged():
     rgb = on_landscape(render(["Open"], size_pixels=14))
     (view,) = views(rgb, text_map(rgb), area_pixels=320 * 320)
     window = view.window
@@ -121,7 +121,7 @@ def test_a_word_in_a_photograph_is_looked_at_enlarged():
     assert view.pixels.shape[0] > 1.5 * (window.bottom - window.top)
 
 
-def test_a_page_is_looked_at_whole_and_shrunk():
+def test_a_page_is_examined_as_a_whole_and_shrunk():
     page = render(LINES * 2, size_pixels=28)
     (view,) = views(page, text_map(page), area_pixels=320 * 320)
     assert (view.window.top, view.window.left) == (0, 0)
@@ -129,7 +129,7 @@ def test_a_page_is_looked_at_whole_and_shrunk():
     assert view.pixels.shape[0] * view.pixels.shape[1] < 1.3 * 320 * 320
 
 
-def test_a_long_page_is_looked_at_in_tiles_so_that_small_print_survives():
+def test_a_long_page_is_examined_in_tiles_so_that_small_print_is_readable():
     page = render([line[:30] for line in LINES * 12], size_pixels=14)
     assert page.shape[0] > 10 * page.shape[1]
     shown = views(page, text_map(page), area_pixels=320 * 320)
@@ -138,14 +138,14 @@ def test_a_long_page_is_looked_at_in_tiles_so_that_small_print_survives():
     assert all(view.pixels.shape[1] > 0.6 * page.shape[1] for view in shown)
 
 
-def test_boxes_found_in_a_view_come_back_to_the_picture():
+def test_boxes_found_in_a_view_are_mapped_to_the_picture():
     from filters.protocol import Boxes
 
     rgb = on_landscape(render(["Open"], size_pixels=14))
     (view,) = views(rgb, text_map(rgb), area_pixels=320 * 320)
     height, width = view.pixels.shape[:2]
-    whole = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
-    (quad,) = view.place(Boxes(quads=whole, scores=np.ones(1, np.float32))).quads
+    full = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
+    (quad,) = view.place(Boxes(quads=full, scores=np.ones(1, np.float32))).quads
     window = view.window
     assert quad.tolist() == [
         [window.left, window.top], [window.right, window.top],

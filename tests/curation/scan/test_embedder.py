@@ -1,4 +1,4 @@
-"""Embeddings: a vector a picture, whatever makes it; pairs by cosine as brute force finds them; whole runs."""
+"""Embeddings: one vector for each picture, with any model; pairs by cosine equal to brute force; complete runs."""
 
 import io
 import tarfile
@@ -91,7 +91,7 @@ def test_equal_pictures_have_equal_vectors_whatever_came_before(embedder: Embedd
     assert all(np.array_equal(again.embed(rgb), vector) for rgb, vector in zip(PICTURES, first, strict=True))
 
 
-def test_copies_are_nearer_than_strangers(embedder: Embedder):
+def test_copies_are_closer_than_unrelated_images(embedder: Embedder):
     page, hills = PICTURES[1], PICTURES[0]
     half = np.asarray(Image.fromarray(page).resize((page.shape[1] // 2, page.shape[0] // 2)))
     vector = embedder.embed(page)
@@ -100,19 +100,19 @@ def test_copies_are_nearer_than_strangers(embedder: Embedder):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 60), (33, 31)])
-def test_any_shape_is_taken(embedder: Embedder, shape: tuple[int, int]):
+def test_any_shape_is_accepted(embedder: Embedder, shape: tuple[int, int]):
     vector = embedder.embed(noise(*shape))
     assert vector is None or np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_version_names_no_place(embedder: Embedder, model: str):
+def test_a_version_does_not_depend_on_the_path(embedder: Embedder, model: str):
     assert "/" not in embedder.version
     assert "torch-" in embedder.version
     assert Path(model).parent.name not in embedder.version
 
 
 @needs_torch
-def test_a_version_says_what_changes_vectors(torchscript: Path, tmp_path: Path):
+def test_a_version_depends_on_what_changes_vectors(torchscript: Path, tmp_path: Path):
     other = write_torchscript(tmp_path / torchscript.name, seed=1)
     moved = write_torchscript(tmp_path / "elsewhere.pt").rename(tmp_path / torchscript.name)
     versions = [
@@ -147,7 +147,7 @@ def test_preprocessing_is_that_of_sscd():
     assert np.allclose(found[0].transpose(1, 2, 0), wanted, atol=1e-5)
 
 
-def test_what_a_network_is_given_is_bounded():
+def test_the_input_of_a_network_is_bounded():
     seen = []
 
     class Answer(np.ndarray):
@@ -212,7 +212,7 @@ def _without_weight(path: Path, name: str) -> None:
 
 
 @needs_torch
-def test_a_picture_without_direction_has_no_vector_and_another_shape_fails(tmp_path: Path):
+def test_a_zero_vector_is_none_and_another_shape_fails(tmp_path: Path):
     assert load_embedder(str(write_torchscript(tmp_path / "zero.pt", kind="zero"))).embed(PICTURES[0]) is None
     grows = load_embedder(str(write_torchscript(tmp_path / "grows.pt", kind="grows")))
     with pytest.raises(FilterFailed, match="square"):
@@ -232,7 +232,7 @@ def test_a_worker_with_another_model_refuses(torchscript: Path):
 
 
 @given(seeds, st.integers(0, 5), st.integers(1, 40))
-def test_packed_vectors_come_back(seed: int, rows: int, dimensions: int):
+def test_packing_vectors_is_reversible(seed: int, rows: int, dimensions: int):
     vectors = units(np.random.default_rng(seed), rows, dimensions)
     column = pa.array([pack(v) for v in vectors], pa.binary())
     assert all(len(each) == 2 * dimensions for each in column.to_pylist())
@@ -246,7 +246,7 @@ def test_vectors_of_two_models_do_not_mix():
 
 
 @needs_torch
-def test_a_measured_picture_has_its_vector(torchscript: Path):
+def test_a_measured_picture_has_a_vector(torchscript: Path):
     loaded = load_embedder(str(torchscript))
     data = encoded(PICTURES[0], "png")
     measured = measure(data, DEFAULT_LIMITS, Requested(embedder=loaded))
@@ -336,7 +336,7 @@ def test_many_equal_vectors_make_few_pairs_that_connect_them():
     }
 
 
-def test_centroids_depend_on_the_sample_alone():
+def test_centroids_depend_only_on_the_sample():
     sample = families(np.random.default_rng(3), 600)
     cells = train_vector_cells(sample, 5, probes=2)
     assert cells == train_vector_cells(sample, 5, probes=2)
@@ -346,7 +346,7 @@ def test_centroids_depend_on_the_sample_alone():
     assert training_rows(10**6, 512) * 512 * 4 <= 1 << 27
 
 
-def test_nothing_in_nothing_out():
+def test_no_input_gives_no_output():
     none = np.zeros((0, 0), np.float16)
     assert cosine_pairs_in_cell(pa.array([], pa.binary()), none, np.zeros(0, np.bool_), 0.9).num_rows == 0
     some = units(np.random.default_rng(4), 3, 8).astype(np.float16)
@@ -380,7 +380,7 @@ def test_pairs_over_spark_do_not_depend_on_partitions(spark):
     assert one.items() <= brute_force(nodes, stored, np.ones(200, np.bool_), 0.9).items()
 
 
-# --- whole runs -------------------------------------------------------------------------------------------
+# --- complete runs -------------------------------------------------------------------------------------------
 
 
 def encoded(rgb: np.ndarray, kind: str, **options: object) -> bytes:
@@ -400,8 +400,8 @@ def write_tar(path: Path, members: dict[str, bytes]) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two tars: five strangers; of three of them copies that are re-encoded, smaller, or the same bytes."""
-    strangers = [
+    """Two tars with five unrelated images, and copies of three: re-encoded, smaller, and with the same bytes."""
+    unrelated = [
         landscape(),
         render(LINES),
         landscape()[:, ::-1] // 3,
@@ -409,14 +409,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.tile(np.arange(300, dtype=np.uint8)[:, None, None] // 2, (1, 300, 3)),
     ]
     folder = tmp_path_factory.mktemp("planted")
-    half = np.asarray(Image.fromarray(strangers[1]).resize((strangers[1].shape[1] // 2, strangers[1].shape[0] // 2)))
-    write_tar(folder / "0.tar", {f"{n}.png": encoded(rgb, "png") for n, rgb in enumerate(strangers)})
+    half = np.asarray(Image.fromarray(unrelated[1]).resize((unrelated[1].shape[1] // 2, unrelated[1].shape[0] // 2)))
+    write_tar(folder / "0.tar", {f"{n}.png": encoded(rgb, "png") for n, rgb in enumerate(unrelated)})
     write_tar(
         folder / "1.tar",
         {
-            "0_jpeg.jpg": encoded(strangers[0], "jpeg", quality=70),
+            "0_jpeg.jpg": encoded(unrelated[0], "jpeg", quality=70),
             "1_half.png": encoded(half, "png"),
-            "4_same.png": encoded(strangers[4], "png"),
+            "4_same.png": encoded(unrelated[4], "png"),
             "broken.jpg": b"\xff\xd8nothing",
         },
     )
@@ -425,7 +425,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_torch
 @pytest.mark.spark
-def test_a_run_merges_copies_by_embedding_and_no_strangers(torchscript: Path, planted: Path, tmp_path: Path):
+def test_a_run_merges_copies_by_embedding_and_no_unrelated_images(torchscript: Path, planted: Path, tmp_path: Path):
     scan, found = tmp_path / "scan", tmp_path / "deduped"
     local = ("--master", "local[2]", "--quiet")
     curate("scan", planted / "*.tar", "-o", scan, "--set", f"scan.embedding.model={torchscript}", *local)
@@ -478,7 +478,7 @@ def test_the_stages_of_a_run_must_fit_together():
 
 
 @pytest.mark.parametrize(
-    ("embedding", "told"),
+    ("embedding", "message"),
     [
         ({"modell": "m.pt"}, "did you mean model"),
         ({"model": "m.pt", "std": [0.2, 0, 0.2]}, "above 0"),
@@ -486,12 +486,12 @@ def test_the_stages_of_a_run_must_fit_together():
         ({"size": 100}, "scan.embedding.model"),
     ],
 )
-def test_wrong_settings_are_named(embedding: dict, told: str):
-    with pytest.raises(InputError, match=told):
+def test_wrong_settings_are_named(embedding: dict, message: str):
+    with pytest.raises(InputError, match=message):
         config_of(scan={"embedding": embedding})
 
 
-def test_defaults_say_nothing_new(tmp_path: Path, planted: Path):
+def test_explicit_defaults_change_nothing(tmp_path: Path, planted: Path):
     assert ScanConfig().embedding is None
     plan = plan_scan(config_of(input=[str(planted / "*.tar")]), str(tmp_path / "scan"))
     assert "embedding" not in plan.config
@@ -499,7 +499,7 @@ def test_defaults_say_nothing_new(tmp_path: Path, planted: Path):
 
 
 @needs_torch
-def test_where_a_model_may_come_from_is_no_part_of_a_plan(tmp_path: Path, planted: Path, torchscript: Path):
+def test_permission_to_download_a_model_is_not_part_of_a_plan(tmp_path: Path, planted: Path, torchscript: Path):
     plans = [
         plan_scan(
             config_of(

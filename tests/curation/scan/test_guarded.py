@@ -1,4 +1,4 @@
-"""An image that crashes the decoder's process costs a retry, and is a row like any other."""
+"""An image that crashes the decoder's process causes a retry, and becomes a row like any other."""
 
 import functools
 import io
@@ -32,7 +32,7 @@ def test_a_child_measures_the_same(data: bytes) -> None:
     assert measure_guarded(data, on_image) == on_image(data)
 
 
-def test_a_dead_child_is_a_status_and_an_error_is_an_error() -> None:
+def test_a_crashed_child_is_a_status_and_a_python_error_is_raised() -> None:
     found = measure_guarded(b"x", lambda data: os.kill(os.getpid(), signal.SIGSEGV))
     assert (found.status, found.error) == ("undecodable", "crashed the decoder: SIGSEGV")
     assert len(found.sha256) == 64

@@ -1,4 +1,4 @@
-"""Filters of the user's own: measured on every picture, held as canonical JSON, never swallowed, never mixed."""
+"""User filters: measured on every picture, stored as canonical JSON, with errors that are never hidden."""
 
 import functools
 import io
@@ -66,7 +66,7 @@ class Says:
 
 
 class Mean:
-    """Measures the mean of a picture divided by `divisor`; holds what cannot be pickled."""
+    """Measures the mean of a picture divided by `divisor`; it cannot be pickled."""
 
     name = "mean"
     columns = ("level", "width")
@@ -81,7 +81,7 @@ class Mean:
 
 
 class Paints(Mean):
-    """Tries to change the picture; `how` says in which way."""
+    """Tries to change the picture in the way `how`."""
 
     def __init__(self, *, how: str) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def config_of(filters: Mapping[str, object], **more: object) -> PipelineConfig:
     return check_config({"input": "a.tar", "output": "out", "scan": {"filters": filters}, **more}, origin="test")
 
 
-# --- what is held ----------------------------------------------------------------------------------------
+# --- what is stored ----------------------------------------------------------------------------------------
 
 
 values = (
@@ -182,16 +182,16 @@ def test_numpy_doubles_are_numbers_like_any_other():
         ("\ud800", "surrogate"),
     ],
 )
-def test_what_cannot_be_held_is_refused_by_name(value: object, why: str):
+def test_values_that_cannot_be_stored_are_refused_with_the_name_of_the_filter(value: object, why: str):
     with pytest.raises(FilterFailed, match=f"filter 'a' measured b .*{why}|filter 'a' {why}"):
         measure_user_filters(PICTURE, [("a", Says(b=value))])
 
 
 def test_other_columns_than_declared_are_refused():
     says = Says(a=1, b=2)
-    for wrong, told in (({"a": 1}, "a"), ({}, "nothing"), ({"a": 1, "b": 2, "c": 3}, "a, b, c")):
+    for wrong, listed in (({"a": 1}, "a"), ({}, "nothing"), ({"a": 1, "b": 2, "c": 3}, "a, b, c")):
         says.values = wrong
-        with pytest.raises(FilterFailed, match=f"^filter 'mine' returned {told}, but its columns are a, b; fix it"):
+        with pytest.raises(FilterFailed, match=f"^filter 'mine' returned {listed}, but its columns are a, b; fix it"):
             measure_user_filters(PICTURE, [("mine", says)])
     says.values = [1, 2]
     with pytest.raises(FilterFailed, match="returned a list, not a mapping"):
@@ -219,11 +219,11 @@ def test_a_filter_cannot_change_the_picture_for_others(how: str):
 
 def test_every_picture_that_was_decoded_is_measured():
     own = [("mean", Mean())]
-    whole = png(40)
+    complete = png(40)
     noisy = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 90, 3), dtype=np.uint8)).save(noisy, "jpeg")
     for data, status in (
-        (whole, "ok"),
+        (complete, "ok"),
         (noisy.getvalue()[:-4000], "truncated"),
         (b"none", "undecodable"),
         (b"", "empty"),
@@ -234,24 +234,27 @@ def test_every_picture_that_was_decoded_is_measured():
         bare = measure(data, DEFAULT_LIMITS)
         assert bare.measures is None
         assert bare.pdq == found.pdq
-    assert measure(whole, DecodeLimits(max_pixels=100, max_bytes=1 << 20), Requested(filters=own)).measures is None
+    assert measure(complete, DecodeLimits(max_pixels=100, max_bytes=1 << 20), Requested(filters=own)).measures is None
 
 
 def test_a_filter_that_raises_names_itself_and_the_image(tmp_path: Path):
     on_image = functools.partial(
         measure, limits=DEFAULT_LIMITS, requested=Requested(filters=[("mine", Paints(how="pixels"))])
     )
-    told = r"'{}': filter 'mine' raised ValueError: .*; fix it and run the same command again"
+    raised = r"'{}': filter 'mine' raised ValueError: .*; fix it and run the same command again"
     tar = tar_of(tmp_path / "a.tar", {"x/1.txt": b"a caption", "x/1.png": png(40)})
-    with tar.open("rb") as stream, pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + told.format(r"x/1\.png")):
+    with (
+        tar.open("rb") as stream,
+        pytest.raises(FilterFailed, match=r"^file:///a\.tar: " + raised.format(r"x/1\.png")),
+    ):
         read_tar(stream, source="file:///a.tar", max_image_bytes=1 << 20, on_image=on_image)
     (tmp_path / "2.png").write_bytes(png(40))
-    with pytest.raises(FilterFailed, match=re.escape(f"file://{tmp_path}/: ") + told.format(r"2\.png")):
+    with pytest.raises(FilterFailed, match=re.escape(f"file://{tmp_path}/: ") + raised.format(r"2\.png")):
         read_folder(f"file://{tmp_path}/", [("2.png", 0)], max_image_bytes=1 << 20, on_image=on_image)
 
 
-def test_own_filters_do_not_run_in_the_child_of_a_second_attempt():
-    """A crash of theirs is no fact of the image, and models may not survive a fork."""
+def test_user_filters_do_not_run_in_the_child_of_a_second_attempt():
+    """If they crash, the image is not the reason, and models may not work after a fork."""
     seen: list[int] = []
 
     class Seen(Says):
@@ -300,13 +303,13 @@ def test_a_filter_is_found_by_its_path():
         ),
     ],
 )
-def test_what_is_wrong_with_a_filter_is_said(path: str, options: dict, error: type[Exception], why: str):
-    with pytest.raises(error, match=f"^scan.filters.mine: filter '{path}'.*{why}") as told:
+def test_the_message_names_what_is_wrong_with_a_filter(path: str, options: dict, error: type[Exception], why: str):
+    with pytest.raises(error, match=f"^scan.filters.mine: filter '{path}'.*{why}") as raised:
         load_user_filters(config_of({"mine": {"class": path, "options": options}}).scan.user_filters())
-    assert type(told.value) is error
+    assert type(raised.value) is error
 
 
-def test_a_module_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_error_of_a_module_that_cannot_be_imported_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "needy.py").write_text("import a_package_that_is_missing\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -318,7 +321,7 @@ def test_a_module_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch: 
         load_engine("broken:X")
 
 
-def test_engines_are_found_in_the_same_way():
+def test_engines_are_loaded_in_the_same_way():
     with pytest.raises(EngineUnavailable, match="give it detect, name, read and version"):
         load_engine(f"{OWN}:Mean")
     with pytest.raises(UnknownEngine, match="text engine 'no_such_module:X': no module"):
@@ -371,7 +374,7 @@ def plan_of(tmp_path: Path, filters: Mapping[str, object]):
     return plan_scan(config_of(filters, input=str(tmp_path / "a.tar")), str(tmp_path / "scan"))
 
 
-def test_filters_and_their_versions_decide_what_a_scan_is(tmp_path: Path):
+def test_filters_and_their_versions_are_part_of_the_plan(tmp_path: Path):
     plan = plan_of(tmp_path, {"m": {"class": f"{OWN}:Mean", "options": {"divisor": 2, "token": "hunter2"}}})
     assert plan.software["filter.m"] == "mean-1+divisor=2"
     assert plan.config["filters"]["m"]["class"] == f"{OWN}:Mean"
@@ -421,16 +424,16 @@ def rows(*measures: str | None) -> pa.Table:
         ("(measures->>'sharp.kind') = 'photo'", [False, True, False, False]),
     ],
 )
-def test_own_rules_look_at_own_measures(expression: str, kept: list[bool]):
+def test_rules_can_use_measures_of_user_filters(expression: str, kept: list[bool]):
     rules = Rules(least_class="all", where=(("mine", expression),))
     check_expressions(rules)
-    told = (
+    found = (
         '{"sharp.kind":"drawing","sharp.variance":12.5}',
         '{"sharp.kind":"photo","sharp.variance":0.5}',
         '{"sharp.kind":null,"sharp.variance":null}',
         None,
     )
-    reasons = apply_rules(rows(*told), rules)[1].to_pylist()
+    reasons = apply_rules(rows(*found), rules)[1].to_pylist()
     assert reasons == [None if keep else "where:mine" for keep in kept]
 
 
@@ -455,7 +458,7 @@ BROKEN = MINE.replace("rgb.shape[1]", "rgb.shape[1] + 0 // (rgb.shape[1] - 41)")
 
 
 def scan_with_mine(folder: Path, *args: str | Path, **how):
-    """Scan with the `mine.py` of a folder; tests change it, so no bytecode of it is kept."""
+    """Scan with the `mine.py` of a folder; tests change it, so its bytecode is not cached."""
     env = {"PYTHONPATH": f"{folder}{os.pathsep}{TOP}", "PYTHONDONTWRITEBYTECODE": "1"}
     return curate_process("scan", *args, "-q", env=env, **how)
 
@@ -465,7 +468,7 @@ def setting(divisor: int) -> list[str]:
 
 
 @pytest.mark.spark
-def test_the_same_digest_whatever_the_cores_and_a_changed_option_is_refused(corpus: Path, tmp_path: Path):
+def test_the_digest_does_not_depend_on_cores_and_a_changed_option_is_refused(corpus: Path, tmp_path: Path):
     (tmp_path / "mine.py").write_text(MINE)
     found = {}
     for cores in (1, 2):
@@ -474,10 +477,10 @@ def test_the_same_digest_whatever_the_cores_and_a_changed_option_is_refused(corp
         found[cores] = open_manifest(str(out))
     assert found[1].digest == found[2].digest
     assert found[1].software["filter.mine"] == "1"
-    told = rows_of(tmp_path / "scan1").to_pylist()
-    assert {r["measures"] is not None for r in told if r["status"] in ("ok", "truncated")} == {True}
-    assert {r["measures"] for r in told if r["status"] not in ("ok", "truncated")} == {None}
-    assert all(json.loads(r["measures"])["mine.width"] == r["width"] for r in told if r["measures"])
+    scanned = rows_of(tmp_path / "scan1").to_pylist()
+    assert {r["measures"] is not None for r in scanned if r["status"] in ("ok", "truncated")} == {True}
+    assert {r["measures"] for r in scanned if r["status"] not in ("ok", "truncated")} == {None}
+    assert all(json.loads(r["measures"])["mine.width"] == r["width"] for r in scanned if r["measures"])
     refused = scan_with_mine(tmp_path, corpus / "*.tar", "-o", tmp_path / "scan1", *setting(2), check=2)
     assert "config.filters.mine.options.divisor: 255 → 2" in refused.stderr
     (tmp_path / "mine.py").write_text(MINE.replace('"1"', '"2"'))
@@ -489,7 +492,7 @@ def test_the_same_digest_whatever_the_cores_and_a_changed_option_is_refused(corp
 
 
 @pytest.mark.spark
-def test_a_filter_that_raises_fails_its_unit_and_once_mended_the_scan_goes_on(tmp_path: Path):
+def test_a_filter_that_raises_fails_its_unit_and_the_scan_resumes_once_it_is_fixed(tmp_path: Path):
     (tmp_path / "mine.py").write_text(BROKEN)
     tar_of(tmp_path / "a.tar", {"1.png": png(40), "2.png": png(50)})
     tar_of(tmp_path / "b.tar", {"3.png": png(40), "4.png": png(41)})

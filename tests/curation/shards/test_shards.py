@@ -1,4 +1,4 @@
-"""Shards: plans that add up, and tars whose bytes are those of the sources and of nothing else."""
+"""Shards: plans that cover all samples, and tars that contain the bytes of the sources and nothing else."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ LIMITS = DecodeLimits()
 
 
 def picture(number, kind="PNG"):
-    """A small picture whose bytes no other number has."""
+    """Return a small picture; each number has different bytes."""
     out = io.BytesIO()
     Image.new("RGB", (40, 30), (number % 256, 40, 90)).save(out, kind)
     return out.getvalue()
@@ -37,7 +37,7 @@ def picture(number, kind="PNG"):
 
 MEMBERS = {
     "000.jpg": picture(0, "JPEG"),
-    "000.json": json.dumps({"uid": "u-000", "url": "http://x/0", "caption": "told"}).encode(),
+    "000.json": json.dumps({"uid": "u-000", "url": "http://x/0", "caption": "from json"}).encode(),
     "000.txt": "naïve caption\r\n".encode(),
     "001.png": picture(1),
     "001.json": b'{"caption": "from the json", "n" : 1}',
@@ -60,7 +60,7 @@ def make_tar(path, members):
 
 
 def chosen(batches):
-    """Return scanned rows as the choose stage leaves them, all kept."""
+    """Return scanned rows with the columns of the choose stage, all kept."""
     table = pa.Table.from_batches(list(batches), schema(Stage.SCAN))
     added = {"keep": pa.array([True] * table.num_rows), "cluster_id": table.column("key")}
     for field in KEPT:
@@ -76,7 +76,7 @@ def scan_tar(uri):
 
 
 def read_members(uri):
-    """Return (name, bytes, where they begin) of every member of a tar."""
+    """Return (name, bytes, offset) of every member of a tar."""
     data = storage.read_bytes(uri)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return [(m.name, data[m.offset_data : m.offset_data + m.size], m.offset_data) for m in tar]
@@ -106,14 +106,14 @@ def require_plan(plan, samples):
 
 
 @given(counts, st.integers(1, 50))
-def test_cut_by_count(samples, samples_per_shard):
+def test_shards_by_count(samples, samples_per_shard):
     plan = plan_shards(samples, 10 * samples, samples_per_shard=samples_per_shard, target_shard_bytes=None)
     sizes = require_plan(plan, samples)
     assert all(size == samples_per_shard for size in sizes[:-1])
 
 
 @given(counts, st.integers(0, 10_000), st.integers(1, 10_000))
-def test_cut_evenly_by_bytes(samples, image_bytes, target_shard_bytes):
+def test_even_shards_by_bytes(samples, image_bytes, target_shard_bytes):
     plan = plan_shards(samples, image_bytes, samples_per_shard=7, target_shard_bytes=target_shard_bytes)
     sizes = require_plan(plan, samples)
     if samples:
@@ -139,7 +139,7 @@ def test_places_in_the_shuffle_depend_on_key_and_salt(keys):
 
 
 @given(st.lists(st.integers(0, BYTES_AT_ONCE * 2), max_size=12))
-def test_groups_hold_every_place_once_in_order_and_bound_the_memory(sizes):
+def test_groups_contain_every_place_once_in_order_and_bound_the_memory(sizes):
     found = in_groups(range(len(sizes)), sizes)
     assert [place for window in found for place in window] == list(range(len(sizes)))
     assert all(len(w) == 1 or sum(sizes[p] for p in w) <= BYTES_AT_ONCE for w in found)
@@ -171,7 +171,7 @@ def test_images_and_utf8_sidecars_are_copied_byte_for_byte(source, output):
     assert written.batch.num_rows == 6
 
 
-def test_rows_say_where_each_image_is(source, output):
+def test_rows_have_the_place_of_each_image(source, output):
     table = scan_tar(source)
     batch = write_shard(output, "00007", table).batch
     assert batch.schema.names == schema(Stage.SHARD).names
@@ -220,7 +220,7 @@ def test_the_same_samples_make_the_same_bytes(source, tmp_path):
     assert storage.list_names(folders[0]) == sorted(first.files) == ["00000.tar", "00000_stats.json"]
 
 
-def test_statistics_in_the_manner_of_img2dataset(source, output):
+def test_statistics_are_like_those_of_img2dataset(source, output):
     written = write_shard(output, "00000", scan_tar(source))
     stats = json.loads(storage.read_bytes(f"{output}/00000_stats.json"))
     assert (stats["count"], stats["successes"], stats["status_dict"]) == (6, 6, {"ok": 6})
@@ -281,7 +281,7 @@ def test_loose_files_of_a_folder(place, tmp_path, output):
         "a.jpg": picture(1, "JPEG"),
         "a.txt": b"caption",
         "sub dir/b.PNG": picture(2),
-        "sub dir/b.json": b'{"caption": "told"}',
+        "sub dir/b.json": b'{"caption": "from json"}',
         "c.d.webp": picture(3, "WEBP"),
     }
     table = loose(folder, files)
@@ -293,7 +293,7 @@ def test_loose_files_of_a_folder(place, tmp_path, output):
         (f"{c}.webp", files["c.d.webp"]),
         (f"{b}.png", files["sub dir/b.PNG"]),
         (f"{b}.json", files["sub dir/b.json"]),
-        (f"{b}.txt", b"told"),
+        (f"{b}.txt", b"from json"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Units of a scan, done here without Spark: what they read, and what they leave in receipts."""
+"""Units of a scan, run without Spark: what they read, and what their receipts contain."""
 
 import hashlib
 import os
@@ -51,7 +51,7 @@ def test_a_table_that_matches_nothing_is_a_warning(tmp_path: Path) -> None:
     assert (row["url"], receipt.source_warnings) == ("a", {})
 
 
-def test_a_table_knows_a_sample_by_its_name_up_to_the_first_dot(tmp_path: Path) -> None:
+def test_a_table_may_have_the_name_of_a_sample_up_to_the_first_dot_as_key(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(tar_bytes([("k1.input.png", PNG)]))
     pq.write_table(
         pa.table({"key": ["k1"], "uid": ["u1"], "caption": ["café".encode("latin-1")]}), tmp_path / "0.parquet"
@@ -61,7 +61,7 @@ def test_a_table_knows_a_sample_by_its_name_up_to_the_first_dot(tmp_path: Path) 
     assert row["warnings"] == "text in the table is Windows-1252, not UTF-8"
 
 
-def test_a_caption_that_is_no_utf8_keeps_the_hash_of_its_bytes(tmp_path: Path) -> None:
+def test_a_caption_that_is_not_utf8_has_the_hash_of_its_bytes(tmp_path: Path) -> None:
     members = [("a.png", PNG), ("a.txt", "café".encode("latin-1")), ("b.png", PNG), ("b.txt", "café".encode())]
     (tmp_path / "0.tar").write_bytes(tar_bytes(members))
     rows, _ = scanned(tmp_path, tmp_path / "0.tar")
@@ -101,7 +101,7 @@ def test_a_folder_in_any_units(tmp_path: Path, files_per_unit: int) -> None:
     assert (len(receipts) == 1) == (files_per_unit == 1000)
 
 
-def test_settings_of_reading_reach_the_tar(tmp_path: Path) -> None:
+def test_settings_of_reading_are_used_for_tars(tmp_path: Path) -> None:
     one = tar_bytes([("22.05.png", PNG), ("22.06.txt", b"caption")])
     (tmp_path / "0.tar").write_bytes(one + one)
     rows, (receipt,) = scanned(tmp_path, tmp_path / "0.tar")
@@ -113,7 +113,7 @@ def test_settings_of_reading_reach_the_tar(tmp_path: Path) -> None:
     assert receipt.broken_sources == {}
 
 
-def test_what_decides_rows_is_in_the_plan(tmp_path: Path) -> None:
+def test_settings_that_change_rows_are_in_the_plan(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(tar_bytes([("a.png", PNG)]))
 
     def plan(**settings: object):
