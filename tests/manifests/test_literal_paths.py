@@ -254,4 +254,4 @@ def test_commands_see_the_same_in_a_folder_of_any_name(tmp_path, monkeypatch, na
         )
     assert answers[0][:4] == answers[1][:4]
     assert answers[0][5:] == answers[1][5:]
-    assert ": whole" in answers[1][4]
+    assert ": valid" in answers[1][4]
