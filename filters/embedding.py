@@ -23,7 +23,7 @@ from filters.protocol import FilterFailed, FilterUnavailable, Rgb
 Vector = NDArray[np.float32]
 """(dimensions,), of length 1."""
 
-INSTALL_ADVICE = "pip install 'curate[embed]' on every machine"
+INSTALL_ADVICE = "pip install torch transformers, on every machine"
 TORCHSCRIPT_ADVICE = (
     "name a file that torch.jit.save wrote; of SSCD's files, that is the one that ends in .torchscript.pt"
 )

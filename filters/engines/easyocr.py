@@ -22,7 +22,7 @@ from filters.engines.model_files import ModelFile, check_model_files, path_from_
 from filters.geometry import crop_line, shrink_to_area
 from filters.protocol import Boxes, EngineUnavailable, Line, Rgb, model_id
 
-INSTALL_ADVICE = "pip install 'curate[easyocr]'"
+INSTALL_ADVICE = "pip install easyocr"
 FETCH_ADVICE = (
     "on a machine with a network run `curate models fetch easyocr`, copy the folder to every worker and set "
     "EASYOCR_MODULE_PATH (or the option module_path) to it"

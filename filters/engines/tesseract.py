@@ -88,7 +88,7 @@ def model_files(*, languages: Sequence[str] = ("eng",), tessdata: str | None = N
     """Return the language data of `languages`, in `tessdata`, TESSDATA_PREFIX or Debian's folder."""
     if util.find_spec("tesserocr") is None:
         raise EngineUnavailable(
-            "text engine 'tesseract': package tesserocr is missing; pip install 'curate[tesseract]'"
+            "text engine 'tesseract': package tesserocr is missing; pip install tesserocr"
         )
     if not languages:
         raise EngineUnavailable("text engine 'tesseract': no languages; name at least one, such as eng")

@@ -139,7 +139,7 @@ class Manifest:
 
         Workers read the parts through fsspec: Spark needs no jars for the storage. Raises as `to_arrow`.
         """
-        from jobs.spark.engine import rows_of  # noqa: PLC0415 - Spark, which only who has a session needs
+        from jobs.spark.row_query import rows_of  # noqa: PLC0415 - Spark, which only who has a session needs
         from jobs.spark.session import prepared_workers  # noqa: PLC0415
 
         names = self._schema_of(columns).names

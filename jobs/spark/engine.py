@@ -5,30 +5,26 @@ driver has the same views without rows in a DuckDB of its own, from which it tak
 """
 
 import contextlib
-import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 
-import duckdb
-import numpy as np
 import pyarrow as pa
 import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.spark import frames
+from jobs.spark.row_query import ANSWER, PLACE_AND_URI, GroupWorker, RowQuery, columns_named, typed
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact
-from manifests.format.store import Manifest, read_batches
+from manifests.format.store import Manifest
 from manifests.sql.duckdb_errors import duckdb_errors
-from manifests.sql.engine import GroupWork, columns_of, quoted
+from manifests.sql.engine import GroupWork
 from manifests.sql.expressions import sealed
 
-_PLACE = "place_and_uri"
-_ANSWER = pa.schema([("answer", pa.string())])
 _OURS = re.compile(r"^manifests\.errors\.(\w+): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"most recent failure: (.*)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception|Exit)\b.*$", re.MULTILINE)
@@ -99,13 +95,13 @@ class SparkEngine:
         query = RowQuery(
             columns=columns,
             where=where,
-            reads=_columns_named(manifest.schema.names, [*columns.values(), where or ""]),
+            reads=columns_named(manifest.schema.names, [*columns.values(), where or ""]),
         )
         with duckdb_errors(manifest.uri):
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
         tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
-        frame = frames.one_task_each(self._spark, _PLACE, tasks).select(_PLACE)
+        frame = frames.one_task_each(self._spark, PLACE_AND_URI, tasks).select(PLACE_AND_URI)
         self._name(name, frames.map_batches(frame, query, frames.ddl(kinds), self._options))
 
     def table(self, name: str, rows: pa.Table) -> None:
@@ -139,13 +135,13 @@ class SparkEngine:
     def map_groups(self, sql: str, group: str, order: str, work: GroupWork) -> Iterator[Any]:
         """See Engine. Results of `work` come to the driver as JSON."""
         kinds = self._kinds(f"SELECT * FROM ({sql}) ORDER BY {group}, {order}")
-        worker = _GroupWorker(work=work, order=_names_in(order), kinds=kinds)
+        worker = GroupWorker(work=work, order=_names_in(order), kinds=kinds)
         column = _backticked(_names_in(group)[0])
         with _spark_errors():
             # Given a number, Spark does not merge small partitions: the work on a small group may take long.
             partitions = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 1)
             frame = self._frame(sql, kinds).repartition(partitions, column)
-            answers = frames.map_groups(frame, column, worker.answer, frames.ddl(_ANSWER), self._options).toArrow()
+            answers = frames.map_groups(frame, column, worker.answer, frames.ddl(ANSWER), self._options).toArrow()
         yield from map(json.loads, answers.column("answer").to_pylist())
 
     def _frame(self, sql: str, kinds: pa.Schema) -> DataFrame:
@@ -166,87 +162,6 @@ class SparkEngine:
     def _name(self, name: str, frame: DataFrame) -> None:
         frame.createOrReplaceTempView(name)
         self._named.add(name)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RowQuery:
-    """Reads parts in a worker and evaluates a view's expressions, batch by batch."""
-
-    columns: Mapping[str, str]
-    where: str | None
-    reads: Sequence[str]
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the view's rows of each part, given as JSON of its place and URI. For `frames.map_batches`."""
-        with sealed() as db:
-            for batch in batches:
-                for text in batch.column(_PLACE).to_pylist():
-                    place, uri = json.loads(text)
-                    first_row = 0
-                    for rows in read_batches(uri, self.reads):
-                        table = pa.Table.from_batches([rows])
-                        with duckdb_errors(uri):
-                            found = self.evaluate(db, table, place=place, first_row=first_row)
-                        yield from frames.for_spark(found).to_batches()
-                        first_row += rows.num_rows
-
-    def evaluate(self, db: duckdb.DuckDBPyConnection, rows: pa.Table, *, place: int, first_row: int) -> pa.Table:
-        """Return the view's columns of consecutive rows of the part at `place`."""
-        numbers = np.arange(first_row, first_row + rows.num_rows)
-        db.register("batch", rows.append_column("file_row_number", pa.array(numbers, pa.int64())))
-        chosen = "".join(f", {sql} AS {quoted(alias)}" for alias, sql in self.columns.items())
-        query = f"SELECT {place}::INTEGER AS part, file_row_number::BIGINT AS row{chosen} FROM batch"
-        return db.sql(query + (f" WHERE ({self.where})" if self.where else "")).to_arrow_table()
-
-
-def rows_of(
-    spark: SparkSession, manifest: Manifest, columns: Sequence[str], *, where: str | None, options: frames.Options
-) -> DataFrame:
-    """Return `columns` of the rows for which `where`, a checked DuckDB expression, is true; a task reads a part.
-
-    Raises ManifestError when a part is missing or of another size than the manifest records.
-    """
-    require_intact(manifest)
-    query = RowQuery(
-        columns=columns_of(columns),
-        where=where,
-        reads=_columns_named(manifest.schema.names, [*map(quoted, columns), where or ""]),
-    )
-    place = [("part", pa.int32()), ("row", pa.int64())]
-    kinds = pa.schema([*place, *(manifest.schema.field(name) for name in columns)])
-    tasks = [json.dumps([number, manifest.part_uri(part)]) for number, part in enumerate(manifest.parts)]
-    frame = frames.one_task_each(spark, _PLACE, tasks).select(_PLACE)
-    return frames.map_batches(frame, query, frames.ddl(kinds), options).drop("part", "row")
-
-
-def _columns_named(names: Sequence[str], expressions: Sequence[str]) -> list[str]:
-    """Return those of `names` that are words in `expressions`; the first when none is, because rows are counted."""
-    words = {word.lower() for sql in expressions for word in re.findall(r"\w+", sql)}
-    return [name for name in names if name.lower() in words] or list(names[:1])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _GroupWorker:
-    """Runs `work` on one group in a worker; `kinds` are the types that DuckDB has for its columns."""
-
-    work: GroupWork
-    order: Sequence[str]
-    kinds: pa.Schema
-
-    def answer(self, rows: pa.Table) -> pa.Table:
-        """Return what `work` returns for the group, as JSON."""
-        # The order of DuckDB: texts by their bytes, NaN after all numbers, nulls last.
-        rows = typed(rows, self.kinds).sort_by([(name, "ascending") for name in self.order])
-        return pa.table({"answer": [json.dumps(self.work(rows))]}, _ANSWER)
-
-
-def typed(table: pa.Table, kinds: pa.Schema) -> pa.Table:
-    """Return Spark's `table` with the names and types that DuckDB has for its columns."""
-    columns = [
-        frames.same_bits(column, kind) if (column.type, kind) == (pa.int64(), pa.uint64()) else column.cast(kind)
-        for column, kind in zip(table.columns, kinds.types, strict=True)
-    ]
-    return pa.table(columns, kinds)
 
 
 def spark_sql(sql: str) -> str:

@@ -9,23 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as ProgressBar
+from typing import TYPE_CHECKING, Protocol
 
 from jobs.show import logs, terminal
 from jobs.units.plan import Plan
 from jobs.units.state import State
 from manifests import storage
 from manifests.format.receipts import Receipt, read_receipts
+
+if TYPE_CHECKING:  # workers import this module, and do without rich
+    from rich.console import Console
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 5.0
@@ -147,27 +140,18 @@ class _Watcher(threading.Thread):
 
 
 class _Bar:
-    def __init__(self, plan: Plan, console: Console) -> None:
-        self._progress = ProgressBar(
-            SpinnerColumn(),
-            TextColumn("{task.description:7}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.completed}/{task.total} units · {task.fields[facts]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._progress.add_task(plan.made_by, total=len(plan.units), facts="starting")
-        self._progress.start()
+    def __init__(self, plan: Plan, console: "Console") -> None:
+        from jobs.show.progress_bar import ProgressBar  # noqa: PLC0415 - rich, which workers do without
+
+        self._bar = ProgressBar(plan.made_by, len(plan.units), console)
 
     def show(self, tally: _Tally) -> None:
         facts = f"{tally.images:,} images · {tally.rate:,.0f}/s · {tally.errors:,} not ok"
-        self._progress.update(self._task, completed=tally.units, total=tally.units_total, facts=facts)
+        self._bar.show(tally.units, tally.units_total, facts)
 
     def close(self, tally: _Tally) -> None:
         self.show(tally)
-        self._progress.stop()
+        self._bar.close()
 
 
 class _Calls:
