@@ -77,7 +77,11 @@ STREAMS = """\
 stdout and stderr may have any encoding: a character that it lacks is shown as a similar ASCII character or as an
 escape. CSV, `export -o -` and `init` are always UTF-8, JSON is ASCII where stdout is not UTF-8. Names of files
 are read as UTF-8 in every locale. When the reader of a pipe stops, as `head` does, curate stops printing and
-exits with the code that it would have had."""
+exits with the code that it would have had.
+
+Every command has `-v`, `-q`, `--log-file` and `--traceback`, which may also be given before its name. With `-q`,
+commands that make something print no summary, unless it is requested with `--json`; answers, as of `show`, are
+printed. `diff --quiet --exit-code` prints nothing. A log file contains all messages, also those of Spark."""
 
 
 def cli_page() -> str:
