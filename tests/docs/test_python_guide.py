@@ -12,6 +12,8 @@ from nbclient import NotebookClient
 from tests.conftest import TOP
 from tests.docs.test_docs import blocks
 
+pytestmark = pytest.mark.spark
+
 GUIDE = TOP / "docs/guides/python.md"
 STILL_RUNS = "print('the session still runs:', spark.range(3).count())"
 
