@@ -56,7 +56,7 @@ class Done:
 def curate(*args: object, check: int | None = 0) -> Done:
     """Run a command in this process, on the shared Spark session if it needs one; `check` is the wanted exit code."""
     line = [str(each) for each in args]
-    if line[0] in SPARK_COMMANDS and check != 2 and "--dry-run" not in line:
+    if (line[0] in SPARK_COMMANDS or "spark" in line) and check != 2 and "--dry-run" not in line:
         shared_spark()
     before = dict(fsspec.config.conf)
     try:

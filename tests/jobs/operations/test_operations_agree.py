@@ -15,10 +15,8 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 from pyspark import cloudpickle
 
-from jobs.cli.main import main
 from jobs.commands import combine
 from jobs.operations import derive
 from jobs.operations.derive import Request, derived_from
@@ -38,7 +36,7 @@ from manifests.format.integrity import require_intact
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine, Engine, GroupWork
-from tests.conftest import TOP, curate, rows_of
+from tests.conftest import TOP, curate, curate_process, rows_of
 from tests.support.making import commit_rows
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
@@ -568,6 +566,7 @@ def pipeline(path: Path, **sections: Any) -> Path:
     return path
 
 
+@pytest.mark.spark
 def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
     """Spark and storage, also in workers, are configured by the pipeline file."""
     events = tmp_path / "events"
@@ -585,10 +584,9 @@ def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
         },
         storage={"dir": {"path": str(tmp_path / "stored"), "target_protocol": "file"}},
     )
-    spark = ("--engine", "spark", "--config", config)
-    for engine in (("--engine", "duckdb", "--config", config), spark):
-        arguments = ("--count", 5, "--where", "width > 0", "--quiet", "--json", *engine)
-        curate("sample", "dir://m", "-o", f"dir://{engine[1]}", *arguments)
+    for engine, run in (("duckdb", curate), ("spark", curate_process)):
+        arguments = ("--count", 5, "--where", "width > 0", "--quiet", "--json", "--engine", engine)
+        run("sample", "dir://m", "-o", f"dir://{engine}", "--config", config, *arguments)
     made = [open_manifest(str(tmp_path / "stored" / name)) for name in ("duckdb", "spark")]
     assert [p.sha256 for p in made[0].parts] == [p.sha256 for p in made[1].parts]
     assert made[0].rows == 5
@@ -600,9 +598,7 @@ def test_commands_on_both_engines(editions: Editions, tmp_path: Path) -> None:
         out = tmp_path / f"{engine}.diff"
         arguments = ("--out", out, "--engine", engine, "--master", "local[2]", "--json", "--quiet")
         command = ("diff", editions.may_shards.uri, editions.june_shards.uri, *arguments)
-        # In a process of its own where its session would end that of the tests.
-        done = curate(*command) if engine == "spark" else CliRunner().invoke(main, [str(each) for each in command])
-        answers[engine] = {**json.loads(done.stdout), "out": None}
+        answers[engine] = {**json.loads(curate(*command).stdout), "out": None}
         assert (out / "_diff.json").read_bytes() == (tmp_path / "duckdb.diff" / "_diff.json").read_bytes()
     assert answers["spark"] == answers["duckdb"]
 
