@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from manifests import storage
 from manifests.format.store import open_manifest
-from tests.conftest import STAGES, Reference, curate_process, tar_hashes
+from tests.conftest import STAGES, Reference, curate, curate_process, tar_hashes
 
 BUCKET = "pictures"
 
@@ -61,7 +61,7 @@ def test_object_storage_gives_the_local_digest(reference: Reference, s3: Mapping
         assert stored == (reference.output / "shards" / name).read_bytes(), sha256
     again = curate_process("run", f"s3://{BUCKET}/pipeline.yaml", env={**s3, "PATH": "/nonexistent"})
     assert again.stderr.count("up to date") == len(STAGES)
-    found = curate_process("doctor", "--no-spark", "--storage", f"s3://{BUCKET}/probe", env=s3)
+    found = curate("doctor", "--no-spark", "--storage", f"s3://{BUCKET}/probe")
     assert "written, read and removed a file" in found.stdout
     secret = s3["AWS_SECRET_ACCESS_KEY"].encode()
     fs, _ = storage.filesystem(folder)
@@ -69,6 +69,6 @@ def test_object_storage_gives_the_local_digest(reference: Reference, s3: Mapping
 
 
 def test_an_unreachable_bucket_is_one_sentence(s3: Mapping[str, str], tmp_path: Path) -> None:
-    done = curate_process("scan", "s3://no-such-bucket/*.tar", "-o", tmp_path / "scan", env=s3, check=2)
+    done = curate("scan", "s3://no-such-bucket/*.tar", "-o", tmp_path / "scan", check=2)
     assert "no-such-bucket" in done.stderr
     assert "Traceback" not in done.stderr

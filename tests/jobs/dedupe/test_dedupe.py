@@ -24,6 +24,7 @@ from manifests.errors import InputError
 from manifests.format.store import is_committed, open_manifest
 from tests.conftest import TOP, Done, curate, curate_process, rows_of
 from tests.support.copying import COPIES, cropped, mirrored, paint
+from tests.support.processes import is_running
 
 pytestmark = pytest.mark.spark
 LOCAL = ("--master", "local[2]", "--quiet")
@@ -207,7 +208,7 @@ def test_a_killed_worker_changes_nothing(scanned: Path, deduped: Path, tmp_path:
     command = [sys.executable, "-m", "jobs", "dedupe", str(scanned / "scan"), "-o", str(output), *LOCAL]
     running = subprocess.Popen(command, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     killed = 0
-    while running.poll() is None and not killed:
+    while is_running(running) and not killed:
         killed = _kill_workers(running.pid)
     _, log = running.communicate(timeout=300)
     assert killed

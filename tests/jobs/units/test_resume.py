@@ -1,6 +1,5 @@
 """A run that is killed anywhere and started again has the result of an uninterrupted run."""
 
-import os
 import random
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from manifests.format.store import is_committed, open_manifest
 from tests.conftest import STAGES, TOP, Reference, curate, digests, rows_of, tar_hashes, write_pipeline
+from tests.support.processes import is_running
 
 MAX_RUN_SECONDS = 300
 
@@ -46,10 +46,9 @@ def python_workers(driver: int) -> list[psutil.Process]:
 def wait_until(running: subprocess.Popen, is_reached) -> bool:
     """Watch a run until `is_reached`; False when it ended before."""
     deadline = time.monotonic() + MAX_RUN_SECONDS
-    while running.poll() is None and time.monotonic() < deadline:
+    while is_running(running) and time.monotonic() < deadline:
         if is_reached():
             return True
-        os.sched_yield()
     return False
 
 
