@@ -1,4 +1,4 @@
-"""A folder is read as a tar of the same files would be: the same samples, in whatever slices."""
+"""A folder gives the same samples as a tar of the same files, in any slices."""
 
 import io
 import os
@@ -24,7 +24,7 @@ MAX_IMAGE_BYTES = 5_000
 
 
 def of_folder(folder, images_each=1000, names=SampleNames.AUTO):
-    """Return the samples of a folder, and the counts of what is in none."""
+    """Return the samples of a folder, and the counts of members that are in no sample."""
     found, counts = [], [0, 0]
     for some in slices(list_folder(folder), images_each):
         files = [(file.path, file.size_bytes) for file in some]
@@ -42,14 +42,14 @@ def of_tar(data, names=SampleNames.AUTO):
 
 
 def facts_of(samples):
-    """Return all that the rows of samples come from, but for places in a source."""
+    """Return what rows are made of, except offsets in a source."""
     fields = ("stem", "member", "size", "caption_member", "caption_size", "json_member", "json_size")
     fields += ("caption", "caption_bytes", "json", "problem", "result", "facts", "occurrence")
     return sorted(([getattr(each, name) for name in fields] for each in samples), key=lambda row: row[1])
 
 
 def both(tmp_path, files, **options):
-    """Write `files` as a folder and as a tar; return what both are read as, having compared them."""
+    """Write `files` as a folder and as a tar, check that they give the same samples, and return these."""
     folder = tmp_path / "folder"
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def test_a_folder_gives_the_samples_of_a_tar_in_any_slices(tmp_path_factory, fil
 
 
 @given(st.lists(names, unique=True, min_size=1), st.integers(1, 5))
-def test_slices_hold_every_file_once_and_cut_no_sample(tmp_path_factory, paths, images_each):
+def test_slices_contain_every_file_once_and_split_no_sample(tmp_path_factory, paths, images_each):
     paths = [path for path in paths if not any(other.startswith(path + "/") for other in paths)]
     folder = tmp_path_factory.mktemp("slices")
     for path in [*paths, "any.jpg"]:
@@ -154,7 +154,7 @@ def test_large_sidecars_are_located_and_not_read(tmp_path):
     )
 
 
-def test_a_sidecar_that_no_memory_should_hold_is_left_out(tmp_path):
+def test_a_sidecar_too_large_for_memory_is_left_out(tmp_path):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     with (tmp_path / "a.txt").open("wb") as f:
         f.truncate(MAX_CARRIED_BYTES + 1)
@@ -162,7 +162,7 @@ def test_a_sidecar_that_no_memory_should_hold_is_left_out(tmp_path):
     assert (a.caption_size, a.facts, unused) == (None, ("txt sidecar is larger than 64 MiB, left out",), 0)
 
 
-def test_images_are_known_by_their_first_bytes_too(tmp_path):
+def test_images_are_recognised_by_their_first_bytes_too(tmp_path):
     found = both(tmp_path, {"a": JPEG, "b.dat": JPEG, "b.txt": b"caption", "c.md": b"# no image", "d.jpg": b""})
     assert sorted(found) == ["a", "b.dat", "d.jpg"]
     assert found["b.dat"].caption == "caption"
@@ -175,10 +175,10 @@ def test_a_folder_without_an_image_is_refused(tmp_path):
         list_folder(f"file://{tmp_path}/")
 
 
-# --- what is no file -----------------------------------------------------------------------------
+# --- links and other non-files -----------------------------------------------------------------------------
 
 
-def test_what_leads_nowhere_is_a_sample_with_a_problem(tmp_path):
+def test_a_link_without_a_target_is_a_sample_with_a_problem(tmp_path):
     (tmp_path / "ok.jpg").write_bytes(JPEG)
     (tmp_path / "link.jpg").symlink_to("ok.jpg")
     (tmp_path / "absent.jpg").symlink_to(".git/annex/objects/XX/SHA256E-s9--00.jpg")
@@ -209,17 +209,17 @@ def test_a_link_that_is_fetched_changes_the_state(tmp_path):
     assert {f.path: f.etag for f in before}["b.jpg"] != {f.path: f.etag for f in after}["b.jpg"]
 
 
-def test_a_file_that_is_gone_since_it_was_listed_names_itself(tmp_path):
+def test_a_file_deleted_since_it_was_listed_is_named(tmp_path):
     with pytest.raises(
         BrokenSource, match=r"a\.jpg: deleted since the folder was listed; run the same command again"
     ):
         read_folder(f"file://{tmp_path}/", [("a.jpg", 9)], max_image_bytes=9, on_image=bytes)
 
 
-# --- names that are no UTF-8 ---------------------------------------------------------------------
+# --- names that are not UTF-8 ---------------------------------------------------------------------
 
 
-def test_names_that_are_no_utf8_are_the_same_in_a_tar(tmp_path):
+def test_names_that_are_not_utf8_are_the_same_in_a_tar(tmp_path):
     files = {b"caf\xe9.jpg": JPEG, b"caf\xe9.txt": b"caption", rb"caf\xe9.jpg": JPEG, b"d\xff/\xc3\xa9.jpg": JPEG}
     for name, data in files.items():
         path = tmp_path / "folder" / os.fsdecode(name)
@@ -255,7 +255,7 @@ def test_empty_objects_and_other_files_do_not_hinder_a_folder_on_object_storage(
     assert unused == 0
 
 
-def test_a_file_that_is_no_picture_need_not_be_readable(tmp_path):
+def test_a_file_that_is_not_an_image_need_not_be_readable(tmp_path):
     (tmp_path / "a.jpg").write_bytes(JPEG)
     (tmp_path / "secret").write_bytes(b"x" * 100)
     (tmp_path / "secret").chmod(0)

@@ -26,7 +26,7 @@ def test_declared_keys_are_kept_as_they_are():
     assert key({"uid": "", "uuid": "b"}) == "b"
 
 
-def test_text_that_is_no_plain_key_is_hashed_without_the_source():
+def test_text_that_is_not_a_plain_key_is_hashed_without_the_source():
     for odd in ("a.b", "a/b", "x" * 65, "é", "a b", "a\n"):
         assert HEX.fullmatch(key({"uid": odd}))
         assert key({"uid": odd}, source="1.tar") == key({"uid": odd}, source="2.tar")
@@ -48,12 +48,12 @@ def test_without_a_usable_uid_the_place_is_hashed():
         assert key(useless) == key(None)
 
 
-def test_parts_cannot_run_into_each_other():
+def test_parts_of_a_hash_are_separated():
     assert key(None, source="ab", member="c") != key(None, source="a", member="bc")
     assert key({"uid": "a.b"}) != key(None, source="uid", member="a.b")
 
 
-def test_not_the_first_of_its_uid_gets_its_own_key():
+def test_later_samples_of_a_uid_get_keys_of_their_own():
     shared = {"uid": "U"}
     keys = SourceKeys("00000.tar")
     first = keys.key("a.jpg", shared, occurrence=0)

@@ -1,4 +1,4 @@
-"""Which members are one sample: stems, sidecars, and names with more than one dot."""
+"""Which members form one sample: stems, sidecars, and names with more than one dot."""
 
 import io
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Rows of the table beside a tar are found by the stems of its samples, whatever types the table has."""
+"""Rows of the table next to a tar are found by the stems of its samples, for all types of keys."""
 
 import io
 import uuid
@@ -32,7 +32,7 @@ def write_table(uri, table, **options):
 
 
 def beside(columns, stems, **options):
-    """Return the table with these columns, as it is read back for a tar with these stems."""
+    """Write a table with these columns, and return it as read for a tar with these stems."""
     write_table("memory://siblings/0.parquet", columns, **options)
     return sibling_table("memory://siblings/0.tar", stems)
 
@@ -55,7 +55,7 @@ def folder(request, tmp_path):
 # --- the file ------------------------------------------------------------------------------------
 
 
-def test_the_table_of_a_tar_is_beside_it():
+def test_the_table_of_a_tar_is_next_to_it():
     assert sibling_uri("s3://b/d.e/00000.tar") == "s3://b/d.e/00000.parquet"
 
 
@@ -348,7 +348,7 @@ def test_floats_are_integers_where_they_are_exact(numbers, kind):
             assert parse_value(text.lstrip("-"), ValueKind.INTEGER) is None
 
 
-# --- what rows say -------------------------------------------------------------------------------
+# --- contents of rows -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_texts_of_every_type(name, column, texts):
     assert [ENCODING in table.find(stem) for stem in ("a", "b")] == [texts[0] == "café", False]
 
 
-def test_text_columns_that_are_no_utf8_are_text_all_the_same():
+def test_text_columns_that_are_not_utf8_are_decoded():
     broken = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 4], "i4")), pa.py_buffer(b"caf\xe9"))
     assert beside({"key": ["a"], "caption": broken}, ["a"]).find("a") == {"caption": "café", ENCODING: "Windows-1252"}
 
@@ -433,7 +433,7 @@ def test_a_table_that_matches_nothing_is_named(keys, what):
         raise AssertionError(table.warning())
 
 
-def test_one_match_or_no_rows_are_not_warned_of():
+def test_one_match_or_no_rows_give_no_warning():
     table = beside({"key": [1, 77]}, STEMS)
     assert [table.find(stem) is not None for stem in STEMS] == [False, True, False]
     assert table.warning() is None
@@ -443,7 +443,7 @@ def test_one_match_or_no_rows_are_not_warned_of():
         assert each.warning() is None
 
 
-def test_a_stem_that_no_line_can_hold_is_shown_as_escapes():
+def test_an_unprintable_stem_is_shown_with_escapes():
     table = beside({"key": [7]}, ["a\nb\udcff"])
     table.find("a\nb\udcff")
     assert r"'a\nb\udcff'" in table.warning()

@@ -1,4 +1,4 @@
-"""What lies beside images, and one row for every sample whatever became of it."""
+"""Sidecars of images, and one row for every sample, also for those that cannot be read."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def scanned(members, table=None, max_image_bytes=1 << 20):
     return pa.Table.from_batches(batches, SCAN_SCHEMA).to_pylist()
 
 
-# --- the table beside a tar ----------------------------------------------------------------------
+# --- the table next to a tar ----------------------------------------------------------------------
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -67,7 +67,7 @@ def folder(request, tmp_path):
     return "memory://siblings"
 
 
-def test_the_table_speaks_where_there_is_no_json():
+def test_the_table_is_used_if_there_is_no_json():
     table = {
         "0": {"key": "0", "uid": "u0", "url": "http://table/0", "caption": "of the table"},
         "1": {"key": "1", "uid": "u1", "url": "http://table/1", "caption": "of the table"},
@@ -89,12 +89,12 @@ def test_the_table_speaks_where_there_is_no_json():
     assert len(found["3.jpg"][0]) == 32
 
 
-def test_a_json_that_cannot_be_read_leaves_the_word_to_the_table():
+def test_the_table_is_used_if_the_json_cannot_be_read():
     (row,) = scanned([("0.jpg", picture()), ("0.json", b"{")], {"0": {"uid": "u0", "url": "http://table/0"}})
     assert (row["key"], row["url"], row["warnings"]) == ("u0", "http://table/0", "json sidecar is not valid JSON")
 
 
-def test_a_caption_of_its_own_comes_first():
+def test_a_caption_sidecar_comes_first():
     (row,) = scanned([("0.jpg", picture()), ("0.txt", b"own")], {"0": {"caption": "of the table"}})
     assert row["caption"] == "own"
 
@@ -138,7 +138,7 @@ def loose(folder, max_image_bytes=1 << 20):
     return read_folder(folder, files, max_image_bytes=max_image_bytes, on_image=on_image)
 
 
-def test_a_folder_called_like_a_sidecar_is_none(tmp_path):
+def test_a_folder_with_the_name_of_a_sidecar_is_ignored(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     (tmp_path / "a.txt").mkdir()
     (sample,) = loose(f"file://{tmp_path}/").samples()
@@ -168,7 +168,7 @@ def test_every_kind_of_problem_is_a_row():
             ("empty.jpg", b""),
             special("soft.jpg", tarfile.SYMTYPE),
             special("hard.jpg", tarfile.LNKTYPE),
-            ("lonely.json", b'{"uid": "u", "url": "http://x", "caption": "told"}'),
+            ("lonely.json", b'{"uid": "u", "url": "http://x", "caption": "a caption"}'),
             ("big.jpg", b"\xff\xd8\xff" + b"x" * 5_000),
             ("notes.md", b"no sample"),
         ],
@@ -185,10 +185,10 @@ def test_every_kind_of_problem_is_a_row():
         "big.jpg": ("too_large", False, True, True),
     }
     lonely = next(r for r in found if r["member"] == "lonely.json")
-    assert (lonely["key"], lonely["url"], lonely["caption"]) == ("u", "http://x", "told")
+    assert (lonely["key"], lonely["url"], lonely["caption"]) == ("u", "http://x", "a caption")
 
 
-def sample(place, problem, told, caption, result=None):
+def sample(place, problem, metadata, caption, result=None):
     return Sample(
         stem=f"{place}",
         member=f"{place}.jpg",
@@ -204,7 +204,7 @@ def sample(place, problem, told, caption, result=None):
         json_size=None,
         caption=caption,
         caption_bytes=None,
-        json=told,
+        json=metadata,
         problem=problem,
         result=result,
         facts=("a fact",) * (place % 3),
@@ -216,13 +216,13 @@ json_values = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=2),
     max_leaves=5,
 )
-told = st.none() | st.dictionaries(
+metadata = st.none() | st.dictionaries(
     st.sampled_from(["uid", "uuid", "url", "caption", "text", "TEXT", "texts", "other"]), json_values, max_size=5
 )
 MEASURED = measure(picture(), LIMITS)
 
 
-@given(st.lists(st.tuples(st.sampled_from([None, *Problem]), told, st.none() | st.text(max_size=5)), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from([None, *Problem]), metadata, st.none() | st.text(max_size=5)), max_size=12))
 def test_every_sample_is_one_row_of_the_schema(drawn):
     samples = [sample(n, p, t, c, MEASURED if p is None else None) for n, (p, t, c) in enumerate(drawn)]
     batches = list(rows(samples, Origin(uri="s3://b/0.tar", name="0.tar")))
@@ -261,7 +261,7 @@ def caption(json_object):
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("metadata", "found"),
     [
         ({"texts": [["alt", "the text"], ["title", "another"]]}, "the text"),
         ({"texts": [["alt", ""], ["title", "the second"]]}, "the second"),
@@ -277,16 +277,20 @@ def caption(json_object):
         ({"caption": "half a pair \ud800"}, "half a pair \ufffd"),
     ],
 )
-def test_captions_of_json_sidecars(told, found):
-    assert caption(told) == found
+def test_captions_of_json_sidecars(metadata, found):
+    assert caption(metadata) == found
 
 
 def test_metaclip_samples():
-    told = {"uuid": "8f14e45f-ceea-467f-a8a4-31d3d0e2c1b7", "url": "http://x/a.jpg", "texts": [["alt", "a chart"]]}
-    (row,) = scanned([("12.jpeg", picture("JPEG")), ("12.json", json.dumps(told).encode())])
-    assert (row["key"], row["url"], row["caption"]) == (told["uuid"], "http://x/a.jpg", "a chart")
+    metadata = {
+        "uuid": "8f14e45f-ceea-467f-a8a4-31d3d0e2c1b7",
+        "url": "http://x/a.jpg",
+        "texts": [["alt", "a chart"]],
+    }
+    (row,) = scanned([("12.jpeg", picture("JPEG")), ("12.json", json.dumps(metadata).encode())])
+    assert (row["key"], row["url"], row["caption"]) == (metadata["uuid"], "http://x/a.jpg", "a chart")
 
 
-def test_names_that_no_text_can_hold_are_shown_as_escapes():
+def test_names_that_are_not_text_are_shown_with_escapes():
     assert clean_text("a\udcffb") == "a\\udcffb"
     assert clean_text("naïve") == "naïve"

@@ -1,4 +1,4 @@
-"""Patterns become sources: each once, in an order and under names that do not depend on where they lie."""
+"""Patterns become sources: each once, with an order and names that do not depend on where they are stored."""
 
 import os
 from functools import partial
@@ -108,7 +108,7 @@ def test_globs_must_match(data):
     assert "no folder matches" in refusal([f"{data}/x*/"])
 
 
-def test_open_braces_and_nothing_at_all(data):
+def test_open_braces_and_empty_patterns(data):
     assert "a brace is not closed" in refusal([data / "{00000..00001.tar"])
     assert "no sources were given" in refusal([])
 
@@ -124,7 +124,7 @@ def test_links_to_tars_are_their_targets_state(data):
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.zst", "tar.bz2", "tar.xz", "TAR.GZ"])
-def test_compressed_tars_are_refused_with_a_way_out(data, ending):
+def test_compressed_tars_are_refused_with_advice(data, ending):
     (data / f"x.{ending}").write_bytes(b"")
     for pattern in (f"x.{ending}", f"*.{ending}", f"{{x,y}}.{ending}", "x.*"):
         message = refusal([data / pattern])
@@ -275,7 +275,7 @@ def test_etag_changes_with_the_content_and_only_then(data, photos):
     assert etags()[0] != folder
 
 
-def test_two_roots_may_hold_the_same_name_and_one_pattern_tells_them_apart(data):
+def test_two_roots_may_have_the_same_name_and_one_pattern_makes_it_unique(data):
     found = expand([str(data / "sub" / "00000.tar"), str(data / "00000.tar")])
     assert [s.name for s in found] == ["00000.tar", "00000.tar"]
     assert [s.root for s in found] == [f"file://{data}/", f"file://{data}/sub/"]

@@ -1,4 +1,4 @@
-"""Every member of a tar is read once, joined, counted, or the whole tar is refused."""
+"""Every member of a tar is read once and is in a sample or counted, or the tar is refused."""
 
 import bz2
 import gzip
@@ -49,7 +49,7 @@ def special(name, kind, linkname=""):
 
 
 class ForwardOnly(io.RawIOBase):
-    """A stream that can only be read on, and remembers how far it got."""
+    """A stream that can only be read forward, and records its position."""
 
     def __init__(self, data):
         self.inner = io.BytesIO(data)
@@ -83,7 +83,7 @@ def by_member(members, **options):
 # --- joining -------------------------------------------------------------------------------------
 
 
-def test_sample_has_its_bytes_its_sidecars_and_where_they_are():
+def test_a_sample_has_its_bytes_its_sidecars_and_their_places():
     data = make_tar([("d/1.jpg", JPEG), ("d/1.txt", "naïve".encode()), ("d/1.json", b'{"uid": "u"}')])
     (s,) = samples(data)
     assert (s.stem, s.member, s.occurrence, s.problem, s.facts) == ("d/1", "d/1.jpg", 0, None, ())
@@ -141,7 +141,7 @@ def test_two_images_of_one_stem_are_two_samples_that_share_sidecars():
     ]
 
 
-def test_repeats_take_the_sidecar_of_their_turn_else_the_last():
+def test_the_nth_image_of_a_name_has_the_nth_sidecar_or_the_last():
     found = read(
         make_tar(
             [
@@ -240,7 +240,7 @@ MAGIC = {
 
 @pytest.mark.parametrize("kind", MAGIC)
 @pytest.mark.parametrize("name", ["photo", "photo.cls", "photo.2023", ".hidden"])
-def test_images_are_known_by_their_first_bytes_when_the_name_does_not_say(kind, name):
+def test_images_without_a_known_extension_are_recognised_by_their_first_bytes(kind, name):
     data = MAGIC[kind]
     (s,) = samples([(name, data)])
     assert (s.member, s.result) == (name, data)
@@ -267,12 +267,12 @@ def test_other_files_are_counted(data):
     "extension",
     ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "avif", "heic", "jp2", "tga", "svg"],
 )
-def test_known_extensions_are_images_whatever_they_hold(extension):
+def test_files_with_known_extensions_are_images_whatever_they_contain(extension):
     (s,) = samples([(f"a.{extension}", b"")])
     assert (s.result, s.size, s.problem) == (b"", 0, None)
 
 
-def test_byproducts_are_no_samples():
+def test_byproducts_are_not_samples():
     names = [
         "._a.jpg",
         "d/._a.jpg",
@@ -316,7 +316,7 @@ def test_links_are_records_and_never_followed():
     assert found["a.jpg"].facts == ("json sidecar is a symbolic link, not followed",)
 
 
-def test_names_are_only_names(tmp_path, monkeypatch):
+def test_names_never_become_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ["/etc/passwd.jpg", "../../x.jpg", "a/../b.jpg", "c:\\d.jpg"]
     assert [s.member for s in samples([(n, JPEG) for n in names])] == names
@@ -429,7 +429,7 @@ def test_the_whole_stream_is_read_once():
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_tar_cut_anywhere_is_broken(data):
+def test_a_tar_truncated_anywhere_is_broken(data):
     format = data.draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
     tar = whole_tar(format)
     last = tar.rstrip(b"\0")
@@ -451,13 +451,13 @@ def test_a_tar_cut_anywhere_is_broken(data):
         (1536 + 3, "truncated: it ends at byte 1539, inside the header at byte 1536"),
     ],
 )
-def test_truncation_says_where(cut, reason):
+def test_truncation_is_reported_with_its_place(cut, reason):
     with pytest.raises(BrokenSource) as error:
         read(make_tar(THREE)[:cut])
     assert reason in str(error.value)
 
 
-def test_cut_sparse_and_long_headers_are_broken(tmp_path):
+def test_truncated_sparse_and_long_headers_are_broken(tmp_path):
     with (tmp_path / "s.jpg").open("wb") as f:
         for i in range(60):
             f.seek(i * 65536)
@@ -469,7 +469,7 @@ def test_cut_sparse_and_long_headers_are_broken(tmp_path):
                 read(data[:cut])
 
 
-def test_damage_in_the_middle_is_not_taken_for_the_end():
+def test_damage_in_the_middle_is_not_mistaken_for_the_end():
     data = bytearray(make_tar(THREE))
     data[1536 + 10] ^= 1
     with tarfile.open(fileobj=io.BytesIO(bytes(data))) as lenient:
@@ -488,7 +488,7 @@ def test_data_after_the_end_is_not_dropped():
         read(bytes(hole))
 
 
-def test_concatenated_tars_are_called_so_and_read_on_demand():
+def test_concatenated_tars_are_named_and_read_on_demand():
     one, two = make_tar([("a.jpg", JPEG), ("a.txt", b"first")]), make_tar([("b.jpg", PNG), ("a.txt", b"second")])
     begins = len(one)
     with pytest.raises(
@@ -577,7 +577,7 @@ def test_noise_is_read_or_broken_and_nothing_else(noise, kind, at):
         return
 
 
-def test_errors_of_the_caller_pass_through():
+def test_errors_of_the_caller_are_not_caught():
     with pytest.raises(ZeroDivisionError):
         read(make_tar(THREE), on_image=lambda data: 1 // 0)
 
@@ -623,10 +623,10 @@ def test_memory_per_sample_is_small():
     data = b"".join(parts) + bytes(1024)
     tracemalloc.start()
     contents = read(data, on_image=len)
-    held, _ = tracemalloc.get_traced_memory()
+    used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(contents) == count
-    assert held / count < 1500
+    assert used / count < 1500
 
 
 def test_memory_does_not_grow_with_the_images():
@@ -648,7 +648,7 @@ def test_stems():
     assert group_of("a") == "a"
 
 
-# --- layouts of others ---------------------------------------------------------------------------
+# --- layouts of other tools ---------------------------------------------------------------------------
 
 
 def test_metaclip_layout():
@@ -716,7 +716,7 @@ def test_written_bytes_never_change():
     assert hashlib.sha256(tar).hexdigest() == "cc14bd4502bbd3693a5dc5f8e8ac84cb5965d75479091b54f7b2519bd04d94fd"
 
 
-def test_written_tars_suit_gnu_tar_and_webdataset(tmp_path):
+def test_written_tars_are_readable_by_gnu_tar_and_webdataset(tmp_path):
     long = "d" * 150 + "/" + "k" * 90
     path = tmp_path / "x.tar"
     path.write_bytes(write([("a.jpg", JPEG), ("a.txt", b"t"), (f"{long}.jpg", PNG)])[0])
@@ -730,14 +730,14 @@ def test_written_tars_suit_gnu_tar_and_webdataset(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 101, "d" * 156 + "/x", "/a", "a/../b", "a//b", "a/", "", "a\0", "\ud800"])
-def test_names_that_ustar_cannot_hold_are_refused(name):
+def test_names_that_ustar_cannot_store_are_refused(name):
     out = io.BytesIO()
     with pytest.raises(InputError):
         TarWriter(out).add(name, b"")
     assert out.getvalue() == b""
 
 
-def test_a_writer_that_failed_leaves_no_whole_tar():
+def test_a_writer_that_failed_leaves_no_complete_tar():
     out = io.BytesIO()
     with pytest.raises(ZeroDivisionError), TarWriter(out) as tar:
         tar.add("a.jpg", JPEG)

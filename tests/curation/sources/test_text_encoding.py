@@ -1,4 +1,4 @@
-"""Texts of any encoding become Unicode, with the encoding named; UTF-8 is never taken for anything else."""
+"""Texts of any encoding become Unicode, with the encoding named; UTF-8 is always recognised."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_a_byte_order_mark_decides(text, encoding):
 
 
 @given(st.binary())
-def test_any_bytes_are_a_text_that_utf8_can_hold(data):
+def test_any_bytes_become_a_valid_text(data):
     text, encoding = decode_text(data)
     text.encode()
     assert decode_text(data) == (text, encoding)
