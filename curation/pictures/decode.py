@@ -251,7 +251,7 @@ def _read(data: bytes, limits: DecodeLimits, how: _Rendering) -> Decoded:
 
 
 def _shrink_on_load(picture: ImageFile.ImageFile, enough_pixels: int) -> None:
-    """Tell Pillow to decode a JPEG at the smallest scale with at least `enough_pixels`."""
+    """Make Pillow decode a JPEG at the smallest scale with at least `enough_pixels`."""
     width, height = picture.size
     scale = math.sqrt(enough_pixels / (width * height))
     if picture.format in ("JPEG", "MPO") and scale < 0.5:

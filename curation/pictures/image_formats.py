@@ -43,7 +43,7 @@ _FOREIGN = {
     "Matroska video": _begins(b"\x1a\x45\xdf\xa3"),
 }
 
-# What is no accident at the start of a file without an extension: longer than above where that is short.
+# Starts that are enough evidence in a file without a known extension: longer than above where those are short.
 _SURE_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "TIFF"})
 _SURE_STARTS = (
     *(_JPEG2000_BOX + _BOX_END, JPEG2000_CODESTREAM, _JPEG_XL_BOX + _BOX_END, _JPEG_XL_CODESTREAM),
@@ -71,7 +71,7 @@ def _match(patterns: dict[str, re.Pattern[bytes]], data: bytes) -> str | None:
 def looks_like_image(head: bytes) -> bool:
     """Return whether `head`, the first HEAD_BYTES bytes of a file, begins an image of a common format.
 
-    It is stricter than `starts_like`, because most files without a known extension are no images.
+    It is stricter than `starts_like`, because most files without a known extension are not images.
     """
     if starts_like(head) in _SURE_FORMATS or head.startswith(_SURE_STARTS):
         return True

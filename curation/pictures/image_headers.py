@@ -47,7 +47,7 @@ def name_unidentified(data: bytes) -> tuple[Status, str]:
 
 
 def largest_inner_pixels(data: bytes) -> int:
-    """Return the most pixels that a picture inside an icon file declares; 0 if `data` is no icon.
+    """Return the most pixels that a picture inside an icon file declares; 0 if `data` is not an icon.
 
     Pillow decodes the pictures of ICO on opening and of ICNS on loading, whatever their size.
     """

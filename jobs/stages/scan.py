@@ -79,7 +79,7 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
 def _has_local_features(
     output: str, settings: Mapping[str, Any], versions: Mapping[str, str], inputs: Mapping[str, Any]
 ) -> bool:
-    """Return whether a scan is committed at `output` that measured the same and local features besides.
+    """Return whether a scan is committed at `output` that measured the same and, in addition, local features.
 
     Dedupe ignores local features that its kinds of copies do not need, so that such a scan is as good.
     """
