@@ -87,9 +87,7 @@ class TesseractEngine:
 def model_files(*, languages: Sequence[str] = ("eng",), tessdata: str | None = None) -> list[ModelFile]:
     """Return the language data of `languages`, in `tessdata`, TESSDATA_PREFIX or Debian's folder."""
     if util.find_spec("tesserocr") is None:
-        raise EngineUnavailable(
-            "text engine 'tesseract': package tesserocr is missing; pip install tesserocr"
-        )
+        raise EngineUnavailable("text engine 'tesseract': package tesserocr is missing; pip install tesserocr")
     if not languages:
         raise EngineUnavailable("text engine 'tesseract': no languages; name at least one, such as eng")
     folder = _data_folder(tessdata)
