@@ -124,11 +124,7 @@ class _Found:
 
 
 def diff(
-    engine: Callable[[], Engine],
-    a: Manifest,
-    b: Manifest,
-    comparison: Comparison,
-    options: DiffOptions,
+    engine: Callable[[], Engine], a: Manifest, b: Manifest, comparison: Comparison, options: DiffOptions
 ) -> Diff:
     """Return the differences from `a` to `b`, and write all of them to `options.out` if given.
 
@@ -142,9 +138,8 @@ def diff(
         columns=comparison.compared(a, b),
         by=comparison.by,
     )
-    writer = DiffWriter(
-        comparer=comparer, out=PartWriter(uri=options.out) if options.out else None, limit=options.limit
-    )
+    out = PartWriter(uri=options.out) if options.out else None
+    writer = DiffWriter(comparer=comparer, out=out, limit=options.limit)
     if a.digest == b.digest:
         return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), options.out, [])
     started = engine()
@@ -158,15 +153,8 @@ def diff(
             parts.append(answer["part"])
     first.sort(key=lambda row: (row["key"], row["change"]))
     is_proven = _prove(started, a, b, comparison, total)
-    made = Diff(
-        a=a,
-        b=b,
-        comparison=comparison,
-        tally=total,
-        first=first[: options.limit],
-        is_proven=is_proven,
-        notes=found.notes,
-    )
+    first = first[: options.limit]
+    made = Diff(a=a, b=b, comparison=comparison, tally=total, first=first, is_proven=is_proven, notes=found.notes)
     return _end(made, options.out, [part for part in parts if part])
 
 
