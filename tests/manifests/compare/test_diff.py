@@ -293,7 +293,7 @@ def test_altered_rows_are_found(tmp_path: Path) -> None:
     data = (tmp_path / "c" / "part-00000.parquet").read_bytes()
     if len(data) == part.stat().st_size:
         part.write_bytes(data)
-        assert "not those of its digest" in run("diff", a.uri, b.uri, code=2).output
+        assert "do not have the committed digest" in run("diff", a.uri, b.uri, code=2).output
     assert diff_json(a, forged)["changed"] == 1
 
 
