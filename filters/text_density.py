@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from filters.geometry import shrink_to_area
 from filters.logistic import sigmoids, weighted_probability
-from filters.protocol import Measured, Rgb, TextProbabilities
+from filters.protocol import Rgb, TextProbabilities
 
 AREA_PIXELS = 384 * 384
 CELL_PIXELS = 8
@@ -55,24 +55,6 @@ class TextMap:
     def probabilities(self) -> Grid:
         """The probability that a cell is part of a line of text, (rows, columns) float32 in [0, 1]."""
         return sigmoids(self.log_odds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextDensity:
-    """The `Filter` that fills the columns `text_presence` and `text_density`."""
-
-    name: str = "text_density"
-    columns: tuple[str, ...] = ("text_presence", "text_density")
-
-    @property
-    def version(self) -> str:
-        """The network and the weights, by a short sha256, and the version of onnxruntime."""
-        return version()
-
-    def measure(self, rgb: Rgb) -> Mapping[str, Measured]:
-        """Return both probabilities of `rgb`."""
-        probabilities = text_probabilities(text_map(rgb))
-        return {"text_presence": probabilities.light, "text_density": probabilities.heavy}
 
 
 def version() -> str:

@@ -11,8 +11,6 @@ import pdqhash
 from numpy.typing import NDArray
 from PIL import Image
 
-PDQ_BITS = 256
-
 PDQ_MATCH_DISTANCE = 31
 """Bits that may differ between two copies of a picture: the first value to try in Meta's PDQ documentation."""
 

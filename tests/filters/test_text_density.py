@@ -8,14 +8,14 @@ from hypothesis.extra import numpy as hnp
 
 from curation.text.windows import MAX_WINDOWS, views, windows
 from filters import text_density
-from filters.protocol import Filter, Rgb
-from filters.text_density import CELL_PIXELS, TextDensity, TextMap, text_map, text_probabilities
+from filters.protocol import Rgb
+from filters.text_density import CELL_PIXELS, TextMap, text_map, text_probabilities
 from tests.support.pictures import LINES, landscape, noise, on_landscape, render
 
 SHAPES = [(1, 1), (1, 400), (20, 8000), (8000, 20), (1, 60000), (31, 33), (385, 384), (700, 900)]
 
 
-def chances_of(rgb: Rgb):
+def probabilities_of(rgb: Rgb):
     return text_probabilities(text_map(rgb))
 
 
@@ -24,18 +24,18 @@ def chances_of(rgb: Rgb):
     hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90), st.just(3)), elements=st.integers(0, 255))
 )
 def test_probabilities_are_between_0_and_1_and_repeatable(rgb: Rgb):
-    chances = chances_of(rgb)
-    assert 0 <= chances.light <= 1
-    assert 0 <= chances.heavy <= 1
-    assert chances_of(rgb.copy()) == chances
+    probabilities = probabilities_of(rgb)
+    assert 0 <= probabilities.light <= 1
+    assert 0 <= probabilities.heavy <= 1
+    assert probabilities_of(rgb.copy()) == probabilities
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("level", [0, 127, 255])
 def test_a_picture_of_one_colour_has_no_text(shape: tuple[int, int], level: int):
-    chances = chances_of(np.full((*shape, 3), level, dtype=np.uint8))
-    assert chances.light < 0.5
-    assert chances.heavy < 0.05
+    probabilities = probabilities_of(np.full((*shape, 3), level, dtype=np.uint8))
+    assert probabilities.light < 0.5
+    assert probabilities.heavy < 0.05
 
 
 def test_the_map_has_a_value_for_each_cell():
@@ -49,8 +49,8 @@ def test_the_map_is_high_where_the_text_is():
     rgb = landscape()
     word = render(["Hello world"], size_pixels=30)
     rgb[200 : 200 + word.shape[0], 30 : 30 + word.shape[1]] = word
-    chances = text_map(rgb).probabilities
-    rows, columns = np.nonzero(chances > 0.5)
+    probabilities = text_map(rgb).probabilities
+    rows, columns = np.nonzero(probabilities > 0.5)
     assert len(rows) > 4
     assert rows.min() * CELL_PIXELS >= 180
     assert columns.max() * CELL_PIXELS <= 40 + word.shape[1]
@@ -64,15 +64,9 @@ def test_other_arrays_are_refused(array: np.ndarray):
         text_map(array)
 
 
-def test_density_is_a_filter():
-    density = TextDensity()
-    assert isinstance(density, Filter)
-    page = render(LINES)
-    measured = density.measure(page)
-    assert set(measured) == set(density.columns)
-    assert measured["text_density"] == chances_of(page).heavy
-    assert density.version.startswith("text_net@")
-    assert "onnxruntime-" in density.version
+def test_the_version_names_network_and_runtime():
+    assert text_density.version().startswith("text_net@")
+    assert "onnxruntime-" in text_density.version()
 
 
 def test_network_and_weights_are_small():
