@@ -20,6 +20,8 @@ from examples.corpus import make_corpus, picture
 from examples.corpus.__main__ import main
 from examples.corpus.samples import BROKEN, ODD, broken_picture, odd_picture
 
+pytestmark = pytest.mark.slow
+
 IMAGES, TARS = 104, 3
 MAX_SAFE_PIXELS = 50_000_000
 

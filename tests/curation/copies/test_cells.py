@@ -172,6 +172,7 @@ def test_pairs_do_not_depend_on_the_order(exhaustive, monkeypatch):
         assert pending < 10_000 or again.equals(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exhaustive", [50_000, SORTED])
 def test_a_dense_family_is_one_component_of_few_pairs(exhaustive):
     """5,000 or 20,000 fingerprints, all near each other, have millions of pairs."""

@@ -516,6 +516,7 @@ def test_any_bytes_end_in_a_status(data):
     assert is_consistent(decode(data, SMALL))
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(
     st.sampled_from(SAMPLES),

@@ -324,6 +324,7 @@ def test_cosines_do_not_depend_on_the_batch():
     assert together.shape == (700, 4)
 
 
+@pytest.mark.slow
 def test_many_equal_vectors_make_few_pairs_that_connect_them():
     rows = 20_000
     stored = np.repeat(units(np.random.default_rng(1), 1, 64).astype(np.float16), rows, axis=0)

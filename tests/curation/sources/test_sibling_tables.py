@@ -315,6 +315,7 @@ spellings = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(spellings, max_size=20), st.sampled_from([ValueKind.INTEGER, ValueKind.UUID]))
 @settings(max_examples=80, deadline=None)
 def test_duckdb_and_python_see_the_same_values_in_texts(texts, kind):

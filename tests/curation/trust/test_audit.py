@@ -403,6 +403,7 @@ def test_an_interval_contains_its_value(rows, n, chooser):
     assert sum(found.labels.values()) == len(audit.keys)
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_truth_about_as_often_as_they_promise():
     rows = many_rows(6000)
     labels = truth_of(rows)

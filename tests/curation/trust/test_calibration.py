@@ -40,6 +40,7 @@ samples = st.lists(
 bounds = st.builds(Bounds, drop_light=chance, keep_light=chance, drop_heavy=chance, keep_heavy=chance)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
 def test_no_more_is_lost_before_reading_than_allowed(found: list[LabelledRow], heavy: float, light: float):
@@ -49,6 +50,7 @@ def test_no_more_is_lost_before_reading_than_allowed(found: list[LabelledRow], h
     assert made.steps[0].saw == pytest.approx(1)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.001, 0.5), st.floats(0.001, 0.5))
 def test_no_more_is_kept_wrongly_before_reading_than_allowed(found: list[LabelledRow], heavy: float, light: float):
@@ -87,6 +89,7 @@ def test_the_row_is_given_up_that_saves_most():
     assert 0.1 < lenient.bounds[TextStep.DENSITY].drop_light < 0.6
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(samples, st.floats(0.05, 0.99))
 def test_thresholds_reach_the_wanted_recall_or_false_rate(found: list[LabelledRow], wanted: float):

@@ -418,6 +418,7 @@ def test_pictures_of_shards_need_no_sources(reference: Reference, tmp_path: Path
     assert done.exit_code == 1, "they come from the tars beside the manifest, which are gone"
 
 
+@pytest.mark.slow
 def test_everything_on_object_storage(s3, pictured: Path):  # noqa: F811
     uri = f"s3://{BUCKET}/looked"
     data = tar_bytes(PICTURES.items())
@@ -433,6 +434,7 @@ def test_everything_on_object_storage(s3, pictured: Path):  # noqa: F811
     assert storage.read_bytes(json.loads(done.stdout)["image"]) == b"second"
 
 
+@pytest.mark.slow
 def test_nothing_starts_spark_or_imports_it(chain: Path):
     import subprocess
     import sys

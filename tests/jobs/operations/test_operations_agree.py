@@ -248,6 +248,7 @@ def test_samples_whose_last_row_is_found_digit_by_digit(
     assert same(engines, drawing(manifest, draw), tmp_path).digest == by_rank.digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [Draw(fraction=0.5), Draw(count=100)])
 def test_workers_get_only_their_own_parts(tmp_path: Path, draw: Draw) -> None:
     """With many thousands of parts, a task would be too large if it named all of them."""
@@ -615,6 +616,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_what_runs_on_duckdb_never_loads_spark(editions: Editions, tmp_path: Path) -> None:
     a, b, duck = editions.may.uri, editions.june.uri, ("--engine", "duckdb")
     keys = tmp_path / "keys.txt"

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pyarrow.dataset as ds
+import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,7 @@ def committed(folder: Path, rows: dict[str, dict], root: str, cut: int, stage: S
     return commit_rows(folder / f"m{next(COUNTER)}", [whole[:cut], whole[cut:]], stage, roots=[root])
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(a=TABLE, b=TABLE, share=st.sampled_from([0, 1, 2]), cuts=st.tuples(st.integers(0, 8), st.integers(0, 8)))
 def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, share, cuts) -> None:
@@ -81,6 +83,7 @@ def test_a_diff_applied_to_the_first_gives_the_second(tmp_path: Path, a, b, shar
     assert open_manifest(str(patched)).digest == second.digest
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=15)
 @given(a=TABLE, b=TABLE, by=st.sampled_from(["sha256", "url"]))
 def test_a_diff_by_another_column_is_complete(tmp_path: Path, a, b, by) -> None:
@@ -93,6 +96,7 @@ def test_a_diff_by_another_column_is_complete(tmp_path: Path, a, b, by) -> None:
     assert open_manifest(str(patched)).digest == second.digest
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=15)
 @given(a=TABLE, b=TABLE)
 def test_a_diff_across_stages_is_complete(tmp_path: Path, a, b) -> None:
@@ -107,6 +111,7 @@ def test_a_diff_across_stages_is_complete(tmp_path: Path, a, b) -> None:
         assert open_manifest(str(patched)).digest == other.digest
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=15)
 @given(a=TABLE, b=TABLE)
 def test_there_and_back_count_the_same(tmp_path: Path, a, b) -> None:
