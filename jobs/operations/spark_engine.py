@@ -17,5 +17,5 @@ def started(choice: EngineChoice, options: Mapping[str, Mapping[str, Any]]) -> I
     config = load_config(choice.config_files).spark if choice.config_files else SparkConfig()
     if choice.master:
         config = config.model_copy(update={"master": choice.master})
-    with session.opened(config, name="curate", given=choice.spark) as spark:
-        yield SparkEngine(spark, options)
+    with session.opened(config, name="curate", given=choice.spark) as spark, SparkEngine(spark, options) as engine:
+        yield engine

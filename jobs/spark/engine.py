@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.spark import frames
 from jobs.spark.row_query import ANSWER, PLACE_AND_URI, GroupWorker, RowQuery, columns_named, typed
+from jobs.spark.session import sql_settings
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
 from manifests.format.integrity import require_intact
@@ -52,31 +53,24 @@ class SparkEngine:
         self._options = options
         self._checked: set[tuple[str, int]] = set()
         self._named: set[str] = set()
-        self._planning_before = {name: spark.conf.get(name, None) for name in _PLANNING}
-        for name, value in _PLANNING.items():
-            spark.conf.set(name, value)
+        self._settings = sql_settings(spark, _PLANNING)
         self._empty = sealed()
-        self._empty.execute(
-            "CREATE MACRO conv(text, base, other) AS text::VARCHAR"
-        )  # used by `bucket`; DuckDB has none
+        # `bucket` uses conv, which DuckDB does not have.
+        self._empty.execute("CREATE MACRO conv(text, base, other) AS text::VARCHAR")
 
     def __enter__(self) -> Self:
+        self._settings.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._empty.close()
-        with contextlib.suppress(
-            Exception
-        ):  # when Spark has stopped, its views are gone, and the reason was reported
+        # When Spark has stopped, its views are gone, and the reason was reported.
+        with contextlib.suppress(Exception):
             for name in self._named:
                 self._spark.catalog.dropTempView(name)
-            for name, value in self._planning_before.items():
-                if value is None:
-                    self._spark.conf.unset(name)
-                else:
-                    self._spark.conf.set(name, value)
+            self._settings.__exit__(kind, error, at)
 
     def view(
         self,

@@ -125,7 +125,8 @@ def opened(config: SparkConfig, *, name: str, given: SparkSession | None = None)
     """
     existing = given or existing_session()
     if existing is not None:
-        with _with_sql_settings(existing, config.conf), prepared_workers(existing):
+        of_user = {name: value for name, value in config.conf.items() if name.startswith("spark.sql.")}
+        with sql_settings(existing, {**SQL_SETTINGS, **of_user}), prepared_workers(existing):
             yield existing
         return
     started = start(config, name=name)
@@ -144,8 +145,8 @@ def existing_session() -> SparkSession | None:
 
 
 @contextlib.contextmanager
-def _with_sql_settings(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
-    wanted = {**SQL_SETTINGS, **{name: value for name, value in conf.items() if name.startswith("spark.sql.")}}
+def sql_settings(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
+    """Give a session these settings until the block ends, as far as they can change at run time."""
     before = spark.conf.getAll
     for name, value in wanted.items():
         if spark.conf.isModifiable(name):
