@@ -6,6 +6,7 @@ from typing import Any
 
 from curation.config import PipelineConfig
 from curation.config_files import load_config
+from filters.protocol import UnknownEngine
 from jobs import pipeline as pipelines
 from jobs.commands.reference_sets import named_sets
 from jobs.commands.shared import has_summary, reporter
@@ -114,7 +115,7 @@ def _run_stage(
 
 @contextlib.contextmanager
 def _blaming(options: Mapping[str, str]) -> Iterator[None]:
-    """Name options instead of settings, such as choose.where.large, where an InputError of the block starts so."""
+    """Name options instead of settings, such as choose.where.large, in errors that the block raises."""
     try:
         yield
     except InputError as e:
@@ -123,6 +124,10 @@ def _blaming(options: Mapping[str, str]) -> Iterator[None]:
             if text.startswith((f"{setting}.", f"{setting}:")):
                 rest = text.removeprefix(setting)
                 raise InputError(f"{option} {rest[1:]}" if rest.startswith(".") else f"{option}{rest}") from e
+        raise
+    except UnknownEngine as e:
+        if "score.engine" in options:
+            raise InputError(f"{options['score.engine']}: {e}") from e
         raise
 
 

@@ -316,3 +316,22 @@ def test_settings_and_options_are_each_named_as_they_were_given(place: Path) -> 
     assert done.exit_code == 2
     assert "\n  --min-side -1: Input should be greater than or equal to 0\n" in done.output
     assert "\n  choose.keepp: unknown; did you mean keep?\n" in done.output
+
+
+def test_values_that_a_stage_refuses_are_blamed_on_their_options(place: Path) -> None:
+    commit_rows("d", [[{"key": "k"}]], Stage.DEDUPE)
+    commit_rows("s", [[{"key": "k"}]], Stage.SCORE)
+    for line, said in (
+        (["choose", "s", "--where", "big=widht > 3"], "--where big: 'widht > 3' is refused"),
+        (["score", "d", "--engine", "rapidocrr"], "--engine: text engine 'rapidocrr' is not known"),
+        (["stats", "d", "--columns", "nope"], "--columns: "),
+        (["stats", "d", "--by", "nope"], "--by: "),
+        (["cat", "d", "--keys", "k", "--columns", "nope"], "--columns: "),
+        (["export", "d", "--columns", "nope", "-o", "a.csv"], "--columns: "),
+        (["select", "d", "--keys", "nothing"], "--keys: "),
+        (["sample", "d", "--count", "1", "--stratify-by", "nope"], "--stratify-by nope: "),
+    ):
+        output = ["-o", "out"] if line[0] in ("choose", "score", "select", "sample") else []
+        done = run(*line, *output)
+        assert done.exit_code == 2
+        assert done.output.startswith(f"curate: {said}"), done.output
