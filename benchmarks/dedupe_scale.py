@@ -155,18 +155,18 @@ class Audit:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield one row of counts."""
         faiss.omp_set_num_threads(1)
-        asked = np.frombuffer(self.prints, np.uint8).reshape(-1, BYTES)
+        queries = np.frombuffer(self.prints, np.uint8).reshape(-1, BYTES)
         of_asked = np.frombuffer(self.parts, f"V{BYTES}")
         neighbours = missed = 0
         for batch in batches:
             index = faiss.IndexBinaryFlat(BITS)
             index.add(as_matrix(batch.column("node")))
             of_rows = as_matrix(batch.column("part")).view(f"V{BYTES}")[:, 0]
-            limits, distances, labels = index.range_search(asked, LIMIT + 1)
-            asker = np.repeat(np.arange(len(asked)), np.diff(limits.astype(np.int64)))
+            limits, distances, labels = index.range_search(queries, LIMIT + 1)
+            query = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
             others = distances > 0
             neighbours += int(others.sum())
-            missed += int((of_asked[asker[others]] != of_rows[labels[others]]).sum())
+            missed += int((of_asked[query[others]] != of_rows[labels[others]]).sum())
         yield pa.RecordBatch.from_pydict({"neighbours": [neighbours], "missed": [missed]})
 
 
@@ -203,17 +203,17 @@ class Memory:
     def _watch(self) -> None:
         me = psutil.Process()
         while not self._ended.wait(SAMPLE_SECONDS):
-            held: dict[str, int] = {"driver": _resident(me), "jvm": 0, "workers": 0}
+            sizes: dict[str, int] = {"driver": _resident(me), "jvm": 0, "workers": 0}
             for child in me.children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    held["jvm" if "java" in child.name() else "workers"] += _resident(child)
-            self.peak = max(self.peak, sum(held.values()))
+                    sizes["jvm" if "java" in child.name() else "workers"] += _resident(child)
+            self.peak = max(self.peak, sum(sizes.values()))
             self.peak_heap = max(self.peak_heap, int(self._heap.getHeapMemoryUsage().getUsed()))
-            self.peaks = {name: max(self.peaks.get(name, 0), size) for name, size in held.items()}
+            self.peaks = {name: max(self.peaks.get(name, 0), size) for name, size in sizes.items()}
 
 
 def _resident(process: psutil.Process) -> int:
-    """Return the proportional set size where the system tells, else the resident one."""
+    """Return the proportional set size where the system reports it, else the resident one."""
     full = process.memory_full_info()
     return int(getattr(full, "pss", full.rss))
 

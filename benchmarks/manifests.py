@@ -5,11 +5,11 @@
 The manifests are made first, which is not counted (benchmarks.synthetic_manifests): a plain one, and an edited one
 that lacks 2 % of the rows, has 2 % others and another score and verdict in 1 %, so that no part is the same in both.
 
-diff      `manifests.compare.diff.diff` against one full outer join on `key` that counts rows only left, only right, and
-          those where any other column is distinct; the numbers must be the same. Beside it `curate diff … --stat`
+diff      `manifests.compare.diff.diff` against one full outer join on `key` that counts rows only left, only right,
+          and those where any other column is distinct; the numbers must be the same. Beside it `curate diff … --stat`
           as a user runs it, and once more with the same manifest twice.
 sample    `jobs.operations.derive.derive` for --fraction 0.013 against a COPY of the rows with the same predicate to
-          Parquet. The other draws have nothing beside them; each must have exactly as many rows as were asked for.
+          Parquet. The other draws are compared with nothing; each must have exactly the wanted number of rows.
 growth    diff alone at each of --millions; `ratio` is the slope of log time by log rows, smallest size to largest.
           Sizes above 10 million are run once.
 verify    what `verify --quick` does against SHA-256 of the same files in chunks of 4 MiB; `ratio` is of throughput.
@@ -20,7 +20,7 @@ Both contenders have as many threads as there are cores, the same memory limit, 
 measurement is a process of its own; contenders take turns, and the best time of each and its largest memory count.
 Files are read once before every measurement, so all of it is of warm files. Imports are counted for command lines
 alone. Memory is the peak resident set of the process as the kernel accounts it, in 10^6 bytes; `spilled` is the most
-that DuckDB's temporary files held at once, sampled. Everything written is deleted, but the manifests in --folder.
+that DuckDB's temporary files occupied at once, sampled. Everything written is deleted except the manifests in --folder.
 """
 
 import contextlib
@@ -106,7 +106,7 @@ class Taken:
 
 
 class Spill:
-    """The most bytes that DuckDB's temporary files below a folder held at once, sampled until the block ends."""
+    """The most bytes that DuckDB's temporary files below a folder occupied at once, sampled until the block ends."""
 
     def __init__(self, folder: str) -> None:
         self.peak_bytes = 0
@@ -124,11 +124,11 @@ class Spill:
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            held = 0
+            total = 0
             for path in Path(self._folder).rglob("duckdb_temp*"):
                 with contextlib.suppress(OSError):  # deleted meanwhile
-                    held += path.stat().st_blocks * 512
-            self.peak_bytes = max(self.peak_bytes, held)
+                    total += path.stat().st_blocks * 512
+            self.peak_bytes = max(self.peak_bytes, total)
 
 
 def take(contender: Contender) -> Taken:
@@ -169,7 +169,7 @@ def _why(code: int, errors: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Measures contenders in turns. `say` is told each measurement."""
+    """Measures contenders in turns. `say` is called with each measurement."""
 
     repeats: int
     say: Callable[[str], None]
@@ -204,7 +204,7 @@ def warm(uris: Sequence[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of the answer. `bars` is what was asked for, and whether it is so."""
+    """One line of the answer. `bars` is the wanted figures, and whether each is reached."""
 
     what: str
     ours: Taken | None = None
@@ -220,19 +220,19 @@ class Line:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether all that was asked for is so; None when nothing was."""
+        """Whether all bars are reached; None without bars."""
         if self.problems:
             return False
         return all(self.bars.values()) if self.bars else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it as values of JSON."""
         ratio = None if self.ratio is None or self.problems else round(self.ratio, 3)
-        told = {"ours": _told(self.ours), "bare": _told(self.bare), "ratio": ratio, "bars": dict(self.bars)}
-        return {"what": self.what, **told, "is_met": self.is_met}
+        fields = {"ours": _times(self.ours), "bare": _times(self.bare), "ratio": ratio, "bars": dict(self.bars)}
+        return {"what": self.what, **fields, "is_met": self.is_met}
 
 
-def _told(taken: Taken | None) -> dict[str, Any] | None:
+def _times(taken: Taken | None) -> dict[str, Any] | None:
     if taken is None:
         return None
     return {

@@ -62,7 +62,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def make_tars(folder: Path, images: int) -> list[Path]:
-    """Return the tars of the project's own corpus, as many images as asked."""
+    """Return the tars of the project's own corpus, with the wanted number of images."""
     from examples.corpus import make_corpus  # noqa: PLC0415
 
     make_corpus(folder, images=images, tars=8)

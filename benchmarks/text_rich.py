@@ -1,9 +1,9 @@
-"""Text-rich selection held against labels, and what it costs: accuracy, core-milliseconds, memory, determinism.
+"""Measures text-rich selection on labelled images, and its cost: accuracy, core-milliseconds, memory, determinism.
 
     python -m benchmarks.text_rich --web labelled/ --score-tool score.py [--json]
 
 `--web` is a folder of labelled tars with truth.csv, in the layout of examples/corpus; the second half of its tars
-(without samples whose group also lies in the first half, which the defaults were fitted to) is reported on.
+(without samples whose group is also in the first half, which the defaults were fitted to) is reported on.
 Without it the project's own drawn corpus is made and used, which says little about photographs.
 
 accuracy   scan to choose with default settings on two cores; what `--score-tool` says of the manifest, and the
@@ -78,7 +78,7 @@ def read_truth(web: Path) -> list[dict[str, str]]:
 
 
 def reported(truth: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Return the rows of the second half of the tars without groups that also lie in the first."""
+    """Return the rows of the second half of the tars without groups that are also in the first."""
     tars = sorted({row["tar"] for row in truth})
     first = set(tars[: len(tars) // 2])
     known = {row["group"] for row in truth if row["tar"] in first and row["group"]}
@@ -166,8 +166,8 @@ def choose_all(tars: Path, out: Path) -> Path:
 def score_with_tool(tool: Path, manifest: Path, truth: Path) -> dict[str, Any]:
     """Return what the score tool says of `manifest`."""
     command = [sys.executable, str(tool), str(manifest), "--truth", str(truth), "--json"]
-    told: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return {k: v for k, v in told.items() if k.startswith("text_")}
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return {k: v for k, v in found.items() if k.startswith("text_")}
 
 
 def operating_points(manifest: Path, truth: Sequence[Mapping[str, str]]) -> dict[str, Interval]:
@@ -451,9 +451,7 @@ def print_report(found: Mapping[str, Any]) -> None:
     cost = found["cost"]
     for mode in ("heavy", "light"):
         parts = sorted({part for by_part in cost["by_class"][mode].values() for part in by_part})
-        click.echo(
-            f"\ncore-milliseconds an image, asked for {mode}" + "".join(f"{p:>15}" for p in parts) + f"{'all':>9}"
-        )
+        click.echo(f"\ncore-milliseconds an image, mode {mode}" + "".join(f"{p:>15}" for p in parts) + f"{'all':>9}")
         for label, by_part in cost["by_class"][mode].items():
             shown = "".join(f"{by_part.get(part, 0):15.2f}" for part in parts)
             click.echo(f"  {label:38}{shown}{sum(by_part.values()):9.2f}")
@@ -461,7 +459,7 @@ def print_report(found: Mapping[str, Any]) -> None:
             click.echo(f"  {key:38} {value:,}")
     click.echo(f"\npeers, core-milliseconds an image: {cost['peers']} (by class: {cost['peers_by_class']})")
     for mode, steps in found["steps"].items():
-        click.echo(f"\nsteps, asked for {mode}: saw, settled (web's mix); heavy lost; light lost")
+        click.echo(f"\nsteps, mode {mode}: saw, settled (web's mix); heavy lost; light lost")
         for step in steps:
             lost = [f"{step[k]['share']:.3%} (to {step[k]['high']:.1%})" for k in ("heavy_lost", "light_lost")]
             click.echo(f"  {step['step']:14}{step['saw']:8.1%}{step['settled']:8.1%}   {lost[0]:22}{lost[1]}")

@@ -1,0 +1,1 @@
+"""What benchmarks.dedupe_quality measures with."""

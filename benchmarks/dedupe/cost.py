@@ -1,0 +1,122 @@
+"""What each step costs: kernels of the scan, candidate pairs, their comparison, bytes of columns."""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.dedupe.corpus import Pairs, Row
+from benchmarks.dedupe.quality import near_fingerprints
+from curation.config import DedupeConfig
+from curation.copies.compare_pixels import compare
+from curation.copies.kinds import Strictness, kind_of
+from curation.copies.local_search import LocalSearch
+from curation.copies.rendering import Rendering, renderings
+from curation.pictures import local_features as local
+from curation.pictures.decode import DEFAULT_LIMITS, decode
+from curation.pictures.pdq import pdq
+from curation.sources.byte_ranges import image_range, read_ranges
+from filters.text_density import text_map, text_probabilities
+from jobs.dedupe.matching import MAX_IMAGES_KEPT
+from manifests.format.store import Manifest
+
+
+class Clock:
+    """Adds up the processor time spent in parts of the work."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = defaultdict(float)
+
+    @contextlib.contextmanager
+    def on(self, part: str) -> Iterator[None]:
+        """Count the time of the block for `part`."""
+        started = time.process_time_ns()
+        yield
+        self.milliseconds[part] += (time.process_time_ns() - started) / 1e6
+
+
+def measure_kernels(rows: Sequence[Row], folder: Path) -> tuple[dict[str, float], list[tuple[bytes, int]]]:
+    """Return core-milliseconds an image of the scan's kernels, and PDQ bits and quality of each picture of `rows`.
+
+    Every picture is written into `folder` as PNG, named by its place in `rows`, for others to read.
+    """
+    cv2.setNumThreads(1)
+    clock, prints = Clock(), []
+    local.codebook()
+    for place, row in enumerate(rows):
+        (data,) = read_ranges([image_range(row)])
+        with clock.on("decode"):
+            rgb = decode(data).rgb
+        assert rgb is not None, row["key"]
+        with clock.on("PDQ"):
+            made = pdq(rgb)
+        with clock.on("density"):
+            text_probabilities(text_map(rgb))
+        with clock.on("local features"):
+            local.local_features(rgb)
+        prints.append((made.bits, made.quality))
+        cv2.imwrite(str(folder / f"{place}.png"), rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return {part: round(ms / len(rows), 3) for part, ms in clock.milliseconds.items()}, prints
+
+
+def judge_cost(pairs: Sequence[tuple[Row, Row]]) -> dict[str, float]:
+    """Return core-milliseconds of judging a pair, and the share of `pairs` that are copies by default."""
+    cv2.setNumThreads(1)
+    clock, proven = Clock(), 0
+    copies = frozenset(DedupeConfig().copies)
+
+    @lru_cache(maxsize=MAX_IMAGES_KEPT)
+    def rendered(source: str, member: str, offset: int, size: int) -> Sequence[Rendering]:
+        where = {"source": source, "member": member, "offset": offset, "size": size}
+        (data,) = read_ranges([image_range(where)])
+        with clock.on("renderings"):
+            return renderings(data, DEFAULT_LIMITS)
+
+    for pair in pairs:
+        first, second = (rendered(*(row[name] for name in ("source", "member", "offset", "size"))) for row in pair)
+        with clock.on("compare"):
+            evidence = compare(first, second)
+        proven += evidence is not None and kind_of(evidence, Strictness(), copies) is not None
+    costs = {f"{part}_milliseconds_a_pair": round(ms / len(pairs), 2) for part, ms in clock.milliseconds.items()}
+    return {**costs, "share_proven": round(proven / len(pairs), 3)}
+
+
+def candidate_pairs(
+    rows: Sequence[Row], prints: Sequence[tuple[bytes, int]], config: DedupeConfig
+) -> dict[str, Pairs]:
+    """Return the pairs of nodes that dedupe compares first, by what finds them: as in one cell, each picture once."""
+    by_node = {row["node"]: (row, made) for row, made in zip(rows, prints, strict=True)}
+    distinct = [row for row, _ in by_node.values()]
+    near = near_fingerprints(
+        dict(enumerate(made for _, made in by_node.values())), config.min_quality, config.max_distance
+    )
+    searched = [row for row in distinct if row["local"]]
+    columns = {name: [row[name] for row in searched] for name in ("node", "local", "local_points")}
+    kinds = {"node": pa.binary(), "local": pa.binary(), "local_points": pa.binary()}
+    table = pa.table({name: pa.array(column, kinds[name]) for name, column in columns.items()})
+    table = table.append_column("is_home", pa.array([True] * len(searched)))
+    agree = LocalSearch(neighbours=config.neighbours, min_points=config.min_points).pairs(table)
+    nodes = [row["node"] for row in distinct]
+    return {
+        "PDQ": {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in near},
+        "local features": set(zip(agree["a"].to_pylist(), agree["b"].to_pylist(), strict=True)),
+    }
+
+
+def column_bytes(manifest: Manifest, names: Sequence[str], images: int) -> dict[str, float]:
+    """Return the compressed bytes an image of columns."""
+    found: dict[str, int] = defaultdict(int)
+    for part in manifest.parts:
+        meta = pq.read_metadata(manifest.part_uri(part).removeprefix("file://"))
+        for group in range(meta.num_row_groups):
+            for n in range(meta.num_columns):
+                column = meta.row_group(group).column(n)
+                if column.path_in_schema in names:
+                    found[column.path_in_schema] += column.total_compressed_size
+    return {name: round(found[name] / images, 1) for name in names}
