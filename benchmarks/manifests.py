@@ -20,7 +20,7 @@ Both contenders have as many threads as there are cores, the same memory limit, 
 measurement is a process of its own; contenders take turns, and the best time of each and its largest memory count.
 Files are read once before every measurement, so all of it is of warm files. Imports are counted for command lines
 alone. Memory is the peak resident set of the process as the kernel accounts it, in 10^6 bytes; `spilled` is the most
-that DuckDB's temporary files occupied at once, sampled. Everything written is deleted except the manifests in --folder.
+that DuckDB's temporary files occupied at once, sampled. Only the manifests in --folder are kept.
 """
 
 import contextlib

@@ -35,7 +35,7 @@ def place_of(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_rows(manifest: Manifest, *columns: str) -> list[Row]:
-    """Return all rows in the order of their keys; with `node`, which identifies the pixels of an image, where wanted."""
+    """Return all rows in the order of their keys; `node` identifies the pixels of an image."""
     wanted = [name for name in columns if name != "node"]
     needed = ["key", "sha256", "status", "pixels"] if "node" in columns else []
     tables = [manifest.read_part(part, list(dict.fromkeys([*wanted, *needed]))) for part in manifest.parts]
