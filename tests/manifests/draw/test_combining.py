@@ -62,6 +62,7 @@ def made(folder: Path, *command: object) -> Manifest:
 # --- merge
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(a=TABLE, b=TABLE, c=TABLE)
 def test_a_merge_by_the_best_does_not_depend_on_order(tmp_path: Path, a, b, c) -> None:
@@ -72,6 +73,7 @@ def test_a_merge_by_the_best_does_not_depend_on_order(tmp_path: Path, a, b, c) -
     assert rows_of(forward).column("key").to_pylist() == sorted({*a, *b, *c})
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(a=TABLE, b=TABLE)
 def test_a_merge_of_agreeing_manifests_is_commutative(tmp_path: Path, a, b) -> None:
@@ -80,6 +82,7 @@ def test_a_merge_of_agreeing_manifests_is_commutative(tmp_path: Path, a, b) -> N
     assert made(tmp_path, "merge", x.uri, y.uri).digest == made(tmp_path, "merge", y.uri, x.uri).digest
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=10)
 @given(a=TABLE, b=TABLE)
 def test_a_merge_with_itself_changes_nothing_and_the_first_wins(tmp_path: Path, a, b) -> None:
@@ -150,6 +153,7 @@ def test_settings_that_differ_are_not_recorded(tmp_path: Path) -> None:
 # --- select
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(a=TABLE, wanted=st.sets(KEYS, max_size=4))
 def test_a_selection_and_its_inverse_have_all_rows(tmp_path: Path, a, wanted) -> None:
@@ -205,6 +209,7 @@ TYPES = [
 ]
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=4)
 @given(has=NUMBERS, wanted=NUMBERS, width=st.integers(2, 9), is_inverted=st.booleans())
 def test_every_encoding_of_keys_selects_the_same(tmp_path: Path, has, wanted, width: int, is_inverted: bool) -> None:
@@ -226,6 +231,7 @@ def test_every_encoding_of_keys_selects_the_same(tmp_path: Path, has, wanted, wi
         assert made(tmp_path, "select", manifest.uri, "--keys", tmp_path / name, *options).digest == expected
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=5)
 @given(uuids=st.lists(st.uuids(), min_size=1, max_size=4, unique=True), is_upper=st.booleans(), form=st.booleans())
 def test_uuids_select_keys_with_and_without_dashes(tmp_path: Path, uuids, is_upper: bool, form: bool) -> None:
@@ -399,6 +405,7 @@ def test_an_altered_part_is_not_copied(tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "out" / "_manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_everything_on_object_storage(s3, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     endpoint = s3["AWS_ENDPOINT_URL"]
     monkeypatch.delenv("AWS_ENDPOINT_URL")  # the pipeline file names it instead

@@ -86,6 +86,7 @@ NAMES = sorted(DRAWS)
 COUNTER = iter(range(10**9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @SETTINGS
 @given(sizes=st.tuples(st.integers(0, 400), st.integers(0, 400)), salt=st.text(max_size=8))
@@ -125,6 +126,7 @@ def test_counts_are_exact(manifest: Manifest, name: str, eligible: int) -> None:
         assert found == min(n, eligible) or (name == "weight" and eligible - 5 < found <= min(n, eligible))
 
 
+@pytest.mark.slow
 def test_many_passes_find_the_same_rows(manifest: Manifest, monkeypatch) -> None:
     before = {name: drawn(manifest, Draw(**DRAWS[name](101))) for name in NAMES}
     monkeypatch.setattr(sampling, "MAX_RANKED", 0)  # every digit is used

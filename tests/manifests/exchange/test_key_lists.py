@@ -399,6 +399,7 @@ plain_keys = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 uids = st.integers(0, 2**128 - 1).map("{:032x}".format)
 
 
+@pytest.mark.slow
 @given(st.lists(plain_keys, max_size=30), st.sampled_from(["txt", "csv", "tsv", "json", "jsonl", "npy", "parquet"]))
 @settings(max_examples=60, deadline=None)
 def test_every_form_of_a_list_has_the_same_values(keys, form):
@@ -442,6 +443,7 @@ def uid_rows():
     return rows_of(range(13))
 
 
+@pytest.mark.slow
 @given(st.permutations(range(13)), st.sets(st.integers(0, 13), max_size=4), st.sampled_from(list(Format)))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_bytes_do_not_depend_on_order_and_parts(tmp_path_factory, uid_rows, order, cuts, form):
