@@ -61,7 +61,8 @@ class Recorder:
                 receipt = do()
             except Exception as e:
                 note_failure(self.output, unit.name, e)
-                _log.warning("failed: %s: %s", type(e).__name__, e)
+                # Raised, too: where a driver does the unit, its error is what a person sees.
+                _log.warning("failed: %s: %s", type(e).__name__, e, extra={logs.IS_SHOWN: True})
                 raise
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             seconds = round(self.clock() - started, 6)
