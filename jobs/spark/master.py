@@ -41,7 +41,8 @@ def require_master(config: SparkConfig) -> None:
             return
     shown = ", ".join(f"{host}:{port}" for host, port in places)
     raise InputError(
-        f"{master.partition('/;')[0]}: no Spark master answers at {shown} ({reasons[-1]}); check the address, and that the master runs"
+        f"{master.partition('/;')[0]}: no Spark master answers at {shown} ({reasons[-1]}); check the address, "
+        "and that the master runs"
     )
 
 
