@@ -227,6 +227,7 @@ def run(*args):
     return done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["source=laion", "key=5", "a[b]c*", "{1,2} #%?::", "caf\udce9", "\\xe9\\[", "${x}"])
 def test_commands_see_the_same_in_a_folder_of_any_name(tmp_path, monkeypatch, name):
     answers = []

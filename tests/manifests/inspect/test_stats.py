@@ -76,6 +76,7 @@ def check_numbers(result, values):
     assert sum(result.histogram.rows) == len(finite)
 
 
+@pytest.mark.slow
 @given(st.lists(row, max_size=25))
 @settings(max_examples=40, deadline=None, phases=PHASES)
 def test_stats_are_those_of_the_rows(rows):
@@ -96,6 +97,7 @@ def test_stats_are_those_of_the_rows(rows):
         assert [(t.value, t.rows, t.share) for t in values.top] == [(v, n, n / len(rows)) for v, n in order[:3]]
 
 
+@pytest.mark.slow
 @given(st.lists(row, min_size=1, max_size=40), st.lists(st.integers(0, 40), max_size=4), st.booleans())
 @settings(max_examples=20, deadline=None, phases=PHASES)
 def test_neither_threads_nor_parts_matter(rows, cuts, is_sampled):
@@ -107,6 +109,7 @@ def test_neither_threads_nor_parts_matter(rows, cuts, is_sampled):
     assert json.dumps(whole) == json.dumps(cut)
 
 
+@pytest.mark.slow
 @given(st.lists(row, min_size=1, max_size=30))
 @settings(max_examples=20, deadline=None, phases=PHASES)
 def test_a_group_has_the_stats_of_its_rows_alone(rows):
