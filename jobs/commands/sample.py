@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.commands.shared import has_summary, reporter
-from jobs.operations.derive import Request, count_expected_rows, derive, derived_from
+from jobs.operations import requests
+from jobs.operations.derive import Request, count_expected_rows, derive
 from jobs.operations.engines import EngineChoice, engines, storage_options
 from jobs.show import answers
 from jobs.units.at_work import require_no_other, run_uri
 from jobs.units.output_place import require_folder
-from manifests import storage
-from manifests.draw.sampling import Draw, local_condition, pick_sample
-from manifests.format.store import Manifest, open_manifest
+from manifests.draw.sampling import Draw
+from manifests.format.store import open_manifest
 
 
 def sample(manifest: str, output: str, **flags: Any) -> None:
@@ -22,22 +22,7 @@ def sample(manifest: str, output: str, **flags: Any) -> None:
     draw = Draw(**flags, stratify_by=tuple(name.strip() for name in strata.split(",")) if strata else ())
     options = storage_options(choice)
     source = open_manifest(manifest)
-    draw.check(source)
-    request = Request(
-        about=derived_from([source], "sample", draw.settings),
-        sources=[source],
-        output=storage.absolute(output),
-        options=options,
-        **_how(source, draw),
-    )
-    make(request, choice, run)
-
-
-def _how(source: Manifest, draw: Draw) -> dict[str, Any]:
-    """Return how a request finds the rows of `draw`."""
-    if draw.is_local:
-        return {"where": local_condition(draw), "share": 1.0 if draw.fraction is None else draw.fraction}
-    return {"decide": lambda engine: pick_sample(engine, source, draw)}
+    make(requests.sample(source, draw, output, options), choice, run)
 
 
 def make(request: Request, choice: EngineChoice, run: Mapping[str, Any]) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from curation.shards.verify_images import check_images
+from jobs.operations.verify import verify as check
 from jobs.show import logs, terminal
 from manifests.format.store import Manifest, open_manifest
-from manifests.inspect.verify import Depth, Findings, Resources, check_files, check_rows
+from manifests.inspect.verify import Depth, Findings, Resources
 
 EXIT_FAULTS = 1
 LINE_EVERY_SECONDS = 30.0
@@ -26,16 +26,11 @@ def verify(manifest: str, fraction: float | None, limit: int, as_json: bool, **f
     _require_that_options_fit(flags["is_quick"], flags["is_deep"], fraction)
     depth = Depth.QUICK if flags["is_quick"] else Depth.DEEP if flags["is_deep"] else Depth.ROWS
     opened = open_manifest(manifest)
-    found = Findings(limit or None)
     given = {"threads": flags["threads"]} if flags["threads"] else {}
     with _progress(is_quiet=logs.is_quiet() or (as_json and not sys.stderr.isatty())) as report:
         resources = Resources(on_progress=report, temp_folder=flags["temp_dir"], **given)
-        complete = check_files(opened, found, resources)
-        if depth is not Depth.QUICK:
-            check_rows(opened, complete, found, resources)
-        if depth is Depth.DEEP:
-            share = 1.0 if fraction is None else fraction
-            check_images(opened, complete, found, resources, fraction=share, salt=flags["salt"])
+        share = 1.0 if fraction is None else fraction
+        found = check(opened, depth, resources, fraction=share, salt=flags["salt"], max_faults=limit or None)
     (_print_json if as_json else _print)(opened, str(depth), found)
     if not found.is_valid:
         raise click.exceptions.Exit(EXIT_FAULTS)

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
 
-from jobs.commands import combine
-from jobs.operations import derive
+from jobs.operations import derive, requests
 from jobs.operations.derive import Request, derived_from
 from jobs.spark.engine import SparkEngine, _translated
 from jobs.units.progress import Reporter
@@ -543,7 +542,7 @@ def test_patches(engines: Engines, editions: Editions, tmp_path: Path, monkeypat
     }[stages]
     out = str(tmp_path / "diff")
     diff(lambda: engines[0], a, b, Comparison(), DiffOptions(out=storage.absolute(out)))
-    made = same(engines, combine.patching(a, open_diff(out), "", {}), tmp_path)
+    made = same(engines, requests.patch(a, open_diff(out), "replaced", {}), tmp_path)
     assert made.digest == b.digest
     assert len(made.parts) > 2
 
