@@ -23,7 +23,7 @@ from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine
 from manifests.sql.lookup import find_rows, missing_keys, rows_at
-from tests.conftest import Reference
+from tests.conftest import IMAGES, Reference
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 
@@ -220,7 +220,7 @@ def test_show_of_what_a_stage_left(reference: Reference):
     for word in ("stage choose", "Funnel", "not_light", "text_class", "drop_reason", "the first 2 rows", "file://"):
         assert word in done.stdout
     found = json.loads(run("show", reference.output / "chosen", "--rows", 3, "--json").stdout)
-    assert found["rows"] == 80
+    assert found["rows"] == IMAGES
     assert len(found["first_rows"]) == 3
     assert set(found["first_rows"][0]) == set(found["columns"])
     assert found["made_by"] == "choose"
