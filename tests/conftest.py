@@ -104,7 +104,7 @@ def rows_of(manifest: str | Path | Manifest) -> pa.Table:
 
 
 def tar_hashes(shards: Path) -> dict[str, str]:
-    """Return name → sha256 of the tars of a shard manifest, as its own `_manifest.json` tells."""
+    """Return name → sha256 of the tars of a shard manifest, as its own `_manifest.json` records them."""
     parts = json.loads((shards / "_manifest.json").read_text())["parts"]
     return {n: f["sha256"] for p in parts for n, f in p["files"].items() if n.endswith(".tar")}
 

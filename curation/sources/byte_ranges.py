@@ -83,7 +83,7 @@ def _read_local(uri: str, places: Sequence[int], ranges: Sequence[ByteRange], fo
             file_bytes = f.seek(0, io.SEEK_END)
             for place in places:
                 f.seek(ranges[place].offset)
-                # A wrong row may declare any size, and Python allocates what it is asked to read.
+                # A wrong row may declare any size, and Python allocates as much as it is to read.
                 found[place] = f.read(max(0, min(ranges[place].size_bytes, file_bytes - ranges[place].offset)))
     except OSError as e:
         for place in places:

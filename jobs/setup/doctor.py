@@ -56,7 +56,7 @@ def _python() -> Check:
         name="Python",
         is_good=PYTHON_MIN <= version <= PYTHON_MAX,
         found=", ".join([sys.version.split()[0], *(f"{p} {metadata.version(p)}" for p in ("pyspark", "pyarrow"))]),
-        mend="use Python 3.11 to 3.13",
+        fix="use Python 3.11 to 3.13",
     )
 
 
@@ -66,7 +66,7 @@ def _java() -> Check:
         name="Java",
         is_good=version is not None and version >= session.MIN_JAVA,
         found="none" if version is None else f"version {version}",
-        mend=session.JAVA_ADVICE,
+        fix=session.JAVA_ADVICE,
     )
 
 
@@ -80,14 +80,14 @@ def _spark(config: SparkConfig, *, has_java: bool) -> list[Check]:
         return [_failed("Spark master", e)]
     if not is_local(name):
         found.append(
-            Check(name="Spark master", is_good=True, found=f"{str(name).partition('/;')[0]} answers", mend="")
+            Check(name="Spark master", is_good=True, found=f"{str(name).partition('/;')[0]} answers", fix="")
         )
     return [*found, _workers(config)] if has_java else found
 
 
 def _workers(config: SparkConfig) -> Check:
     """Start one Python worker that imports what units import."""
-    mend = "set PYSPARK_PYTHON to a Python that has curate's dependencies, on every worker"
+    fix = "set PYSPARK_PYTHON to a Python that has curate's dependencies, on every worker"
     try:
         spark = session.start(config, name="curate doctor")
         try:
@@ -95,12 +95,12 @@ def _workers(config: SparkConfig) -> Check:
         finally:
             spark.stop()
     except CurateError as e:
-        return Check(name="Spark and its Python workers", is_good=False, found=str(e), mend=mend)
+        return Check(name="Spark and its Python workers", is_good=False, found=str(e), fix=fix)
     except Exception as e:  # noqa: BLE001 - whatever Spark raises is what the doctor reports
         reason = str(e).strip().splitlines()[-1] if str(e).strip() else type(e).__name__
-        return Check(name="Spark and its Python workers", is_good=False, found=reason, mend=mend)
+        return Check(name="Spark and its Python workers", is_good=False, found=reason, fix=fix)
     report = row["python"] if row is not None else "nothing"
-    return Check(name="Spark and its Python workers", is_good=row is not None, found=report, mend=mend)
+    return Check(name="Spark and its Python workers", is_good=row is not None, found=report, fix=fix)
 
 
 def _report_versions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -121,8 +121,8 @@ def _engine(name: str, options: Mapping[str, Any]) -> Check:
     try:
         engine = load_engine(name, **options)
     except FilterError as e:
-        return Check(name=f"text engine {name}", is_good=False, found="cannot be used", mend=str(e))
-    return Check(name=f"text engine {name}", is_good=True, found=engine.version, mend="")
+        return Check(name=f"text engine {name}", is_good=False, found="cannot be used", fix=str(e))
+    return Check(name=f"text engine {name}", is_good=True, found=engine.version, fix="")
 
 
 def _input(pattern: str) -> Check:
@@ -136,19 +136,19 @@ def _input(pattern: str) -> Check:
     folders = sum(source.is_folder for source in sources)
     kinds = [f"{count:,} {kind}" for count, kind in ((len(sources) - folders, "tars"), (folders, "folders")) if count]
     size = sum(source.size_bytes for source in sources)
-    return Check(name=name, is_good=True, found=f"{', '.join(kinds)}, {size / 1e9:,.1f} GB; read {read}", mend="")
+    return Check(name=name, is_good=True, found=f"{', '.join(kinds)}, {size / 1e9:,.1f} GB; read {read}", fix="")
 
 
 def _failed(name: str, error: CurateError | OSError) -> Check:
     """Return a failed check: what happened, and the advice that follows the last semicolon of its sentence."""
     sentence = (sentence_for(error) or sentence_of(error)) if isinstance(error, OSError) else str(error)
     what, _, advice = sentence.rpartition("; ")
-    return Check(name=name, is_good=False, found=what or sentence, mend=advice)
+    return Check(name=name, is_good=False, found=what or sentence, fix=advice)
 
 
 def _storage(place: str) -> Check:
     name = f"storage {place}"
-    mend = "check the address, the permissions and the credentials in the environment"
+    fix = "check the address, the permissions and the credentials in the environment"
     probe = storage.join(storage.absolute(place), f".curate-doctor-{uuid.uuid4().hex}")
     try:
         storage.write_bytes(probe, b"curate")
@@ -157,10 +157,10 @@ def _storage(place: str) -> Check:
     except StorageUnavailable as e:
         return _failed(name, StorageUnavailable(str(e).replace(probe, place)))
     except OSError as e:
-        return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=sentence_of(e))
+        return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", fix=sentence_of(e))
     except Exception as e:  # noqa: BLE001 - storages raise errors of any class, and the doctor reports them all
-        return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", mend=mend)
-    return Check(name=name, is_good=is_good, found="written, read and removed a file", mend=mend)
+        return Check(name=name, is_good=False, found=f"{type(e).__name__}: {e}", fix=fix)
+    return Check(name=name, is_good=is_good, found="written, read and removed a file", fix=fix)
 
 
 def _disk(folder: str, name: str) -> Check:
@@ -169,5 +169,5 @@ def _disk(folder: str, name: str) -> Check:
         name=name,
         is_good=free >= MIN_FREE_BYTES,
         found=f"{free / 1e9:,.1f} GB in {folder}",
-        mend=f"free at least {MIN_FREE_BYTES / 1e9:.0f} GB, or point TMPDIR or SPARK_LOCAL_DIRS elsewhere",
+        fix=f"free at least {MIN_FREE_BYTES / 1e9:.0f} GB, or point TMPDIR or SPARK_LOCAL_DIRS elsewhere",
     )

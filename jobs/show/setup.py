@@ -13,12 +13,12 @@ _MARKS = {True: "[green]ok[/green]", False: "[red]missing[/red]"}
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check of `curate doctor`; `mend` is how to fix what it found."""
+    """One check of `curate doctor`; `fix` is how to fix what it found."""
 
     name: str
     is_good: bool
     found: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ def print_checks(found: Sequence[Check], *, as_json: bool) -> None:
     for name in ("check", "", "found", "how to fix it"):
         table.add_column(name, overflow="fold")
     for check in found:
-        mend = "" if check.is_good else escape(check.mend)
-        table.add_row(check.name, _MARKS[check.is_good], escape(check.found), mend)
+        fix = "" if check.is_good else escape(check.fix)
+        table.add_row(check.name, _MARKS[check.is_good], escape(check.found), fix)
     stdout_console().print(table)
 
 

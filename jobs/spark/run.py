@@ -103,10 +103,10 @@ def explain_failure(plan: Plan, error: Exception) -> str:
     if len(failures) > len(lines):
         lines.append(f"  … and {len(failures) - len(lines)} more")
     if not lines:
-        told = str(error).strip().splitlines()
+        lines_of_error = str(error).strip().splitlines()
         raised = re.compile(r"^(manifests\.errors\.\w+|[\w.]*(Error|Exception|Exit)\b)")
-        python = [sentence_in(line) or line for line in told if raised.match(line)]
-        lines = ["  " + line for line in python[-1:] or told[:3]]
+        python = [sentence_in(line) or line for line in lines_of_error if raised.match(line)]
+        lines = ["  " + line for line in python[-1:] or lines_of_error[:3]]
     return (
         f"{plan.stage}: {len(plan.units) - len(done)} of {len(plan.units)} units are not done\n"
         + "\n".join(lines)

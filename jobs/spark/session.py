@@ -82,8 +82,8 @@ def _find_java() -> tuple[str, int] | None:
 
 
 def _version_of(java: str) -> int | None:
-    told = subprocess.run([java, "-version"], capture_output=True, check=False).stderr  # noqa: S603
-    found = re.search(rb'version "(?:1\.)?(\d+)', told)
+    printed = subprocess.run([java, "-version"], capture_output=True, check=False).stderr  # noqa: S603
+    found = re.search(rb'version "(?:1\.)?(\d+)', printed)
     return int(found.group(1)) if found else None
 
 
@@ -206,11 +206,11 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
             launch.start_context(settings)
         spark = SparkSession.builder.config(map=settings).getOrCreate()
     except Exception as e:
-        told = str(e).strip().splitlines()
-        reason = f"{type(e).__name__}: {told[0] if told else ''}"
+        lines = str(e).strip().splitlines()
+        reason = f"{type(e).__name__}: {lines[0] if lines else ''}"
         raise InputError(f"Spark did not start: {reason}\n`curate doctor` says what is missing") from e
     if threading.current_thread() is threading.main_thread():
-        # An interrupt is told once, by the command line; PySpark and py4j would print every open call.
+        # The command line reports an interrupt once; PySpark and py4j would print every open call.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         logging.getLogger().addFilter(lambda record: "while sending command" not in str(record.msg))
     send_sources_if_needed(spark)

@@ -238,26 +238,26 @@ def test_broken_tars_are_named_and_left_out_only_when_allowed(corpus: Path, tmp_
     assert list(manifest.broken_sources) == [f"file://{broken}"]
     assert manifest.rows == 1
     broken.write_bytes(good.read_bytes())
-    mended = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=2)
-    assert "another configuration or input" in mended.stderr
+    again = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=2)
+    assert "another configuration or input" in again.stderr
 
 
-def test_a_mended_tar_is_taken_up_where_the_run_stopped(corpus: Path, tmp_path: Path) -> None:
+def test_a_repaired_tar_is_read_where_the_run_stopped(corpus: Path, tmp_path: Path) -> None:
     whole = (corpus / "00000.tar").read_bytes()
     _tar(tmp_path / "a.tar", {"1.png": _png(1)})
     (tmp_path / "b.tar").write_bytes(whole[:50_000])
     curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=1)
     (tmp_path / "b.tar").write_bytes(whole)
-    mended = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan")
-    assert "input changed: sources.file://" in mended.stderr
-    assert "resuming: 1 of 2 units are done" in mended.stderr
+    again = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan")
+    assert "input changed: sources.file://" in again.stderr
+    assert "resuming: 1 of 2 units are done" in again.stderr
     assert open_manifest(str(tmp_path / "scan")).rows == 1 + IMAGES // TARS
 
 
 def test_keys_that_several_tars_declare_are_told_apart(tmp_path: Path) -> None:
     for i, name in enumerate("cab"):
-        told = json.dumps({"uid": "same", "url": f"https://images.example/{name}"}).encode()
-        _tar(tmp_path / f"{name}.tar", {"x.png": _png(50 * i), "x.json": told, "y.png": _png(50 * i + 5)})
+        content = json.dumps({"uid": "same", "url": f"https://images.example/{name}"}).encode()
+        _tar(tmp_path / f"{name}.tar", {"x.png": _png(50 * i), "x.json": content, "y.png": _png(50 * i + 5)})
     found = []
     for order, units in (("abc", "1"), ("cba", "2")):
         tars = [tmp_path / f"{name}.tar" for name in order]

@@ -28,7 +28,7 @@ def commit_rows(
 ) -> Manifest:
     """Commit a manifest of these rows, a part for each list; required columns that a row lacks are filled in.
 
-    `files` are what lies beside a part; `about` are fields of its Provenance.
+    `files` are stored next to a part; `about` are fields of its Provenance.
     """
     output, columns = storage.absolute(str(uri)), schema(stage)
     given: dict[str, Any] = {"config": {}, "software": {}, "inputs": {}, "parents": [], "roots": [], "funnel": []}

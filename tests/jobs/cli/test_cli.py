@@ -88,8 +88,8 @@ def test_doctor_names_what_is_missing_and_how_to_fix_it(tmp_path: Path, monkeypa
     assert done.exit_code == 1
     found = {c["name"]: c for c in json.loads(done.stdout)}
     assert not found["Java"]["is_good"]
-    assert "openjdk-17-jre-headless" in found["Java"]["mend"]
-    assert "rapidocr" in found["text engine rapidocrr"]["mend"]
+    assert "openjdk-17-jre-headless" in found["Java"]["fix"]
+    assert "rapidocr" in found["text engine rapidocrr"]["fix"]
     assert not found["storage /proc/nothing"]["is_good"]
 
 
@@ -128,9 +128,9 @@ def test_doctor_names_the_missing_weights_and_their_places(tmp_path: Path, monke
     done = run("doctor", "--engine", "easyocr", "--no-spark", "--json")
     assert done.exit_code == 1
     found = {c["name"]: c for c in json.loads(done.stdout)}["text engine easyocr"]
-    assert str(tmp_path / "model" / "craft_mlt_25k.pth") in found["mend"]
-    assert "curate models fetch easyocr" in found["mend"]
-    assert "EASYOCR_MODULE_PATH" in found["mend"]
+    assert str(tmp_path / "model" / "craft_mlt_25k.pth") in found["fix"]
+    assert "curate models fetch easyocr" in found["fix"]
+    assert "EASYOCR_MODULE_PATH" in found["fix"]
 
 
 def test_doctor_finds_nothing_missing_here() -> None:

@@ -85,7 +85,7 @@ def test_an_input_that_names_nothing_is_reported(tmp_path, pattern, found, advic
     check = doctor(pipeline_of(tmp_path, input=f"{tmp_path}/{pattern}"))[f"input {tmp_path}/{pattern}"]
     assert not check["is_good"]
     assert found in check["found"]
-    assert advice in check["found"] + check["mend"]
+    assert advice in check["found"] + check["fix"]
 
 
 def test_an_input_that_may_not_be_read_is_reported(tmp_path, tar):
@@ -103,7 +103,7 @@ def test_places_in_object_storage_are_tried(tmp_path, bucket, monkeypatch):
     assert found["storage s3://doctor/out"]["is_good"]
     missing = found["input s3://nobody/*.tar"]
     assert missing["found"] == "s3://nobody/: there is no bucket nobody"
-    assert missing["mend"] == "create it, or correct the name"
+    assert missing["fix"] == "create it, or correct the name"
     check = doctor(pipeline_of(tmp_path, input=inputs, output="s3://nobody/out"))["storage s3://nobody/out"]
     assert (check["is_good"], check["found"]) == (False, "s3://nobody/out: there is no bucket nobody")
 
@@ -141,7 +141,7 @@ def test_a_master_that_does_not_answer_is_reported(closed_port, monkeypatch):
     found = {c.name: c for c in checks(engine="rapidocr", engine_options={}, places=[], spark=spark)}
     assert not found["Spark master"].is_good
     assert f"no Spark master answers at 127.0.0.1:{closed_port}" in found["Spark master"].found
-    assert "check the address" in found["Spark master"].mend
+    assert "check the address" in found["Spark master"].fix
     assert "Spark and its Python workers" not in found
 
 
