@@ -66,6 +66,7 @@ def test_the_api_is_that_of_the_wheel(curate: Path, tmp_path: Path):
     assert str(TOP) not in run([curate.parent / "python", "-c", where], tmp_path)
 
 
+@pytest.mark.spark
 def test_doctor_and_run_work_from_an_empty_folder(curate: Path, corpus: Path, tmp_path: Path):
     assert "curate, version" in run([curate, "--version"], tmp_path)
     run([curate, "doctor"], tmp_path)
