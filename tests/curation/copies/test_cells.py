@@ -46,9 +46,9 @@ def dense(rng, count, bits=10):
 
 
 def families(rng, count):
-    """Return fingerprints of a few families of near copies, so that distances of every size occur."""
+    """Return different fingerprints of a few families of near copies, so that distances of every size occur."""
     bases = random_fingerprints(rng, 3)
-    return flipped(rng, bases[rng.integers(0, 3, count)], rng.integers(0, 40, count))
+    return np.unique(flipped(rng, bases[rng.integers(0, 3, count)], rng.integers(0, 40, count)), axis=0)
 
 
 def brute_force(fingerprints, is_home, is_text, nearness):
@@ -107,7 +107,8 @@ def components(pairs):
 def test_few_neighbours_are_all_kept(seed, count, max_distance, max_text_distance):
     """With at most NEAREST neighbours, all pairs of brute force are found; also by sorting, if one window has all."""
     rng = np.random.default_rng(seed)
-    fingerprints, is_home, is_text = families(rng, count), rng.random(count) < 0.7, rng.random(count) < 0.5
+    fingerprints = families(rng, count)
+    is_home, is_text = rng.random(len(fingerprints)) < 0.7, rng.random(len(fingerprints)) < 0.5
     nearness = Nearness(max_distance=max_distance, max_text_distance=max_text_distance)
     wanted = brute_force(fingerprints, is_home, is_text, nearness)
     found = search(fingerprints, is_home, is_text, nearness)
@@ -121,7 +122,8 @@ def test_few_neighbours_are_all_kept(seed, count, max_distance, max_text_distanc
 def test_connected_components_are_kept(seed, count, max_distance):
     """Without exception in the exhaustive search, where bridges between components are kept."""
     rng = np.random.default_rng(seed)
-    fingerprints, is_home, is_text = families(rng, count), rng.random(count) < 0.7, rng.random(count) < 0.5
+    fingerprints = families(rng, count)
+    is_home, is_text = rng.random(len(fingerprints)) < 0.7, rng.random(len(fingerprints)) < 0.5
     nearness = Nearness(max_distance=max_distance, max_text_distance=24)
     found = listed(search(fingerprints, is_home, is_text, nearness))
     wanted = every_pair(fingerprints, is_home, is_text, nearness)
@@ -131,7 +133,7 @@ def test_connected_components_are_kept(seed, count, max_distance):
 
 def test_each_keeps_its_nearest_and_its_smallest_neighbour():
     rng = np.random.default_rng(10)
-    fingerprints = np.unique(families(rng, 200), axis=0)
+    fingerprints = families(rng, 200)
     found, by_query = set(listed(search(fingerprints))), {}
     for a, b, distance in every_pair(fingerprints):
         by_query.setdefault(a, []).append((distance, b))

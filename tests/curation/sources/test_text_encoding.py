@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curation.shards.write import in_utf8
@@ -20,6 +20,7 @@ def test_utf8_is_utf8(text):
 
 @given(st.text(min_size=1), st.sampled_from(["utf-16", "utf-32"]))
 def test_a_byte_order_mark_decides(text, encoding):
+    assume(text[0] != "\0")  # the mark of UTF-16 and a NUL are that of UTF-32
     assert decode_text(text.encode(encoding)) == (text, encoding.upper())
 
 
