@@ -88,16 +88,16 @@ def _version_of(java: str) -> int | None:
 
 
 def source_zip() -> bytes:
-    """Return the project's own packages as a zip, byte-reproducible, that workers can import from."""
+    """Return the project's own packages and `curate.py` as a zip, byte-reproducible, that workers can import from."""
     top = Path(__file__).resolve().parents[2]
+    in_packages = (path for package in PACKAGES for path in sorted((top / package).rglob("*")))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for package in PACKAGES:
-            for path in sorted((top / package).rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    entry = zipfile.ZipInfo(path.relative_to(top).as_posix())
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(entry, path.read_bytes())
+        for path in (top / "curate.py", *in_packages):
+            if path.is_file() and "__pycache__" not in path.parts:
+                entry = zipfile.ZipInfo(path.relative_to(top).as_posix())
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, path.read_bytes())
     return buffer.getvalue()
 
 
