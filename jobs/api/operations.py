@@ -14,7 +14,8 @@ from jobs.api.stages import OnProgress, Storage
 from jobs.operations import requests
 from jobs.operations.compare import compare
 from jobs.operations.derive import Request, derive
-from jobs.operations.engines import EngineChoice, engines
+from jobs.operations.engine_choice import EngineChoice
+from jobs.operations.engines import engines
 from jobs.operations.verify import verify as check
 from jobs.units.progress import Reporter
 from manifests import storage as storing

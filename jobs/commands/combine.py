@@ -7,7 +7,7 @@ import click
 from jobs.commands.sample import make
 from jobs.commands.shared import blaming, note
 from jobs.operations import requests
-from jobs.operations.engines import EngineChoice, storage_options
+from jobs.operations.engine_choice import EngineChoice, storage_options
 from manifests.compare.diff_set import open_diff
 from manifests.draw.combining import OnConflict
 from manifests.exchange.key_lists import read_keys

@@ -6,7 +6,8 @@ import click
 
 from jobs.commands.shared import names_in, reporter
 from jobs.operations.compare import compare
-from jobs.operations.engines import EngineChoice, engines, storage_options
+from jobs.operations.engine_choice import EngineChoice, storage_options
+from jobs.operations.engines import engines
 from jobs.show import logs
 from jobs.show.diff import print_diff
 from manifests import storage

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from jobs.operations.engines import EngineChoice, storage_options
+from jobs.operations.engine_choice import EngineChoice, storage_options
 from jobs.show import logs, terminal
 from jobs.units.output_place import require_file
 from manifests import storage

@@ -6,7 +6,8 @@ from typing import Any
 from jobs.commands.shared import has_summary, reporter
 from jobs.operations import requests
 from jobs.operations.derive import Request, count_expected_rows, derive
-from jobs.operations.engines import EngineChoice, engines, storage_options
+from jobs.operations.engine_choice import EngineChoice, storage_options
+from jobs.operations.engines import engines
 from jobs.show import answers
 from jobs.units.at_work import require_no_other, run_uri
 from jobs.units.output_place import require_folder

@@ -6,7 +6,7 @@ from typing import Any
 
 from curation.config import SparkConfig
 from curation.config_files import load_config
-from jobs.operations.engines import EngineChoice
+from jobs.operations.engine_choice import EngineChoice
 from jobs.spark import session
 from jobs.spark.engine import SparkEngine
 
