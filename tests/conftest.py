@@ -165,6 +165,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"spark", "reference"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("spark")
+        if {"s3", "bucket", "server"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
         if any("setup-easyocr" in marker.kwargs.get("reason", "") for marker in item.iter_markers("skipif")):
             item.add_marker("model")
 

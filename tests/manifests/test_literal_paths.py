@@ -80,6 +80,7 @@ def looked_at(uri):
     return rows, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("is_above", [False, True])
 def test_a_manifest_of_any_name_has_its_own_rows(tmp_path, name, is_above):
@@ -105,6 +106,7 @@ def bucket():
         yield "s3://odd"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["source=laion", "a[b]c", "q?x", "st*r", "{1,2}", "#hash", "%20", "a::b", "sp ace", "é"]
 )

@@ -12,6 +12,8 @@ from manifests.format.store import open_manifest
 from manifests.storage_errors import sentence_for, unavailable
 from tests.support.object_store import bucket_of
 
+pytestmark = pytest.mark.slow  # servers that do not answer as they should
+
 USES = {
     "exists": storage.exists,
     "describe": storage.describe,

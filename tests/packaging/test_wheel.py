@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import TOP, write_pipeline
 
+pytestmark = pytest.mark.slow  # a wheel and an environment
+
 
 def run(command: list[str | Path], folder: Path) -> str:
     """Run a program without what this environment sets for Python, and return what it printed."""

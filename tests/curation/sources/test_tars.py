@@ -611,6 +611,7 @@ def test_index_to_bytes_round_trips_and_no_member_is_lost(drawn, format):
         assert not is_named or name + extension in found
 
 
+@pytest.mark.slow
 def test_memory_per_sample_is_small():
     count = 4_000
     sidecar = b'{"url": "http://example.com/' + b"x" * 200 + b'"}'

@@ -558,6 +558,7 @@ def drawn(chosen):
     return folder, done
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_page_a_sheet_and_the_sample(chosen, drawn, rows):
     folder, done = drawn
     assert sorted(p.name for p in folder.iterdir()) == ["audit.json", "index.html", "sheet.csv"]

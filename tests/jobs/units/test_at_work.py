@@ -22,6 +22,8 @@ from tests.conftest import TOP, curate
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # processes
+
 WRITING = """
 import sys
 from jobs.units.at_work import at_work

@@ -18,6 +18,8 @@ from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Parent, open_manifest
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # hundreds of diffs
+
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -26,6 +26,8 @@ from tests.conftest import rows_of
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # hundreds of merges and patches
+
 SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COUNTER = iter(range(10**9))
 KEYS = st.sampled_from([f"k{n}" for n in range(7)])

@@ -20,6 +20,8 @@ from manifests.sql.engine import DuckEngine
 from tests.conftest import rows_of
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # hundreds of samples
+
 SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 STRATA = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 60), min_size=1, max_size=8)
 

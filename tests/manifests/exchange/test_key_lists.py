@@ -455,6 +455,7 @@ def test_the_bytes_do_not_depend_on_order_and_parts(tmp_path_factory, uid_rows, 
     assert exported(one, format=form)[0] == exported(other, format=form)[0]
 
 
+@pytest.mark.slow
 @given(st.sets(uids, max_size=30))
 @settings(max_examples=25, deadline=None)
 def test_datacomp_round_trip(tmp_path_factory, keys):

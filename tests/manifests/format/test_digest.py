@@ -72,6 +72,7 @@ def test_order_of_columns_does_not_matter(rows, names):
     assert digest_of(table(rows).select(names)) == digest_of(table(rows))
 
 
+@pytest.mark.slow
 @given(tables.filter(bool), st.data())
 def test_any_changed_value_is_seen(rows, data):
     place = data.draw(st.integers(0, len(rows) - 1))

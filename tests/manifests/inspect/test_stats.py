@@ -21,6 +21,8 @@ from manifests.inspect.stats import QUANTILES, Histogram, StatsRequest, bin_edge
 from manifests.sql.engine import DuckEngine
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # many manifests
+
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.target]  # without shrinking, which takes too long here
 numbers = st.one_of(st.none(), st.floats(), st.sampled_from([0.0, -0.0, 0.5, 1e300, -1e308, 5e-324]))
 integers = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1), st.integers(0, 5))

@@ -107,6 +107,7 @@ def test_manifests_of_few_rows_are_valid(tmp_path, parts):
     assert (fault_texts(found), found.checked["images_skipped"]) == ([], sum(map(len, parts)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["memory://verified", f"s3://{BUCKET}/verified"])
 def test_everywhere(place, s3):
     data = tar_bytes(members("abc"), tarfile.PAX_FORMAT)
@@ -148,6 +149,7 @@ def test_every_fault_of_every_part_is_reported(scanned, tmp_path):
     assert not found.is_valid
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_changed_byte_of_a_part_is_found(scanned, tmp_path, data):
@@ -202,6 +204,7 @@ def test_repeated_keys_are_named(tmp_path, monkeypatch, are_few):
     assert found.is_valid
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.text(max_size=3), max_size=6), max_size=4))
 @settings(max_examples=30, deadline=None)
 def test_keys_are_unique_or_named(parts):
@@ -322,6 +325,7 @@ def test_names_that_are_not_text(tmp_path):
     assert fault_texts(found_in(commit_rows(tmp_path / "m", [rows]), depth="deep")) == []
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_changed_byte_of_an_image_or_its_name_is_found(scanned, tars, data):

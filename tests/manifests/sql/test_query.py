@@ -23,6 +23,8 @@ from tests.conftest import TOP
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows
 
+pytestmark = pytest.mark.slow  # hundreds of queries
+
 ROWS = [
     {"key": f"k{n}", "width": n, "caption": f"[b]\x1b{n}", "keep": n % 2 == 0, "pdq": bytes([n] * 32)}
     for n in range(6)
