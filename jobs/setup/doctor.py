@@ -89,11 +89,8 @@ def _workers(config: SparkConfig) -> Check:
     """Start one Python worker that imports what units import."""
     fix = "set PYSPARK_PYTHON to a Python that has curate's dependencies, on every worker"
     try:
-        spark = session.start(config, name="curate doctor")
-        try:
+        with session.opened(config, name="curate doctor") as spark:
             row = frames.map_batches(spark.range(1), _report_versions, "python string").first()
-        finally:
-            spark.stop()
     except CurateError as e:
         return Check(name="Spark and its Python workers", is_good=False, found=str(e), fix=fix)
     except Exception as e:  # noqa: BLE001 - whatever Spark raises is what the doctor reports
