@@ -7,11 +7,12 @@ from PIL import Image, ImageDraw
 
 from examples.corpus.covers import add_props, heading, perhaps_veil, share_box, small_style
 from examples.corpus.fonts import pick_style
-from examples.corpus.grounds import graded, pick_ground, plain, toned_view, view
+from examples.corpus.grounds import blobs, graded, pick_ground, plain, split, toned_view, view, waves
 from examples.corpus.lettering import (
     Look,
     break_lines,
     is_dark,
+    make_mask,
     pick_look,
     pick_person,
     pick_script,
@@ -53,6 +54,73 @@ def title_card(rng: Rng, w: int, h: int) -> Image.Image:
         side = round(min(w, h) * rng.uniform(0.1, 0.4))
         at = (w * rng.choice([0.12, 0.5, 0.86]), h * rng.choice([0.14, 0.84]))
         paste_at(image, mark(rng, side) if rng.random() < 0.7 else prop(rng, side), at)
+    return image
+
+
+def plated_card(rng: Rng, w: int, h: int) -> Image.Image:
+    """A course or a talk: each line in its own letters, some on plates, with marks and an area aside."""
+    h = min(h, round(w * rng.uniform(0.5, 0.75)))
+    image = split(rng, w, h) if rng.random() < 0.5 else (plain, graded, blobs, waves)[rng.integers(0, 4)](rng, w, h)
+    lines = [pick_title(rng, "latin", int(rng.choice([1, 1, 2]))) for _ in range(int(rng.integers(2, 5)))]
+    left = float(rng.choice([0.06, 0.06, 0.2]))
+    y, room = round(h * rng.uniform(0.1, 0.2)), round(h * 0.62)
+    shares = rng.dirichlet([4.0] * len(lines))
+    draw = ImageDraw.Draw(image)
+    for line, share in zip(lines, shares, strict=True):
+        tall = max(14, round(room * share))
+        place = (round(w * left), y, round(w * (left + 0.56)), y + tall - 4)
+        look = replace(pick_look(rng, image, place, "latin"), turn=0, bend=0, edge=None)
+        if rng.random() < 0.5:
+            fill = (255, 255, 255) if rng.random() < 0.4 else pick_colour(rng, 0.7, float(rng.choice([0.12, 0.7])))
+            ink = (20, 20, 26) if sum(fill) > 430 else (255, 255, 255)
+            look = replace(look, fill=ink, low=None, shadow=None, hollow=False)
+            lean = round(tall * rng.choice([0, 0, 0.3]))
+            size = make_mask([line], look, (place[2] - place[0] - 20, round(tall * 0.6))).size
+            right = place[0] + size[0] + 20
+            draw.polygon(
+                [(place[0] + lean, y), (right + lean, y), (right, y + tall - 4), (place[0], y + tall - 4)], fill=fill
+            )
+            place = (place[0] + 10, y + tall // 6, place[2] - 10, y + tall - 4 - tall // 6)
+        set_words(image, place, [line], look, (0, 0.5))
+        y += tall
+    for k in range(int(rng.integers(0, 4))):
+        paste_at(image, mark(rng, round(h * 0.13)), (w * (left + 0.06 + 0.12 * k), min(h * 0.9, y + h * 0.1)))
+    side = round(h * rng.uniform(0.35, 0.6))
+    if rng.random() < 0.75:
+        tint = (255, 255, 255) if rng.random() < 0.5 else None
+        cut = mark(rng, side, tint) if rng.random() < 0.5 else prop(rng, side)
+        paste_at(image, cut, (w * 0.83, h * rng.uniform(0.35, 0.6)))
+    return image
+
+
+def logo_wall(rng: Rng, w: int, h: int) -> Image.Image:
+    """The marks and names of several firms in rows on a plain ground, under a heading at times."""
+    image = Image.new("RGB", (w, h), (255, 255, 255)) if rng.random() < 0.6 else plain(rng, w, h)
+    columns, rows = int(rng.integers(2, 6)), int(rng.integers(2, 5))
+    top = round(h * 0.18) if rng.random() < 0.45 else 6
+    if top > 6:
+        heading(rng, image, (w // 8, h // 30, w - w // 8, top - 6), int(rng.integers(2, 6)), 1)
+    dark = is_dark(image, (0, 0, w, h))
+    one = (120, 120, 126) if rng.random() < 0.25 else None
+    cw, ch = w / columns, (h - top) / rows
+    for k in range(columns * rows):
+        x, y = k % columns * cw, top + k // columns * ch
+        colour = one or pick_colour(rng, 0.8, 0.9 if dark else 0.5)
+        style = replace(pick_style(rng, 20, colour, "latin"), is_bold=bool(rng.random() < 0.6))
+        look = Look(
+            style=style, fill=colour, slant=float(rng.choice([0, 0, 0.2])), spacing=float(rng.choice([0, 0, 0.15]))
+        )
+        side = round(min(cw * 0.3, ch * 0.5))
+        how = rng.random()
+        if how < 0.5:
+            paste_at(image, mark(rng, side, colour), (x + cw * 0.08 + side / 2, y + ch / 2))
+            box = (round(x + cw * 0.12) + side, round(y + ch * 0.3), round(x + cw * 0.94), round(y + ch * 0.7))
+        elif how < 0.75:
+            paste_at(image, mark(rng, side, colour), (x + cw / 2, y + ch * 0.35))
+            box = (round(x + cw * 0.1), round(y + ch * 0.62), round(x + cw * 0.9), round(y + ch * 0.85))
+        else:
+            box = (round(x + cw * 0.1), round(y + ch * 0.25), round(x + cw * 0.9), round(y + ch * 0.75))
+        set_words(image, box, [pick_title(rng, "latin", int(rng.choice([1, 1, 2])))], look)
     return image
 
 

@@ -20,7 +20,7 @@ from examples.corpus.lettering import (
     weather,
     words_of,
 )
-from examples.corpus.props import drop_shadow, mark, paste_at, prop, silhouette_of
+from examples.corpus.props import bust, drop_shadow, faded, figure, mark, paste_at, prop, silhouette_of
 from examples.corpus.textures import Colour, Rng, mix, pick_colour, through_camera
 from examples.corpus.words import Box, pick_phrase, pick_prose, wrap
 
@@ -83,8 +83,22 @@ def film_poster(rng: Rng, w: int, h: int) -> Image.Image:
     image = toned_view(rng, w, h) if rng.random() < 0.5 else pick_ground(rng, w, h)
     title_top = float(rng.choice([0.08, 0.6, 0.62, 0.66]))
     middle = share_box(w, h, (0.08, 0.3 if title_top < 0.3 else 0.1, 0.92, 0.88 if title_top < 0.3 else 0.66))
-    if rng.random() < 0.8:
+    how = rng.random()
+    if how < 0.2:  # one large face
+        cut = bust(rng, round(w * rng.uniform(1.0, 1.6)))
+        paste_at(
+            image, faded(cut, float(rng.choice([0.0, 0.6, 1.0]))), (w * rng.uniform(0.3, 0.7), h - cut.height * 0.5)
+        )
+    elif how < 0.35:  # a few small figures in a wide view
+        for _ in range(int(rng.integers(1, 4))):
+            cut = figure(rng, round(h * rng.uniform(0.12, 0.3)))
+            paste_at(image, cut, (w * rng.uniform(0.2, 0.8), h * 0.8))
+    elif how < 0.85:
         add_props(rng, image, middle, int(rng.integers(1, 4)))
+    if rng.random() < 0.25:
+        lines = [f"“{pick_phrase(rng, 'latin', int(rng.integers(3, 8)))}”" for _ in range(int(rng.integers(2, 6)))]
+        box = share_box(w, h, (0.15, 0.1, 0.85, 0.34))
+        set_small(image, box, lines, small_style(rng, image, box, h * 0.02))
     title_box = share_box(w, h, (0.07, title_top, 0.93, title_top + float(rng.uniform(0.12, 0.22))))
     perhaps_veil(rng, image, title_box)
     placed = heading(rng, image, title_box, int(rng.integers(1, 5)), int(rng.integers(1, 4)))
@@ -236,7 +250,7 @@ def album_cover(rng: Rng, w: int, h: int) -> Image.Image:
         frame = plain(rng, side, side)
         frame.paste(image.resize((side - 2 * inset, side - 2 * inset)), (inset, inset // 2))
         image = frame
-    top = float(rng.choice([0.05, 0.4, 0.72]))
+    top = float(rng.choice([0.05, 0.4, 0.66]))
     tall = float(rng.uniform(0.08, 0.25))
     placed = heading(rng, image, share_box(side, side, (0.06, top, 0.94, top + tall)), int(rng.integers(1, 4)), 2)
     if rng.random() < 0.7:
@@ -260,7 +274,7 @@ def event_flyer(rng: Rng, w: int, h: int) -> Image.Image:
     if rng.random() < 0.5:
         add_props(rng, image, (0, y, w, round(h * 0.7)), int(rng.integers(1, 3)))
         y = round(h * 0.7)
-    elif rng.random() < 0.6:
+    elif rng.random() < 0.5:
         side = w // 4
         for k in range(int(rng.integers(2, 7))):
             at = (round(w * (0.1 + 0.45 * (k % 2))), y + k // 2 * round(side * 0.75))
@@ -275,6 +289,14 @@ def event_flyer(rng: Rng, w: int, h: int) -> Image.Image:
                 image, note, list(wrap(pick_phrase(rng, "latin", 8), style, note[2] - note[0]))[:4], style, (0, 0)
             )
         y = round(h * 0.7)
+    else:
+        tongue = words_of(pick_script(rng))
+        column = share_box(w, h, (0.06, 0.3, 0.5, 0.7) if rng.random() < 0.6 else (0.5, 0.35, 0.95, 0.72))
+        perhaps_veil(rng, image, column)
+        style = small_style(rng, image, column, max(9, h * rng.uniform(0.016, 0.024)), tongue)
+        sentences = pick_prose(rng, tongue, int(rng.integers(2, 6)))
+        set_small(image, column, list(wrap(sentences, style, column[2] - column[0]))[:12], style, (0, 0))
+        y = column[3]
     script = words_of(pick_script(rng))
     box = (w // 10, min(y, round(h * 0.72)), w - w // 10, round(h * 0.9))
     perhaps_veil(rng, image, box)

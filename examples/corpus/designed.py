@@ -7,7 +7,9 @@ from PIL import Image, ImageDraw
 from examples.corpus.cards import (
     badge_or_sticker,
     business_card,
+    logo_wall,
     logo_with_tagline,
+    plated_card,
     product_headline,
     quote_card,
     title_card,
@@ -214,7 +216,7 @@ def comic(rng: Rng, w: int, h: int) -> Image.Image:
             side = max(16, round(min(pw, ph) * rng.uniform(0.55, 0.85)))
             cut = (bust if seed % 3 else prop)(actor, side) if seed % 5 else figure(actor, side)
             paste_at(panel, cut, (pw * (0.3 if seed == cast[0] else 0.72), ph - cut.height / 2))
-        if rng.random() < 0.85:
+        if k == 0 or rng.random() < 0.85:
             _balloon(rng, panel, (0, 0, pw, ph), style, manner)
         if grey:
             panel = panel.convert("L").convert("RGB")
@@ -278,12 +280,17 @@ def meme_card(rng: Rng, w: int, h: int) -> Image.Image:
             )
     else:
         image.paste(_moment(rng, w, h), (0, 0))
+        edged = Look(style=replace(style, is_bold=True), fill=(255, 255, 255), edge=(0, 0, 0))
+        if rng.random() < 0.5:  # a line at the top and one at the foot
+            for y in (round(h * 0.03), round(h * 0.8)):
+                text = pick_phrase(rng, script, int(rng.integers(2, 9))).upper()
+                box = (m, y, w - m, y + round(h * rng.uniform(0.1, 0.17)))
+                set_words(image, box, break_lines(text, int(rng.integers(1, 3)), script), edged)
+            return image
         for _ in range(int(rng.integers(1, 5))):
             x, y = round(w * rng.uniform(0, 0.55)), round(h * rng.uniform(0.02, 0.8))
-            label = replace(style, is_bold=True)
-            look = Look(style=label, fill=(255, 255, 255), edge=(0, 0, 0))
             words = pick_title(rng, script, int(rng.integers(1, 4)))
-            set_words(image, (x, y, x + round(w * 0.42), y + round(h * 0.13)), break_lines(words, 2, script), look)
+            set_words(image, (x, y, x + round(w * 0.42), y + round(h * 0.13)), break_lines(words, 2, script), edged)
     return image
 
 
@@ -307,7 +314,7 @@ def portrait_collage(rng: Rng, w: int, h: int) -> Image.Image:
     pw = (w - 4) // columns
     ph = round(pw * rng.uniform(1.05, 1.5))
     rows = max(1, min(6, (h - top) // ph))
-    round_ones, named = bool(rng.random() < 0.35), bool(rng.random() < 0.85)
+    round_ones, named = bool(rng.random() < 0.35), top == 4 or bool(rng.random() < 0.85)
     side = max(24, round(min(pw * 0.9, ph * 0.76)))
     mask = Image.new("L", (side, side), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, side - 1, side - 1), side // 2 if round_ones else 2, fill=255)
@@ -326,8 +333,31 @@ def portrait_collage(rng: Rng, w: int, h: int) -> Image.Image:
     return image
 
 
+def cover_collage(rng: Rng, w: int, h: int) -> Image.Image:
+    """Posters, covers or sleeves side by side, as in a shop or a player."""
+    image = plain(rng, w, h)
+    columns, painter = int(rng.integers(2, 7)), (film_poster, book_cover, game_cover, album_cover)[rng.integers(0, 4)]
+    pw = w / columns
+    ratio = 1.0 if painter is album_cover else 1.45
+    gap = round(pw * rng.choice([0, 0.04, 0.12]))
+    wide, high = max(20, round(pw - gap)), max(20, round(pw * ratio - gap))
+    pool = []
+    for _ in range(6):
+        drawn = painter(rng, max(150, wide), round(max(150, wide) * ratio))
+        pool.append(drawn.resize((wide, high), Image.Resampling.LANCZOS))
+    named = bool(rng.random() < 0.35)
+    step = high + gap + (max(10, round(pw * 0.14)) if named else 0)
+    style = small_style(rng, image, (0, 0, w, h), max(9, pw * 0.09))
+    for k in range(columns * (h // step + 1)):
+        x, y = round(k % columns * pw + gap / 2), k // columns * step + gap // 2
+        image.paste(pool[k % 6 if k < 6 else int(rng.integers(0, 6))], (x, y))
+        if named:
+            set_small(image, (x, y + high + 1, x + wide, y + step - gap), [pick_title(rng, "latin", 2)], style)
+    return image
+
+
 DESIGNED = (
     film_poster, book_cover, game_cover, shop_banner, video_thumbnail, title_card, event_flyer, comic, meme_card,
     logo_with_tagline, product_headline, quote_card, album_cover, badge_or_sticker, business_card, phone_mockup,
-    watch_mockup, portrait_collage,
+    watch_mockup, portrait_collage, plated_card, logo_wall, cover_collage,
 )  # fmt: skip

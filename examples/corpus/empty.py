@@ -31,7 +31,8 @@ def cells(rng: Rng, w: int, h: int) -> Image.Image:
         (4, 4, 8) if glow else mix((245, 235, 240), pick_colour(rng, 0.3, 0.9), float(rng.uniform(0, 0.5)))
     )
     image, draw = make_canvas(w, h, ground)
-    body, core = pick_colour(rng, 0.6, 0.7), pick_colour(rng, 0.8, 0.9 if glow else 0.35)
+    tint = 0.0 if rng.random() < 0.2 else 1.0  # grey at times
+    body, core = pick_colour(rng, 0.6 * tint, 0.7), pick_colour(rng, 0.8 * tint, 0.9 if glow else 0.35)
     r = min(w, h) * math.exp(rng.uniform(math.log(0.012), math.log(0.13)))
     count = int(np.clip(w * h / (r * r) * rng.uniform(0.04, 0.4), 4, 420))
     has_core, rim = bool(rng.random() < 0.75), bool(rng.random() < 0.4)
@@ -45,6 +46,11 @@ def cells(rng: Rng, w: int, h: int) -> Image.Image:
                 blob_outline(rng, inner, size * rng.uniform(0.25, 0.5), 0.1),
                 fill=mix(body, core, float(rng.uniform(0.5, 1))),
             )
+    if rng.random() < 0.25:  # fibres between them
+        for _ in range(int(rng.integers(10, 90))):
+            steps = np.cumsum(np.cumsum(rng.normal(0, 0.5, (14, 2)), axis=0) + rng.normal(0, r / 4, 2), axis=0)
+            left, top = rng.uniform(0, w), rng.uniform(0, h)
+            draw.line([(float(left + p[0]), float(top + p[1])) for p in steps], fill=mix(ground, core, 0.6), width=1)
     image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, max(0.8, r / 7)))))
     rgb = np.asarray(image, np.float32) * (1 + rng.uniform(0.05, 0.35) * make_noise(rng, w, h, 25, 4))[..., None]
     if rng.random() < 0.2:  # the round field of view
@@ -53,44 +59,65 @@ def cells(rng: Rng, w: int, h: int) -> Image.Image:
     return through_camera(rng, to_image(rgb))
 
 
+def _places(rng: Rng, how: str, count: int, jitter: float) -> np.ndarray:
+    """Where particles are, (count, 2), of the width and height."""
+    if how == "even":
+        return rng.uniform(0, 1, (count, 2))
+    if how == "grid":
+        side = max(2, round(count**0.5))
+        corners = np.stack(np.divmod(np.arange(side * side), side), axis=1) / side
+        places: np.ndarray = corners + rng.normal(0, jitter, (side * side, 2))
+        return places
+    if how == "cluster":
+        middles = rng.uniform(0.1, 0.9, (6, 2))[rng.integers(0, int(rng.integers(1, 7)), count)]
+        places = middles + rng.normal(0, 0.08, (count, 2))
+        return places
+    t = rng.uniform(0, 2 * math.pi, count)
+    if how == "curve":
+        a, b = rng.integers(1, 5, 2)
+        line = np.stack([np.sin(a * t), np.cos(b * t)], axis=1)
+        places = 0.5 + 0.4 * line + rng.normal(0, jitter, (count, 2))
+        return places
+    reach = np.abs(rng.normal(0.36, 0.05, count) if how == "ring" else rng.normal(0, 0.22, count))
+    places = 0.5 + reach[:, None] * np.stack([np.cos(t), np.sin(t)], axis=1)
+    return places
+
+
+def _tracks(rng: Rng, draw: ImageDraw.ImageDraw, size: tuple[int, int], ink: Colour) -> None:
+    for _ in range(int(rng.integers(4, 40))):
+        steps = np.cumsum(np.cumsum(rng.normal(0, 1, (40, 2)), axis=0) * 0.4 + rng.normal(0, 3, 2), axis=0)
+        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
+        draw.line([(float(x + p[0]), float(y + p[1])) for p in steps], fill=ink, width=int(rng.integers(1, 3)))
+
+
 def particles(rng: Rng, w: int, h: int) -> Image.Image:
-    """Points, streaks or tracks of light on black, or of ink on white: spread, clustered, along curves."""
+    """Points, balls, streaks or tracks on black, white or a dark colour: spread, clustered, along curves."""
     dark = bool(rng.random() < 0.8)
-    ground: Colour = pick_colour(rng, 0.5, 0.05) if dark else (252, 252, 252)
+    ground: Colour = (0, 0, 0) if rng.random() < 0.4 else pick_colour(rng, 0.5, 0.05)
+    ground = ground if dark else (252, 252, 252)
     image, draw = make_canvas(w, h, ground)
     inks = [pick_colour(rng, 0.6, 0.95 if dark else 0.4) for _ in range(int(rng.integers(1, 4)))]
     count, size = int(math.exp(rng.uniform(math.log(40), math.log(2500)))), min(w, h) * rng.uniform(0.001, 0.012)
-    how = rng.choice(["even", "cluster", "curve", "ring", "burst", "tracks"])
-    if how == "even":
-        x, y = rng.uniform(0, w, count), rng.uniform(0, h, count)
-    elif how == "cluster":
-        middle = rng.uniform(0.1, 0.9, (6, 2))[rng.integers(0, int(rng.integers(1, 7)), count)]
-        x, y = (middle[:, 0] + rng.normal(0, 0.08, count)) * w, (middle[:, 1] + rng.normal(0, 0.08, count)) * h
-    elif how == "curve":
-        t = rng.uniform(0, 6.3, count)
-        a, b = rng.integers(1, 5, 2)
-        x = w / 2 + w * 0.4 * np.sin(a * t) + rng.normal(0, size * 3, count)
-        y = h / 2 + h * 0.4 * np.cos(b * t) + rng.normal(0, size * 3, count)
-    else:
-        t, reach = (
-            rng.uniform(0, 6.3, count),
-            min(w, h) * np.abs(rng.normal(0.36 if how == "ring" else 0, 0.05 if how == "ring" else 0.22, count)),
-        )
-        x, y = w / 2 + reach * np.cos(t), h / 2 + reach * np.sin(t)
+    how = str(rng.choice(["even", "cluster", "curve", "ring", "burst", "tracks", "grid"]))
+    balls = bool(rng.random() < 0.3)
+    if balls:
+        size, count = min(w, h) * rng.uniform(0.01, 0.04), min(count, 500)
     if how == "tracks":
-        for _ in range(int(rng.integers(4, 40))):
-            steps = np.cumsum(np.cumsum(rng.normal(0, 1, (40, 2)), axis=0) * 0.4 + rng.normal(0, 3, 2), axis=0)
-            at = rng.uniform(0, 1, 2) * (w, h)
-            draw.line([(float(at[0] + p[0]), float(at[1] + p[1])) for p in steps], fill=inks[0], width=1)
+        _tracks(rng, draw, (w, h), inks[0])
         count //= 6
-    for k in range(count):
-        r = size * abs(rng.normal(0.8, 0.5)) + 0.3
+    places = _places(rng, how, count, float(rng.uniform(0.0, 0.03))) * (w, h)
+    for k, (x, y) in enumerate(places.tolist()):
+        r = size * abs(rng.normal(0.8, 0.3 if balls else 0.5)) + 0.3
         ink = mix(ground, inks[k % len(inks)], float(rng.uniform(0.4, 1)))
         if how == "burst":
-            dx, dy = (x[k] - w / 2) * 0.08, (y[k] - h / 2) * 0.08
-            draw.line((x[k], y[k], x[k] + dx, y[k] + dy), fill=ink, width=max(1, int(r)))
-        else:
-            draw.ellipse((x[k] - r, y[k] - r, x[k] + r, y[k] + r), fill=ink)
+            draw.line((x, y, x + (x - w / 2) * 0.08, y + (y - h / 2) * 0.08), fill=ink, width=max(1, int(r)))
+            continue
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=ink)
+        if balls and r > 2:
+            draw.ellipse((x - r * 0.5, y - r * 0.5, x, y), fill=mix(ink, (255, 255, 255), 0.6))
+    if rng.random() < 0.15:
+        inset = int(min(w, h) * rng.uniform(0.03, 0.2))
+        draw.rectangle((inset, inset, w - inset, h - inset), outline=mix(ground, inks[0], 0.5), width=2)
     if rng.random() < 0.5 and dark:
         image = ImageChops.add(image, image.filter(ImageFilter.GaussianBlur(size * rng.uniform(1, 5))))
     return image

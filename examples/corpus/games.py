@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from PIL import Image, ImageDraw
 
+from examples.corpus.covers import add_props
 from examples.corpus.fonts import pick_style
-from examples.corpus.grounds import horizon, sparks, toned_view, view
-from examples.corpus.lettering import Look, pick_look, pick_title, set_words
+from examples.corpus.grounds import horizon, pick_ground, plain, sparks, toned_view, view
+from examples.corpus.lettering import Look, break_lines, pick_look, pick_title, set_words
 from examples.corpus.pixels import (
     TITLES,
     enlarge,
@@ -57,6 +58,8 @@ def _frame(rng: Rng, image: Image.Image, box: Box) -> Colour:
 
 def title_screen(rng: Rng, w: int, h: int) -> Image.Image:
     """The name of a game in large letters, "press start", and whose game it is."""
+    if rng.random() < 0.25:
+        return _smooth_title(rng, w, h)
     image = _ground(rng, *small_size(rng, w, h))
     sw, sh = image.size
     y = int(sh * rng.uniform(0.08, 0.3))
@@ -83,6 +86,29 @@ def title_screen(rng: Rng, w: int, h: int) -> Image.Image:
         maker = f"© {rng.integers(1980, 1999)} {firm}"
         write_middle(image, sh - 12, maker, _bright(rng))
     return enlarge(rng, image, w, h)
+
+
+def _smooth_title(rng: Rng, w: int, h: int) -> Image.Image:
+    """The title of a newer game: a drawn name with shades over a picture, a command, the firm in a corner."""
+    h = min(h, round(w * 0.75))
+    image = (pick_ground, toned_view, plain)[rng.integers(0, 3)](rng, w, h)
+    if rng.random() < 0.5:
+        add_props(rng, image, (w // 8, h // 3, w - w // 8, round(h * 0.95)), int(rng.integers(1, 4)))
+    box = (w // 10, h // 8, w - w // 10, round(h * rng.uniform(0.35, 0.6)))
+    look = pick_look(rng, image, box, str(rng.choice(["latin", "latin", "cjk"])))
+    look = replace(look, edge=look.edge or pick_colour(rng, 0.8, 0.2), hollow=False, low=pick_colour(rng, 0.8, 0.9))
+    script = look.style.script
+    name = pick_title(rng, script, int(rng.integers(1, 4)))
+    y = set_words(image, box, break_lines(name, int(rng.integers(1, 3)), script), look)[3]
+    small = Look(style=pick_style(rng, 20, (255, 255, 255), "cjk"), edge=(0, 0, 0))
+    if rng.random() < 0.7:
+        line = (w // 4, max(y + 6, round(h * 0.7)), w - w // 4, max(y + 6, round(h * 0.7)) + max(12, h // 16))
+        set_words(
+            image, line, [str(rng.choice(["PRESS START BUTTON", "Press Start", "PUSH START", "スタート"]))], small
+        )
+    corner = str(rng.choice(["FREE PLAY", "CREDITS 0", f"©{pick_title(rng, 'latin', 1)} {rng.integers(1990, 2009)}"]))
+    set_words(image, (w // 2, h - max(14, h // 18) - 4, w - 6, h - 4), [corner], small, (1, 0.5))
+    return image
 
 
 def menu_screen(rng: Rng, w: int, h: int) -> Image.Image:

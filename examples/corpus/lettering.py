@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from examples.corpus.fonts import Style, pick_style
 from examples.corpus.textures import Colour, Rng, make_noise, mix, pick_colour
@@ -41,6 +41,8 @@ class Look:
     bend: float = 0.0  # how far the middle rises above the ends, of the height
     turn: float = 0.0  # degrees
     justified: bool = False  # each line as wide as the widest
+    hollow: bool = False  # the outline alone
+    hop: float = 0.0  # how far letters leave the line, of their size
 
 
 def pick_script(rng: Rng) -> str:
@@ -84,6 +86,9 @@ def is_dark(image: Image.Image, box: Box) -> bool:
 
 def pick_ink(rng: Rng, image: Image.Image, box: Box) -> Colour:
     """A colour that is easy to read there."""
+    grey = np.asarray(image.crop(box).resize((8, 8)).convert("L"), np.float32)
+    if 85 < grey.mean() < 175 or grey.std() > 45:  # few colours are easy to read there
+        return (255, 255, 255) if grey.mean() < 132 else (12, 12, 14)
     if is_dark(image, box):
         return (255, 255, 255) if rng.random() < 0.5 else pick_colour(rng, float(rng.choice([0.15, 0.7])), 0.97)
     return (15, 15, 18) if rng.random() < 0.5 else pick_colour(rng, 0.8, 0.3)
@@ -106,15 +111,21 @@ def pick_look(rng: Rng, image: Image.Image, box: Box, script: str = "") -> Look:
     if rng.random() < 0.15:
         look = replace(look, turn=float(rng.normal(0, 6)))
     if rng.random() < 0.2:
-        look = replace(look, low=pick_colour(rng, 0.8, 0.75))
+        look = replace(look, low=mix(ink, pick_colour(rng, 0.8, 0.9 if sum(ink) > 380 else 0.3), 0.7))
     if rng.random() < 0.2:
         look = replace(look, justified=True)
     opposite = (10, 10, 14) if sum(ink) > 380 else (255, 255, 255)
     busy = float(np.asarray(image.crop(box).resize((16, 16)).convert("L"), np.float32).std()) > 26
     if rng.random() < (0.6 if busy else 0.15):
         look = replace(look, edge=opposite if rng.random() < 0.7 else pick_colour(rng, 0.8, 0.4))
-    if rng.random() < (0.6 if busy else 0.15):
+    if rng.random() < (0.5 if busy else 0.15):
         look = replace(look, shadow=opposite if busy else mix(ink, (0, 0, 0), 0.6))
+    if busy and look.edge is None and look.shadow is None and rng.random() < 0.7:
+        look = replace(look, edge=opposite)
+    if not busy and look.style.is_bold and rng.random() < 0.07:
+        look = replace(look, hollow=True, edge=ink, shadow=None)
+    if rng.random() < 0.06:
+        look = replace(look, hop=float(rng.uniform(0.06, 0.16)), spacing=max(0.04, look.spacing))
     return look
 
 
@@ -132,25 +143,25 @@ def break_lines(text: str, lines: int, script: str = "latin") -> list[str]:
     return result
 
 
-def _line(text: str, style: Style, spacing: float) -> Image.Image:
+def _line(text: str, style: Style, spacing: float, hop: float) -> Image.Image:
     """One line of letters, white on black."""
     font, gap = style.font, spacing * style.size_px
     width = style.width_px(text) + gap * len(text)
     mask = Image.new("L", (max(1, round(width) + style.size_px // 2), round(style.size_px * 1.5)), 0)
     draw = ImageDraw.Draw(mask)
-    if not spacing:
+    if not spacing and not hop:
         draw.text((style.size_px // 5, style.size_px * 1.15), text, font=font, fill=255, anchor="ls")
         return mask
     x = style.size_px / 5
-    for letter in text:
-        draw.text((x, style.size_px * 1.15), letter, font=font, fill=255, anchor="ls")
+    for k, letter in enumerate(text):
+        draw.text((x, style.size_px * (1.15 + hop * math.sin(2.2 * k))), letter, font=font, fill=255, anchor="ls")
         x += style.width_px(letter) + gap
     return mask
 
 
 def _stack(lines: list[str], look: Look, align: float) -> Image.Image:
     """The lines below one another; `align` is 0 for left, 0.5 for centred, 1 for right."""
-    masks = [_line(line, look.style, look.spacing) for line in lines]
+    masks = [_line(line, look.style, look.spacing, look.hop) for line in lines]
     width = max(mask.width for mask in masks)
     if look.justified:
         for k, mask in enumerate(masks):
@@ -221,10 +232,13 @@ def set_words(
     wide.paste(mask, (pad, pad))
     corner = (x - pad, y - pad)
     if look.shadow is not None:
-        off = round(edge_px * 1.3) + 1
+        off = round(edge_px * 0.9) + 1
         image.paste(look.shadow, (corner[0] + off, corner[1] + off), _grown(wide, edge_px) if look.edge else wide)
     if look.edge is not None:
-        image.paste(look.edge, corner, _grown(wide, edge_px))
+        grown = _grown(wide, edge_px)
+        image.paste(look.edge, corner, ImageChops.subtract(grown, wide) if look.hollow else grown)
+    if look.hollow:
+        return x, y, x + mask.width, y + mask.height
     if look.low is None:
         image.paste(look.fill, corner, wide)
     else:

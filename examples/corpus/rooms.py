@@ -103,6 +103,13 @@ def lecture_room(rng: Rng, w: int, h: int) -> Image.Image:
     painter = (slide, slide, line_chart, code, heading_slide)[rng.integers(0, 5)]
     shown = painter(rng, max(200, wide), max(150, tall)).convert("RGB")
     shown = ImageEnhance.Brightness(shown).enhance(float(rng.uniform(0.85, 1.15)))
+    if rng.random() < 0.2:  # from near: someone speaks before the screen
+        image = shown.resize((w, round(w * shown.height / shown.width))).crop((0, 0, w, h))
+        if (foot := w * shown.height / shown.width) < h:
+            ImageDraw.Draw(image).rectangle((0, foot, w, h), fill=wall)
+        cut = bust(rng, round(min(w, h) * rng.uniform(0.5, 0.9)))
+        paste_at(image, cut, (w * rng.uniform(0.2, 0.8), h - cut.height * 0.45))
+        return through_camera(rng, image)
     paste_quad(image, shown, lean(rng, (x, y, x + wide, y + tall), 0.05))
     if rng.random() < 0.6:
         speaker = figure(rng, round(h * rng.uniform(0.3, 0.45)))
@@ -142,7 +149,7 @@ def book_shelf(rng: Rng, w: int, h: int) -> Image.Image:
             if rng.random() < 0.06:
                 x += w * 0.04
                 continue
-            wide, high = max(11, round(tall * rng.uniform(0.08, 0.2))), round(tall * rng.uniform(0.6, 0.86))
+            wide, high = max(11, w // 40, round(tall * rng.uniform(0.08, 0.2))), round(tall * rng.uniform(0.6, 0.86))
             if shown < 2 and rng.random() < 0.08:
                 shown += 1
                 cover = (book_cover, game_cover, film_poster)[rng.integers(0, 3)](rng, 160, 230)
