@@ -291,11 +291,15 @@ def event_flyer(rng: Rng, w: int, h: int) -> Image.Image:
         y = round(h * 0.7)
     else:
         tongue = words_of(pick_script(rng))
-        column = share_box(w, h, (0.06, 0.3, 0.5, 0.7) if rng.random() < 0.6 else (0.5, 0.35, 0.95, 0.72))
+        left = round(w * rng.choice([0.06, 0.06, 0.5]))
+        column = (left, y + h // 60, left + round(w * rng.uniform(0.42, 0.46)), max(y + h // 5, round(h * 0.7)))
         perhaps_veil(rng, image, column)
         style = small_style(rng, image, column, max(9, h * rng.uniform(0.016, 0.024)), tongue)
         sentences = pick_prose(rng, tongue, int(rng.integers(2, 6)))
-        set_small(image, column, list(wrap(sentences, style, column[2] - column[0]))[:12], style, (0, 0))
+        set_small(image, column, list(wrap(sentences, style, column[2] - column[0]))[:14], style, (0, 0))
+        if rng.random() < 0.7:
+            beside = (w // 2, column[1], w, column[3]) if left < w // 3 else (0, column[1], w // 2, column[3])
+            add_props(rng, image, beside, 1)
         y = column[3]
     script = words_of(pick_script(rng))
     box = (w // 10, min(y, round(h * 0.72)), w - w // 10, round(h * 0.9))

@@ -24,7 +24,7 @@ from examples.corpus.pixels import (
 )
 from examples.corpus.props import bust, creature, paste_at
 from examples.corpus.textures import Colour, Rng, mix, pick_colour
-from examples.corpus.words import Box
+from examples.corpus.words import Box, pick_prose, wrap
 
 
 def _ground(rng: Rng, w: int, h: int) -> Image.Image:
@@ -249,6 +249,16 @@ def _talk(rng: Rng, image: Image.Image, box: Box) -> None:
     if rng.random() < 0.4:
         write(image, (x, y), str(rng.choice(TITLES.split())) + ":", pick_colour(rng, 0.8, 0.9), bold=bold)
         y += 10
+    if rng.random() < 0.2:  # in letters that five by seven pixels cannot show
+        style = pick_style(rng, 11, ink, str(rng.choice(["cjk", "cjk", "cyrillic"])))
+        draw = ImageDraw.Draw(image)
+        draw.fontmode = "1"
+        for line in list(wrap(pick_prose(rng, style.script, 3), style, box[2] - x - 8))[
+            : max(1, (box[3] - y - 4) // 13)
+        ]:
+            draw.text((x, y - 2), line, font=style.font, fill=ink)
+            y += 13
+        return
     room = max(4, (box[2] - x - 6) // (6 + bold))
     while y < box[3] - 9:
         write(image, (x, y), pick_sentence(rng, 9)[: room - int(rng.integers(0, room // 3))], ink, bold=bold)

@@ -172,8 +172,28 @@ def creature(rng: Rng, side: int) -> Image.Image:
     return shaded(rng, image)
 
 
+def _cabinet(rng: Rng, side: int) -> Image.Image:
+    """An arcade cabinet."""
+    image, draw = _blank(side, side)
+    s, a = side / 100, pick_colour(rng, 0.7, 0.65)
+    draw.polygon(
+        [v * s for v in (26, 4, 70, 4, 74, 20, 66, 24, 64, 50, 78, 58, 74, 98, 24, 98)], fill=mix(a, (0, 0, 0), 0.5)
+    )
+    draw.rectangle((29 * s, 7 * s, 68 * s, 18 * s), fill=mix(a, (255, 255, 255), 0.6))
+    draw.polygon([v * s for v in (30, 24, 62, 24, 60, 48, 30, 48)], fill=(20, 24, 40))
+    draw.rectangle((36 * s, 30 * s, 44 * s, 38 * s), fill=a)
+    draw.polygon([v * s for v in (28, 52, 62, 52, 74, 60, 28, 60)], fill=a)
+    draw.rectangle((32 * s, 68 * s, 62 * s, 90 * s), fill=a)
+    return shaded(rng, image)
+
+
 def article(rng: Rng, side: int) -> Image.Image:
-    """Something for sale: bottle, shoe, phone, headphones, cup, lamp, box, ball or burger."""
+    """Something for sale, or an arcade cabinet."""
+    return _cabinet(rng, side) if rng.random() < 0.1 else _article(rng, side)
+
+
+def _article(rng: Rng, side: int) -> Image.Image:
+    """A bottle, shoe, phone, headphones, cup, lamp, box, ball or burger."""
     image, draw = _blank(side, side)
     s, a = side / 100, pick_colour(rng, 0.6, 0.65)
     b, pale = mix(a, (0, 0, 0), 0.5), mix(a, (255, 255, 255), 0.6)
