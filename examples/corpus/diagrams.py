@@ -42,6 +42,7 @@ def flow_chart(rng: Rng, w: int, h: int) -> Image.Image:
     )
     before: dict[int, Point] = {}
     for step in range(along):
+        earlier = dict(before)
         for lane in range(lanes):
             if lane and rng.random() < 0.35:
                 continue
@@ -51,7 +52,7 @@ def flow_chart(rng: Rng, w: int, h: int) -> Image.Image:
             shape = str(rng.choice(shapes))
             fill, ink = pick_fill(rng, look, step + lane, manner)
             enter = (at[0], area[1]) if down else (area[0], at[1])
-            if start := before.get(lane) or before.get(0):
+            if start := earlier.get(lane) or earlier.get(0):
                 middle = [(start[0], (start[1] + enter[1]) / 2), (enter[0], (start[1] + enter[1]) / 2)]
                 if not down:
                     middle = [((start[0] + enter[0]) / 2, start[1]), ((start[0] + enter[0]) / 2, enter[1])]
@@ -77,9 +78,10 @@ def mind_map(rng: Rng, w: int, h: int) -> Image.Image:
         angle, colour = turn + 2 * math.pi * k / count, look.colour(k)
         end = (w / 2 + w * 0.3 * math.cos(angle), h / 2 + h * 0.32 * math.sin(angle))
         draw.line(bend((w / 2, h / 2), end, float(rng.uniform(-0.2, 0.2))), fill=colour, width=look.px * 5)
-        for _ in range(int(rng.integers(0, 4))):
-            out = angle + float(rng.uniform(-0.6, 0.6))
-            tip = (end[0] + w * 0.14 * math.cos(out), end[1] + h * 0.14 * math.sin(out))
+        twigs = int(rng.integers(0, 4))
+        for twig in range(twigs):
+            out = angle + 0.9 * (twig - (twigs - 1) / 2)
+            tip = (end[0] + w * 0.15 * math.cos(out), end[1] + h * 0.14 * math.sin(out))
             draw.line(bend(end, tip, 0.1), fill=colour, width=look.px * 2)
             write_centred(draw, tip, pick_name(rng, look.style.script, 1), look.sized(0.8))
         half = (w * 0.09, size)
@@ -129,6 +131,7 @@ def uml_classes(rng: Rng, w: int, h: int) -> Image.Image:
         for m in range(members):
             text = str(rng.choice(["+ ", "- ", "# ", ""])) + pick_name(rng, "latin", 1).lower()
             text += str(rng.choice(["()", ": int", ": str", "(x)", " PK", ""]))
+            text = text[: max(3, int((cw * 0.7 - 16) / look.style.width_px("n")))]
             draw.text((x + 8, y + line * (m + 1.25)), text, font=look.style.font, fill=look.ink)
             if m == members // 2 and rng.random() < 0.4:
                 draw.line((x, y + line * (m + 1.25), area[2], y + line * (m + 1.25)), fill=look.ink, width=look.px)
@@ -164,7 +167,7 @@ def network_sketch(rng: Rng, w: int, h: int) -> Image.Image:  # noqa: PLR0912
                 nodes.append((len(nodes), at))
     for i, (layer, a) in enumerate(nodes):
         for j, (other, b) in enumerate(nodes):
-            if (layered and other == layer + 1) or (not layered and i < j and rng.random() < 0.3):
+            if (layered and other == layer + 1) or (not layered and i < j and (j == i + 1 or rng.random() < 0.2)):
                 stop = (b[0] + (a[0] - b[0]) * r / math.dist(a, b), b[1] + (a[1] - b[1]) * r / math.dist(a, b))
                 put_arrow(draw, [a, stop], look.pale(0.3), look.px, "full" if manner < 0.5 else "")
                 if not layered and rng.random() < 0.5:

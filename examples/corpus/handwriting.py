@@ -87,6 +87,9 @@ def _print(rng: Rng, text: str, hand: Hand) -> Image.Image:
     mask = Image.new("L", (round(hand.style.width_px(text) * 1.15) + size * 2, size * 2))
     x, lift = size * 0.4, 0.0
     for letter in text:
+        if letter == " ":
+            x += font.getlength(letter)
+            continue
         cell = Image.new("L", (size * 2, size * 2))
         at = (size * 0.5, size * 0.35)
         ImageDraw.Draw(cell).text(at, letter, font=font, fill=255, stroke_width=hand.stroke)
@@ -194,7 +197,7 @@ def _write_note(
     """Lines of words, points or sums from the top of `box`, as far down as the writer had to say."""
     left, y, right, bottom = box
     manner = str(rng.choice(["prose", "prose", "points", "sums"]))
-    end = y + (bottom - y) * float(rng.choice([0.3, 0.6, 1.0]))
+    end = min(y + (bottom - y) * float(rng.choice([0.3, 0.6, 1.0])), y + 20 * step)
     while y < end - step:
         text = pick_phrase(rng, hand.words, int(rng.integers(1, 5) if manner == "points" else rng.integers(4, 14)))
         if manner == "sums":
@@ -219,7 +222,7 @@ def note_page(rng: Rng, w: int, h: int) -> Image.Image:
         pick_paper(rng) if rng.random() < 0.7 else mix((255, 255, 255), pick_colour(rng, 0.6, 0.9, "earth"), 0.35)
     )
     image, draw = make_canvas(w, h, ground)
-    size = math.sqrt(w * h) * math.exp(rng.uniform(math.log(0.03), math.log(0.075)))
+    size = math.sqrt(w * h) * math.exp(rng.uniform(math.log(0.034), math.log(0.075)))
     step, how = size * float(rng.uniform(1.3, 1.7)), str(rng.choice(["plain", "ruled", "ruled", "squared"]))
     tone = mix(ground, pick_colour(rng, 0.5, 0.7, "sky"), 0.45)
     for k in range(int(h / step) + 1):
@@ -252,8 +255,8 @@ def note_page(rng: Rng, w: int, h: int) -> Image.Image:
 def _fill_board(rng: Rng, image: Image.Image, colours: tuple[Colour, ...], px: int) -> None:
     """Words, sums, boxes and arrows in several places of a board."""
     (w, h), draw = image.size, ImageDraw.Draw(image)
-    size = math.sqrt(w * h) * math.exp(rng.uniform(math.log(0.035), math.log(0.09)))
-    columns, rows = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+    size = math.sqrt(w * h) * math.exp(rng.uniform(math.log(0.04), math.log(0.11)))
+    columns, rows = int(rng.integers(1, 4)), int(rng.integers(1, 7))
     hand = replace(pick_hand(rng, size, colours[0]), stroke=max(1, px // 3), is_cursive=False)
     for k in range(columns * rows):
         if k and rng.random() < 0.2:

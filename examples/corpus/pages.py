@@ -209,12 +209,8 @@ def certificate(rng: Rng, w: int, h: int) -> Image.Image:
         draw.line((w * (share - 0.13), h * 0.84, w * (share + 0.13), h * 0.84), fill=look.ink, width=look.px)
         write_centred(draw, (w * share, h * 0.88), pick_name(rng, script, 1), look.sized(0.8))
     r = min(w, h) * 0.06
-    draw.ellipse(
-        (w / 2 - r, h * 0.82 - r, w / 2 + r, h * 0.82 + r),
-        fill=gold,
-        outline=mix(gold, (0, 0, 0), 0.3),
-        width=look.px * 3,
-    )
+    seal, rim = (w / 2 - r, h * 0.82 - r, w / 2 + r, h * 0.82 + r), mix(gold, (0, 0, 0), 0.3)
+    draw.ellipse(seal, fill=gold, outline=rim, width=look.px * 3)
     return image
 
 
@@ -358,8 +354,8 @@ def academic_poster(rng: Rng, w: int, h: int) -> Image.Image:
             x0, x1 = w * c // columns + m, w * (c + 1) // columns - m
             y1 = min(h - m, y + int(h * float(rng.uniform(0.18, 0.4))))
             draw.rectangle((x0, y, x1, y1), fill=(255, 255, 255), outline=look.colour(0), width=look.px)
-            top = write_lines(draw, (x0 + m, y + 4, x1, y1), pick_name(rng, look.style.script, 2),
-                              look.sized(1.3, look.colour(1), bold=True))  # fmt: skip
+            head = look.sized(1.3, look.colour(1), bold=True)
+            top = write_lines(draw, (x0 + m, y + 4, x1, y1), pick_name(rng, head.script, 2), head)
             if rng.random() < 0.4 and y1 - top > look.style.size_px * 7:
                 plot = replace(look, ground=(255, 255, 255), style=look.sized(0.9))
                 image.paste(draw_plot(rng, (x1 - x0 - 2 * m, y1 - top - m), plot), (x0 + m, top))
@@ -369,7 +365,33 @@ def academic_poster(rng: Rng, w: int, h: int) -> Image.Image:
     return image
 
 
+@smooth
+def contents_page(rng: Rng, w: int, h: int) -> Image.Image:
+    """A list of chapters with dots and numbers of pages, or of references with a hanging indent."""
+    look = pick_page(rng, w, h)
+    image, draw = make_canvas(w, h, look.ground)
+    m, script, line, y = int(w * 0.09), look.style.script, look.style.line_px, int(h * 0.06)
+    y = write_lines(draw, (m, y, w - m, h), pick_name(rng, script, 1), look.sized(1.7, bold=True)) + line
+    references, page, k = bool(rng.random() < 0.4), int(rng.integers(1, 20)), 1
+    while y < h * float(rng.uniform(0.6, 0.95)) - line:
+        if references:
+            draw.text((m, y), f"[{k}]", font=look.style.font, fill=look.ink)
+            y = write_lines(draw, (m + line * 2, y, w - m, h), pick_phrase(rng, script, 18), look.style) + line // 3
+        else:
+            deep, page = int(rng.random() < 0.6 and k > 1), page + int(rng.integers(0, 12))
+            style = look.sized(1, bold=not deep)
+            text = f"{k} {pick_name(rng, script, int(rng.integers(1, 4)))} "
+            dots = "." * max(
+                0, int((w - 2 * m - deep * line - style.width_px(text) - line * 2) / style.width_px("."))
+            )
+            draw.text((m + deep * line, y), text + dots, font=style.font, fill=look.ink)
+            draw.text((w - m, y), str(page), font=style.font, fill=look.ink, anchor="ra")
+            y += round(line * 1.2)
+        k += 1
+    return image
+
+
 PAGES = (
     two_column_scan, title_page, form_with_boxes, invoice, certificate, book_spread, formula_page, bilingual,
-    page_photographed, plain_quote, academic_poster
+    page_photographed, plain_quote, academic_poster, contents_page
 )  # fmt: skip

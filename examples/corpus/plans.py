@@ -82,11 +82,13 @@ def metro_map(rng: Rng, w: int, h: int) -> Image.Image:
     step, named = math.hypot(w, h) * float(rng.uniform(0.05, 0.12)), float(rng.uniform(0.5, 1))
     taken: list[Point] = []
     for k in range(count):
-        x, y, way = float(rng.uniform(0, 0.4)) * w, float(rng.uniform(0.1, 0.9)) * h, int(rng.integers(-1, 2))
-        path, heading = [(x, y)], 0 if rng.random() < 0.6 else 2
+        x, y, way = float(rng.uniform(0.06, 0.4)) * w, float(rng.uniform(0.1, 0.5)) * h, int(rng.integers(-1, 2))
+        path, heading = [(x, y)], 0 if rng.random() < 0.5 else 2
         for _ in range(int(rng.integers(4, 18))):
             angle = (heading + way) * math.pi / 4
             x, y = x + step * math.cos(angle), y + step * math.sin(angle)
+            if not (0 < x < w * 0.97 and 0 < y < h * 0.97):
+                break
             if rng.random() < 0.3 or not (h * 0.06 < y < h * 0.94):
                 way = -way if not (h * 0.06 < y < h * 0.94) else int(rng.integers(-1, 2))
             path.append((x, y))

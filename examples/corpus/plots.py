@@ -13,6 +13,7 @@ from examples.corpus.looks import (
     Look,
     Point,
     pick_look,
+    put_arrow,
     put_dashes,
     put_marker,
     ramp_colours,
@@ -238,8 +239,7 @@ def heat_map(rng: Rng, w: int, h: int) -> Image.Image:
     values = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
     ramp = RAMPS[int(rng.integers(0, len(RAMPS)))]
     left, top, right, bottom = axes.box
-    rgb = ramp_colours(ramp, values)
-    cells = Image.fromarray(rgb)
+    cells = Image.fromarray(rgb := ramp_colours(ramp, values))
     image.paste(cells.resize((right - left, max(1, bottom - top)), Image.Resampling.NEAREST), (left, top))
     if rows * columns <= 64 and rng.random() < 0.5:
         for row in range(rows):
@@ -335,7 +335,66 @@ def small_multiples(rng: Rng, w: int, h: int) -> Image.Image:
     return image
 
 
+@smooth
+def function_plot(rng: Rng, w: int, h: int) -> Image.Image:
+    """Axes with arrows that cross within the picture, curves with their names, a few letters and dashes."""
+    look = pick_look(rng, w, h)
+    image, draw = make_canvas(w, h, look.ground)
+    cross = (w * float(rng.choice([0.12, 0.5, 0.3])), h * float(rng.choice([0.88, 0.5, 0.7])))
+    put_arrow(draw, [(w * 0.04, cross[1]), (w * 0.96, cross[1])], look.ink, look.px * 2)
+    put_arrow(draw, [(cross[0], h * 0.96), (cross[0], h * 0.04)], look.ink, look.px * 2)
+    size, names = look.style.size_px, str(rng.choice(["xy", "tv", "QP", "nT", "ab"]))
+    write_centred(draw, (w * 0.95, cross[1] + size), names[0], look.style)
+    write_centred(draw, (cross[0] - size, h * 0.06), names[1], look.style)
+    xs = np.linspace(0, 1, 80)
+    for k in range(int(rng.integers(1, 4))):
+        ys, a, b = pick_curve(rng, 80), float(rng.uniform(0.1, 0.3)), float(rng.uniform(0.75, 0.92))
+        path = [(w * (a + (b - a) * float(x)), h * (0.88 - 0.72 * float(y))) for x, y in zip(xs, ys, strict=True)]
+        draw.line(path, fill=look.colour(k), width=look.px * int(rng.integers(2, 5)), joint="curve")
+        text = str(rng.choice(["f(x)", "g(x)", f"S{k + 1}", "D", pick_name(rng, look.style.script, 1)]))
+        write_centred(draw, (min(path[-1][0] + size, w - size * 2), path[-1][1] - size * 0.7), text, look.style)
+        if rng.random() < 0.5:
+            x, y = path[int(rng.integers(15, 65))]
+            put_dashes(draw, [(x, y), (x, cross[1])], look.pale(0.3), look.px)
+            put_dashes(draw, [(x, y), (cross[0], y)], look.pale(0.3), look.px)
+            put_marker(draw, "disc", (x, y), look.px * 3, look.ink)
+            write_centred(draw, (x, cross[1] + size), str(rng.choice(["a", "x1", "1", "t0"])), look.style)
+    return image
+
+
+@smooth
+def surface(rng: Rng, w: int, h: int) -> Image.Image:
+    """A mesh in space over a ground with ticks at two sides."""
+    look = pick_look(rng, w, h)
+    image, draw = make_canvas(w, h, look.ground)
+    n, ramp = int(rng.integers(8, 30)), RAMPS[int(rng.integers(0, len(RAMPS)))]
+    field = make_noise(rng, n + 1, n + 1, coarse=float(rng.uniform(1, 3)), octaves=2)
+    field = (field - field.min()) / max(float(np.ptp(field)), 1e-6)
+    reach, lean, tall = min(w, h) * 0.42, float(rng.uniform(0.35, 0.6)), min(w, h) * float(rng.uniform(0.15, 0.4))
+
+    def at(row: float, column: float, z: float) -> Point:
+        return w / 2 + (column - row) / n * reach, h * 0.62 + ((row + column) / n - 1) * reach * lean - z * tall
+
+    for k in np.linspace(0, n, 5):
+        for a, b in ((at(k, 0, 0), at(k, n, 0)), (at(0, k, 0), at(n, k, 0))):
+            draw.line((*a, *b), fill=look.pale(0.75), width=look.px)
+        size = look.style.size_px
+        for (x, y), anchor in ((at(n, k, 0), "ra"), (at(k, n, 0), "la")):
+            draw.text((x, y + size * 0.3), f"{k / n:.1f}", font=look.sized(0.9).font, fill=look.ink, anchor=anchor)
+    colours, wire = ramp_colours(ramp, field), bool(rng.random() < 0.3)
+    for row in range(n):
+        for column in range(n):
+            corners = [(row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column)]
+            red, green, blue = (int(v) for v in colours[row, column])
+            face = look.ground if wire else (red, green, blue)
+            shape = [at(i, j, float(field[i, j]) + 0.15) for i, j in corners]
+            draw.polygon(shape, fill=face, outline=look.ink if wire else mix(face, (0, 0, 0), 0.25), width=look.px)
+    if rng.random() < 0.5:
+        write_centred(draw, (w / 2, look.style.size_px), pick_name(rng, look.style.script, 2), look.sized(1.2))
+    return image
+
+
 PLOTS = (
     sparse_line, scatter, heat_map, histogram, box_plot, stacked_bars, area, contour, polar, small_multiples,
-    dark_chart, grey_ground
+    dark_chart, grey_ground, function_plot, surface
 )  # fmt: skip

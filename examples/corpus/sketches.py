@@ -25,6 +25,7 @@ from examples.corpus.looks import (
 from examples.corpus.textures import Rng, make_canvas, mix
 from examples.corpus.words import pick_name, pick_phrase, write_centred
 
+SHAPES = ("drum", "round", "disc", "slanted")
 FORMULAS = (
     "a² + b² = c²", "E = mc²", "f(x) = ax² + b", "x + y = 9", "x > 0", "α + β = 180°", "r = 2", "y = sin x",
     "F = m·a", "V = πr²h", "sin θ", "|v| = 5", "n > 0", "dx/dt", "p(x)", "λ = 3", "Δt", "d = 2r", "90°", "45°",
@@ -39,13 +40,16 @@ def cells(rng: Rng, w: int, h: int) -> Image.Image:
     rows, size = int(rng.integers(1, 5)), look.style.size_px
     top, count = write_title(rng, image, look), int(rng.integers(2, 11))
     gap = float(rng.choice([0, 0, 0.5]))
-    wide = min(w * 0.8 / (count * (1 + gap)), size * 5)
-    tall, left = min(wide, size * 2, (h - top) / rows * 0.5), (w - wide * count * (1 + gap)) * 0.6
+    wide = min(w * 0.7 / (count * (1 + gap)), size * 5)
+    tall, left = (
+        min(wide, size * 2, (h - top) / rows * 0.5),
+        (w - wide * count * (1 + gap)) * (0.9 if manner < 0.6 else 0.5),
+    )
     kind = str(rng.choice(["bit", "hex", "int", "name"]))
     for row in range(rows):
         y = top + (h - top) / rows * (row + 0.3)
         if manner < 0.6:
-            draw.text((left - size / 2, y + tall / 2), pick_name(rng, look.style.script, 1)[:6], font=look.style.font,
+            draw.text((left - size / 2, y + tall / 2), pick_name(rng, look.style.script, 1)[:5], font=look.style.font,
                       fill=look.ink, anchor="rm")  # fmt: skip
         for k in range(count):
             x = left + wide * k * (1 + gap)
@@ -186,12 +190,14 @@ def labelled_drawing(rng: Rng, w: int, h: int) -> Image.Image:
         (w * float(rng.uniform(0.14, 0.24)), (h - top) * float(rng.uniform(0.25, 0.38))),
     )
     body = mix(look.colour(0), look.ground, 0.75) if tinted else look.ground
-    kind = str(rng.choice(["blob", "device", "layers", "rings"]))
+    kind = str(rng.choice(["blob", "device", "layers", "rings", "machine"], p=[0.3, 0.22, 0.14, 0.1, 0.24]))
+    if kind == "rings":
+        reach = (min(reach), min(reach))
     parts: list[Point] = []
     if kind == "device":
         area = (middle[0] - reach[0], middle[1] - reach[1], middle[0] + reach[0], middle[1] + reach[1])
         draw.rounded_rectangle(area, reach[0] * 0.2, fill=body, outline=look.ink, width=px)
-    elif kind != "layers":
+    elif kind in ("blob", "rings"):
         rough = 0.0 if kind == "rings" else 0.12
         draw.polygon(_blob(rng, middle, *reach, rough), fill=body, outline=look.ink, width=px)
     for k in range(int(rng.integers(3, 9))):
@@ -215,6 +221,12 @@ def labelled_drawing(rng: Rng, w: int, h: int) -> Image.Image:
             )
             ring = (middle[0] - size[0], middle[1] - size[1], middle[0] + size[0], middle[1] + size[1])
             draw.ellipse(ring, fill=fill, outline=look.ink, width=px)
+        elif kind == "machine":
+            at = (middle[0] + reach[0] * float(rng.uniform(-1, 1)), middle[1] + reach[1] * (share * 2.1 - 0.9))
+            if parts:
+                draw.line((*parts[-1], *at), fill=look.ink, width=px * 3)
+                draw.line((*parts[-1], *at), fill=body, width=px)
+            put_node(image, (at[0] - r * 2, at[1] - r, at[0] + r * 2, at[1] + r), SHAPES[k % 4], look, fill)
         elif rng.random() < 0.5:
             draw.polygon(_blob(rng, at, r * 1.4, r, 0.15), fill=fill, outline=look.ink, width=px)
         else:
@@ -248,7 +260,7 @@ def time_line(rng: Rng, w: int, h: int) -> Image.Image:
             ends = (
                 left + (w - left) * a * 0.9,
                 y + tall * 0.2,
-                left + (w - left) * (a * 0.9 + b * 0.1) + 20,
+                left + (w - left) * b * 0.95,
                 y + tall * 0.8,
             )
             draw.rectangle(ends, fill=look.colour(k))
@@ -322,13 +334,13 @@ def geometry(rng: Rng, w: int, h: int) -> Image.Image:
     look = replace(look, style=pick_style(rng, look.style.size_px * 1.2, look.ink, "greek"))
     image, draw = make_canvas(w, h, look.ground)
     px, size, kind = look.px * 2, look.style.size_px, str(rng.choice(["polygon", "circle", "axes", "solid"]))
-    points = [(float(x) * w, float(y) * h) for x, y in rng.uniform(0.15, 0.85, (int(rng.integers(3, 6)), 2))]
-    middle, r = (w / 2, h / 2), min(w, h) * float(rng.uniform(0.25, 0.38))
-    points.sort(key=lambda p: math.atan2(p[1] - middle[1], p[0] - middle[0]))
+    middle, r = (w / 2, h / 2), min(w, h) * float(rng.uniform(0.28, 0.42))
+    turns = float(rng.uniform(0, 6)) + np.cumsum(rng.dirichlet(np.ones(int(rng.integers(3, 6))) * 5)) * 2 * math.pi
+    flat = float(rng.uniform(0.6, 1))
+    points = [(middle[0] + r / flat * math.cos(t) * 0.9, middle[1] + r * flat * math.sin(t)) for t in turns]
     if kind == "circle":
         draw.ellipse((middle[0] - r, middle[1] - r, middle[0] + r, middle[1] + r), outline=look.ink, width=px)
-        turns = rng.uniform(0, 6.28, len(points))
-        points = [(middle[0] + r * math.cos(t), middle[1] + r * math.sin(t)) for t in np.sort(turns)]
+        points = [(middle[0] + r * math.cos(t), middle[1] + r * math.sin(t)) for t in turns]
     elif kind == "axes":
         put_arrow(draw, [(w * 0.1, middle[1]), (w * 0.92, middle[1])], look.ink, px)
         put_arrow(draw, [(middle[0], h * 0.92), (middle[0], h * 0.08)], look.ink, px)

@@ -193,7 +193,8 @@ def section_slide(rng: Rng, w: int, h: int) -> Image.Image:
         write_inside(draw, (w * 0.06, h * 0.2, w * 0.3, h * 0.8), number, look.sized(3.5, look.colour(0), bold=True))
         area = (w * 0.34, h * 0.3, w * 0.95, h * 0.7)
     else:
-        image.paste(landscape(rng, w // 4, h // 2).resize((w // 2, h)), (w // 2, 0))
+        view = (landscape, foliage, city)[int(rng.integers(0, 3))]
+        image.paste(view(rng, w // 4, h // 2).resize((w // 2, h)), (w // 2, 0))
         area = (w * 0.04, h * 0.25, w * 0.47, h * 0.75)
     style = look.sized(float(rng.uniform(1.4, 2.6)), tone, bold=bool(rng.random() < 0.5))
     write_inside(draw, area, pick_name(rng, style.script, int(rng.integers(1, 4))), style)
