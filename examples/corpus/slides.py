@@ -24,7 +24,8 @@ def _pick_slide(rng: Rng, w: int, h: int, dark: float = 0.3) -> tuple[Image.Imag
     image, draw = make_canvas(w, h, look.ground)
     what, accent = str(rng.choice(["none", "none", "ramp", "side", "foot", "corner", "line"])), look.colour(0)
     if what == "ramp":
-        image = to_image(blend(look.ground, mix(look.ground, accent, 0.35), make_ramp(rng, w, h)))
+        ramp = blend(look.ground, mix(look.ground, accent, 0.35), make_ramp(rng, w // 4, h // 4))
+        image = to_image(ramp).resize((w, h), Image.Resampling.BILINEAR)
         draw = ImageDraw.Draw(image)
     elif what == "side":
         draw.rectangle((0, 0, w * 0.03, h), fill=accent)
