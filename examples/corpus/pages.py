@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from examples.corpus.fonts import Style, pick_style
 from examples.corpus.looks import Look, pick_look, smooth, write_inside
@@ -225,15 +225,15 @@ def book_spread(rng: Rng, w: int, h: int) -> Image.Image:
             continue
         top = m + look.style.line_px * 2
         if rng.random() < 0.25:
-            picture = landscape(rng, x1 - x0, h // 3).convert("L").convert("RGB")
+            picture = landscape(rng, (x1 - x0) // 2, h // 6).convert("L").convert("RGB").resize((x1 - x0, h // 3))
             image.paste(picture, (x0, top))
             top += h // 3 + m // 2
         _fill_column(rng, draw, (x0, top, x1, int(h * float(rng.uniform(0.6, 0.95)))), look, 0.1)
         write_centred(draw, ((x0 + x1) / 2, h - m * 0.6), str(rng.integers(2, 500)), look.style)
     x = np.arange(w, dtype=np.float32)
     shade = 1 - 0.45 * np.exp(-np.abs(x - fold) / (w * 0.03)) - 0.08 * np.abs(x - fold) / w
-    shaded = np.asarray(image, np.float32) * shade[None, :, None]
-    page = Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
+    row = Image.fromarray((shade[None] * 255).astype(np.uint8)).resize((w, h))
+    page = ImageChops.multiply(image, row.convert("RGB"))
     return as_scanned(rng, page) if rng.random() < 0.4 else page
 
 
@@ -311,7 +311,7 @@ def page_photographed(rng: Rng, w: int, h: int) -> Image.Image:
     painter = (two_column_scan, title_page, form_with_boxes, invoice, formula_page, bilingual)[
         int(rng.integers(0, 6))
     ]
-    page = painter(rng, int(w * 0.9), int(h * 0.9)).resize((int(w * 1.5), int(h * 1.5)))
+    page = painter(rng, int(w * 0.9), int(h * 0.9))
     return through_camera(rng, _turn_in_space(rng, page, table))
 
 
