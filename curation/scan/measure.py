@@ -80,6 +80,7 @@ class Measures:
     embedding: bytes | None
     text_presence: float | None
     text_density: float | None
+    text_kinds: str | None
     measures: str | None
 
 
@@ -130,6 +131,7 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         embedding=pack(vector) if vector is not None else None,
         text_presence=text.light if text else None,
         text_density=text.heavy if text else None,
+        text_kinds=None,
         measures=measure_user_filters(decoded.rgb, requested.filters) if decoded.rgb is not None else None,
     )
 

@@ -101,6 +101,7 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         ),
         _field("text_presence", pa.float64(), "how likely any text to read, by a first look, 0 to 1"),
         _field("text_density", pa.float64(), "how likely rich in text, by a first look, 0 to 1"),
+        _field("text_kinds", pa.string(), "how likely each kind of picture is, by a first look, as JSON"),
         _field("measures", pa.string(), "what own filters measured, as JSON; null without own filters"),
     ],
     Stage.DEDUPE: [
@@ -111,16 +112,22 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("reference", pa.string(), "the reference set that the representative belongs to"),
     ],
     Stage.SCORE: [
+        _field(
+            "text_kind",
+            pa.string(),
+            "what the picture is: document, table, chart, diagram, screenshot, slide, handwriting, map, designed (a "
+            "designed picture with words), scene (words in a photograph) or none; null when not scored",
+        ),
         _field("text_boxes", pa.int32(), "text boxes detected"),
         _field("text_area_fraction", pa.float64(), "share of the picture that text boxes cover"),
-        _field("text_lines", pa.int32(), "lines read"),
+        _field("text_lines", pa.int32(), "lines read with confidence"),
         _field("text_chars", pa.int32(), "characters read with confidence"),
         _field("text_confidence", pa.float64(), "mean confidence of the lines read"),
         _field("text_score", pa.float64(), "how text-rich, 0 to 1; null when not scored"),
         _field(
             "text_step",
             pa.string(),
-            "cascade step that decided: density, density_large, detect_small, detect_large, read",
+            "cascade step that decided: density, kind, density_large, detect_small, detect_large, read",
         ),
         _field("text_trail", pa.string(), "chances of any text and of much that each step left, as JSON"),
         _field("text_engine", pa.string(), "engine, version and models"),
