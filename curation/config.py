@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
+from curation.choosing.presets import DEFAULT_PRESET, PresetName, default_of
 from curation.config_errors import describe_errors
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
 from curation.pictures.decode import MAX_PIXELS
@@ -17,6 +18,7 @@ from curation.scan.embedder import EmbeddingModel
 from curation.scan.user_filters import FilterSpecs
 from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
 from filters.embedding import Preprocessing
+from filters.text_kind import TextKind
 from manifests.errors import InputError
 from manifests.format.schema import STATUSES_WITH_PIXELS, DuplicateKind, Status
 
@@ -281,7 +283,18 @@ class ScoreConfig(Section):
 class ChooseConfig(Section):
     """Which measured samples are kept."""
 
-    keep: Literal["heavy", "light", "all"] = Field("heavy", description="the lowest text_class that is kept")
+    preset: PresetName = Field(DEFAULT_PRESET, description="what is wanted: defaults of keep, kinds, max_text_score")
+    keep: Literal["heavy", "light", "all"] = Field(
+        default_factory=lambda given: default_of("keep", given), description="the lowest text_class that is kept"
+    )
+    kinds: tuple[TextKind, ...] | None = Field(
+        default_factory=lambda given: default_of("kinds", given),
+        description="only pictures of these kinds, see text_kind, are kept; null for all kinds",
+    )
+    max_text_score: Fraction | None = Field(
+        default_factory=lambda given: default_of("max_text_score", given),
+        description="only pictures with at most this text_score are kept; null for all",
+    )
     min_light_score: Fraction = Field(_RULES.min_light_score, description="a picture is light from this text_score")
     min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="a picture is heavy from this text_score")
     statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept: ok, truncated")
@@ -300,9 +313,19 @@ class ChooseConfig(Section):
             raise ValueError("target_fraction and target_count exclude each other; set one")
         if not self.statuses or not set(self.statuses) <= set(STATUSES_WITH_PIXELS):
             raise ValueError("statuses: only ok and truncated samples have an image; name one or both")
+        if self.kinds == ():
+            raise ValueError("kinds: an empty list keeps nothing; name one or more, or null for all")
         if self.min_light_score > self.min_heavy_score:
             raise ValueError("min_light_score must not exceed min_heavy_score")
         return self
+
+    @property
+    def needs_light(self) -> str | None:
+        """The setting, with its value, that only score.ask: light can answer; None without one."""
+        name = "keep" if self.keep == "light" else "max_text_score" if self.max_text_score is not None else None
+        if name is not None and name not in self.model_fields_set:
+            name = "preset"
+        return None if name is None else f"choose.{name}: {getattr(self, name)}"
 
 
 class ShardConfig(Section):
@@ -349,8 +372,8 @@ class PipelineConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _light_is_measured(self) -> "PipelineConfig":
-        if self.choose.keep == "light" and self.score.ask == "heavy":
-            raise ValueError("choose.keep: light needs score.ask: light; score.ask: heavy measures only rich text")
+        if self.score.ask == "heavy" and (setting := self.choose.needs_light):
+            raise ValueError(f"{setting} needs score.ask: light; score.ask: heavy measures only rich text")
         return self
 
     def check_run(self) -> None:

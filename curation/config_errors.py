@@ -17,7 +17,8 @@ def describe_errors(
     option of the command line that gave its value, by which that value is named. If all wrong values are values of
     options, `origin` is left out.
     """
-    entries = list(error.errors())
+    # A default that depends on other settings is unknown while one of them is wrong; that one is named.
+    entries = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
     lines = [_by_option(each, options) for each in entries]
     if all(lines):
         return "\n  ".join(map(str, lines))

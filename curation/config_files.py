@@ -194,6 +194,7 @@ def template() -> str:
     """Return a commented pipeline file with every setting at its default."""
     lines = [
         "# A pipeline for `curate run`. Every setting is shown with its default; delete what you do not change.",
+        "# What choose.preset decides is a comment: a setting that is given wins over the preset.",
         "",
     ]
     for name, field in PipelineConfig.model_fields.items():
@@ -218,4 +219,5 @@ def _settings(section: Section) -> Iterator[str]:
             yield from (f"  {line}" for line in _settings(field.default))
             continue
         text = yaml.safe_dump(values[name], default_flow_style=True).removesuffix("...\n").strip()
-        yield f"{name}: {text}  # {field.description}"
+        sign = "# " if field.default_factory_takes_validated_data else ""
+        yield f"{sign}{name}: {text}  # {field.description}"

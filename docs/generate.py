@@ -20,6 +20,7 @@ import click
 import pyarrow as pa
 from click.testing import CliRunner
 
+from curation.choosing.presets import PRESETS
 from curation.config import PipelineConfig
 from jobs.cli.main import main as cli
 from manifests.format.schema import COLUMNS, DuplicateKind, Status
@@ -121,6 +122,11 @@ Of several files the later ones win, then `--set`, then the options of a command
 lists and all other values are replaced: `--set dedupe.copies=[exact,mild]`."""
 
 
+PRESETS_ARE = """\
+What `choose.preset` decides. A setting that is given wins over the preset, in whichever file or option it is given;
+`null` lifts a limit of the preset."""
+
+
 def config_page() -> str:
     """Return the page of every setting of a pipeline file."""
     schema = PipelineConfig.model_json_schema()
@@ -141,7 +147,17 @@ def config_page() -> str:
         VALUES,
         "## Top level\n\n" + table(("name", "type", "default", "meaning"), _setting_rows(dict(own), schema["$defs"])),
         *blocks,
+        f"## Presets\n\n{PRESETS_ARE}\n\n"
+        + table(("preset", "keep", "kinds", "max_text_score", "keeps"), _preset_rows()),
     )
+
+
+def _preset_rows() -> list[tuple[str, ...]]:
+    """Return a row for each preset: its name, its values as JSON, and what it keeps."""
+    return [
+        (f"`{name}`", *(f"`{json.dumps(value)}`" for value in (p.keep, p.kinds, p.max_text_score)), p.description)
+        for name, p in PRESETS.items()
+    ]
 
 
 def _setting_rows(
@@ -164,7 +180,9 @@ def _setting_rows(
 def _default(field: Mapping[str, Any]) -> str:
     if "default" in field:
         return f"`{json.dumps(field['default'])}`"
-    return "required" if field.get("minItems") or field.get("minLength") else "`{}`"
+    if field.get("minItems") or field.get("minLength"):
+        return "required"
+    return "`{}`" if field.get("type") == "object" else "by `preset`"
 
 
 def _type(field: Mapping[str, Any], known: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.text.bounds import TextRules
+from filters.text_kind import TextKind
 from manifests.errors import InputError
 from manifests.format.schema import Stage, Status, schema
 from manifests.sql.expressions import check_expression, sealed
@@ -20,9 +21,15 @@ DROP_TARGET = "below_target"
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The conditions for keeping a row. `where`: (name, SQL expression) of each of the user's rules."""
+    """The conditions for keeping a row.
+
+    `kinds`: the `text_kind` of a row must be one of these. `max_text_score`: its `text_score` must be at most this.
+    None allows all. `where`: (name, SQL expression) of each of the user's rules.
+    """
 
     least_class: Literal["heavy", "light", "all"] = "heavy"
+    kinds: tuple[TextKind, ...] | None = None
+    max_text_score: float | None = None
     text: TextRules = field(default_factory=TextRules)
     statuses: tuple[Status, ...] = (Status.OK,)
     min_side_pixels: int = 0
@@ -52,9 +59,15 @@ def _evaluate(db: duckdb.DuckDBPyConnection, rows: pa.Table, expression: str) ->
     return pc.fill_null(found.column("passes").combine_chunks(), False)
 
 
-def text_classes(scores: pa.Array, rules: TextRules) -> pa.Array:
-    """Return `none`, `light` or `heavy` for each score, and null for null."""
+def text_classes(scores: pa.Array, rules: TextRules, lines: pa.Array | None = None) -> pa.Array:
+    """Return `none`, `light` or `heavy` for each score, and null for null.
+
+    `lines`: how many lines were read with confidence, null where none was read; a picture without one is not heavy.
+    Without `lines`, every picture counts as having one.
+    """
     heavy = pc.greater_equal(scores, rules.min_heavy_score)
+    if lines is not None:
+        heavy = pc.and_(heavy, pc.greater_equal(pc.fill_null(lines, 0), 1))
     light = pc.greater_equal(scores, rules.min_light_score)
     return pc.if_else(heavy, "heavy", pc.if_else(light, "light", "none"))
 
@@ -63,10 +76,10 @@ def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
     """Return (`text_class`, `drop_reason`) of each row; the reason is null where the row meets every rule.
 
     The first rule that fails gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
-    `where:…` by name, `not_scored`, `not_light` or `not_heavy`.
+    `where:…` by name, `not_scored`, `has_text`, `not_light` or `not_heavy`, `kind:…`.
     """
-    scores = rows.column("text_score").combine_chunks()
-    classes = text_classes(scores, rules.text)
+    scores, lines = (rows.column(name).combine_chunks() for name in ("text_score", "text_lines"))
+    classes = text_classes(scores, rules.text, lines)
     reasons: list[tuple[pa.Array, pa.Array | str]] = [
         (
             pc.invert(pc.is_in(rows.column("status"), pa.array([str(s) for s in rules.statuses]))),
@@ -78,11 +91,8 @@ def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
         ),
         *_shape_reasons(rows, rules),
         *_where_reasons(rows, rules),
+        *_text_reasons(rows, scores, classes, rules),
     ]
-    if rules.least_class != "all":
-        wanted = ["heavy"] if rules.least_class == "heavy" else ["heavy", "light"]
-        reasons.append((pc.is_null(classes), "not_scored"))
-        reasons.append((pc.invert(pc.is_in(classes, pa.array(wanted))), f"not_{rules.least_class}"))
     reason: pa.Array = pa.nulls(rows.num_rows, pa.string())
     for fails, name in reversed(reasons):
         reason = pc.if_else(pc.fill_null(fails, True), name, reason)
@@ -108,6 +118,22 @@ def _where_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Arra
         return [
             (pc.invert(_evaluate_rule(db, rows, name, sql)), f"where:{name}") for name, sql in sorted(rules.where)
         ]
+
+
+def _text_reasons(
+    rows: pa.Table, scores: pa.Array, classes: pa.Array, rules: Rules
+) -> list[tuple[pa.Array, pa.Array | str]]:
+    reasons: list[tuple[pa.Array, pa.Array | str]] = []
+    if rules.max_text_score is not None:
+        reasons.append((pc.greater(scores, rules.max_text_score), "has_text"))
+    if rules.least_class != "all":
+        wanted = ["heavy"] if rules.least_class == "heavy" else ["heavy", "light"]
+        reasons.append((pc.invert(pc.is_in(classes, pa.array(wanted))), f"not_{rules.least_class}"))
+    if rules.kinds is not None:
+        kinds = rows.column("text_kind")
+        is_other = pc.invert(pc.is_in(kinds, pa.array([str(k) for k in rules.kinds], pa.string())))
+        reasons.append((is_other, pc.binary_join_element_wise("kind", pc.fill_null(kinds, "?"), ":")))
+    return [(pc.is_null(scores), "not_scored"), *reasons] if reasons else []
 
 
 def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:

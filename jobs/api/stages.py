@@ -153,7 +153,7 @@ def choose(
         config: further settings; it needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
         settings: settings of the section `choose` of a pipeline file, such as
-            keep="heavy", target_fraction=0.013.
+            preset="documents", target_fraction=0.013.
     """
     call = _Call(spark=spark, progress=progress, restart=restart)
     layer = _settings(config, {"storage": storage or {}, "choose": settings})
@@ -200,7 +200,7 @@ def _settings(config: Config | None, layer: Mapping[str, Any]) -> dict[str, Any]
     if config is None:
         base: Mapping[str, Any] = {}
     elif isinstance(config, PipelineConfig):
-        base = config.model_dump(mode="json", by_alias=True)
+        base = config.model_dump(mode="json", by_alias=True, exclude_unset=True)  # what is unset, a preset may decide
     elif isinstance(config, Mapping):
         base = config
     else:

@@ -40,6 +40,7 @@ _stage_options = together(
     epilog=examples(
         "curate run pipeline.yaml",
         "curate run pipeline.yaml --set score.engine=rapidocr --set choose.target_fraction=0.013",
+        "curate run pipeline.yaml --set choose.preset=documents",
         "curate run pipeline.yaml thresholds.yaml",
         "curate run pipeline.yaml --dry-run --json",
     )
@@ -139,12 +140,19 @@ def score() -> None:
 
 @click.command(
     epilog=examples(
+        "curate choose scored/ -o documents/ --preset documents",
+        "curate choose scored/ -o charts/ --set choose.kinds=[chart,diagram]",
         "curate choose scored/ -o chosen/ --keep heavy",
         "curate choose scored/ -o chosen/ --keep all --target-fraction 0.013",
         "curate choose scored/ -o chosen/ --where 'large=width * height >= 65536'",
     )
 )
 @click.argument("manifest")
+@click.option(
+    "--preset",
+    type=click.Choice(["websl-heavy", "websl-light", "documents", "no-text"]),
+    help="What is wanted; decides --keep and the settings choose.kinds and choose.max_text_score that are not given.",
+)
 @click.option("--keep", type=click.Choice(["heavy", "light", "all"]), help="The least text_class that is kept.")
 @click.option("--target-fraction", type=float, help="Keep this share of all rows, best text_score first.")
 @click.option("--target-count", type=int, help="Keep this many rows, best text_score first.")

@@ -59,7 +59,7 @@ def score(manifest: str, **flags: Any) -> None:
 
 def choose(manifest: str, where: tuple[str, ...], **flags: Any) -> None:
     """Choose among the rows of a scored manifest. `where` are texts NAME=SQL."""
-    settings = _taken(flags, "keep", "target_fraction", "target_count", "min_side", "max_aspect")
+    settings = _taken(flags, "preset", "keep", "target_fraction", "target_count", "min_side", "max_aspect")
     if where:
         settings["where"] = dict(map(_named_rule, where))
     _run_stage(Stage.CHOOSE, manifest, (), settings, flags)

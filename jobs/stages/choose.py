@@ -26,6 +26,8 @@ def rules_of(config: ChooseConfig) -> Rules:
     """Return the rules that `config` describes."""
     return Rules(
         least_class=config.keep,
+        kinds=config.kinds,
+        max_text_score=config.max_text_score,
         text=TextRules(min_light_score=config.min_light_score, min_heavy_score=config.min_heavy_score),
         statuses=config.statuses,
         min_side_pixels=config.min_side,
@@ -37,15 +39,19 @@ def rules_of(config: ChooseConfig) -> Rules:
 def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of choosing from the scored manifest at `source`.
 
-    Raises InputError for a rule of `choose.where` that cannot be evaluated, and as `read_parent` does.
+    Raises InputError for a rule of `choose.where` that cannot be evaluated, and for a setting that needs what the
+    scoring did not measure, and as `read_parent` does.
     """
     check_expressions(rules_of(config.choose))
     lineage = read_parent(source, Stage.SCORE)
-    if config.choose.keep == "light" and lineage.manifest.config.get("ask") == "heavy":
-        raise InputError(f"{source}: scored with score.ask: heavy, so light is not known; score it with ask: light")
+    if lineage.manifest.config.get("ask") == "heavy" and (setting := config.choose.needs_light):
+        raise InputError(
+            f"{source}: scored with score.ask: heavy, so light is not known, which {setting} needs; score it with "
+            "ask: light"
+        )
     settings = config.choose.model_dump(mode="json")
     return plan_parts(
-        Stage.CHOOSE, lineage, output, settings, {"choose": "1", "duckdb": duckdb.__version__}, config.storage
+        Stage.CHOOSE, lineage, output, settings, {"choose": "2", "duckdb": duckdb.__version__}, config.storage
     )
 
 

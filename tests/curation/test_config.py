@@ -1,6 +1,7 @@
 """The pipeline file: every wrong entry is reported before anything starts, and no secret is recorded."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -87,6 +88,10 @@ def test_unknown_entries_are_named_with_the_nearest_known(values, problem):
         ({"choose": {"min_heavy_score": 1.01}}, "choose.min_heavy_score: "),
         ({"score": {"bounds": {"read": {"keep_light": float("nan")}}}}, "score.bounds.read.keep_light: "),
         ({"choose": {"keep": "most"}}, "choose.keep: "),
+        ({"choose": {"preset": "some"}}, "choose.preset: "),
+        ({"choose": {"kinds": ["poster"]}}, "choose.kinds.0: "),
+        ({"choose": {"kinds": []}}, "choose: kinds: an empty list keeps nothing"),
+        ({"choose": {"max_text_score": 1.5}}, "choose.max_text_score: "),
         ({"choose": {"statuses": ["fine"]}}, "choose.statuses.0: "),
         ({"choose": {"max_aspect": 0.5}}, "choose.max_aspect: "),
         ({"choose": {"max_aspect": float("inf")}}, "choose.max_aspect: "),
@@ -407,8 +412,12 @@ def test_the_template_loads_back_to_the_defaults(written):
     assert config == check_config({"input": ["data/{00000..00007}.tar"], "output": "out"}, origin="test")
 
 
-def test_the_template_shows_every_setting():
-    shown = yaml.safe_load(template())
+def test_the_template_shows_every_setting_and_as_a_comment_what_a_preset_decides(written):
+    complete = re.sub(r"^  # (\w+: )", r"  \1", template(), flags=re.MULTILINE)
+    decided = set(yaml.safe_load(complete)["choose"]) - set(yaml.safe_load(template())["choose"])
+    assert decided == {"keep", "kinds", "max_text_score"}
+    assert load_config(written(complete)) == load_config(written(template()))
+    shown = yaml.safe_load(complete)
     assert list(shown) == list(PipelineConfig.model_fields)
     for name, section in SECTIONS.items():
         assert list(shown[name]) == list(section.model_fields)

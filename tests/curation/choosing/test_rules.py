@@ -1,5 +1,7 @@
 """Rules depend on one row, give the first reason in a fixed order, and refuse SQL that reads anything else."""
 
+import dataclasses
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, check_expre
 from curation.choosing.selection import NOTHING, Selection
 from curation.choosing.verdicts import Chooser
 from curation.text.bounds import TextRules
+from filters.text_kind import TextKind
 from manifests.errors import InputError
 from manifests.format.schema import Stage, Status, schema
 
@@ -21,8 +24,15 @@ GOOD = {
     "width": 640,
     "height": 480,
     "text_score": 0.9,
+    "text_lines": 1,
+    "text_kind": "document",
 }
-EVERYTHING = Rules(min_side_pixels=100, max_aspect=3.0, where=(("has_caption", "caption IS NOT NULL"),))
+EVERYTHING = Rules(
+    min_side_pixels=100,
+    max_aspect=3.0,
+    where=(("has_caption", "caption IS NOT NULL"),),
+    kinds=(TextKind.DOCUMENT, TextKind.TABLE),
+)
 
 
 def rows(*changes):
@@ -54,7 +64,13 @@ def reasons(rules, *changes):
         ({"width": 300, "height": 100}, None),
         ({"caption": None}, "where:has_caption"),
         ({"text_score": None}, "not_scored"),
+        ({"text_score": None, "text_kind": None}, "not_scored"),
         ({"text_score": 0.3}, "not_heavy"),
+        ({"text_lines": 0}, "not_heavy"),
+        ({"text_lines": None}, "not_heavy"),
+        ({"text_kind": "table"}, None),
+        ({"text_kind": "scene"}, "kind:scene"),
+        ({"text_kind": None}, "kind:?"),
         ({"text_score": 0.0}, "not_heavy"),
     ],
 )
@@ -69,11 +85,38 @@ def test_the_first_rule_that_fails_gives_the_reason():
         ({"width": 50}, "too_small"),
         ({"height": 5000}, "aspect"),
         ({"caption": None}, "where:has_caption"),
-        ({"text_score": None}, "not_scored"),
+        ({"text_score": 0.96}, "has_text"),
+        ({"text_lines": 0}, "not_heavy"),
+        ({"text_kind": "map"}, "kind:map"),
     ]
+    rules = dataclasses.replace(EVERYTHING, max_text_score=0.95)
     for first in range(len(wrongs)):
         everything = {k: v for change, _ in wrongs[first:] for k, v in change.items()}
-        assert reasons(EVERYTHING, everything) == [wrongs[first][1]]
+        assert reasons(rules, everything) == [wrongs[first][1]]
+    not_scored = {"text_score": None, "text_lines": 0, "text_kind": "map"}
+    assert reasons(rules, not_scored, not_scored | {"caption": None}) == ["not_scored", "where:has_caption"]
+
+
+def test_only_rules_over_text_need_a_score():
+    nothing = {"text_score": None, "text_lines": None, "text_kind": None}
+    assert reasons(Rules(least_class="all"), nothing) == [None]
+    every_kind = Rules(least_class="all", kinds=tuple(TextKind))
+    assert reasons(every_kind, nothing, {}) == ["not_scored", None]
+    assert reasons(Rules(least_class="all", max_text_score=1), nothing, {}) == ["not_scored", None]
+
+
+def test_text_scores_up_to_the_limit_pass():
+    scores = [0.0, 0.049999, 0.05, 0.050001, 1.0]
+    found = reasons(Rules(least_class="all", max_text_score=0.05), *({"text_score": s} for s in scores))
+    assert found == [None, None, None, "has_text", "has_text"]
+
+
+@given(st.lists(st.tuples(st.none() | st.sampled_from(TextKind), st.booleans()), max_size=20))
+def test_kinds_pass_whatever_else_is_measured(given_kinds):
+    wanted = tuple({kind for kind, is_wanted in given_kinds if kind and is_wanted})
+    changes = [{"text_kind": kind} for kind, _ in given_kinds]
+    expected = [None if kind in wanted else f"kind:{kind or '?'}" for kind, _ in given_kinds]
+    assert reasons(Rules(kinds=wanted), *changes) == expected
 
 
 def test_nulls_fail_the_rules_that_need_a_value():
@@ -125,6 +168,21 @@ def test_classes_are_ordered_by_score(scores, a, b):
     place = {"none": 0, "light": 1, "heavy": 2}
     ordered = sorted((s, place[c]) for s, c in zip(scores, classes, strict=True) if s is not None)
     assert [c for _, c in ordered] == sorted(c for _, c in ordered)
+
+
+LINES = st.none() | st.integers(0, 3)
+
+
+@given(st.lists(st.tuples(st.none() | st.floats(0, 1), LINES), max_size=20), st.floats(0, 1), st.floats(0, 1))
+def test_a_picture_is_heavy_only_with_a_line_and_else_what_its_score_says(pictures, a, b):
+    rules = TextRules(min_light_score=min(a, b), min_heavy_score=max(a, b))
+    scores, lines = pa.array([s for s, _ in pictures], pa.float64()), pa.array([n for _, n in pictures], pa.int32())
+    by_score = text_classes(scores, rules).to_pylist()
+    found = text_classes(scores, rules, lines).to_pylist()
+    expected = ["light" if c == "heavy" and not n else c for c, (_, n) in zip(by_score, pictures, strict=True)]
+    assert found == expected
+    classes, _ = apply_rules(rows(*({"text_score": s, "text_lines": n} for s, n in pictures)), Rules(text=rules))
+    assert classes.to_pylist() == expected
 
 
 def test_dropped_rows_have_a_class_too():
