@@ -14,6 +14,7 @@ from jobs.show.trust import print_estimates, print_strata
 from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.outdated import require_current
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest, read_batches
 
@@ -45,6 +46,7 @@ def _open_chosen(uri: str) -> Manifest:
             f"{uri}: a manifest of stage {opened.stage}; an audit needs the one that `curate choose` committed, "
             "the folder chosen/ of a run"
         )
+    require_current(opened, uri)
     return opened
 
 

@@ -15,6 +15,8 @@ from jobs.show.trust import print_calibration
 from jobs.units.output_place import require_file
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.outdated import require_current
+from manifests.format.schema import schema
 from manifests.format.store import open_manifest, read_batches
 
 _LOSSES = ("max_heavy_lost", "max_light_lost", "max_heavy_kept", "max_light_kept")
@@ -41,8 +43,9 @@ def calibrate(labels: str, manifest: str, output: str, curves: str | None, mix: 
 
 def _samples(labels: str, manifest: str, mix: dict[str, float]) -> tuple[list[LabelledRow], str]:
     opened = open_manifest(manifest)
-    if "text_trail" not in opened.schema.names:
+    if "text_trail" not in schema(opened.stage).names:
         raise InputError(f"{manifest}: a manifest of stage {opened.stage}; calibration needs one that was scored")
+    require_current(opened, manifest)
     columns = ["key", "source", "member", "duplicate_of", "text_trail"]
     batches = (b for part in opened.parts for b in read_batches(storage.join(opened.uri, part.name), columns))
     found = label_rows(batches, read_labels(labels)).to_pylist()

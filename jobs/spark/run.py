@@ -19,8 +19,9 @@ from jobs.units.progress import Reporter
 from jobs.units.state import begin
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed, sentence_in
+from manifests.format.outdated import require_current
 from manifests.format.receipts import read_receipts
-from manifests.format.schema import Stage, schema
+from manifests.format.schema import Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 
 
@@ -136,13 +137,13 @@ class Lineage:
 def read_parent(uri: str, wanted: Stage) -> Lineage:
     """Return the committed manifest of stage `wanted` at `uri`, and what follows from it.
 
-    Raises ManifestError when it is missing or unfinished, InputError when it is of another stage.
+    Raises ManifestError when it is missing or unfinished, InputError when it is of another stage or was made by a
+    version that measured less.
     """
     manifest = open_manifest(uri)
     if manifest.stage is not wanted:
         raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
-    if lacking := set(schema(wanted).names) - set(manifest.schema.names):
-        raise InputError(f"{uri}: made by an earlier curate, without {', '.join(sorted(lacking))}; make it again")
+    require_current(manifest, uri)
     return Lineage(
         manifest=manifest,
         parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],

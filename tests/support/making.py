@@ -28,9 +28,10 @@ def commit_rows(
 ) -> Manifest:
     """Commit a manifest of these rows, a part for each list; required columns that a row lacks are filled in.
 
-    `files` are stored next to a part; `about` are fields of its Provenance.
+    `files` are stored next to a part; `about` are fields of its Provenance, of which `schema` may have fewer
+    columns than the stage, as that of an earlier version has.
     """
-    output, columns = storage.absolute(str(uri)), schema(stage)
+    output, columns = storage.absolute(str(uri)), about.get("schema", schema(stage))
     given: dict[str, Any] = {"config": {}, "software": {}, "inputs": {}, "parents": [], "roots": [], "funnel": []}
     provenance = Provenance(stage=stage, **{**given, **about})
     receipts = []
