@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from jobs.commands.shared import names_in, reporter
+from jobs.commands.shared import names_in, note, reporter
 from jobs.operations.compare import compare
 from jobs.operations.engine_choice import EngineChoice, storage_options
 from jobs.operations.engines import engines
@@ -30,6 +30,8 @@ def diff(a: str, b: str, **flags: Any) -> None:
     options = DiffOptions(limit=0 if flags["stat"] else flags["limit"], out=out, say=progress.say)
     with engines(choice, progress) as engine:
         found = compare(first, second, comparison, options, engine, may_replace=flags["force"])
+    if found.text_scores_compare is False:
+        note("text scores do not compare: other software made those of the second; leave out: --ignore text_score")
     style = "json" if flags["as_json"] else "markdown" if flags["as_markdown"] else "table"
     if style != "table" or not (flags["exit_code"] and logs.is_quiet()):
         print_diff(found, out=out, style=style)

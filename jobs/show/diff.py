@@ -117,5 +117,6 @@ def _as_json(found: Diff, out: str | None) -> dict[str, Any]:
         "columns_removed": found.lost_columns,
         "rows": list(found.first),
         "notes": list(found.notes),
+        "text_scores_compare": found.text_scores_compare,
         "out": out,
     }

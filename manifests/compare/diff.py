@@ -16,6 +16,7 @@ import pyarrow as pa
 from manifests.compare.changes import Change, RowComparer, Side, Tally, count_differences, row_as_json
 from manifests.compare.diff_set import DiffSet, PartWriter, commit_diff
 from manifests.compare.row_history import find_reasons
+from manifests.compare.text_scores import COLUMN, scores_compare
 from manifests.errors import InputError, ManifestError
 from manifests.format.digest import Lanes, combine
 from manifests.format.store import Manifest
@@ -71,7 +72,11 @@ def all_columns(a: Manifest, b: Manifest) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
-    """What differs, added up, and the first rows by key. `is_proven`: the digests say that nothing was missed."""
+    """What differs, added up, and the first rows by key. `is_proven`: the digests say that nothing was missed.
+
+    `text_scores_compare`: whether the same software made the text scores of both; None if that is not known, or they
+    were not compared.
+    """
 
     a: Manifest
     b: Manifest
@@ -80,6 +85,7 @@ class Diff:
     first: Sequence[Mapping[str, Any]] = ()
     is_proven: bool = False
     notes: Sequence[str] = ()
+    text_scores_compare: bool | None = None
 
     @property
     def new_columns(self) -> list[str]:
@@ -153,8 +159,16 @@ def diff(
             parts.append(answer["part"])
     first.sort(key=lambda row: (row["key"], row["change"]))
     is_proven = _prove(started, a, b, comparison, total)
-    first = first[: options.limit]
-    made = Diff(a=a, b=b, comparison=comparison, tally=total, first=first, is_proven=is_proven, notes=found.notes)
+    made = Diff(
+        a=a,
+        b=b,
+        comparison=comparison,
+        tally=total,
+        first=first[: options.limit],
+        is_proven=is_proven,
+        notes=found.notes,
+        text_scores_compare=scores_compare(a, b) if COLUMN in comparer.columns else None,
+    )
     return _end(made, options.out, [part for part in parts if part])
 
 
