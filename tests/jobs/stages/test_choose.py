@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 import curate
 from curation.config import PipelineConfig, check_config
 from jobs.stages.choose import plan_choose
 from manifests.errors import InputError
 from manifests.format.schema import Stage
+from manifests.format.store import open_manifest
+from tests.conftest import curate as curate_command
 from tests.support.making import commit_rows
 
 ROWS = [[{"key": "a", "text_score": 0.9, "text_lines": 1, "text_kind": "document"}]]
@@ -56,3 +59,46 @@ def test_a_preset_from_python_wins_over_defaults_of_a_configuration(tmp_path: Pa
     with pytest.raises(curate.InputError, match=r"which choose\.preset: no-text needs"):
         curate.choose(heavy.uri, str(tmp_path / "out"), config=configured(min_side=3), preset="no-text")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_option_gives_the_preset_and_settings_win_over_it(tmp_path: Path) -> None:
+    heavy = commit_rows(tmp_path / "heavy", ROWS, Stage.SCORE, config={"ask": "heavy"})
+    line = ("choose", heavy.uri, "-o", tmp_path / "out", "--preset", "no-text", "--dry-run")
+    assert "which choose.preset: no-text needs" in curate_command(*line, check=2).stderr
+    curate_command(*line, "--set", "choose.max_text_score=null")
+
+
+PICTURES = {
+    "page": {"text_score": 0.9, "text_lines": 4, "text_kind": "document"},
+    "chart": {"text_score": 0.8, "text_lines": 2, "text_kind": "chart"},
+    "blurred": {"text_score": 0.95, "text_lines": 0, "text_kind": "document"},
+    "sign": {"text_score": 0.3, "text_lines": 1, "text_kind": "scene"},
+    "sky": {"text_score": 0.001, "text_lines": None, "text_kind": "none"},
+    "cat": {"text_score": 0.002, "text_lines": None, "text_kind": "none"},
+    "copy": {"duplicate_of": "sky", "duplicate_kind": "mild"},
+}
+KEPT = {
+    "websl-heavy": {"page", "chart"},
+    "websl-light": {"page", "chart", "blurred", "sign"},
+    "documents": {"page"},
+    "no-text": {"sky", "cat"},
+}
+
+
+def test_one_scored_manifest_serves_every_preset(tmp_path: Path, spark: SparkSession) -> None:
+    parts = [[{"key": key, **row} for key, row in list(PICTURES.items())[n::2]] for n in range(2)]
+    scored = commit_rows(tmp_path / "scored", parts, Stage.SCORE, config={"ask": "light"})
+    for preset, kept in KEPT.items():
+        chosen = curate.choose(scored.uri, str(tmp_path / preset), preset=preset, spark=spark)
+        rows = {row["key"]: row for row in chosen.to_arrow().to_pylist()}
+        assert {key for key, row in rows.items() if row["keep"]} == kept
+        assert all(row["keep"] == (row["drop_reason"] is None) for row in rows.values())
+        assert open_manifest(chosen.uri).config["preset"] == preset
+        assert rows["blurred"]["text_class"] == "light"
+    reasons = {key: row["drop_reason"] for key, row in rows.items()}
+    assert reasons == {
+        "page": "has_text", "chart": "has_text", "blurred": "has_text", "sign": "has_text", "sky": None, "cat": None,
+        "copy": "duplicate:mild",
+    }  # fmt: skip
+    best = curate.choose(scored.uri, str(tmp_path / "best"), preset="no-text", target_count=1, spark=spark)
+    assert best.to_arrow(["key"], where="keep").column("key").to_pylist() == ["cat"]
