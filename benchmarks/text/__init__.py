@@ -1,0 +1,1 @@
+"""What benchmarks.text_rich measures with."""
