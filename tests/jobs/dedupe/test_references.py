@@ -197,7 +197,8 @@ def test_storage_arguments_never_come_into_the_manifest(run: Runner, evaluation,
 
 
 def test_choose_drops_them_with_their_reason():
-    row = {"key": "a", "source": "s", "member": "m", "status": "ok", "cluster_id": "a", "text_score": 0.9}
+    text = {"text_score": 0.9, "text_lines": 1}
+    row = {"key": "a", "source": "s", "member": "m", "status": "ok", "cluster_id": "a", **text}
     copy = {**row, "duplicate_of": "x", "duplicate_kind": "reference", "reference": "charts"}
     table = pa.Table.from_pylist([row, copy], schema(Stage.SCORE))
     assert apply_rules(table, Rules())[1].to_pylist() == [None, "duplicate:reference"]
