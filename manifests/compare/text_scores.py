@@ -7,7 +7,7 @@ from manifests.format.lineage import lineage
 from manifests.format.store import Manifest
 
 COLUMN = "text_score"
-_SOFTWARE = ("text_density", "text_kind", "cascade", "engine")  # as scan and score record it
+_SOFTWARE = ("text_density", "cascade", "engine")  # as scan and score record it
 _NEW_COLUMN = "text_kind"  # text scores of manifests without it are those of 0.1
 
 
