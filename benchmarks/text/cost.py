@@ -89,7 +89,7 @@ def cost_by_class(images: Sequence[Labelled], *, with_light: bool) -> dict[str, 
             again = picture_to_score(image.data)
         clock.start()
         (measures,) = cascades[image.label].measure([again], [look])
-        clock.lap(measures.text_step)
+        clock.lap(measures.text_step if measures.text_lines is None else TextStep.READ)
     counts = {label: sum(i.label == label for i in images) for label in WEB_MIX}
     return {
         label: {part: ms / max(1, counts[label]) for part, ms in clock.milliseconds.items()}

@@ -16,7 +16,7 @@ def needs_pixels(settings: CascadeSettings, look: FirstLook) -> bool:
     """Return whether the stage score reads a picture again: whether the first look leaves a question open."""
     if not settings.is_open(TextStep.DENSITY, look.probabilities):
         return False
-    if not (look.has_rich_kinds and settings.is_heavy_open(TextStep.DENSITY, look.probabilities)):
+    if not look.has_rich_kinds:
         return True
     _, probabilities = kind_measures(look)
     return settings.is_open(TextStep.KIND, probabilities)
