@@ -231,6 +231,7 @@ class StepsConfig(Section):
     """The bounds of each step of the cascade, cheapest first."""
 
     density: BoundsConfig = _step(TextStep.DENSITY)
+    kind: BoundsConfig = _step(TextStep.KIND)
     density_large: BoundsConfig = _step(TextStep.DENSITY_LARGE)
     detect_small: BoundsConfig = _step(TextStep.DETECT_SMALL)
     detect_large: BoundsConfig = _step(TextStep.DETECT_LARGE)
@@ -263,7 +264,7 @@ class ScoreConfig(Section):
     large_area_pixels: PositiveInt = Field(
         _CASCADE.large_area_pixels, description="the same for the second, which finds small print"
     )
-    max_lines: int = Field(_CASCADE.max_lines, ge=0, description="lines read at most in one picture; 0 reads none")
+    max_lines: int = Field(_CASCADE.max_lines, ge=1, description="lines read at most in one picture")
     batch_images: PositiveInt = Field(8, description="pictures in one call of the engine; changes no score")
     exhaustive: bool = Field(False, description="run every step on every image, as calibration needs")
     bounds: StepsConfig = Field(StepsConfig(), description="when each step decides; `curate calibrate` computes them")

@@ -2,19 +2,17 @@
 
 The picture is shrunk to the area of a 384-pixel square. For each cell of 8 × 8 pixels, a small convolutional network
 gives the log-odds that it is part of a line of text, and the height of that line. Two logistic regressions on this
-map answer the two questions that Web-SSL put to a VLM: is there any text to read (`text_presence`), and is the
-picture mostly text (`text_density`)?
+map and on the picture's colours answer the two questions that Web-SSL put to a VLM: is there any text to read
+(`text_presence`), and is it a chart, table or document (`text_density`)?
 
 The network (text_net.onnx) and the weights (text_net.json) are made by scripts/text_net, where their data are named.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata, resources
 from typing import Any
 
 import cv2
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from filters.geometry import shrink_to_area
 from filters.logistic import sigmoids, weighted_probability
+from filters.networks import network_version, open_session, read_network
 from filters.protocol import Rgb, TextProbabilities
 
 AREA_PIXELS = 384 * 384
@@ -31,6 +30,8 @@ STEP_PIXELS = 16  # the network's total stride
 DECIMALS = 6
 HEIGHT_CENTRE = 3.5  # log2 of a line's height where the network returns 0
 FLAT_STEP = 4  # largest difference between neighbouring grey levels in a flat area
+WHITE_LEVEL = 240  # lowest grey level of white
+COLOUR_BITS, COMMON_COLOURS = 4, 4  # bits of each channel; how many colours count
 BLOCKS = 8  # a side of the grid on which the spread of text is measured
 
 _NETWORK, _WEIGHTS = "text_net.onnx", "text_net.json"
@@ -43,13 +44,16 @@ class TextMap:
     """Where text seems to be: one value for each cell of 8 × 8 pixels of the shrunken picture.
 
     `log_odds`, (rows, columns) float32: that the cell is part of a line of text. `heights_pixels`, (rows, columns)
-    float32: the height of that line, in pixels of the shrunken picture. `flat_share`: the share of the picture, in
-    [0, 1], without texture, as paper, screens and drawings have it.
+    float32: the height of that line, in pixels of the shrunken picture. Shares of the picture, in [0, 1]:
+    `flat_share`, without texture, as paper, screens and drawings have it; `white_share`, white; `common_share`, in
+    the four commonest of 4,096 colours.
     """
 
     log_odds: Grid
     heights_pixels: Grid
     flat_share: float
+    white_share: float
+    common_share: float
 
     @property
     def probabilities(self) -> Grid:
@@ -59,8 +63,7 @@ class TextMap:
 
 def version() -> str:
     """Return what the numbers depend on: network and weights by a short sha256, and onnxruntime's version."""
-    short_hash = hashlib.sha256(_resource(_NETWORK) + _resource(_WEIGHTS)).hexdigest()[:8]
-    return f"text_net@{short_hash}+onnxruntime-{metadata.version('onnxruntime')}"
+    return network_version("text_net", _NETWORK, _WEIGHTS)
 
 
 def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float = 1.0) -> TextMap:
@@ -81,16 +84,18 @@ def text_map(rgb: Rgb, *, area_pixels: int = AREA_PIXELS, max_enlargement: float
         area_pixels = max(area_pixels, size[0] * size[1])
     shown = shrink_to_area(rgb, area_pixels, step_pixels=STEP_PIXELS, is_quick=True)
     maps = _session().run(None, {"x": np.ascontiguousarray(shown)[None]})[0][0]
+    grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
     return TextMap(
         log_odds=maps[0],
         heights_pixels=np.exp2(np.clip(maps[1] + HEIGHT_CENTRE, 1.5, 8)),
-        flat_share=_flat_share(shown),
+        flat_share=_flat_share(grey),
+        white_share=_share(cv2.threshold(grey, WHITE_LEVEL, 255, cv2.THRESH_BINARY)[1]),
+        common_share=_common_share(shown),
     )
 
 
-def text_probabilities(found: TextMap) -> TextProbabilities:
-    """Return both probabilities of the picture with the map `found`, rounded to 6 decimals."""
-    features = map_features(found)
+def text_probabilities(features: Mapping[str, float]) -> TextProbabilities:
+    """Return both probabilities of a picture with these `map_features`, rounded to 6 decimals."""
     light, heavy = (
         weighted_probability(_weights()[question], features, decimals=DECIMALS) for question in ("light", "heavy")
     )
@@ -102,7 +107,9 @@ def map_features(found: TextMap) -> dict[str, float]:
 
     `line`: the highest mean log-odds of three cells in a row or column; `surest`: the mean of the twelve highest
     log-odds; `letters`: log of the area of text in squares of its letters; `area`: log of the share of cells with
-    text; `spread`: the share of the blocks of a coarse grid with text; `flat`: the share without texture.
+    text; `spread`: the share of the blocks of a coarse grid with text; `lines`: log of the number of separate areas
+    of text; `tall`: log of the height of the highest lines; `unsure`: the share of cells that are neither clearly
+    text nor clearly none; `flat`, `white`, `common`: the shares of the picture that TextMap names.
     """
     odds, probabilities = found.log_odds, found.probabilities
     in_line = max(float(cv2.blur(odds, size).max()) for size in ((3, 1), (1, 3)))
@@ -116,34 +123,57 @@ def map_features(found: TextMap) -> dict[str, float]:
         "letters": math.log(letters + 0.05),
         "area": math.log(float(is_text.mean()) + 1e-3),
         "spread": float((blocks > 0.02).mean()),
+        "lines": _log_lines(probabilities),
+        "tall": _log_tall(found),
+        "unsure": float(((probabilities > 0.15) & (probabilities < 0.6)).mean()),
         "flat": found.flat_share,
+        "white": found.white_share,
+        "common": found.common_share,
     }
 
 
-def _flat_share(rgb: Rgb) -> float:
+def _log_lines(probabilities: Grid) -> float:
+    """Return log(1 + number) of the connected areas of at least two cells that are probably text."""
+    mask = (probabilities > 0.5).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    return math.log1p(int((stats[1:, cv2.CC_STAT_AREA] >= 2).sum()))
+
+
+def _log_tall(found: TextMap) -> float:
+    """Return the log of the height, in pixels, that a twentieth of the cells with text exceeds; 0 without text."""
+    heights = found.heights_pixels[found.log_odds > 0]
+    return math.log(float(np.partition(heights, at)[at])) if (at := len(heights) * 19 // 20) or len(heights) else 0.0
+
+
+def _flat_share(grey: Any) -> float:
     """Return the share of pixels in areas without texture: neighbours differ only by noise and compression."""
-    smooth = cv2.blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (3, 3))
+    smooth = cv2.blur(grey, (3, 3))
     ground = np.ones((3, 3), np.uint8)
     steps = cv2.subtract(cv2.dilate(smooth, ground), cv2.erode(smooth, ground))
-    return cv2.countNonZero(cv2.threshold(steps, FLAT_STEP, 255, cv2.THRESH_BINARY_INV)[1]) / steps.size
+    return _share(cv2.threshold(steps, FLAT_STEP, 255, cv2.THRESH_BINARY_INV)[1])
 
 
-def _resource(name: str) -> bytes:
-    return resources.files("filters").joinpath(name).read_bytes()  # also from a zip, as spark-submit sends it
+def _common_share(rgb: Rgb) -> float:
+    """Return the share of the pixels that have one of the commonest colours, from every second pixel each way."""
+    half = (max(1, rgb.shape[1] // 2), max(1, rgb.shape[0] // 2))
+    channels = cv2.split(cv2.resize(rgb, half, interpolation=cv2.INTER_NEAREST))
+    red, green, blue = (np.asarray(channel, np.uint8) for channel in channels)
+    bits, rest = COLOUR_BITS, 8 - COLOUR_BITS
+    codes = (red >> rest).astype(np.uint16) << 2 * bits | (green >> rest).astype(np.uint16) << bits | blue >> rest
+    counts = np.bincount(codes.ravel(), minlength=1 << 3 * bits)
+    return float(np.partition(counts, -COMMON_COLOURS)[-COMMON_COLOURS:].sum() / codes.size)
+
+
+def _share(mask: Any) -> float:
+    return cv2.countNonZero(mask) / float(mask.size)
 
 
 @lru_cache(maxsize=1)
 def _weights() -> Mapping[str, Mapping[str, float]]:
-    found: dict[str, dict[str, float]] = json.loads(_resource(_WEIGHTS))["chances"]
+    found: dict[str, dict[str, float]] = json.loads(read_network(_WEIGHTS))["chances"]
     return found
 
 
 @lru_cache(maxsize=1)
 def _session() -> Any:
-    import onnxruntime  # noqa: PLC0415 - a third of a second to import: only when used
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # shapes differ: memory would grow
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(_resource(_NETWORK), sess_options=options, providers=["CPUExecutionProvider"])
+    return open_session(read_network(_NETWORK))

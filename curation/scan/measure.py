@@ -18,9 +18,9 @@ from curation.sources.members import Problem
 from curation.sources.samples import Sample
 from curation.sources.sibling_tables import ENCODING, NO_TABLE, SiblingTable
 from curation.sources.text_encoding import DETECTOR_VERSION
-from filters import text_density as density_filter
+from curation.text import first_look as text_look
+from curation.text.first_look import first_look, kinds_text
 from filters.embedding import Embedder
-from filters.text_density import text_map, text_probabilities
 from manifests.format.schema import Stage, Status, schema
 
 SCAN_SCHEMA = schema(Stage.SCAN)
@@ -52,7 +52,7 @@ def software() -> dict[str, str]:
         "decoder": DECODER_VERSION,
         "pdq": PDQ_VERSION,
         "local_features": local_features.version(),
-        "text_density": density_filter.version(),
+        "text_density": text_look.version(),
         "opencv": cv2.__version__,
         "text_encoding": DETECTOR_VERSION,
     }
@@ -108,7 +108,7 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
     local = (
         local_features.local_features(decoded.rgb) if decoded.rgb is not None and requested.local_features else None
     )
-    text = text_probabilities(text_map(decoded.rgb)) if decoded.rgb is not None and requested.density else None
+    look = first_look(decoded.rgb) if decoded.rgb is not None and requested.density else None
     vector = (
         requested.embedder.embed(decoded.rgb) if requested.embedder is not None and decoded.rgb is not None else None
     )
@@ -129,9 +129,9 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         local=local.bits if local else None,
         local_points=local.points if local else None,
         embedding=pack(vector) if vector is not None else None,
-        text_presence=text.light if text else None,
-        text_density=text.heavy if text else None,
-        text_kinds=None,
+        text_presence=look.probabilities.light if look else None,
+        text_density=look.probabilities.heavy if look else None,
+        text_kinds=kinds_text(look.kinds) if look else None,
         measures=measure_user_filters(decoded.rgb, requested.filters) if decoded.rgb is not None else None,
     )
 

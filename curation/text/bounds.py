@@ -14,13 +14,12 @@ from typing import Any
 
 from filters.protocol import TextProbabilities
 
-READ_FEATURES = ("word", "second_word", "chars")  # features of the lines that were read
-
 
 class TextStep(StrEnum):
     """The steps of the cascade, each more expensive than the one before."""
 
     DENSITY = "density"
+    KIND = "kind"
     DENSITY_LARGE = "density_large"
     DETECT_SMALL = "detect_small"
     DETECT_LARGE = "detect_large"
@@ -39,40 +38,29 @@ class Bounds:
     drop_heavy: float = 0.0
     keep_heavy: float = 1.1
 
-    def is_open(self, probabilities: TextProbabilities, *, with_light: bool, with_heavy: bool = True) -> bool:
+    def is_open(self, probabilities: TextProbabilities, *, with_light: bool) -> bool:
         """Return whether one of the questions that count is still open. An image that is heavy is also light."""
         if probabilities.heavy >= self.keep_heavy:
             return False
-        if with_heavy and probabilities.heavy >= self.drop_heavy:
+        if probabilities.heavy >= self.drop_heavy:
             return True
         return with_light and self.drop_light <= probabilities.light < self.keep_light
 
 
 @lru_cache(maxsize=1)
 def text_weights() -> Mapping[str, Any]:
-    """Return the fitted numbers: regression weights (`chances`) by step and question, `bounds` by step, `rules`."""
+    """Return the fitted numbers.
+
+    `chances`: regression weights by step and question; `kinds`: by kind; `bounds` by step; `rules`: thresholds.
+    """
     found: dict[str, Any] = json.loads(resources.files("curation.text").joinpath("text_weights.json").read_bytes())
     return found
 
 
 def weights_hash() -> str:
     """Return 8 hexadecimal digits of the sha256 of the weights that turn features into probabilities."""
-    weights = json.dumps(text_weights()["chances"], sort_keys=True)
+    weights = json.dumps([text_weights()[name] for name in ("chances", "kinds")], sort_keys=True)
     return hashlib.sha256(weights.encode()).hexdigest()[:8]
-
-
-@lru_cache(maxsize=1)
-def reading_affects_heavy() -> bool:
-    """Return whether the text of lines changes the probability of heavy. If not, none is read for that question."""
-    return any(text_weights()["chances"][TextStep.READ]["heavy"].get(name) for name in READ_FEATURES)
-
-
-def is_open(
-    bounds: Mapping[TextStep, Bounds], step: TextStep, probabilities: TextProbabilities, *, with_light: bool
-) -> bool:
-    """Return whether an image with these `probabilities` after `step` goes on to the next step."""
-    with_heavy = step not in (TextStep.DETECT_LARGE, TextStep.READ) or reading_affects_heavy()
-    return bounds.get(step, Bounds()).is_open(probabilities, with_light=with_light, with_heavy=with_heavy)
 
 
 def default_bounds() -> dict[TextStep, Bounds]:
@@ -92,8 +80,8 @@ class CascadeSettings:
 
     `with_light`: also find images with little text, not only the text-rich ones. `small_area_pixels`,
     `large_area_pixels`: the total area of the views in each detection step. `max_lines`: how many lines are read, the
-    most informative first. `bounds`: when each step settles a question; a step without bounds settles none.
-    `is_exhaustive`: run every step on every image, as calibration needs.
+    most informative first, at least 1. `bounds`: when each step settles a question; a step without bounds settles
+    none. `is_exhaustive`: run every step on every image, as calibration needs.
     """
 
     with_light: bool = True
@@ -105,9 +93,14 @@ class CascadeSettings:
 
     def is_open(self, step: TextStep, probabilities: TextProbabilities) -> bool:
         """Return whether an image with these `probabilities` after `step` goes on to the next step."""
-        if self.is_exhaustive:
-            return True
-        return is_open(self.bounds, step, probabilities, with_light=self.with_light)
+        return self.is_exhaustive or self._bounds(step).is_open(probabilities, with_light=self.with_light)
+
+    def is_accepted_as_heavy(self, step: TextStep, probabilities: TextProbabilities) -> bool:
+        """Return whether `step` has settled that an image with these `probabilities` is heavy."""
+        return probabilities.heavy >= self._bounds(step).keep_heavy
+
+    def _bounds(self, step: TextStep) -> Bounds:
+        return self.bounds.get(step, Bounds())
 
 
 @dataclass(frozen=True, kw_only=True)

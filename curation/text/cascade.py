@@ -4,7 +4,8 @@
 step           input                                                               costs about
 =============  ==================================================================  ==============
 density        the image at 384 × 384, with a small network (in the scan)          3 ms
-density_large  the image at 576 × 576, with the same network                       6 ms
+kind           the image at 256 × 256, with a larger network                       9 ms
+density_large  the image at 576 × 576, with the small network                      6 ms
 detect_small   the regions where it found text, with the engine's detector         5 to 25 ms
 detect_large   the same regions enlarged, for small print                          15 to 45 ms
 read           the most informative lines, one by one                              7 ms a line
@@ -14,52 +15,52 @@ Each step gives two probabilities, for the two questions that Web-SSL asked a VL
 arXiv:2504.01017): *light*, there is any readable text, and *heavy*, the image is a chart, table, document or
 screenshot with readable text. They are logistic regressions on the features of the steps, fitted by
 scripts/text_net/fit.py (text_weights.json). A question is settled once its probability falls below the step's lower
-bound or reaches its upper bound. An image goes on to the next step while a question is open. `curate calibrate` makes
-the bounds.
+bound or reaches its upper bound. An image goes on to the next step while a question is open. A picture that is to be
+heavy must have a readable line: if detection has settled that it is, lines are read until one is readable, which
+changes no probability. `curate calibrate` makes the bounds.
 """
 
+import dataclasses
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curation.text.bounds import CascadeSettings, TextStep, text_weights, weights_hash
+from curation.text.features import (
+    Features,
+    box_features,
+    concatenated,
+    is_readable,
+    line_features,
+    look_features,
+    most_informative_lines,
+    without_blobs,
+)
+from curation.text.first_look import FirstLook, kind_of, network_kinds
 from curation.text.windows import View, views
-from filters.logistic import logit, weighted_probability
+from filters.logistic import weighted_probability
 from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities
-from filters.text_density import TextMap, text_map, text_probabilities
-
-Features = Mapping[str, float]
+from filters.text_density import TextMap, text_map
 
 SCORE_DECIMALS = 6
 LIGHT_SHARE = 0.3  # the weight of light in the score; the rest is the weight of heavy
-MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a larger and less elongated box is not a line of text
-MAX_LINE_RATIO = 15.0  # width by height: a longer line counts as much as one of this ratio
-WORD_CHARS = 3  # letters and digits that make a line a word
-MIN_LINE_CONFIDENCE = 0.7
-LEAST_PROBABILITY = 1e-4  # below it, the log-odds of a density are not informative
 LARGE_MAP_PIXELS, LARGE_MAP_ENLARGEMENT = 576 * 576, 1.6
-
-
-_NOTHING_FOUND = TextMap(
-    log_odds=np.full((1, 1), -30, np.float32), heights_pixels=np.ones((1, 1), np.float32), flat_share=0.0
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextMeasures:
     """What the cascade measured. A field is None where the step that measures it did not run.
 
-    `text_area_fraction`: share of the image under boxes, in [0, 1]. `text_lines` and `text_chars`: lines read with
-    enough confidence, and their characters without spaces. `text_confidence`: mean over all lines read.
-    `text_score`: in [0, 1], 6 decimals, how likely the image is a chart, table, document or screenshot with readable
-    text; comparable between images, whichever `text_step` decided. `text_trail`: the probabilities (light, heavy)
-    after each step, as JSON.
+    `text_kind`: what the image is, a TextKind. `text_area_fraction`: share of the image under boxes, in [0, 1].
+    `text_lines` and `text_chars`: the readable lines among those that were read, and their characters without
+    spaces. `text_confidence`: mean over all lines read. `text_score`: in [0, 1], 6 decimals, how likely the image is
+    a chart, table, document or screenshot with readable text; comparable between images, whichever `text_step`
+    decided. `text_trail`: the probabilities (light, heavy) after each step, as JSON.
     """
 
+    text_kind: str
     text_boxes: int | None
     text_area_fraction: float | None
     text_lines: int | None
@@ -84,63 +85,80 @@ class _Progress:
     """One image on its way through the cascade: what has been measured so far."""
 
     rgb: Rgb
-    found: TextMap
-    prior: TextProbabilities
+    look: FirstLook
     traces: list[Trace]
+    found: TextMap | None = None  # at the larger size, from the step density_large on
     views: list[View] = field(default_factory=list)
-    boxes: Boxes | None = None
+    boxes: Boxes = field(default_factory=lambda: concatenated([]))
     unread: list[int] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     line_scores: list[float] = field(default_factory=list)
 
     @property
+    def step(self) -> TextStep:
+        return self.traces[-1].step
+
+    @property
     def probabilities(self) -> TextProbabilities:
         return self.traces[-1].probabilities
+
+    def add(self, step: TextStep) -> None:
+        """Add the trace of `step`, from all that has been measured."""
+        features = {
+            **look_features(self.look, self.found),
+            **box_features(self.boxes),
+            **line_features(self.lines, self.line_scores),
+        }
+        self.traces.append(Trace(step=step, features=features, probabilities=_weigh(step, features)))
 
 
 class Cascade:
     """Runs the steps on images, for each as far as it needs."""
 
-    VERSION = f"2+{weights_hash()}"
+    VERSION = f"3+{weights_hash()}"
 
     def __init__(self, engine: TextEngine, settings: CascadeSettings) -> None:
         self.engine = engine
         self.settings = settings
 
-    def measure(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[TextMeasures]:
+    def measure(self, pictures: Sequence[Rgb], looks: Sequence[FirstLook]) -> list[TextMeasures]:
         """Return what the cascade measures on each of `pictures`, uint8 (height, width, 3).
 
-        `priors`: the probabilities that density gave them. Errors of the engine are not caught.
+        `looks`: the first look at each. Errors of the engine are not caught.
         """
-        return [_measures(each) for each in self._run(pictures, priors)]
+        return [_measures(each) for each in self._run(pictures, looks)]
 
-    def trace(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[list[Trace]]:
+    def trace(self, pictures: Sequence[Rgb], looks: Sequence[FirstLook]) -> list[list[Trace]]:
         """Return the traces of each of `pictures`, one for each step that ran: what the weights are fitted to."""
-        return [each.traces for each in self._run(pictures, priors)]
+        return [each.traces for each in self._run(pictures, looks)]
 
-    def _run(self, pictures: Sequence[Rgb], priors: Sequence[TextProbabilities]) -> list[_Progress]:
+    def _run(self, pictures: Sequence[Rgb], looks: Sequence[FirstLook]) -> list[_Progress]:
         images = [
-            _Progress(rgb=rgb, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)])
-            for rgb, prior in zip(pictures, priors, strict=True)
+            _Progress(rgb=rgb, look=look, traces=[_density(look)]) for rgb, look in zip(pictures, looks, strict=True)
         ]
         for image in self._open(images, TextStep.DENSITY):
+            if not image.look.has_rich_kinds:  # the scan asks the network only about what may be heavy
+                image.look = dataclasses.replace(image.look, kinds=network_kinds(image.rgb))
+            image.add(TextStep.KIND)
+        for image in self._open(images, TextStep.KIND):
             image.found = text_map(image.rgb, area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
-            image.traces.append(_trace(TextStep.DENSITY_LARGE, image))
+            image.add(TextStep.DENSITY_LARGE)
         small, large = TextStep.DETECT_SMALL, TextStep.DETECT_LARGE
         self._detect(self._open(images, TextStep.DENSITY_LARGE), small, self.settings.small_area_pixels)
         self._detect(self._open(images, small), large, self.settings.large_area_pixels)
-        self._read(self._open(images, TextStep.DETECT_LARGE))
+        self._read(self._open(images, large))
+        self._look_for_a_line([image for image in images if image.step in (small, large)])
         return images
 
     def _open(self, images: Sequence[_Progress], step: TextStep) -> list[_Progress]:
-        return [i for i in images if i.traces[-1].step is step and self.settings.is_open(step, i.probabilities)]
+        return [image for image in images if image.step is step and self._is_open(image)]
 
     def _detect(self, images: Sequence[_Progress], step: TextStep, area_pixels: int) -> None:
         """Detect text in each image's views; where the step before had the same views, keep its boxes."""
         changed: list[_Progress] = []
         for image in images:
-            new = views(image.rgb, image.found, area_pixels=area_pixels)
-            if image.boxes is None or [v.size for v in new] != [v.size for v in image.views]:
+            new = views(image.rgb, image.found, area_pixels=area_pixels) if image.found else []
+            if [v.size for v in new] != [v.size for v in image.views]:
                 changed.append(image)
             image.views = new
         pixels_of_views = [view.pixels for image in changed for view in image.views]
@@ -148,33 +166,48 @@ class Cascade:
             largest = max(pixels.shape[0] * pixels.shape[1] for pixels in pixels_of_views)
             boxes = iter(self.engine.detect(pixels_of_views, max_area_pixels=largest))
             for image in changed:
-                image.boxes = _without_blobs(_concatenated([v.place(next(boxes)) for v in image.views]), image.rgb)
+                image.boxes = without_blobs(concatenated([v.place(next(boxes)) for v in image.views]), image.rgb)
         for image in images:
-            image.traces.append(_trace(step, image))
+            image.add(step)
 
     def _read(self, images: Sequence[_Progress]) -> None:
         """Read the most informative lines, one of each image at a time, while a question is open."""
-        for image in images:
-            image.unread = most_informative_lines(_boxes_of(image), self.settings.max_lines)
-        reading = [image for image in images if image.unread]
+        reading = self._with_lines(images)
         while reading:
-            boxes = [_boxes_of(image).take([image.unread.pop(0)]) for image in reading]
-            read = self.engine.read([image.rgb for image in reading], boxes)
-            for image, mine, lines in zip(reading, boxes, read, strict=True):
-                image.lines += lines
-                image.line_scores += [float(score) for score in mine.scores]
-                if image.traces[-1].step is TextStep.READ:
+            self._read_one(reading)
+            for image in reading:
+                if image.step is TextStep.READ:
                     image.traces.pop()
-                image.traces.append(_trace(TextStep.READ, image))
-            reading = [i for i in reading if i.unread and self.settings.is_open(TextStep.READ, i.probabilities)]
+                image.add(TextStep.READ)
+            reading = [i for i in reading if i.unread and (self._is_open(i) or self._lacks_line(i))]
 
+    def _look_for_a_line(self, images: Sequence[_Progress]) -> None:
+        """Read lines of those images that are settled as heavy, until one of each is readable."""
+        reading = self._with_lines([image for image in images if self._lacks_line(image)])
+        while reading:
+            self._read_one(reading)
+            reading = [image for image in reading if image.unread and self._lacks_line(image)]
 
-def most_informative_lines(boxes: Boxes, max_lines: int) -> list[int]:
-    """Return the positions of the `max_lines` boxes most worth reading: probably text, long, and not tiny."""
-    ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
-    legible = np.minimum(boxes.heights_pixels() / 12, 1)
-    worth = boxes.scores * ratios * legible
-    return [int(place) for place in np.lexsort((np.arange(len(boxes)), -worth))[:max_lines]]
+    def _is_open(self, image: _Progress) -> bool:
+        return self.settings.is_open(image.step, image.probabilities)
+
+    def _lacks_line(self, image: _Progress) -> bool:
+        """Return whether an image that is settled as heavy has no readable line yet."""
+        is_heavy = self.settings.is_accepted_as_heavy(image.step, image.probabilities)
+        return is_heavy and not any(is_readable(line) for line in image.lines)
+
+    def _with_lines(self, images: Sequence[_Progress]) -> list[_Progress]:
+        for image in images:
+            image.unread = most_informative_lines(image.boxes, self.settings.max_lines)
+        return [image for image in images if image.unread]
+
+    def _read_one(self, images: Sequence[_Progress]) -> None:
+        """Read the next line of each image."""
+        boxes = [image.boxes.take([image.unread.pop(0)]) for image in images]
+        read = self.engine.read([image.rgb for image in images], boxes)
+        for image, mine, lines in zip(images, boxes, read, strict=True):
+            image.lines += lines
+            image.line_scores += [float(score) for score in mine.scores]
 
 
 def text_score(probabilities: TextProbabilities) -> float:
@@ -183,10 +216,19 @@ def text_score(probabilities: TextProbabilities) -> float:
     return round(LIGHT_SHARE * any_text + (1 - LIGHT_SHARE) * probabilities.heavy, SCORE_DECIMALS)
 
 
-def density_measures(prior: TextProbabilities) -> TextMeasures:
-    """Return the measures of an image that density settled: its probabilities and nothing else."""
-    no_pixels = np.zeros((1, 1, 3), np.uint8)
-    return _measures(_Progress(rgb=no_pixels, found=_NOTHING_FOUND, prior=prior, traces=[_density(prior)]))
+def density_measures(look: FirstLook) -> TextMeasures:
+    """Return the measures of an image that density settled: its probabilities and its kind, nothing else."""
+    return _measures(_Progress(rgb=np.zeros((1, 1, 3), np.uint8), look=look, traces=[_density(look)]))
+
+
+def kind_measures(look: FirstLook) -> tuple[TextMeasures, TextProbabilities]:
+    """Return the measures of an image after the step `kind`, which needs no pixels after the scan.
+
+    Also returns its probabilities: they say whether later steps must run.
+    """
+    image = _Progress(rgb=np.zeros((1, 1, 3), np.uint8), look=look, traces=[_density(look)])
+    image.add(TextStep.KIND)
+    return _measures(image), image.probabilities
 
 
 def parse_text_trail(text: str) -> dict[TextStep, TextProbabilities]:
@@ -196,100 +238,38 @@ def parse_text_trail(text: str) -> dict[TextStep, TextProbabilities]:
     }
 
 
-# --- weights ----------------------------------------------------------------------------------------------
-
-
 def _weigh(step: TextStep, features: Features) -> TextProbabilities:
-    weights = text_weights()["chances"][step.value]
+    weights: Mapping[str, Mapping[str, float]] = text_weights()["chances"][step.value]
     light, heavy = (
         weighted_probability(weights[question], features, decimals=SCORE_DECIMALS) for question in ("light", "heavy")
     )
     return TextProbabilities(light=light, heavy=heavy)
 
 
-# --- features ---------------------------------------------------------------------------------------------
-
-
-def _density(prior: TextProbabilities) -> Trace:
-    return Trace(step=TextStep.DENSITY, features={}, probabilities=prior)
-
-
-def _trace(step: TextStep, image: _Progress) -> Trace:
-    features = dict(_features(image))
-    return Trace(step=step, features=features, probabilities=_weigh(step, features))
-
-
-def _features(image: _Progress) -> Iterator[tuple[str, float]]:
-    """Yield (name, value) of each feature: the log-odds of both densities, the boxes, the lines read."""
-    large = text_probabilities(image.found)
-    for name, density in (("density", image.prior), ("large", large)):
-        yield f"{name}_light", logit(density.light, least=LEAST_PROBABILITY)
-        yield f"{name}_heavy", logit(density.heavy, least=LEAST_PROBABILITY)
-    boxes = _boxes_of(image)
-    ratios = np.minimum(_line_ratios(boxes), MAX_LINE_RATIO)
-    yield "length", math.log1p(float((ratios * boxes.scores).sum()))
-    yield "boxes", math.log1p(len(boxes))
-    yield "surest", float((boxes.scores * np.minimum(ratios, 4) / 4).max(initial=0))
-    words = sorted(
-        (_word(line, score) for line, score in zip(image.lines, image.line_scores, strict=True)), reverse=True
-    )
-    yield "word", words[0] if words else 0.0
-    yield "second_word", words[1] if len(words) > 1 else 0.0
-    sure = [line for line in image.lines if line.confidence >= MIN_LINE_CONFIDENCE]
-    yield "chars", math.log1p(sum(_letters(line) for line in sure))
-
-
-def _word(line: Line, score: float) -> float:
-    """Return how likely a line is a word, in [0, 1]: read and detected with confidence, and not too short."""
-    return line.confidence * math.sqrt(score) * min(1.0, _letters(line) / WORD_CHARS)
-
-
-def _letters(line: Line) -> int:
-    return sum(character.isalnum() for character in line.text)
-
-
-def _boxes_of(image: _Progress) -> Boxes:
-    return image.boxes if image.boxes is not None else _concatenated([])
-
-
-def _concatenated(found: Sequence[Boxes]) -> Boxes:
-    quads = [np.zeros((0, 4, 2), np.float32), *(boxes.quads for boxes in found)]
-    return Boxes(
-        quads=np.concatenate(quads).astype(np.float32, copy=False),
-        scores=np.concatenate([np.zeros(0, np.float32), *(boxes.scores for boxes in found)]).astype(np.float32),
-    )
-
-
-def _without_blobs(boxes: Boxes, rgb: Rgb) -> Boxes:
-    is_large = boxes.areas_pixels() > MAX_BLOB_FRACTION * rgb.shape[0] * rgb.shape[1]
-    is_line = ~is_large | (_line_ratios(boxes) >= MIN_LINE_RATIO)
-    return boxes.take([int(place) for place in np.flatnonzero(is_line)])
-
-
-def _line_ratios(boxes: Boxes) -> NDArray[np.float32]:
-    """Return how many times each line is longer than high, (N,) float32."""
-    heights = np.maximum(boxes.heights_pixels(), np.float32(1))
-    return np.asarray(boxes.areas_pixels() / heights**2, dtype=np.float32)
+def _density(look: FirstLook) -> Trace:
+    return Trace(step=TextStep.DENSITY, features={}, probabilities=look.probabilities)
 
 
 def _measures(image: _Progress) -> TextMeasures:
-    boxes, lines = image.boxes, image.lines if image.traces[-1].step is TextStep.READ else None
-    sure = [line for line in lines or [] if line.confidence >= MIN_LINE_CONFIDENCE and line.text.strip()]
+    has_boxes = any(trace.step is TextStep.DETECT_SMALL for trace in image.traces)
+    lines = image.lines or None
+    readable = [line for line in lines or [] if is_readable(line)]
     fraction = None
-    if boxes is not None:
-        share = float(boxes.areas_pixels().sum()) / (image.rgb.shape[0] * image.rgb.shape[1])
+    if has_boxes:
+        share = float(image.boxes.areas_pixels().sum()) / (image.rgb.shape[0] * image.rgb.shape[1])
         fraction = round(min(1.0, share), SCORE_DECIMALS)
     confidence = None
     if lines:
         confidence = round(sum(line.confidence for line in lines) / len(lines), SCORE_DECIMALS)
     return TextMeasures(
-        text_boxes=None if boxes is None else len(boxes),
+        text_kind=str(kind_of(image.look.kinds, image.probabilities)),
+        text_boxes=len(image.boxes) if has_boxes else None,
         text_area_fraction=fraction,
-        text_lines=None if lines is None else len(sure),
-        text_chars=None if lines is None else sum(len("".join(line.text.split())) for line in sure),
+        text_lines=None if lines is None else len(readable),
+        text_chars=None if lines is None else sum(len("".join(line.text.split())) for line in readable),
         text_confidence=confidence,
         text_score=text_score(image.probabilities),
-        text_step=str(image.traces[-1].step),
+        text_step=str(image.step),
         text_trail=_text_trail(image.traces),
     )
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 from curation.pictures.decode import DecodeLimits, decode
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from curation.text.bounds import CascadeSettings, TextStep
-from curation.text.cascade import Cascade, TextMeasures, density_measures
+from curation.text.cascade import Cascade, TextMeasures, density_measures, kind_measures
+from curation.text.first_look import FirstLook, first_look, parse_kinds
 from filters.protocol import Rgb, TextEngine, TextProbabilities
-from filters.text_density import text_map, text_probabilities
 from manifests.errors import BrokenSource
 from manifests.format.schema import COLUMNS, STATUSES_WITH_PIXELS, Stage
 
@@ -23,7 +23,11 @@ ENOUGH_PIXELS = 1_600_000  # per image: print that is illegible at this size is 
 LONG_ASPECT = 3  # images beyond it keep more pixels, so that their shorter side stays legible
 ENOUGH_SHORT_SIDE_PIXELS, MOST_PIXELS = 800, 12_000_000
 PIXELS_AT_ONCE = 16_000_000
-NEEDED = ("source", "member", "offset", "size", "sha256", "status", "duplicate_of", "text_presence", "text_density")
+FIRST_LOOK = "first look"  # in `text_engine`, where no engine was needed
+NEEDED = (
+    "source", "member", "offset", "size", "sha256", "status", "duplicate_of",
+    "text_presence", "text_density", "text_kinds",
+)  # fmt: skip
 
 
 class Scorer:
@@ -50,32 +54,47 @@ class Scorer:
         for place, row in enumerate(rows):
             if row["status"] not in STATUSES_WITH_PIXELS or row["duplicate_of"] is not None:
                 continue
-            prior = _prior(row)
-            if prior is not None and not self.cascade.settings.is_open(TextStep.DENSITY, prior):
-                found[place] = _columns(density_measures(prior), engine=None)
-            else:
+            look = _look(row)
+            settled = None if look is None else self._settled(look)
+            if settled is None:
                 waiting.append(place)
+            else:
+                found[place] = self._columns(settled)
         for batch in self._batches(rows, waiting):
-            priors = [prior for _, _, prior in batch]
-            measured = self.cascade.measure([rgb for _, rgb, _ in batch], priors)
+            measured = self.cascade.measure([rgb for _, rgb, _ in batch], [look for _, _, look in batch])
             for (place, _, _), measures in zip(batch, measured, strict=True):
-                engine = None if measures.text_step == TextStep.DENSITY else self.cascade.engine.version
-                found[place] = _columns(measures, engine=engine)
+                found[place] = self._columns(measures)
         for field in FIELDS:
             values = [None if f is None else f[field.name] for f in found]
             table = table.append_column(field, pa.array(values, field.type))
         return table
 
+    def _settled(self, look: FirstLook) -> TextMeasures | None:
+        """Return the measures of an image that the first look settles; None if its pixels are needed."""
+        settings = self.cascade.settings
+        if not settings.is_open(TextStep.DENSITY, look.probabilities):
+            return density_measures(look)
+        if not look.has_rich_kinds:
+            return None
+        measures, probabilities = kind_measures(look)
+        return None if settings.is_open(TextStep.KIND, probabilities) else measures
+
+    def _columns(self, measures: TextMeasures) -> dict[str, Any]:
+        """Return the columns of the score stage. `text_engine` names what the numbers depend on besides the scan."""
+        is_first_look = measures.text_step in (TextStep.DENSITY, TextStep.KIND)
+        engine = FIRST_LOOK if is_first_look else self.cascade.engine.version
+        return {**dataclasses.asdict(measures), "text_engine": f"{engine}; cascade {Cascade.VERSION}"}
+
     def _batches(
         self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int]
-    ) -> Iterator[list[tuple[int, Rgb, TextProbabilities]]]:
-        """Yield batches of (position, image, prior): `batch_images` each, or fewer that have PIXELS_AT_ONCE."""
-        batch: list[tuple[int, Rgb, TextProbabilities]] = []
+    ) -> Iterator[list[tuple[int, Rgb, FirstLook]]]:
+        """Yield batches of (position, image, first look): `batch_images` each, or fewer with PIXELS_AT_ONCE."""
+        batch: list[tuple[int, Rgb, FirstLook]] = []
         for group in in_groups(waiting, [rows[p]["size"] for p in waiting]):
             images = read_ranges([image_range(rows[p]) for p in group])
             for place, data in zip(group, images, strict=True):
                 rgb = self._decode(rows[place], data)
-                batch.append((place, rgb, _prior(rows[place]) or text_probabilities(text_map(rgb))))
+                batch.append((place, rgb, _look(rows[place]) or first_look(rgb)))
                 pixels = sum(image.size // 3 for _, image, _ in batch)
                 if len(batch) == self.batch_images or pixels >= PIXELS_AT_ONCE:
                     yield batch
@@ -108,11 +127,9 @@ def enough_of(rgb: Rgb) -> Rgb:
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _prior(row: Mapping[str, Any]) -> TextProbabilities | None:
-    """Return the probabilities from the scan's density, or None if the scan did not measure it."""
-    light, heavy = row["text_presence"], row["text_density"]
-    return None if light is None or heavy is None else TextProbabilities(light=light, heavy=heavy)
-
-
-def _columns(measures: TextMeasures, *, engine: str | None) -> dict[str, Any]:
-    return {**dataclasses.asdict(measures), "text_engine": engine}
+def _look(row: Mapping[str, Any]) -> FirstLook | None:
+    """Return the first look of the scan, or None if the scan was made without it."""
+    light, heavy, kinds = row["text_presence"], row["text_density"], row["text_kinds"]
+    if light is None or heavy is None or kinds is None:
+        return None
+    return FirstLook(probabilities=TextProbabilities(light=light, heavy=heavy), kinds=parse_kinds(kinds))

@@ -1,133 +1,152 @@
-"""Fits the weights by which the cascade turns what it saw into chances: logistic regressions, step after step.
+"""Fits the weights by which the cascade turns what it measured into probabilities: logistic regressions by step.
 
-    python -m scripts.text_net.fit density --web labelled/ --unseen 0.onnx --unseen 1.onnx  # filters/text_net.json
-    python -m scripts.text_net.fit steps --web labelled/ --unseen 0.onnx --unseen 1.onnx    # text_weights.json
-    python -m scripts.text_net.fit bounds thresholds.yaml               # the same, from `curate calibrate`
+    python -m scripts.text_net.fit look seen.pickle --labelled labelled/ --kinds 0.onnx --kinds 1.onnx
+    python -m scripts.text_net.fit density seen.pickle            # filters/text_net.json, and the kinds of the map
+    python -m scripts.text_net.fit steps seen.pickle              # `chances` of curation/text/text_weights.json
+    python -m scripts.text_net.fit bounds seen.pickle             # `bounds` and `rules` of the same file
 
-Needs `.[dev,train]`. Fitted to the labelled tars and to drawn pictures that the network was not trained on;
-`--unseen` names the networks that were trained without the photographs of fold 0 and of fold 1, and each photograph
-is shown to the one that has not seen it. Copies of one picture weigh as much as one; real pictures outweigh drawn
-ones. No weight of evidence is negative: more text never makes text less likely.
+Needs `.[dev,train]`. `look` runs every step on the labelled pictures and on drawn ones that no network was trained
+on; folders are as scripts.kind_net.pictures reads them. `--kinds` names the networks of kinds that were trained
+without the sources of fold 0 and of fold 1; each picture is shown to the one that has not seen its source. Copies of
+one picture weigh as much as one; real pictures outweigh drawn ones. No weight of boxes and lines is negative: more
+text never makes text less likely.
 """
 
 import contextlib
+import dataclasses
 import json
+import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import click
 import cv2
 import numpy as np
-import yaml
 from scipy.optimize import minimize
 
-from curation.text.bounds import READ_FEATURES
-from curation.text.cascade import Cascade, CascadeSettings, TextStep
+from curation.text.bounds import TextStep
+from curation.text.cascade import Cascade, CascadeSettings
+from curation.text.first_look import FirstLook, network_kinds
 from curation.text.scoring import enough_of
-from filters.protocol import Rgb, load_engine
+from curation.trust.calibration import Goals, LabelledRow, calibrate
+from curation.trust.labels import Label
+from examples.corpus.kinds import draw_kind
+from filters import text_kind
+from filters.networks import open_session
+from filters.protocol import Rgb, TextProbabilities, load_engine
 from filters.text_density import map_features, text_map, text_probabilities
-from scripts.text_net.pictures import draw, labelled_photographs
-from scripts.text_net.unseen import asking
+from filters.text_kind import RICH_KINDS, TextKind
+from scripts.kind_net.pictures import DRAWN, fold_of, labelled_originals
 
-DRAWN = {"rich": 160, "some": 60, "none": 100, "pattern": 160}
-DRAWN_SEED = 1  # the network was trained on seed 0
+DRAWN_PART = 0.25  # of the number of each kind that the network of kinds was trained on
+DRAWN_SEED = 4  # the networks were trained on others
 DRAWN_WEIGHT = 0.35
+UNSURE = 0.5
 RIDGE = 0.003
-QUESTIONS = ("light", "heavy")
-Look = Callable[[Rgb], Mapping[str, Mapping[str, float]]]
+QUESTIONS: tuple[Label, ...] = ("light", "heavy")
+LOOK_FEATURES = ["density_light", "density_heavy", "kind_rich", "kind_text"]
+MAP_FEATURES = [*LOOK_FEATURES, "large_light", "large_heavy"]
+BOX_FEATURES = ["length", "boxes", "surest"]
+LINE_FEATURES = ["word", "second_word", "chars"]
+FEATURES: Mapping[TextStep, Sequence[str]] = {
+    TextStep.KIND: LOOK_FEATURES,
+    TextStep.DENSITY_LARGE: MAP_FEATURES,
+    TextStep.DETECT_SMALL: [*MAP_FEATURES, *BOX_FEATURES],
+    TextStep.DETECT_LARGE: [*MAP_FEATURES, *BOX_FEATURES],
+    TextStep.READ: [*MAP_FEATURES, *BOX_FEATURES, *LINE_FEATURES],
+}
+MAP_KINDS = (TextKind.DESIGNED, TextKind.SCENE, TextKind.NONE)
 TOP = Path(__file__).resolve().parent.parent.parent
+WEIGHTS = TOP / "curation/text/text_weights.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """The pictures to fit to, the networks to show them to, and how many processes do so."""
-
-    web: Path | None
-    tars: tuple[str, ...]
-    unseen: tuple[Path, ...]
-    workers: int
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Example:
-    """A labelled picture and what is known of it."""
+    """A labelled picture and what every step measured on it; `map` under the name of the step `density`."""
 
-    name: str
-    label: str
+    kind: TextKind
+    source: str
     weight: float
     features: Mapping[str, Mapping[str, float]]
 
     def answers(self, question: str) -> bool:
-        """Whether the label says yes to the question."""
-        return self.label == "rich" or (question == "light" and self.label == "some")
+        """Whether the kind says yes to the question."""
+        return self.kind is not TextKind.NONE if question == "light" else self.kind in RICH_KINDS
 
 
-def pictures(web: Path | None, tars: tuple[str, ...]) -> Iterator[tuple[str, str, Rgb]]:
-    """Yield (name, label, picture); debatable labels are left out."""
-    if web is not None:
-        yield from labelled_photographs(web, tars, with_debatable=False)
-    for label, count in DRAWN.items():
-        for index in range(count):
-            yield f"drawn-{label}-{index}", "none" if label == "pattern" else label, draw(DRAWN_SEED, label, index)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A picture to look at: one of a folder, by the name of its tar and its key, or a drawn one."""
+
+    kind: TextKind
+    source: str = ""
+    is_sure: bool = True
+    rgb: Rgb | None = None
+    index: int = 0
+
+    def picture(self) -> Rgb:
+        """Return the picture; a drawn one is drawn now."""
+        return np.asarray(draw_kind(self.kind, DRAWN_SEED, self.index)) if self.rgb is None else self.rgb
 
 
-def examples(corpus: Corpus, look: Look) -> list[Example]:
-    """Return every picture with what `look` makes of it."""
-    with ProcessPoolExecutor(corpus.workers) as executor:
-        shares = list(executor.map(partial(_share, corpus, look), range(corpus.workers)))
-    found = [each for share in shares for each in share]
-    groups = Counter(e.name.split("|")[-1] for e in found)
-    return [
-        Example(
-            name=e.name,
-            label=e.label,
-            weight=DRAWN_WEIGHT if e.name.startswith("drawn") else 1 / groups[e.name.split("|")[-1]],
-            features=e.features,
-        )
-        for e in found
-    ]
+def _tasks(folders: Sequence[Path]) -> Iterator[_Task]:
+    for kind, count in DRAWN.items():
+        yield from (_Task(kind=kind, index=index) for index in range(round(DRAWN_PART * count)))
+    for folder in folders:
+        for rgb, row in labelled_originals(folder):
+            yield _Task(kind=TextKind(row["kind"]), source=row["source"], is_sure=row["is_sure"] == "1", rgb=rgb)
 
 
-def _share(corpus: Corpus, look: Look, worker: int) -> list[Example]:
+@lru_cache
+def _session(network: Path) -> Any:
+    return open_session(network.read_bytes())
+
+
+@contextlib.contextmanager
+def _asking(network: Path | None) -> Iterator[None]:
+    """Have filters.text_kind ask `network` inside the block, not the one that ships."""
+    shipped = text_kind._session
+    if network is not None:
+        text_kind._session = lambda: _session(network)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        text_kind._session = shipped
+
+
+def _look_at_share(folders: Sequence[Path], networks: Sequence[Path], workers: int, worker: int) -> list[Example]:
     cv2.setNumThreads(1)
+    cascade = Cascade(load_engine("rapidocr"), CascadeSettings(is_exhaustive=True))
     found = []
-    for place, (name, label, rgb) in enumerate(pictures(corpus.web, corpus.tars)):
-        if place % corpus.workers == worker:
-            kind, _, rest = name.partition("-")
-            has_seen = kind != "web" or not corpus.unseen
-            with contextlib.nullcontext() if has_seen else asking(corpus.unseen[int(rest.partition("-")[0])]):
-                found.append(Example(name=name, label=label, weight=1.0, features=look(rgb)))
+    for place, task in enumerate(_tasks(folders)):
+        if place % workers == worker:
+            with _asking(networks[fold_of(task.source)] if task.source and networks else None):
+                features = _features(cascade, task.picture())
+            weight = (1.0 if task.source else DRAWN_WEIGHT) * (1.0 if task.is_sure else UNSURE)
+            found.append(Example(kind=task.kind, source=task.source, weight=weight, features=features))
     return found
 
 
-def look_once(rgb: Rgb) -> Mapping[str, Mapping[str, float]]:
-    """Return the features of the density map."""
-    return {"density": map_features(text_map(rgb))}
-
-
-def look_fully(rgb: Rgb) -> Mapping[str, Mapping[str, float]]:
-    """Return the features of every later step."""
-    global _CASCADE  # noqa: PLW0603 - one engine a process
-    if _CASCADE is None:
-        _CASCADE = Cascade(load_engine("rapidocr"), CascadeSettings(is_exhaustive=True))
-    rgb = enough_of(rgb)
-    (traces,) = _CASCADE.trace([rgb], [text_probabilities(text_map(rgb))])
-    found = {str(t.step): t.features for t in traces if t.step is not TextStep.DENSITY}
+def _features(cascade: Cascade, rgb: Rgb) -> dict[str, Mapping[str, float]]:
+    """Return the features of every step, by its name."""
+    of_map = map_features(text_map(rgb))
+    look = FirstLook(probabilities=text_probabilities(of_map), kinds=network_kinds(rgb))
+    (traces,) = cascade.trace([enough_of(rgb)], [look])
+    found: dict[str, Mapping[str, float]] = {str(t.step): t.features for t in traces}
+    found[str(TextStep.DENSITY)] = of_map
     if TextStep.READ not in found:  # there was no line to read
         found[str(TextStep.READ)] = found[str(TextStep.DETECT_LARGE)]
     return found
 
 
-_CASCADE: Cascade | None = None
-
-
-def fit(found: Sequence[Example], step: str, question: str, names: Sequence[str]) -> dict[str, float]:
-    """Return the weights of `names` and the bias: weighted, ridge-penalised, none but the bias negative."""
+def fit(
+    found: Sequence[Example], step: str, question: str, names: Sequence[str], *, free: Sequence[str] = ()
+) -> dict[str, float]:
+    """Return the weights of `names` and the bias: weighted and ridge-penalised; negative only the bias and `free`."""
     x = np.array([[e.features[step][name] for name in names] for e in found])
     y = np.array([e.answers(question) for e in found], float)
     w = np.array([e.weight for e in found])
@@ -142,20 +161,22 @@ def fit(found: Sequence[Example], step: str, question: str, names: Sequence[str]
         slope = np.concatenate([[residual.sum()], z.T @ residual + 2 * RIDGE / len(names) * parameters[1:]])
         return value + RIDGE / len(names) * (parameters[1:] ** 2).sum(), slope
 
-    bounds = [(None, None), *[(0, None)] * len(names)]
+    bounds = [(None, None), *[(None if name in free else 0, None) for name in names]]
     best = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
     scaled = best[1:] / spread
     weights = {"bias": round(float(best[0] - scaled @ centre), 4)}
     return weights | {n: round(float(v), 4) for n, v in zip(names, scaled, strict=True) if round(float(v), 4)}
 
 
-def area_under(found: Sequence[Example], step: str, question: str, weights: Mapping[str, float]) -> float:
-    """Return the AUC of the fitted chance over all examples."""
-    chances = [sum(v * e.features[step].get(n, 1.0) for n, v in weights.items()) for e in found]
-    yes = [c for c, e in zip(chances, found, strict=True) if e.answers(question)]
-    no = np.sort([c for c, e in zip(chances, found, strict=True) if not e.answers(question)])
-    ranks = np.searchsorted(no, yes, "left") + np.searchsorted(no, yes, "right")
-    return float(ranks.mean() / 2 / len(no))
+def margins(found: Sequence[Example], step: str, weights: Mapping[str, float]) -> np.ndarray:
+    """Return the log-odds that `weights` give to each example, (examples,)."""
+    return np.array([sum(v * e.features[step].get(n, 1.0) for n, v in weights.items()) for e in found])
+
+
+def area_under(yes: np.ndarray, no: np.ndarray) -> float:
+    """Return the share of pairs in which the `yes` is above the `no`; ties count half."""
+    low = np.sort(no)
+    return float((np.searchsorted(low, yes, "left") + np.searchsorted(low, yes, "right")).mean() / 2 / len(low))
 
 
 @click.group()
@@ -163,70 +184,96 @@ def main() -> None:
     """Fit the weights of the text cascade."""
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--workers", default=2, show_default=True),
-        click.option("--tars", multiple=True, default=("00000", "00001", "00002", "00003"), show_default=True),
-        click.option("--web", type=click.Path(exists=True, path_type=Path), help="Folder of labelled tars."),
-        click.option(
-            "--unseen",
-            type=click.Path(exists=True, path_type=Path),
-            multiple=True,
-            help="A network trained without fold 0, and again without fold 1.",
-        ),
-    ):
-        command = option(command)
-    return command
+@main.command()
+@click.argument("seen", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--labelled", type=click.Path(exists=True, path_type=Path), multiple=True)
+@click.option("--kinds", type=click.Path(exists=True, path_type=Path), multiple=True, help="One for each fold.")
+@click.option("--workers", default=2, show_default=True)
+def look(seen: Path, labelled: tuple[Path, ...], kinds: tuple[Path, ...], workers: int) -> None:
+    """Run every step on every picture; writes the features to the file SEEN (a pickle, for the other commands)."""
+    with ProcessPoolExecutor(workers) as executor:
+        shares = list(executor.map(partial(_look_at_share, labelled, kinds, workers), range(workers)))
+    found = [each for share in shares for each in share]
+    sizes = Counter(each.source for each in found if each.source.startswith("group "))
+    found = [dataclasses.replace(e, weight=e.weight / sizes.get(e.source, 1)) for e in found]
+    seen.write_bytes(pickle.dumps(found))
+    click.echo(f"{len(found)} pictures: {dict(Counter(str(e.kind) for e in found))}")
 
 
 @main.command()
-@_options
-def density(**corpus: Any) -> None:
-    """Fit what turns the density map into two chances; writes filters/text_net.json."""
-    found = examples(Corpus(**corpus), look_once)
+@click.argument("seen", type=click.Path(exists=True, path_type=Path))
+def density(seen: Path) -> None:
+    """Fit what turns the map into probabilities (filters/text_net.json) and into kinds (text_weights.json)."""
+    found = _load(seen)
     names = list(found[0].features["density"])
-    chances = {question: fit(found, "density", question, names) for question in QUESTIONS}
-    chances = {question: {n: w.get(n, 0.0) for n in ("bias", *names)} for question, w in chances.items()}
+    chances = {q: fit(found, "density", q, names, free=names) for q in QUESTIONS}
+    chances = {q: {n: w.get(n, 0.0) for n in ("bias", *names)} for q, w in chances.items()}
     _report(found, {"density": chances})
     (TOP / "filters/text_net.json").write_text(json.dumps({"chances": chances}, indent=1) + "\n")
+    others = [each for each in found if each.kind in MAP_KINDS]
+    kinds = {str(kind): _against_others(others, kind, names) for kind in MAP_KINDS}
+    WEIGHTS.write_text(json.dumps(json.loads(WEIGHTS.read_text()) | {"kinds": kinds}, indent=1) + "\n")
 
 
 @main.command()
-@_options
-def steps(**corpus: Any) -> None:
-    """Fit what turns boxes and lines into two chances; writes `chances` of curation/text/text_weights.json."""
-    found = examples(Corpus(**corpus), look_fully)
-    path = TOP / "curation/text/text_weights.json"
-    maps = ["density_light", "density_heavy", "large_light", "large_heavy"]
-    seen = [*maps, "length", "boxes", "surest"]
-    names = {
-        "density_large": maps,
-        "detect_small": seen,
-        "detect_large": seen,
-        "read": [*seen, *READ_FEATURES],
-    }
-    chances = {s: {q: fit(found, s, q, wanted) for q in QUESTIONS} for s, wanted in names.items()}
+@click.argument("seen", type=click.Path(exists=True, path_type=Path))
+def steps(seen: Path) -> None:
+    """Fit what turns kinds, boxes and lines into two probabilities."""
+    found = _load(seen)
+    chances = {}
+    for step, names in FEATURES.items():
+        chances[str(step)] = {q: fit(found, step, q, names, free=MAP_FEATURES) for q in QUESTIONS}
     _report(found, chances)
-    stored = json.loads(path.read_text()) | {"chances": chances}
-    path.write_text(json.dumps(stored, indent=1) + "\n")
+    WEIGHTS.write_text(json.dumps(json.loads(WEIGHTS.read_text()) | {"chances": chances}, indent=1) + "\n")
 
 
 @main.command()
-@click.argument("thresholds", type=click.Path(exists=True, path_type=Path))
-def bounds(thresholds: Path) -> None:
-    """Store what `curate calibrate` wrote to THRESHOLDS as the defaults, in curation/text/text_weights.json."""
-    made = yaml.safe_load(thresholds.read_text())
-    path = TOP / "curation/text/text_weights.json"
-    stored = json.loads(path.read_text()) | {"bounds": made["score"]["bounds"], "rules": made["choose"]}
-    path.write_text(json.dumps(stored, indent=1) + "\n")
+@click.argument("seen", type=click.Path(exists=True, path_type=Path))
+@click.option("--heavy-false-rate", default=0.001, show_default=True)
+@click.option("--light-false-rate", default=0.05, show_default=True)
+def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None:
+    """Find the bounds of the steps and the thresholds of the classes."""
+    found = [each for each in _load(seen) if each.source]
+    stored = json.loads(WEIGHTS.read_text())
+    density_weights = json.loads((TOP / "filters/text_net.json").read_text())["chances"]
+    by_step = {"density": density_weights} | stored["chances"]
+    rows = []
+    for number, example in enumerate(found):
+        chances = {}
+        for step in TextStep:
+            if str(step) in example.features:
+                light, heavy = (float(margins([example], step, by_step[step][q])[0]) for q in QUESTIONS)
+                sure = [1 / (1 + np.exp(-np.clip(value, -13.8, 13.8))) for value in (light, heavy)]
+                chances[step] = TextProbabilities(light=sure[0], heavy=sure[1])
+        label: Label = "heavy" if example.answers("heavy") else "light" if example.answers("light") else "none"
+        rows.append(LabelledRow(key=str(number), label=label, probabilities=chances, weight=example.weight))
+    made = calibrate(rows, Goals(heavy_false_rate=heavy_false_rate, light_false_rate=light_false_rate))
+    for report in made.steps:
+        click.echo(str(report))
+    for name, interval in made.expected.items():
+        click.echo(f"{name}: {interval}")
+    found_bounds = {str(step): dataclasses.asdict(each) for step, each in made.bounds.items()}
+    WEIGHTS.write_text(json.dumps(stored | {"bounds": found_bounds, "rules": dict(made.rules)}, indent=1) + "\n")
+
+
+def _load(seen: Path) -> list[Example]:
+    found: list[Example] = pickle.loads(seen.read_bytes())  # noqa: S301 - made by `look`
+    return found
+
+
+def _against_others(found: Sequence[Example], kind: TextKind, names: Sequence[str]) -> dict[str, float]:
+    """Return weights that tell one kind of the map from the other two."""
+    turned = [dataclasses.replace(e, kind=TextKind.MAP if e.kind is kind else TextKind.NONE) for e in found]
+    return fit(turned, "density", "heavy", names, free=names)
 
 
 def _report(found: Sequence[Example], chances: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    click.echo(f"{len(found)} pictures: {dict(Counter(e.label for e in found))}")
+    real = [e for e in found if e.source] or found
     for step, by_question in chances.items():
         for question, weights in by_question.items():
-            real = [e for e in found if e.name.startswith("web")] or found
-            click.echo(f"{step:13} {question:6} AUC {area_under(real, step, question, weights):.4f}  {weights}")
+            odds = margins(real, step, weights)
+            yes = np.array([e.answers(question) for e in real])
+            click.echo(f"{step:13} {question:6} AUC {area_under(odds[yes], odds[~yes]):.4f}  {weights}")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from hypothesis.extra import numpy as hnp
 
 from curation.text.windows import MAX_WINDOWS, views, windows
 from filters import text_density
+from filters.networks import read_network
 from filters.protocol import Rgb
-from filters.text_density import CELL_PIXELS, TextMap, text_map, text_probabilities
+from filters.text_density import CELL_PIXELS, TextMap, map_features, text_map, text_probabilities
 from tests.support.pictures import LINES, landscape, noise, on_landscape, render
 
 SHAPES = [(1, 1), (1, 400), (20, 8000), (8000, 20), (1, 60000), (31, 33), (385, 384), (700, 900)]
 
 
 def probabilities_of(rgb: Rgb):
-    return text_probabilities(text_map(rgb))
+    return text_probabilities(map_features(text_map(rgb)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,8 +70,9 @@ def test_the_version_names_network_and_runtime():
     assert "onnxruntime-" in text_density.version()
 
 
-def test_network_and_weights_are_small():
-    assert len(text_density._resource("text_net.onnx")) + len(text_density._resource("text_net.json")) < 2_000_000
+def test_networks_and_weights_are_small():
+    assert len(read_network("text_net.onnx")) + len(read_network("text_net.json")) < 2_000_000
+    assert len(read_network("text_kind.onnx")) < 7_000_000
 
 
 # --- windows ----------------------------------------------------------------------------------------------
@@ -81,6 +83,8 @@ def blank_map(rows: int = 48, columns: int = 48) -> TextMap:
         log_odds=np.full((rows, columns), -6, np.float32),
         heights_pixels=np.full((rows, columns), 12, np.float32),
         flat_share=0.5,
+        white_share=0.2,
+        common_share=0.4,
     )
 
 

@@ -10,23 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.choosing.rules import text_classes
-from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds, reading_affects_heavy
-from curation.text.cascade import (
-    Cascade,
-    TextMeasures,
-    density_measures,
-    most_informative_lines,
-    parse_text_trail,
-    text_score,
-)
+from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
+from curation.text.cascade import Cascade, TextMeasures, density_measures, parse_text_trail, text_score
+from curation.text.features import most_informative_lines
+from curation.text.first_look import FirstLook, first_look
 from examples.corpus import charts, documents, patterns, photographs
 from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities, load_engine
-from filters.text_density import text_map, text_probabilities
+from filters.text_kind import TextKind
 from tests.support.pictures import LINES, as_jpeg, landscape, noise, on_landscape, render, turned
 
 pytestmark = pytest.mark.model
 
 OPEN = {step: Bounds() for step in TextStep}
+
+
+def looked(light: float, heavy: float, kind: TextKind = TextKind.DOCUMENT) -> FirstLook:
+    """A first look that the network of kinds was part of, and is sure of `kind`."""
+    kinds = {each: 0.9 if each is kind else 0.01 for each in TextKind}
+    return FirstLook(probabilities=TextProbabilities(light=light, heavy=heavy), kinds=kinds)
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +36,15 @@ def engine() -> TextEngine:
 
 
 def measure(engine: TextEngine, rgb: Rgb, **changes: object) -> TextMeasures:
-    (found,) = Cascade(engine, CascadeSettings(**changes)).measure([rgb], [text_probabilities(text_map(rgb))])  # type: ignore[arg-type]
+    (found,) = Cascade(engine, CascadeSettings(**changes)).measure([rgb], [first_look(rgb)])  # type: ignore[arg-type]
     return found
 
 
 def class_of(engine: TextEngine, rgb: Rgb) -> str:
-    score = score_of(engine, np.ascontiguousarray(rgb))
-    (found,) = text_classes(pa.array([score]), TextRules()).to_pylist()
-    return found
-
-
-def score_of(engine: TextEngine, rgb: Rgb) -> float:
-    prior = text_probabilities(text_map(rgb))
-    if not CascadeSettings().is_open(TextStep.DENSITY, prior):
-        return density_measures(prior).text_score
-    return measure(engine, rgb).text_score
+    found = measure(engine, np.ascontiguousarray(rgb))
+    lines = pa.array([found.text_lines], pa.int32())
+    (text_class,) = text_classes(pa.array([found.text_score]), TextRules(), lines).to_pylist()
+    return text_class
 
 
 def drawn(painter: Callable, seed: int, width: int = 640, height: int = 480) -> Rgb:
@@ -152,29 +147,29 @@ class ScriptedEngine:
 def test_the_same_pictures_measure_the_same_in_any_batch_and_order(engine: TextEngine):
     makers = [*RICH.values(), *ANY.values(), *NONE.values()][::4]
     pictures = [np.ascontiguousarray(make()) for make in makers]
-    priors = [text_probabilities(text_map(rgb)) for rgb in pictures]
+    looks = [first_look(rgb) for rgb in pictures]
     cascade = Cascade(engine, CascadeSettings(bounds=OPEN))
-    together = cascade.measure(pictures, priors)
+    together = cascade.measure(pictures, looks)
     for size in (1, 8):
         cut = [
             m
             for k in range(0, len(pictures), size)
-            for m in cascade.measure(pictures[k : k + size], priors[k : k + size])
+            for m in cascade.measure(pictures[k : k + size], looks[k : k + size])
         ]
         assert cut == together
-    assert cascade.measure(pictures[::-1], priors[::-1])[::-1] == together
+    assert cascade.measure(pictures[::-1], looks[::-1])[::-1] == together
 
 
 def test_a_settled_question_ends_the_cascade():
-    engine, rgb, prior = ScriptedEngine(), landscape(), TextProbabilities(light=0.5, heavy=0.5)
-    bounds = {TextStep.DETECT_SMALL: Bounds(keep_heavy=0.0, keep_light=0.0)}
-    (found,) = Cascade(engine, CascadeSettings(bounds=bounds)).measure([rgb], [prior])
+    engine, rgb, look = ScriptedEngine(), landscape(), looked(0.5, 0.5)
+    bounds = {TextStep.DETECT_SMALL: Bounds(drop_heavy=1.0, keep_light=0.0)}
+    (found,) = Cascade(engine, CascadeSettings(bounds=bounds)).measure([rgb], [look])
     assert (found.text_step, engine.detections, engine.read_counts) == ("detect_small", 1, [])
-    assert list(json.loads(found.text_trail)) == ["density", "density_large", "detect_small"]
+    assert list(json.loads(found.text_trail)) == ["density", "kind", "density_large", "detect_small"]
     dropped = {TextStep.DENSITY: Bounds(drop_heavy=0.6, drop_light=0.6)}
-    (found,) = Cascade(engine, CascadeSettings(bounds=dropped)).measure([rgb], [prior])
+    (found,) = Cascade(engine, CascadeSettings(bounds=dropped)).measure([rgb], [look])
     assert (found.text_step, found.text_boxes, found.text_lines) == ("density", None, None)
-    assert found == density_measures(prior)
+    assert found == density_measures(look)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
@@ -185,32 +180,42 @@ def test_without_light_no_more_images_go_on(light: float, heavy: float, low: flo
 
 
 def test_lines_are_read_one_by_one_while_a_question_is_open():
-    rgb, prior = landscape(), TextProbabilities(light=0.5, heavy=0.5)
+    rgb, look = landscape(), looked(0.5, 0.5)
     thorough = ScriptedEngine(lines=5)
-    (found,) = Cascade(thorough, CascadeSettings(bounds=OPEN, max_lines=5)).measure([rgb], [prior])
+    (found,) = Cascade(thorough, CascadeSettings(bounds=OPEN, max_lines=5)).measure([rgb], [look])
     assert (found.text_step, thorough.read_counts) == ("read", [1] * 5)
     assert (found.text_lines, found.text_chars) == (5, 35)
     quick = ScriptedEngine(lines=5)
     sure = {**OPEN, TextStep.READ: Bounds(keep_heavy=0.0)}
-    Cascade(quick, CascadeSettings(bounds=sure, max_lines=5)).measure([rgb], [prior])
+    Cascade(quick, CascadeSettings(bounds=sure, max_lines=5)).measure([rgb], [look])
     assert quick.read_counts == [1]
-    unread = ScriptedEngine(lines=5)
-    (found,) = Cascade(unread, CascadeSettings(bounds=OPEN, max_lines=0)).measure([rgb], [prior])
-    assert (found.text_step, unread.read_counts) == ("detect_large", [])
 
 
-def test_no_line_is_read_for_a_question_that_reading_does_not_answer():
-    engine, rgb, prior = ScriptedEngine(lines=5), landscape(), TextProbabilities(light=0.5, heavy=0.5)
-    (found,) = Cascade(engine, CascadeSettings(bounds=OPEN, with_light=False)).measure([rgb], [prior])
-    assert bool(engine.read_counts) == reading_affects_heavy()
-    assert found.text_step == ("read" if reading_affects_heavy() else "detect_large")
+def test_an_open_picture_that_the_scan_did_not_show_to_the_network_of_kinds_is_shown_to_it():
+    rgb = np.ascontiguousarray(render(LINES))
+    without = FirstLook(
+        probabilities=TextProbabilities(light=0.5, heavy=0.5),
+        kinds={TextKind.DESIGNED: 0.5, TextKind.SCENE: 0.3, TextKind.NONE: 0.2},
+    )
+    (found,) = Cascade(ScriptedEngine(), CascadeSettings(bounds=OPEN)).measure([rgb], [without])
+    assert found.text_kind == TextKind.DOCUMENT
+
+
+def test_a_picture_that_is_to_be_heavy_has_a_readable_line():
+    accepted = {**OPEN, TextStep.DETECT_SMALL: Bounds(keep_heavy=0.0)}
+    for confidence, lines_read in ((0.9, 1), (0.3, 5)):
+        engine = ScriptedEngine(lines=5, confidence=confidence)
+        (found,) = Cascade(engine, CascadeSettings(bounds=accepted)).measure([landscape()], [looked(0.5, 0.5)])
+        assert (found.text_step, engine.read_counts) == ("detect_small", [1] * lines_read)
+        assert found.text_lines == (1 if confidence > 0.5 else 0)
+        lines = pa.array([found.text_lines], pa.int32())
+        (text_class,) = text_classes(pa.array([1.0]), TextRules(), lines).to_pylist()
+        assert text_class == ("heavy" if confidence > 0.5 else "light")
 
 
 def test_exhaustive_runs_every_step_whatever_the_bounds():
     engine = ScriptedEngine(lines=2)
-    (found,) = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(
-        [landscape()], [TextProbabilities(light=0, heavy=0)]
-    )
+    (found,) = Cascade(engine, CascadeSettings(is_exhaustive=True)).measure([landscape()], [looked(0, 0)])
     assert list(parse_text_trail(found.text_trail)) == list(TextStep)
 
 
@@ -218,11 +223,11 @@ def test_exhaustive_runs_every_step_whatever_the_bounds():
 @given(st.integers(1, 40), st.floats(0, 1), st.floats(0, 1))
 def test_score_grows_with_boxes_and_confidence(lines: int, sure: float, surer: float):
     """From one line on: a single unreadable line may score less than none."""
-    rgb, prior = noise(700, 300), TextProbabilities(light=0.3, heavy=0.1)
+    rgb, look = noise(700, 300), looked(0.3, 0.1)
     sure, surer = sorted((sure, surer))
     rules = CascadeSettings(bounds=OPEN)
-    (fewer,) = Cascade(ScriptedEngine(lines=lines, confidence=sure), rules).measure([rgb], [prior])
-    (more,) = Cascade(ScriptedEngine(lines=lines + 1, confidence=surer), rules).measure([rgb], [prior])
+    (fewer,) = Cascade(ScriptedEngine(lines=lines, confidence=sure), rules).measure([rgb], [look])
+    (more,) = Cascade(ScriptedEngine(lines=lines + 1, confidence=surer), rules).measure([rgb], [look])
     assert 0 <= fewer.text_score <= more.text_score <= 1
 
 
@@ -245,7 +250,7 @@ def test_a_box_that_covers_the_image_is_not_a_line():
             return found
 
     rgb = render(LINES * 2, size_pixels=28)  # the whole image is one view
-    (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [TextProbabilities(light=0.5, heavy=0.5)])
+    (found,) = Cascade(Blob(), CascadeSettings(bounds=OPEN)).measure([rgb], [looked(0.5, 0.5)])
     assert found.text_boxes == 0
 
 
@@ -269,5 +274,5 @@ def test_rules_must_be_ordered():
 def test_the_shipped_bounds_leave_heavy_to_an_engine():
     bounds = default_bounds()
     assert set(bounds) == set(TextStep)
-    assert bounds[TextStep.DENSITY].keep_heavy > 1
-    assert bounds[TextStep.DENSITY_LARGE].keep_heavy > 1
+    for step in (TextStep.DENSITY, TextStep.KIND, TextStep.DENSITY_LARGE):
+        assert bounds[step].keep_heavy > 1

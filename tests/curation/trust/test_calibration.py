@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from curation.config_files import load_config
 from curation.text.bounds import Bounds, CascadeSettings, TextStep
 from curation.text.cascade import Cascade, TextMeasures, parse_text_trail, text_score
+from curation.text.first_look import FirstLook, first_look
 from curation.trust.calibration import Goals, LabelledRow, calibrate, replay, share
 from curation.trust.labels import label_rows, place_of, read_labels
 from examples.corpus.samples import NONE, RICH, SOME
 from filters.protocol import TextEngine, TextProbabilities, load_engine
-from filters.text_density import text_map, text_probabilities
 from manifests.errors import InputError
 from manifests.format.store import open_manifest
 from tests.conftest import Reference, curate, rows_of
@@ -127,22 +127,22 @@ def engine() -> TextEngine:
 
 
 @pytest.fixture(scope="module")
-def priors(pictures: list[np.ndarray]) -> list[TextProbabilities]:
-    return [text_probabilities(text_map(rgb)) for rgb in pictures]
+def looks(pictures: list[np.ndarray]) -> list[FirstLook]:
+    return [first_look(rgb) for rgb in pictures]
 
 
 @pytest.fixture(scope="module")
-def full(engine: TextEngine, pictures: list[np.ndarray], priors: list[TextProbabilities]) -> list[TextMeasures]:
-    return list(Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(pictures, priors))
+def full(engine: TextEngine, pictures: list[np.ndarray], looks: list[FirstLook]) -> list[TextMeasures]:
+    return list(Cascade(engine, CascadeSettings(is_exhaustive=True)).measure(pictures, looks))
 
 
 @pytest.mark.model
 @settings(max_examples=6, deadline=None)
 @given(st.tuples(*[bounds] * (len(STEPS) - 1)), st.booleans())
-def test_the_replay_is_the_cascade(engine, pictures, priors, full, found: tuple[Bounds, ...], with_light: bool):
+def test_the_replay_is_the_cascade(engine, pictures, looks, full, found: tuple[Bounds, ...], with_light: bool):
     """Bounds replayed on recorded probabilities do what they do on the images, up to the last line that is read."""
     tried = dict(zip(STEPS[:-1], found, strict=True))
-    real = Cascade(engine, CascadeSettings(bounds=tried, with_light=with_light)).measure(pictures, priors)
+    real = Cascade(engine, CascadeSettings(bounds=tried, with_light=with_light)).measure(pictures, looks)
     for exhaustive, measures in zip(full, real, strict=True):
         step, left = replay(parse_text_trail(exhaustive.text_trail), tried, with_light=with_light)
         assert (step, text_score(left)) == (measures.text_step, measures.text_score)
