@@ -36,7 +36,16 @@ def logits(probabilities: ArrayLike, *, least: float) -> NDArray[np.float64]:
     return np.log(bounded / (1 - bounded))
 
 
+def weighted_log_odds(weights: Mapping[str, float], features: Mapping[str, float]) -> float:
+    """Return the log-odds that `weights`, a `bias` and one for each name that counts, give to `features`."""
+    return weights["bias"] + sum(weight * features[name] for name, weight in weights.items() if name != "bias")
+
+
+def rounded_probability(log_odds: float, *, decimals: int) -> float:
+    """Return the probability of `log_odds`, clipped to MAX_LOG_ODDS, rounded."""
+    return round(sigmoid(max(-MAX_LOG_ODDS, min(MAX_LOG_ODDS, log_odds))), decimals)
+
+
 def weighted_probability(weights: Mapping[str, float], features: Mapping[str, float], *, decimals: int) -> float:
-    """Return the probability that `weights`, a `bias` and one for each name that counts, give to `features`."""
-    total = weights["bias"] + sum(weight * features[name] for name, weight in weights.items() if name != "bias")
-    return round(sigmoid(max(-MAX_LOG_ODDS, min(MAX_LOG_ODDS, total))), decimals)
+    """Return the probability that `weights` give to `features`, as `weighted_log_odds` takes them, rounded."""
+    return rounded_probability(weighted_log_odds(weights, features), decimals=decimals)

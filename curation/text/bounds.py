@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from curation.text.trees import trees_file
 from filters.protocol import TextProbabilities
 
 
@@ -58,9 +59,9 @@ def text_weights() -> Mapping[str, Any]:
 
 
 def weights_hash() -> str:
-    """Return 8 hexadecimal digits of the sha256 of the weights that turn features into probabilities."""
+    """Return 8 hexadecimal digits of the sha256 of the weights and trees that turn features into probabilities."""
     weights = json.dumps([text_weights()[name] for name in ("chances", "kinds")], sort_keys=True)
-    return hashlib.sha256(weights.encode()).hexdigest()[:8]
+    return hashlib.sha256(weights.encode() + trees_file()).hexdigest()[:8]
 
 
 def default_bounds() -> dict[TextStep, Bounds]:

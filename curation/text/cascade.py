@@ -13,10 +13,11 @@ read           the most informative lines, one by one                           
 
 Each step gives two probabilities, for the two questions that Web-SSL asked a VLM (Fan et al., 2025,
 arXiv:2504.01017): *light*, there is any readable text, and *heavy*, the image is a chart, table, document or
-screenshot with readable text. They are logistic regressions on the features of the steps, fitted by
-scripts/text_net/fit.py (text_weights.json). A question is settled once its probability falls below the step's lower
-bound or reaches its upper bound. An image goes on to the next step while a question is open. A picture that is to be
-heavy must have a readable line: if detection has settled that it is, lines are read until one is readable, which
+screenshot with readable text. They are logistic regressions on the features of the steps (text_weights.json); after
+the last step, boosted trees decide about heavy, which also see colours and straight lines (text_trees.json). Both are
+fitted by scripts/text_net/fit.py. A question is settled once its probability falls below the step's lower bound or
+reaches its upper bound. An image goes on to the next step while a question is open. A picture that is to be heavy
+must have a legible line: if a step before reading has settled that it is, lines are read until one is legible, which
 changes no probability. `curate calibrate` makes the bounds.
 """
 
@@ -24,25 +25,31 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from curation.text.bounds import CascadeSettings, TextStep, text_weights, weights_hash
 from curation.text.features import (
+    CERTAIN_TEXT,
     Features,
     box_features,
     concatenated,
+    is_legible,
     is_readable,
+    line_certainties,
     line_features,
     look_features,
     most_informative_lines,
     without_blobs,
 )
 from curation.text.first_look import FirstLook, kind_of, network_kinds
+from curation.text.trees import heavy_trees
 from curation.text.windows import View, views
-from filters.logistic import weighted_probability
+from filters.appearance import appearance
+from filters.logistic import rounded_probability, weighted_log_odds
 from filters.protocol import Boxes, Line, Rgb, TextEngine, TextProbabilities
-from filters.text_density import TextMap, text_map
+from filters.text_density import TextMap, map_features, text_map
 
 SCORE_DECIMALS = 6
 LIGHT_SHARE = 0.3  # the weight of light in the score; the rest is the weight of heavy
@@ -54,10 +61,10 @@ class TextMeasures:
     """What the cascade measured. A field is None where the step that measures it did not run.
 
     `text_kind`: what the image is, a TextKind. `text_area_fraction`: share of the image under boxes, in [0, 1].
-    `text_lines` and `text_chars`: the readable lines among those that were read, and their characters without
-    spaces. `text_confidence`: mean over all lines read. `text_score`: in [0, 1], 6 decimals, how likely the image is
-    a chart, table, document or screenshot with readable text; comparable between images, whichever `text_step`
-    decided. `text_trail`: the probabilities (light, heavy) after each step, as JSON.
+    `text_lines`: the legible lines among those that were read. `text_chars`: the characters without spaces of those
+    that the engine could read. `text_confidence`: mean over all lines read. `text_score`: in [0, 1], 6 decimals, how
+    likely the image is a chart, table, document or screenshot with readable text; comparable between images,
+    whichever `text_step` decided. `text_trail`: the probabilities (light, heavy) after each step, as JSON.
     """
 
     text_kind: str
@@ -93,6 +100,15 @@ class _Progress:
     unread: list[int] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     line_scores: list[float] = field(default_factory=list)
+    legible: int = 0
+
+    @cached_property
+    def appearance(self) -> dict[str, float]:
+        return appearance(self.rgb)
+
+    @cached_property
+    def is_surely_text(self) -> bool:
+        return self.found is not None and map_features(self.found)["line"] >= CERTAIN_TEXT
 
     @property
     def step(self) -> TextStep:
@@ -109,6 +125,8 @@ class _Progress:
             **box_features(self.boxes),
             **line_features(self.lines, self.line_scores),
         }
+        if step is TextStep.READ:
+            features |= self.appearance
         self.traces.append(Trace(step=step, features=features, probabilities=_weigh(step, features)))
 
 
@@ -192,9 +210,8 @@ class Cascade:
         return self.settings.is_open(image.step, image.probabilities)
 
     def _lacks_line(self, image: _Progress) -> bool:
-        """Return whether an image that is settled as heavy has no readable line yet."""
-        is_heavy = self.settings.is_accepted_as_heavy(image.step, image.probabilities)
-        return is_heavy and not any(is_readable(line) for line in image.lines)
+        """Return whether an image that is settled as heavy has no legible line yet."""
+        return self.settings.is_accepted_as_heavy(image.step, image.probabilities) and not image.legible
 
     def _with_lines(self, images: Sequence[_Progress]) -> list[_Progress]:
         for image in images:
@@ -208,6 +225,10 @@ class Cascade:
         for image, mine, lines in zip(images, boxes, read, strict=True):
             image.lines += lines
             image.line_scores += [float(score) for score in mine.scores]
+            image.legible += sum(
+                is_legible(line, float(certainty), is_surely_text=image.is_surely_text)
+                for line, certainty in zip(lines, line_certainties(mine), strict=True)
+            )
 
 
 def text_score(probabilities: TextProbabilities) -> float:
@@ -240,10 +261,13 @@ def parse_text_trail(text: str) -> dict[TextStep, TextProbabilities]:
 
 def _weigh(step: TextStep, features: Features) -> TextProbabilities:
     weights: Mapping[str, Mapping[str, float]] = text_weights()["chances"][step.value]
-    light, heavy = (
-        weighted_probability(weights[question], features, decimals=SCORE_DECIMALS) for question in ("light", "heavy")
+    light, heavy = (weighted_log_odds(weights[question], features) for question in ("light", "heavy"))
+    if step is TextStep.READ:
+        heavy = heavy_trees().log_odds(features, heavy)
+    return TextProbabilities(
+        light=rounded_probability(light, decimals=SCORE_DECIMALS),
+        heavy=rounded_probability(heavy, decimals=SCORE_DECIMALS),
     )
-    return TextProbabilities(light=light, heavy=heavy)
 
 
 def _density(look: FirstLook) -> Trace:
@@ -265,7 +289,7 @@ def _measures(image: _Progress) -> TextMeasures:
         text_kind=str(kind_of(image.look.kinds, image.probabilities)),
         text_boxes=len(image.boxes) if has_boxes else None,
         text_area_fraction=fraction,
-        text_lines=None if lines is None else len(readable),
+        text_lines=None if lines is None else image.legible,
         text_chars=None if lines is None else sum(len("".join(line.text.split())) for line in readable),
         text_confidence=confidence,
         text_score=text_score(image.probabilities),

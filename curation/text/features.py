@@ -18,6 +18,7 @@ MAX_BLOB_FRACTION, MIN_LINE_RATIO = 0.15, 4.0  # a larger and less elongated box
 MAX_LINE_RATIO = 15.0  # width by height: a longer line counts as much as one of this ratio
 WORD_CHARS = 3  # letters and digits that make a line a word
 READABLE_CHARS = 2  # letters and digits that a readable line has at least: a tick label, but no stray mark
+CERTAIN_LINE, CERTAIN_TEXT = 0.75, 5.5  # of a detected line; log-odds of the surest line in the map of text
 MIN_LINE_CONFIDENCE = 0.7
 LEAST_PROBABILITY = 1e-4  # below it, the log-odds of a density are not informative
 LEAST_KIND_PROBABILITY = 1e-6
@@ -48,7 +49,7 @@ def box_features(boxes: Boxes) -> dict[str, float]:
     return {
         "length": math.log1p(float((ratios * boxes.scores).sum())),
         "boxes": math.log1p(len(boxes)),
-        "surest": float((boxes.scores * np.minimum(ratios, 4) / 4).max(initial=0)),
+        "surest": float(line_certainties(boxes).max(initial=0)),
     }
 
 
@@ -69,6 +70,20 @@ def line_features(lines: Sequence[Line], scores: Sequence[float]) -> dict[str, f
 def is_readable(line: Line) -> bool:
     """Return whether a line was read with confidence and has more than a single letter or digit."""
     return line.confidence >= MIN_LINE_CONFIDENCE and _letters(line) >= READABLE_CHARS
+
+
+def is_legible(line: Line, certainty: float, *, is_surely_text: bool) -> bool:
+    """Return whether a person could read a line: the engine did, or it is text in a script that the engine lacks.
+
+    `certainty`: of the detected line, as `line_certainties` returns. `is_surely_text`: whether the map of text is
+    sure of a line somewhere in the picture; rows of icons are rarely sure for both.
+    """
+    return is_readable(line) or (is_surely_text and certainty >= CERTAIN_LINE)
+
+
+def line_certainties(boxes: Boxes) -> NDArray[np.float32]:
+    """Return how sure detection is of each line, (N,) float32 in [0, 1]; a short one counts for less."""
+    return np.asarray(boxes.scores * np.minimum(line_ratios(boxes), 4) / 4, dtype=np.float32)
 
 
 def most_informative_lines(boxes: Boxes, max_lines: int) -> list[int]:

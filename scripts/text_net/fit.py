@@ -3,7 +3,8 @@
     python -m scripts.text_net.fit look seen.pickle --labelled labelled/ --kinds 0.onnx --kinds 1.onnx
     python -m scripts.text_net.fit density seen.pickle            # filters/text_net.json, and the kinds of the map
     python -m scripts.text_net.fit steps seen.pickle              # `chances` of curation/text/text_weights.json
-    python -m scripts.text_net.fit bounds seen.pickle             # `bounds` and `rules` of the same file
+    python -m scripts.text_net.fit trees seen.pickle              # curation/text/text_trees.json
+    python -m scripts.text_net.fit bounds seen.pickle             # `bounds` and `rules` of text_weights.json
 
 Needs `.[dev,train]`. `look` runs every step on the labelled pictures and on drawn ones that no network was trained
 on; folders are as scripts.kind_net.pictures reads them. `--kinds` names the networks of kinds that were trained
@@ -14,6 +15,7 @@ text never makes text less likely.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import pickle
 from collections import Counter
@@ -25,17 +27,22 @@ from typing import Any
 
 import click
 import cv2
+import lightgbm
 import numpy as np
 from scipy.optimize import minimize
 
-from curation.text.bounds import TextStep
-from curation.text.cascade import Cascade, CascadeSettings
+from curation.text import trees as trees_module
+from curation.text.bounds import Bounds, TextStep
+from curation.text.cascade import LARGE_MAP_ENLARGEMENT, LARGE_MAP_PIXELS, Cascade, CascadeSettings
+from curation.text.features import LEAST_PROBABILITY
 from curation.text.first_look import FirstLook, network_kinds
 from curation.text.scoring import enough_of
 from curation.trust.calibration import Goals, LabelledRow, calibrate
 from curation.trust.labels import Label
 from examples.corpus.kinds import draw_kind
 from filters import text_kind
+from filters.appearance import appearance
+from filters.logistic import logit
 from filters.networks import open_session
 from filters.protocol import Rgb, TextProbabilities, load_engine
 from filters.text_density import map_features, text_map, text_probabilities
@@ -47,6 +54,12 @@ DRAWN_SEED = 4  # the networks were trained on others
 DRAWN_WEIGHT = 0.35
 UNSURE = 0.5
 RIDGE = 0.003
+LINEAR_SHARE = 0.5  # of the linear model, beside the trees
+TREES = {
+    "n_estimators": 250, "learning_rate": 0.04, "num_leaves": 8, "min_child_samples": 10, "colsample_bytree": 0.4,
+    "subsample": 0.8, "subsample_freq": 1, "reg_lambda": 5, "random_state": 0, "deterministic": True,
+    "force_row_wise": True, "n_jobs": 1, "verbose": -1,
+}  # fmt: skip
 QUESTIONS: tuple[Label, ...] = ("light", "heavy")
 LOOK_FEATURES = ["density_light", "density_heavy", "kind_rich", "kind_text"]
 MAP_FEATURES = [*LOOK_FEATURES, "large_light", "large_heavy"]
@@ -59,6 +72,7 @@ FEATURES: Mapping[TextStep, Sequence[str]] = {
     TextStep.DETECT_LARGE: [*MAP_FEATURES, *BOX_FEATURES],
     TextStep.READ: [*MAP_FEATURES, *BOX_FEATURES, *LINE_FEATURES],
 }
+LARGE_MAP = "large"  # the features of the map at a larger size, beside those of the steps
 MAP_KINDS = (TextKind.DESIGNED, TextKind.SCENE, TextKind.NONE)
 TOP = Path(__file__).resolve().parent.parent.parent
 WEIGHTS = TOP / "curation/text/text_weights.json"
@@ -138,8 +152,10 @@ def _features(cascade: Cascade, rgb: Rgb) -> dict[str, Mapping[str, float]]:
     (traces,) = cascade.trace([enough_of(rgb)], [look])
     found: dict[str, Mapping[str, float]] = {str(t.step): t.features for t in traces}
     found[str(TextStep.DENSITY)] = of_map
+    large = text_map(enough_of(rgb), area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
+    found[LARGE_MAP] = map_features(large)
     if TextStep.READ not in found:  # there was no line to read
-        found[str(TextStep.READ)] = found[str(TextStep.DETECT_LARGE)]
+        found[str(TextStep.READ)] = {**found[str(TextStep.DETECT_LARGE)], **appearance(enough_of(rgb))}
     return found
 
 
@@ -237,28 +253,121 @@ def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None
     stored = json.loads(WEIGHTS.read_text())
     density_weights = json.loads((TOP / "filters/text_net.json").read_text())["chances"]
     by_step = {"density": density_weights} | stored["chances"]
+    yes, weights = np.array([e.answers("heavy") for e in found]), np.array([e.weight for e in found])
+    total = _tree_margins_of_unseen(found, yes, weights) + LINEAR_SHARE * margins(
+        found, "read", by_step["read"]["heavy"]
+    )
+    shipped = trees_module.heavy_trees()
+    by_trees = shipped.bias + shipped.scale * total
     rows = []
     for number, example in enumerate(found):
         chances = {}
         for step in TextStep:
             if str(step) in example.features:
                 light, heavy = (float(margins([example], step, by_step[step][q])[0]) for q in QUESTIONS)
+                if step is TextStep.READ:
+                    heavy = by_trees[number]
                 sure = [1 / (1 + np.exp(-np.clip(value, -13.8, 13.8))) for value in (light, heavy)]
                 chances[step] = TextProbabilities(light=sure[0], heavy=sure[1])
         label: Label = "heavy" if example.answers("heavy") else "light" if example.answers("light") else "none"
         rows.append(LabelledRow(key=str(number), label=label, probabilities=chances, weight=example.weight))
-    made = calibrate(rows, Goals(heavy_false_rate=heavy_false_rate, light_false_rate=light_false_rate))
+    goals = Goals(
+        heavy_false_rate=heavy_false_rate, light_false_rate=light_false_rate, max_heavy_kept=0.0, max_heavy_lost=0.003
+    )
+    made = calibrate(rows, goals)
     for report in made.steps:
         click.echo(str(report))
     for name, interval in made.expected.items():
         click.echo(f"{name}: {interval}")
     found_bounds = {str(step): dataclasses.asdict(each) for step, each in made.bounds.items()}
+    for step in (TextStep.DETECT_SMALL, TextStep.DETECT_LARGE):
+        found_bounds[step]["keep_heavy"] = Bounds().keep_heavy  # the trees decide, after reading
     WEIGHTS.write_text(json.dumps(stored | {"bounds": found_bounds, "rules": dict(made.rules)}, indent=1) + "\n")
 
 
+@main.command()
+@click.argument("seen", type=click.Path(exists=True, path_type=Path))
+def trees(seen: Path) -> None:
+    """Learn the trees that decide last about heavy; writes curation/text/text_trees.json."""
+    found = [each for each in _load(seen) if each.source]
+    linear = margins(found, "read", json.loads(WEIGHTS.read_text())["chances"]["read"]["heavy"])
+    yes, weights = np.array([e.answers("heavy") for e in found]), np.array([e.weight for e in found])
+    unseen = _tree_margins_of_unseen(found, yes, weights)
+    total = unseen + LINEAR_SHARE * linear
+    scale, bias = _calibrated(total, yes, weights)
+    rows = [yes, ~yes]
+    click.echo(f"AUC of unseen sources {area_under(total[rows[0]], total[rows[1]]):.4f}, scale {scale}, bias {bias}")
+    names = _tree_names(found)
+    model = lightgbm.LGBMClassifier(**TREES, monotone_constraints=_growing(names))
+    model.fit(_table(found, names), yes, sample_weight=weights)
+    stored = {
+        "names": names,
+        "bias": bias,
+        "scale": scale,
+        "linear": LINEAR_SHARE,
+        "trees": [_node(tree["tree_structure"]) for tree in model.booster_.dump_model()["tree_info"]],
+    }
+    (TOP / "curation/text" / trees_module.FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+
+
+def _tree_names(found: Sequence[Example]) -> list[str]:
+    return [*FEATURES[TextStep.READ], *(n for n in found[0].features["read"] if n not in FEATURES[TextStep.READ])]
+
+
+def _growing(names: Sequence[str]) -> list[int]:
+    """Return 1 for each feature that may only make heavy likelier: more text is never less."""
+    return [int(name in BOX_FEATURES + LINE_FEATURES) for name in names]
+
+
+def _table(found: Sequence[Example], names: Sequence[str]) -> np.ndarray:
+    return np.array([[e.features["read"][name] for name in names] for e in found])
+
+
+def _tree_margins_of_unseen(found: Sequence[Example], yes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sum of trees of each example, learned without its source, in five folds."""
+    names = _tree_names(found)
+    table = _table(found, names)
+    folds = np.array([hashlib.sha256(f"trees {e.source}".encode()).digest()[0] % 5 for e in found])
+    unseen = np.zeros(len(found))
+    for fold in range(5):
+        model = lightgbm.LGBMClassifier(**TREES, monotone_constraints=_growing(names))
+        model.fit(table[folds != fold], yes[folds != fold], sample_weight=weights[folds != fold])
+        unseen[folds == fold] = model.predict(table[folds == fold], raw_score=True)
+    return unseen
+
+
+def _calibrated(total: np.ndarray, yes: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the scale and bias that make log-odds of `total`, by a logistic regression (Platt, 1999)."""
+
+    def loss(parameters: np.ndarray) -> float:
+        margin = parameters[0] * total + parameters[1]
+        return float((weights * (np.logaddexp(0, margin) - yes * margin)).sum())
+
+    scale, bias = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    return round(float(scale), 4), round(float(bias), 4)
+
+
+def _node(tree: Mapping[str, Any]) -> Any:
+    if "leaf_value" in tree:
+        return round(float(tree["leaf_value"]), 5)
+    threshold = round(float(tree["threshold"]), 6)
+    return [tree["split_feature"], threshold, _node(tree["left_child"]), _node(tree["right_child"])]
+
+
 def _load(seen: Path) -> list[Example]:
+    """Return the examples, their log-odds of both maps by the weights that filters/text_net.json has now."""
     found: list[Example] = pickle.loads(seen.read_bytes())  # noqa: S301 - made by `look`
-    return found
+    return [dataclasses.replace(example, features=_weighed_again(example.features)) for example in found]
+
+
+def _weighed_again(features: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    weighed = {}
+    for name, of_map in (("density", features["density"]), ("large", features[LARGE_MAP])):
+        probabilities = text_probabilities(of_map)
+        weighed[f"{name}_light"] = logit(probabilities.light, least=LEAST_PROBABILITY)
+        weighed[f"{name}_heavy"] = logit(probabilities.heavy, least=LEAST_PROBABILITY)
+    raw = (str(TextStep.DENSITY), LARGE_MAP)
+    return {step: found if step in raw else {**found, **weighed} for step, found in features.items()}
 
 
 def _against_others(found: Sequence[Example], kind: TextKind, names: Sequence[str]) -> dict[str, float]:
