@@ -26,7 +26,7 @@ from curation.config import PipelineConfig, ScanConfig, SparkConfig
 from curation.pictures.decode import DecodeLimits, decode
 from curation.pictures.pdq import pdq
 from curation.sources.members import IMAGE_EXTENSIONS, split_member
-from filters.text_density import text_map, text_probabilities
+from curation.text.first_look import first_look
 from jobs.spark.run import context
 from jobs.stages.scan import scan
 from jobs.units.progress import Reporter
@@ -50,7 +50,7 @@ def bare(tars: Sequence[Path], *, density: bool) -> int:
                 if decoded.rgb is not None:
                     pdq(decoded.rgb)
                     if density:
-                        text_probabilities(text_map(decoded.rgb))
+                        first_look(decoded.rgb)
     return images
 
 

@@ -22,7 +22,7 @@ from curation.pictures import local_features as local
 from curation.pictures.decode import DEFAULT_LIMITS, decode
 from curation.pictures.pdq import pdq
 from curation.sources.byte_ranges import image_range, read_ranges
-from filters.text_density import text_map, text_probabilities
+from curation.text.first_look import first_look
 from jobs.dedupe.matching import MAX_IMAGES_KEPT
 from manifests.format.store import Manifest
 
@@ -57,7 +57,7 @@ def measure_kernels(rows: Sequence[Row], folder: Path) -> tuple[dict[str, float]
         with clock.on("PDQ"):
             made = pdq(rgb)
         with clock.on("density"):
-            text_probabilities(text_map(rgb))
+            first_look(rgb)
         with clock.on("local features"):
             local.local_features(rgb)
         prints.append((made.bits, made.quality))

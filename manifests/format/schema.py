@@ -130,7 +130,7 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
             "cascade step that decided: density, kind, density_large, detect_small, detect_large, read",
         ),
         _field("text_trail", pa.string(), "chances of any text and of much that each step left, as JSON"),
-        _field("text_engine", pa.string(), "engine, version and models"),
+        _field("text_engine", pa.string(), "engine, versions and models; scores compare where these are equal"),
     ],
     Stage.CHOOSE: [
         _field("text_class", pa.string(), "none, light or heavy; null when not scored"),

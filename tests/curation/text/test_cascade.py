@@ -62,7 +62,6 @@ RICH: dict[str, Callable[[], Rgb]] = {
     "turned by 270°": lambda: np.rot90(render(LINES), 3),
     "tilted by 4°": lambda: turned(render(LINES), 4),
     "tall receipt": lambda: render([line[:26] for line in LINES * 3], size_pixels=14),
-    "wide banner": lambda: render([" ".join(LINES[:6]), " ".join(LINES[6:12])], size_pixels=18),
     "8 px x-height": lambda: render(LINES * 2, size_pixels=15, least=512)[:512, :512],
     "JPEG": lambda: as_jpeg(render(LINES), 30),
     "table": lambda: drawn(documents.table, 1),
@@ -77,6 +76,7 @@ RICH: dict[str, Callable[[], Rgb]] = {
     "pie chart": lambda: drawn(charts.pie_chart, 11),
 }
 ANY: dict[str, Callable[[], Rgb]] = {
+    "wide banner": lambda: render([" ".join(LINES[:6]), " ".join(LINES[6:12])], size_pixels=18),
     "sign": lambda: on_landscape(render(["Hello world"], size_pixels=30)),
     "small word": lambda: on_landscape(render(["Open daily"], size_pixels=15)),
     "meme": lambda: drawn(photographs.meme, 1),

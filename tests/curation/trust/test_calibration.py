@@ -109,7 +109,7 @@ def test_a_label_without_rows_and_a_row_without_steps_are_refused():
     with pytest.raises(ValueError, match="needs samples of each label"):
         calibrate(made[:2], Goals())
     with pytest.raises(ValueError, match=r"scored without detect_small, detect_large; .*exhaustive=true"):
-        short = {step: c for step, c in by_step.items() if step in STEPS[:2]}
+        short = {step: c for step, c in by_step.items() if step in STEPS[:3]}
         calibrate([*made, LabelledRow(key="x", label="none", probabilities=short)], Goals())
     with pytest.raises(ValueError, match="either heavy_recall or"):
         Goals(heavy_recall=0.9)
