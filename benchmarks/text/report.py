@@ -80,21 +80,7 @@ def print_wild(wild: Mapping[str, Any]) -> None:
             f"{counts['not? that are rich']} pictures labelled not? count as rich. If only heavy ones were looked "
             "at, this flatters recall a little."
         )
-    click.echo(f"\n{'at the shipped thresholds':30}{'of':>12}   {'Jeffreys, 95 %':26}by source, 95 %")
-    for name, value in wild["at_thresholds"].items():
-        scale, digits = (1_000, 1) if name.startswith("false") else (1, 3)
-        title = f"{name}, in 1,000" if scale > 1 else name
-        of = f"{value['heavy']}/{value['pictures']}" if "pictures" in value else ""
-        jeffreys = _interval(value, scale, digits) if "low" in value else _number(value["share"], scale, digits)
-        click.echo(f"{title:34}{of:>10}   {jeffreys:26}{_span(value['by_source'], scale, digits)}")
-    click.echo("A bootstrap cannot see a mistake that did not happen: without any, read the other interval.")
-    curve = wild["curve"]
-    who = "pictures without a line that was read are never heavy" if curve["only_with_a_line"] else "all pictures"
-    click.echo(f"\nat other thresholds of text_score ({who})")
-    for number, recall in curve["recall_at_false_per_thousand"].items():
-        click.echo(f"  recall at {number:>2} false in 1,000    {recall:.3f}")
-    for recall, number in curve["false_per_thousand_at_recall"].items():
-        click.echo(f"  false in 1,000 at recall {recall}  {'not reached' if number is None else f'{number:.1f}'}")
+    print_wild_figures(wild["at_thresholds"], wild["curve"])
     for name, by in wild["mistakes"].items():
         click.echo(f"\n{name}, by")
         for what, numbers in by.items():
@@ -103,6 +89,24 @@ def print_wild(wild: Mapping[str, Any]) -> None:
             )
     if "sheets" in wild:
         click.echo(f"\npictures on sheets: {wild['sheets']}; write what you see into looked.csv for --looked")
+
+
+def print_wild_figures(at_thresholds: Mapping[str, Mapping[str, Any]], curve: Mapping[str, Any]) -> None:
+    """Print shares at the shipped thresholds, and recall and false heavy at others."""
+    click.echo(f"\n{'at the shipped thresholds':30}{'of':>12}   {'Jeffreys, 95 %':26}by source, 95 %")
+    for name, value in at_thresholds.items():
+        scale, digits = (1_000, 1) if name.startswith("false") else (1, 3)
+        title = f"{name}, in 1,000" if scale > 1 else name
+        of = f"{value['heavy']}/{value['pictures']}" if "pictures" in value else ""
+        jeffreys = _interval(value, scale, digits) if "low" in value else _number(value["share"], scale, digits)
+        click.echo(f"{title:34}{of:>10}   {jeffreys:26}{_span(value['by_source'], scale, digits)}")
+    click.echo("A bootstrap cannot see a mistake that did not happen: without any, read the other interval.")
+    who = "pictures without a line that was read are never heavy" if curve["only_with_a_line"] else "all pictures"
+    click.echo(f"\nat other thresholds of text_score ({who})")
+    for number, recall in curve["recall_at_false_per_thousand"].items():
+        click.echo(f"  recall at {number:>2} false in 1,000    {recall:.3f}")
+    for recall, number in curve["false_per_thousand_at_recall"].items():
+        click.echo(f"  false in 1,000 at recall {recall}  {'not reached' if number is None else f'{number:.1f}'}")
 
 
 def print_golden(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -220,7 +220,7 @@ def look(seen: Path, labelled: tuple[Path, ...], kinds: tuple[Path, ...], worker
 @click.argument("seen", type=click.Path(exists=True, path_type=Path))
 def density(seen: Path) -> None:
     """Fit what turns the map into probabilities (filters/text_net.json) and into kinds (text_weights.json)."""
-    found = _load(seen)
+    found = load_examples(seen)
     names = list(found[0].features["density"])
     chances = {q: fit(found, "density", q, names, free=names) for q in QUESTIONS}
     chances = {q: {n: w.get(n, 0.0) for n in ("bias", *names)} for q, w in chances.items()}
@@ -235,7 +235,7 @@ def density(seen: Path) -> None:
 @click.argument("seen", type=click.Path(exists=True, path_type=Path))
 def steps(seen: Path) -> None:
     """Fit what turns kinds, boxes and lines into two probabilities."""
-    found = _load(seen)
+    found = load_examples(seen)
     chances = {}
     for step, names in FEATURES.items():
         chances[str(step)] = {q: fit(found, step, q, names, free=MAP_FEATURES) for q in QUESTIONS}
@@ -245,18 +245,15 @@ def steps(seen: Path) -> None:
 
 @main.command()
 @click.argument("seen", type=click.Path(exists=True, path_type=Path))
-@click.option("--heavy-false-rate", default=0.001, show_default=True)
+@click.option("--heavy-false-rate", default=0.0012, show_default=True)
 @click.option("--light-false-rate", default=0.05, show_default=True)
 def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None:
     """Find the bounds of the steps and the thresholds of the classes."""
-    found = [each for each in _load(seen) if each.source]
+    found = [each for each in load_examples(seen) if each.source]
     stored = json.loads(WEIGHTS.read_text())
     density_weights = json.loads((TOP / "filters/text_net.json").read_text())["chances"]
     by_step = {"density": density_weights} | stored["chances"]
-    yes, weights = np.array([e.answers("heavy") for e in found]), np.array([e.weight for e in found])
-    total = _tree_margins_of_unseen(found, yes, weights) + LINEAR_SHARE * margins(
-        found, "read", by_step["read"]["heavy"]
-    )
+    total = tree_margins_of_unseen(found) + LINEAR_SHARE * margins(found, "read", by_step["read"]["heavy"])
     shipped = trees_module.heavy_trees()
     by_trees = shipped.bias + shipped.scale * total
     rows = []
@@ -289,10 +286,10 @@ def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None
 @click.argument("seen", type=click.Path(exists=True, path_type=Path))
 def trees(seen: Path) -> None:
     """Learn the trees that decide last about heavy; writes curation/text/text_trees.json."""
-    found = [each for each in _load(seen) if each.source]
+    found = [each for each in load_examples(seen) if each.source]
     linear = margins(found, "read", json.loads(WEIGHTS.read_text())["chances"]["read"]["heavy"])
     yes, weights = np.array([e.answers("heavy") for e in found]), np.array([e.weight for e in found])
-    unseen = _tree_margins_of_unseen(found, yes, weights)
+    unseen = tree_margins_of_unseen(found)
     total = unseen + LINEAR_SHARE * linear
     scale, bias = _calibrated(total, yes, weights)
     rows = [yes, ~yes]
@@ -323,8 +320,9 @@ def _table(found: Sequence[Example], names: Sequence[str]) -> np.ndarray:
     return np.array([[e.features["read"][name] for name in names] for e in found])
 
 
-def _tree_margins_of_unseen(found: Sequence[Example], yes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def tree_margins_of_unseen(found: Sequence[Example]) -> np.ndarray:
     """Return the sum of trees of each example, learned without its source, in five folds."""
+    yes, weights = np.array([e.answers("heavy") for e in found]), np.array([e.weight for e in found])
     names = _tree_names(found)
     table = _table(found, names)
     folds = np.array([hashlib.sha256(f"trees {e.source}".encode()).digest()[0] % 5 for e in found])
@@ -354,7 +352,7 @@ def _node(tree: Mapping[str, Any]) -> Any:
     return [tree["split_feature"], threshold, _node(tree["left_child"]), _node(tree["right_child"])]
 
 
-def _load(seen: Path) -> list[Example]:
+def load_examples(seen: Path) -> list[Example]:
     """Return the examples, their log-odds of both maps by the weights that filters/text_net.json has now."""
     found: list[Example] = pickle.loads(seen.read_bytes())  # noqa: S301 - made by `look`
     return [dataclasses.replace(example, features=_weighed_again(example.features)) for example in found]

@@ -73,6 +73,6 @@ def test_doctor_and_run_work_from_an_empty_folder(curate: Path, corpus: Path, tm
     assert "curate, version" in run([curate, "--version"], tmp_path)
     run([curate, "doctor"], tmp_path)
     tar = min(corpus.glob("*.tar"))
-    settings = {"dedupe": {"copies": ["exact"]}, "choose": {"keep": "all"}, "score": {"max_lines": 0}}
+    settings = {"dedupe": {"copies": ["exact"]}, "choose": {"keep": "all"}, "score": {"max_lines": 1}}
     run([curate, "run", write_pipeline(tmp_path / "pipeline.yaml", [tar], "out", **settings)], tmp_path)
     assert list((tmp_path / "out/shards").glob("*.tar"))
