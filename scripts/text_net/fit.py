@@ -32,7 +32,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from curation.text import trees as trees_module
-from curation.text.bounds import Bounds, TextStep
+from curation.text.bounds import TextStep
 from curation.text.cascade import LARGE_MAP_ENLARGEMENT, LARGE_MAP_PIXELS, Cascade, CascadeSettings
 from curation.text.features import LEAST_PROBABILITY
 from curation.text.first_look import FirstLook, network_kinds
@@ -54,6 +54,7 @@ DRAWN_SEED = 4  # the networks were trained on others
 DRAWN_WEIGHT = 0.35
 UNSURE = 0.5
 RIDGE = 0.003
+ENOUGH_READ = 0.95  # reading stops: more lines could only make heavy likelier
 LINEAR_SHARE = 0.5  # of the linear model, beside the trees
 TREES = {
     "n_estimators": 250, "learning_rate": 0.04, "num_leaves": 8, "min_child_samples": 10, "colsample_bytree": 0.4,
@@ -277,8 +278,7 @@ def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None
     for name, interval in made.expected.items():
         click.echo(f"{name}: {interval}")
     found_bounds = {str(step): dataclasses.asdict(each) for step, each in made.bounds.items()}
-    for step in (TextStep.DETECT_SMALL, TextStep.DETECT_LARGE):
-        found_bounds[step]["keep_heavy"] = Bounds().keep_heavy  # the trees decide, after reading
+    found_bounds[str(TextStep.READ)]["keep_heavy"] = ENOUGH_READ
     WEIGHTS.write_text(json.dumps(stored | {"bounds": found_bounds, "rules": dict(made.rules)}, indent=1) + "\n")
 
 

@@ -37,13 +37,15 @@ def final_scores(found: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
     """Return the `text_score` of each example, 0 where an early step dropped heavy, and if it has a legible line."""
     stored = json.loads(WEIGHTS.read_text())["chances"]
     by_step = {"density": json.loads((TOP / "filters/text_net.json").read_text())["chances"], **stored}
-    goes_on = np.ones(len(found), bool)
+    goes_on, accepted = np.ones(len(found), bool), np.zeros(len(found))
     for step in list(TextStep)[:-1]:
-        odds = margins(found, step, by_step[step]["heavy"])
-        goes_on &= _probability(odds) >= default_bounds()[step].drop_heavy
+        probabilities = _probability(margins(found, step, by_step[step]["heavy"]))
+        is_new = goes_on & (accepted == 0) & (probabilities >= default_bounds()[step].keep_heavy)
+        accepted[is_new] = probabilities[is_new]
+        goes_on &= (accepted > 0) | (probabilities >= default_bounds()[step].drop_heavy)
     trees = heavy_trees()
     total = tree_margins_of_unseen(found) + LINEAR_SHARE * margins(found, "read", stored["read"]["heavy"])
-    heavy = _probability(trees.bias + trees.scale * total)
+    heavy = np.where(accepted > 0, accepted, _probability(trees.bias + trees.scale * total))
     light = np.maximum(_probability(margins(found, "read", stored["read"]["light"])), heavy)
     scores = np.where(goes_on, LIGHT_SHARE * light + (1 - LIGHT_SHARE) * heavy, 0.0)
     return scores, np.array([_is_legible(example) for example in found])
