@@ -248,7 +248,8 @@ def steps(seen: Path) -> None:
 @click.argument("seen", type=click.Path(exists=True, path_type=Path))
 @click.option("--heavy-false-rate", default=0.0012, show_default=True)
 @click.option("--light-false-rate", default=0.05, show_default=True)
-def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None:
+@click.option("--heavy-score", type=float, help="The threshold of heavy, where another has the same false rate.")
+def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float, heavy_score: float | None) -> None:
     """Find the bounds of the steps and the thresholds of the classes."""
     found = [each for each in load_examples(seen) if each.source]
     stored = json.loads(WEIGHTS.read_text())
@@ -279,7 +280,8 @@ def bounds(seen: Path, heavy_false_rate: float, light_false_rate: float) -> None
         click.echo(f"{name}: {interval}")
     found_bounds = {str(step): dataclasses.asdict(each) for step, each in made.bounds.items()}
     found_bounds[str(TextStep.READ)]["keep_heavy"] = ENOUGH_READ
-    WEIGHTS.write_text(json.dumps(stored | {"bounds": found_bounds, "rules": dict(made.rules)}, indent=1) + "\n")
+    rules = dict(made.rules) | ({"min_heavy_score": heavy_score} if heavy_score is not None else {})
+    WEIGHTS.write_text(json.dumps(stored | {"bounds": found_bounds, "rules": rules}, indent=1) + "\n")
 
 
 @main.command()
