@@ -17,8 +17,8 @@ screenshot with readable text. They are logistic regressions on the features of 
 the last step, boosted trees decide about heavy, which also see colours and straight lines (text_trees.json). Both are
 fitted by scripts/text_net/fit.py. A question is settled once its probability falls below the step's lower bound or
 reaches its upper bound. An image goes on to the next step while a question is open. A picture that is to be heavy
-must have a legible line: if a step before reading has settled that it is, lines are read until one is legible, which
-changes no probability. `curate calibrate` makes the bounds.
+must have a legible line: if a step before reading has settled that it is, lines are read until one is legible, those of
+small print last, which changes no probability. `curate calibrate` makes the bounds.
 """
 
 import dataclasses
@@ -172,6 +172,12 @@ class Cascade:
         return [image for image in images if image.step is step and self._is_open(image)]
 
     def _detect(self, images: Sequence[_Progress], step: TextStep, area_pixels: int) -> None:
+        """Detect text in each image's views, and add the trace of the step."""
+        self._find_boxes(images, area_pixels)
+        for image in images:
+            image.add(step)
+
+    def _find_boxes(self, images: Sequence[_Progress], area_pixels: int) -> None:
         """Detect text in each image's views; where the step before had the same views, keep its boxes."""
         changed: list[_Progress] = []
         for image in images:
@@ -185,8 +191,6 @@ class Cascade:
             boxes = iter(self.engine.detect(pixels_of_views, max_area_pixels=largest))
             for image in changed:
                 image.boxes = without_blobs(concatenated([v.place(next(boxes)) for v in image.views]), image.rgb)
-        for image in images:
-            image.add(step)
 
     def _read(self, images: Sequence[_Progress]) -> None:
         """Read the most informative lines, one of each image at a time, while a question is open."""
@@ -200,8 +204,15 @@ class Cascade:
             reading = [i for i in reading if i.unread and (self._is_open(i) or self._lacks_line(i))]
 
     def _look_for_a_line(self, images: Sequence[_Progress]) -> None:
-        """Read lines of those images that are settled as heavy, until one of each is readable."""
-        reading = self._with_lines([image for image in images if self._lacks_line(image)])
+        """Look for a legible line in images that are settled as heavy; without one, detect small print, too."""
+        settled = [image for image in images if self._lacks_line(image)]
+        self._read_until_legible(settled)
+        small = [image for image in settled if image.step is TextStep.DETECT_SMALL and self._lacks_line(image)]
+        self._find_boxes(small, self.settings.large_area_pixels)
+        self._read_until_legible(small)
+
+    def _read_until_legible(self, images: Sequence[_Progress]) -> None:
+        reading = self._with_lines(images)
         while reading:
             self._read_one(reading)
             reading = [image for image in reading if image.unread and self._lacks_line(image)]

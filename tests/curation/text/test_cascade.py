@@ -203,7 +203,7 @@ def test_an_open_picture_that_the_scan_did_not_show_to_the_network_of_kinds_is_s
 
 def test_a_picture_that_is_to_be_heavy_has_a_readable_line():
     accepted = {**OPEN, TextStep.DETECT_SMALL: Bounds(keep_heavy=0.0)}
-    for confidence, lines_read in ((0.9, 1), (0.3, 5)):
+    for confidence, lines_read in ((0.9, 1), (0.3, 10)):  # five at each size
         engine = ScriptedEngine(lines=5, confidence=confidence)
         (found,) = Cascade(engine, CascadeSettings(bounds=accepted)).measure([landscape()], [looked(0.5, 0.5)])
         assert (found.text_step, engine.read_counts) == ("detect_small", [1] * lines_read)
