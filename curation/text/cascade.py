@@ -17,8 +17,8 @@ screenshot with readable text. They are logistic regressions on the features of 
 the last step, boosted trees decide about heavy, which also see colours and straight lines (text_trees.json). Both are
 fitted by scripts/text_net/fit.py. A question is settled once its probability falls below the step's lower bound or
 reaches its upper bound. An image goes on to the next step while a question is open. A picture that is to be heavy
-must have a legible line: if a step before reading has settled that it is, lines are read until one is legible, those of
-small print last, which changes no probability. `curate calibrate` makes the bounds.
+must have a legible line: if a step before reading has settled that it is, lines are read until one is legible, small
+print last, which changes no probability. `curate calibrate` makes the bounds.
 """
 
 import dataclasses
