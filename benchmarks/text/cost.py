@@ -15,10 +15,9 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.text.corpus import WEB_MIX, Labelled, picture_to_score, whole_picture
-from benchmarks.text.looking import needs_pixels
 from curation.pictures.decode import decode
 from curation.text.bounds import CascadeSettings, TextStep
-from curation.text.cascade import Cascade
+from curation.text.cascade import Cascade, settled_measures
 from curation.text.first_look import FirstLook, first_look, network_kinds
 from filters.protocol import EngineUnavailable, Rgb, TextProbabilities, load_engine
 
@@ -83,7 +82,7 @@ def cost_by_class(images: Sequence[Labelled], *, with_light: bool) -> dict[str, 
         if rgb is None:
             continue
         look = timed_look(rgb, clock)
-        if not needs_pixels(settings, look):
+        if settled_measures(look, settings) is not None:
             continue
         with clock.on("decode again"):
             again = picture_to_score(image.data)

@@ -253,14 +253,15 @@ def density_measures(look: FirstLook) -> TextMeasures:
     return _measures(_Progress(rgb=np.zeros((1, 1, 3), np.uint8), look=look, traces=[_density(look)]))
 
 
-def kind_measures(look: FirstLook) -> tuple[TextMeasures, TextProbabilities]:
-    """Return the measures of an image after the step `kind`, which needs no pixels after the scan.
-
-    Also returns its probabilities: they say whether later steps must run.
-    """
+def settled_measures(look: FirstLook, settings: CascadeSettings) -> TextMeasures | None:
+    """Return the measures of an image that the first look settles; None if its pixels are needed again."""
+    if not settings.is_open(TextStep.DENSITY, look.probabilities):
+        return density_measures(look)
+    if not look.has_rich_kinds:
+        return None
     image = _Progress(rgb=np.zeros((1, 1, 3), np.uint8), look=look, traces=[_density(look)])
     image.add(TextStep.KIND)
-    return _measures(image), image.probabilities
+    return None if settings.is_open(TextStep.KIND, image.probabilities) else _measures(image)
 
 
 def parse_text_trail(text: str) -> dict[TextStep, TextProbabilities]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.pictures.decode import DecodeLimits, decode
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from curation.text.bounds import CascadeSettings, TextStep
-from curation.text.cascade import Cascade, TextMeasures, density_measures, kind_measures
+from curation.text.cascade import Cascade, TextMeasures, settled_measures
 from curation.text.first_look import FirstLook, first_look, parse_kinds
 from filters.protocol import Rgb, TextEngine, TextProbabilities
 from manifests.errors import BrokenSource
@@ -55,7 +55,7 @@ class Scorer:
             if row["status"] not in STATUSES_WITH_PIXELS or row["duplicate_of"] is not None:
                 continue
             look = _look(row)
-            settled = None if look is None else self._settled(look)
+            settled = None if look is None else settled_measures(look, self.cascade.settings)
             if settled is None:
                 waiting.append(place)
             else:
@@ -68,16 +68,6 @@ class Scorer:
             values = [None if f is None else f[field.name] for f in found]
             table = table.append_column(field, pa.array(values, field.type))
         return table
-
-    def _settled(self, look: FirstLook) -> TextMeasures | None:
-        """Return the measures of an image that the first look settles; None if its pixels are needed."""
-        settings = self.cascade.settings
-        if not settings.is_open(TextStep.DENSITY, look.probabilities):
-            return density_measures(look)
-        if not look.has_rich_kinds:
-            return None
-        measures, probabilities = kind_measures(look)
-        return None if settings.is_open(TextStep.KIND, probabilities) else measures
 
     def _columns(self, measures: TextMeasures) -> dict[str, Any]:
         """Return the columns of the score stage. `text_engine` names what the numbers depend on besides the scan."""

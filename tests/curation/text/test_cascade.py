@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from curation.choosing.rules import text_classes
 from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
-from curation.text.cascade import Cascade, TextMeasures, density_measures, parse_text_trail, text_score
+from curation.text.cascade import (
+    Cascade,
+    TextMeasures,
+    density_measures,
+    parse_text_trail,
+    settled_measures,
+    text_score,
+)
 from curation.text.features import most_informative_lines
 from curation.text.first_look import FirstLook, first_look
 from examples.corpus import charts, documents, patterns, photographs
@@ -276,3 +283,16 @@ def test_the_shipped_bounds_leave_heavy_to_an_engine():
     assert set(bounds) == set(TextStep)
     for step in (TextStep.DENSITY, TextStep.KIND, TextStep.DENSITY_LARGE):
         assert bounds[step].keep_heavy > 1
+
+
+def test_what_the_first_look_settles_is_what_the_cascade_measures(engine: TextEngine):
+    pictures = [np.ascontiguousarray(make()) for make in [*RICH.values(), *ANY.values(), *NONE.values()][::3]]
+    for with_light in (True, False):
+        settings = CascadeSettings(with_light=with_light)
+        for rgb in pictures:
+            look = first_look(rgb)
+            settled = settled_measures(look, settings)
+            (found,) = Cascade(engine, settings).measure([rgb], [look])
+            assert settled is None or settled == found
+            if look.has_rich_kinds:
+                assert (settled is not None) == (found.text_step in ("density", "kind"))
