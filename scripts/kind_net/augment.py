@@ -12,6 +12,7 @@ from filters.text_kind import TextKind, network_input
 MIN_PART, MIN_PART_OF_PAGE = 0.72, 0.6  # of a side: a part of a page, a table or a screen is still one
 PAGES = (TextKind.DOCUMENT, TextKind.TABLE, TextKind.SCREENSHOT)
 LEAST_SIDE_PIXELS = 16
+ROTATED = 0.1  # by a quarter or a half turn, as pages are scanned and cameras are held
 PASTED = 0.22  # of the pictures without words, made into designed ones by pasting lines of text
 
 
@@ -21,6 +22,8 @@ def augment(rng: np.random.Generator, rgb: Rgb, kind: TextKind, strips: Sequence
     `strips`: lines of text on nothing, (height, width, 4) uint8; pasted on a picture without words, they make it a
     designed one.
     """
+    if rng.random() < ROTATED:
+        rgb = np.rot90(rgb, int(rng.integers(1, 4)))
     changed = np.ascontiguousarray(network_input(_reshaped(rng, _cut(rng, rgb, kind))))
     if kind is TextKind.NONE and strips and rng.random() < PASTED:
         for _ in range(int(rng.integers(1, 4))):
