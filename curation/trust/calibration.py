@@ -5,7 +5,6 @@ replayed under any bounds without reading an image. Intervals are Jeffreys' (Bro
 Statistical Science 16:2), 95 %, on effective numbers where samples have weights (Kish, 1965).
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,8 +125,6 @@ def calibrate(rows: Sequence[LabelledRow], goals: Goals, *, with_light: bool = T
             )
     found = _found_by_all(rows, goals)
     bounds = _early_bounds(rows, found or rows, goals)
-    last = bounds[DECIDING[-1]]
-    bounds[DECIDING[-1]] = dataclasses.replace(last, keep_light=last.drop_light)  # lines are read for heavy only
     bounds[TextStep.READ] = _last_bounds(rows, goals)
     final = [replay(row.probabilities, bounds, with_light=with_light)[1] for row in rows]
     scores = np.array([text_score(probabilities) for probabilities in final])
@@ -262,12 +259,10 @@ def _early_bounds(rows: Sequence[LabelledRow], found: Sequence[LabelledRow], goa
 
 
 def _last_bounds(rows: Sequence[LabelledRow], goals: Goals) -> Bounds:
-    """Return when reading stops early: only with a yes, since a later line may still turn a no into one.
-
-    Light is settled before: lines tell a document from a designed picture, and add nothing about any text.
-    """
+    """Return when reading stops early: only with a yes, since a later line may still turn a no into one."""
     with_lines = [row for row in rows if TextStep.READ in row.probabilities]
-    return Bounds(keep_light=0.0, keep_heavy=_keep_bound(with_lines, goals.max_heavy_kept))
+    keep = {q: _keep_bound(with_lines, TextStep.READ, q, getattr(goals, f"max_{q}_kept")) for q in ("light", "heavy")}
+    return Bounds(keep_light=keep["light"], keep_heavy=keep["heavy"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,11 +314,11 @@ def _spent(others: _Odds, bounds: Floats) -> float:
     return float(others.weights @ goes_on @ costs)
 
 
-def _keep_bound(rows: Sequence[LabelledRow], max_wrong: float) -> float:
-    """Return the smallest bound on heavy after reading that at most `max_wrong` of the negatives reach."""
-    odds, weights = _ranked_odds(rows, TextStep.READ, "heavy", is_so=False)
+def _keep_bound(rows: Sequence[LabelledRow], step: TextStep, question: str, max_wrong: float) -> float:
+    """Return the smallest bound that at most `max_wrong` of the negatives reach."""
+    odds, weights = _ranked_odds(rows, step, question, is_so=False)
     if not len(odds):
-        return Bounds().keep_heavy
+        return getattr(Bounds(), f"keep_{question}")  # type: ignore[no-any-return]
     wrong = np.cumsum(weights[::-1]) / weights.sum()
     allowed = int(np.searchsorted(wrong, max_wrong, side="right"))
     top = odds[::-1]
