@@ -10,8 +10,8 @@ credentials are missing or refused, or a file is to be written or read in a buck
 """
 
 import contextlib
+import datetime
 import errno
-import hashlib
 import io
 import os
 import re
@@ -27,6 +27,7 @@ import fsspec.utils
 from manifests import local_files, storage_errors
 from manifests.errors import InputError
 from manifests.file_names import name_bytes, name_text
+from manifests.hashing_writer import HashingWriter
 from manifests.storage_errors import explained
 
 # Object stores: one put makes an object visible complete or not at all, so they need no temporary name.
@@ -212,6 +213,29 @@ def etag(entry: Entry) -> str:
 
 
 @explained
+def changed_at(uri: str) -> float | None:
+    """Return when a file was changed, in seconds since 1970 by the clock of its storage; None where it does not say.
+
+    Raises FileNotFoundError.
+    """
+    fs, path = filesystem(uri)
+    fs.invalidate_cache(path.rsplit("/", 1)[0])
+    entry = fs.info(path)
+    found = next((entry[field] for field in _TIME_FIELDS if entry.get(field)), None)
+    return found.timestamp() if isinstance(found, datetime.datetime) else found
+
+
+@explained
+def make_folder(uri: str) -> None:
+    """Make a folder and those above it, if missing. Object stores have no folders: nothing is done."""
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        os.makedirs(path, exist_ok=True)
+    elif _protocol(uri) not in ATOMIC_PUT:
+        fs.makedirs(path, exist_ok=True)
+
+
+@explained
 def list_names(uri: str) -> list[str]:
     """Return the sorted names directly below folder `uri`; empty when there is no such folder."""
     fs, path = filesystem(uri)
@@ -261,14 +285,20 @@ def read_bytes(uri: str, *, end: int | None = None) -> bytes:
 def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     """Return name → content of files below `folder`, fetched concurrently where the storage can.
 
-    Raises FileNotFoundError.
+    Files that are gone are left out.
     """
     if not names:
         return {}
     fs, _ = filesystem(folder)
     paths = [filesystem(join(folder, name))[1] for name in names]
-    contents = fs.cat_ranges(paths, None, None, on_error="raise")
-    return dict(zip(names, contents, strict=True))
+    found = {}
+    for name, content in zip(names, fs.cat_ranges(paths, None, None, on_error="return"), strict=True):
+        if isinstance(content, FileNotFoundError):
+            continue
+        if isinstance(content, BaseException):
+            raise content
+        found[name] = content
+    return found
 
 
 @explained
@@ -291,47 +321,6 @@ def remove(uri: str) -> None:
             return
         for each in fs.find(path):  # fs.rm would treat such a name as a pattern
             fs.rm_file(each)
-
-
-class HashingWriter:
-    """A forward-only binary file that counts and hashes (sha256) what is written to it."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self.raw = raw
-        self.size_bytes = 0
-        self.sha256 = hashlib.sha256()
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        """Write all of `data` and return its length in bytes."""
-        view = memoryview(data).cast("B")
-        self.raw.write(view)
-        self.sha256.update(view)
-        self.size_bytes += len(view)
-        return len(view)
-
-    def tell(self) -> int:
-        """Return how many bytes were written."""
-        return self.size_bytes
-
-    def flush(self) -> None:
-        """Do nothing: the file appears complete at the end."""
-
-    def close(self) -> None:
-        """Leave the raw file open: `write_atomically` decides whether it appears."""
-        self.closed = True
-
-    def readable(self) -> bool:
-        """Return False."""
-        return False
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return False."""
-        return False
 
 
 @contextlib.contextmanager

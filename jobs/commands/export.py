@@ -15,6 +15,7 @@ from manifests.errors import InputError
 from manifests.exchange.exports import BINARY, BY_EXTENSION, Export, Exported, Format, check_target
 from manifests.exchange.exports import export as write
 from manifests.format.store import Manifest, open_manifest
+from manifests.hashing_writer import HashingWriter
 
 STDOUT = "-"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -73,7 +74,7 @@ class _Stdout:
 
 def _to_stdout(manifest: Manifest, wanted: Export, temp_folder: str | None) -> Exported:
     raw = sys.stdout.buffer
-    done = write(manifest, wanted, storage.HashingWriter(cast(BinaryIO, _Stdout(raw))), temp_folder=temp_folder)
+    done = write(manifest, wanted, HashingWriter(cast(BinaryIO, _Stdout(raw))), temp_folder=temp_folder)
     raw.flush()
     return done
 

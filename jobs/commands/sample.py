@@ -9,7 +9,7 @@ from jobs.operations.derive import Request, count_expected_rows, derive
 from jobs.operations.engine_choice import EngineChoice, storage_options
 from jobs.operations.engines import engines
 from jobs.show import answers
-from jobs.units.at_work import require_no_other, run_uri
+from jobs.units.lease import require_free, work_uri
 from jobs.units.output_place import require_folder
 from manifests.draw.sampling import Draw
 from manifests.format.store import open_manifest
@@ -35,7 +35,7 @@ def make(request: Request, choice: EngineChoice, run: Mapping[str, Any]) -> None
     with engines(choice, progress) as engine:
         if run["dry_run"]:
             require_folder(request.output)
-            require_no_other(run_uri(request.output), request.output)
+            require_free(work_uri(request.output))
             rows = count_expected_rows(request, engine(request.sources))
             answers.print_would_be(request.about.made_by, rows, request.output, as_json=run["as_json"])
             return

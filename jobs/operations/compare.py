@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
-from jobs.units.at_work import at_work, require_no_other
+from jobs.units.lease import held, require_free
 from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.compare.diff import Comparison, Diff, DiffOptions, diff
-from manifests.compare.diff_set import BEGUN_FILE, make_room
+from manifests.compare.diff_set import BEGUN_FOLDER, make_room, require_room
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine
 
@@ -33,13 +33,16 @@ def compare(
 
 @contextlib.contextmanager
 def _prepared(out: str | None, *, may_replace: bool) -> Iterator[None]:
-    """Prepare `out`, if a diff is to be written, and keep a file there that says so until the block ends."""
+    """Prepare `out`, if a diff is to be written, and hold its lease until the block ends."""
     if out is None:
         yield
         return
-    marker = storage.join(out, BEGUN_FILE)
+    begun = storage.join(out, BEGUN_FOLDER)
     require_folder(out)
-    require_no_other(marker, out)
-    make_room(out, may_replace=may_replace)
-    with at_work(marker):
+    require_free(begun)
+    require_room(out, may_replace=may_replace)
+    if (found := storage.describe(begun)) is not None and found["type"] == "file":
+        storage.remove(begun)  # version 0.1 marked an unfinished diff by a file
+    with held(begun):
+        make_room(out)
         yield

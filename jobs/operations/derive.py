@@ -13,18 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.choosing.verdicts import kept_bytes
-from jobs.units.at_work import at_work, run_uri
 from jobs.units.commit import finish
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
-from jobs.units.state import State, begin, inspect
-from jobs.units.worker import Recorder, receipt_of
-from manifests import storage
+from jobs.units.state import State, begun, inspect
+from jobs.units.worker import Attempt, Recorder, receipt_of
 from manifests.draw.sampling import PICKS
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import schema
-from manifests.format.store import Manifest, Parent, Part, Provenance, lanes_of
+from manifests.format.store import Manifest, Parent, Provenance, part_of
 from manifests.sql.engine import Engine, count_rows
 from manifests.sql.rows import read_rows
 
@@ -97,14 +95,15 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
     if not (pieces or request.extra):
         request = replace(request, extra={"no rows": lambda: iter(())})  # readers of Parquet need at least one part
     plan = _plan(request, pieces)
-    state = begin(plan, restart=restart)
-    for notice in state.notices:
-        reporter.say(f"{plan.made_by}: {notice}")
-    with at_work(run_uri(plan.output)) as heartbeat:
+    with begun(plan, restart=restart) as begin:
+        plan, state = begin.plan, begin.state
+        for notice in state.notices:
+            reporter.say(f"{plan.made_by}: {notice}")
+        if state.manifest is not None:
+            return state.manifest  # another run has made it meanwhile
         with reporter.watch(plan, state):
             _write(request, plan, state, pieces, engine())
-        heartbeat.stop()
-        return finish(plan, started, digest=request.digest)
+        return finish(begin, started, digest=request.digest)
 
 
 def count_expected_rows(request: Request, engine: Engine) -> int:
@@ -167,7 +166,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
     """Run the units that are not done."""
     todo = {unit.name: unit for unit in state.todo}
     wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
-    recorder = Recorder(output=plan.output, clock=time.thread_time)
+    recorder = Recorder(output=plan.output, fence=plan.run, clock=time.thread_time)
     writer = PieceWriter(
         sources=[replace(source, parts=[]) for source in request.sources],
         where=None if request.decide else request.where,
@@ -184,7 +183,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
     for unit in plan.units:
         name = unit.inputs.get("extra")
         if name is not None and unit.name in todo:
-            recorder.once(unit, functools.partial(writer.write, unit, request.extra[name]()))
+            recorder.once(unit, functools.partial(writer.write, rows=request.extra[name]()))
 
 
 def _name_tasks(engine: Engine, sources: Sequence[Manifest], wanted: Sequence[tuple[int, Unit, Piece]]) -> None:
@@ -247,7 +246,7 @@ class PieceWriter:
         """
         task = json.loads(group.column("task")[0].as_py())
         unit = Unit(**task["unit"])
-        parts = [Part(**{**part, "lanes": lanes_of(part["lanes"])}) for part in task["parts"].values()]
+        parts = [part_of(part) for part in task["parts"].values()]
         source = replace(self.sources[task["source"]], parts=parts)
         if self.where is None:
             places = pc.index_in(group.column("part"), pa.array([int(place) for place in task["parts"]], pa.int32()))
@@ -255,11 +254,11 @@ class PieceWriter:
             rows = read_rows(source, range(len(parts)), picks=picks, threads=self.threads)
         else:
             rows = read_rows(source, range(len(parts)), where=self.where, threads=self.threads)
-        self.recorder.once(unit, functools.partial(self.write, unit, rows))
+        self.recorder.once(unit, functools.partial(self.write, rows=rows))
         return str(unit.name)
 
-    def write(self, unit: Unit, rows: Iterator[pa.RecordBatch]) -> Receipt:
-        """Write `rows` as the part of `unit`, and return its receipt."""
+    def write(self, attempt: Attempt, rows: Iterator[pa.RecordBatch]) -> Receipt:
+        """Write `rows` as the part of an attempt, and return its receipt."""
         facts: dict[str, int] = {}
 
         def counted() -> Iterator[pa.RecordBatch]:
@@ -270,9 +269,8 @@ class PieceWriter:
                         facts[name] = facts.get(name, 0) + value
                 yield from table.to_batches()
 
-        target = storage.join(self.recorder.output, unit.part)
-        part = write_part(target, counted(), self.schema, roots=self.roots)
-        return receipt_of(unit, part, facts=facts)
+        part = write_part(attempt.part, counted(), self.schema, roots=self.roots)
+        return receipt_of(attempt.unit, part, facts=facts)
 
 
 def _conform(rows: pa.Table, wanted: pa.Schema, rebased: tuple[str, str] | None) -> pa.Table:

@@ -95,7 +95,7 @@ class SparkEngine:
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
         tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
-        frame = frames.one_task_each(self._spark, PLACE_AND_URI, tasks).select(PLACE_AND_URI)
+        frame = frames.one_task_each(self._spark, dict.fromkeys(tasks, 0), PLACE_AND_URI).select(PLACE_AND_URI)
         self._name(name, frames.map_batches(frame, query, frames.ddl(kinds), self._options))
 
     def table(self, name: str, rows: pa.Table) -> None:

@@ -16,10 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.show import logs
 from jobs.units.plan import Plan, Unit
-from jobs.units.worker import DONE_DDL, Recorder, Task, prepare_worker
+from jobs.units.worker import DONE_DDL, Perform, Recorder, Task, prepare_worker
 from manifests import storage
 from manifests.errors import InputError
-from manifests.format.receipts import Receipt
 from manifests.format.store import Manifest, read_batches
 
 _log = logging.getLogger(__name__)
@@ -75,16 +74,16 @@ def same_bits(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Parquet parts in one folder, and the storage arguments that workers need to read them."""
+    """Parquet parts in one folder with their numbers of rows, and the storage arguments to read them."""
 
     folder: str
-    names: Sequence[str]
+    rows: Mapping[str, int]
     options: Options
 
 
 def parts_of(manifest: Manifest, options: Options) -> Parts:
     """Return the parts of a committed manifest."""
-    return Parts(folder=manifest.uri, names=[p.name for p in manifest.parts], options=options)
+    return Parts(folder=manifest.uri, rows={p.name: p.rows for p in manifest.parts}, options=options)
 
 
 def read(
@@ -96,11 +95,11 @@ def read(
 ) -> DataFrame:
     """Return `columns` of `parts`, and in column `part` the name of each row's part. Each part is read by one task.
 
-    `transform` is applied to each batch in the worker; `schema` is the schema of what it returns.
+    `transform` is applied to each batch in the worker; `schema` is the schema of what it returns. A part that has
+    other rows than when it was committed makes its task fail.
     """
     reader = _PartReader(folder=parts.folder, columns=columns, transform=transform)
-    names = one_task_each(spark, PART, parts.names).select(PART)
-    return map_batches(names, reader, ddl(schema), parts.options)
+    return map_batches(one_task_each(spark, parts.rows), reader, ddl(schema), parts.options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,9 +110,9 @@ class _PartReader:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for name in batch.column(PART).to_pylist():
-                for rows in read_batches(storage.join(self.folder, name), self.columns):
-                    table = for_spark(pa.Table.from_batches([rows]))
+            for name, rows in zip(batch.column("task").to_pylist(), batch.column("rows").to_pylist(), strict=True):
+                for found in read_batches(storage.join(self.folder, name), self.columns, rows=rows):
+                    table = for_spark(pa.Table.from_batches([found]))
                     table = table.append_column(PART, pa.array([name] * len(table), pa.string()))
                     yield from (self.transform(table) if self.transform else table).to_batches()
 
@@ -173,20 +172,29 @@ class _PreparedMap:
         yield from self.function(batches)
 
 
-def one_task_each(spark: SparkSession, column: str, values: Sequence[str]) -> DataFrame:
-    """Return a frame (`place`, `column`) with a partition, and so a task, for each of `values`."""
-    rows = pa.table({"place": pa.array(range(len(values)), pa.int32()), column: pa.array(values, pa.string())})
-    return spark.createDataFrame(rows).repartitionById(max(1, len(values)), "place")
+def one_task_each(spark: SparkSession, tasks: Mapping[str, int], column: str = "task") -> DataFrame:
+    """Return a frame (`place`, `column`, `rows`) with a partition, and so a task, for each of `tasks`: task → rows.
+
+    The column with the task is named `column`.
+    """
+    table = pa.table(
+        {
+            "place": pa.array(range(len(tasks)), pa.int32()),
+            column: pa.array(list(tasks), pa.string()),
+            "rows": pa.array(list(tasks.values()), pa.int64()),
+        }
+    )
+    return spark.createDataFrame(table).repartitionById(max(1, len(tasks)), "place")
 
 
-def map_units(spark: SparkSession, plan: Plan, units: Sequence[Unit], perform: Callable[[Unit], Receipt]) -> None:
-    """Do those `units` of `plan`, each in a Spark task: `perform` writes a unit's part and returns its receipt.
+def map_units(spark: SparkSession, plan: Plan, units: Sequence[Unit], perform: Perform) -> None:
+    """Do those `units` of `plan`, each in a Spark task: `perform` writes an attempt's part and returns its receipt.
 
     Raises what Spark raises when a unit fails in all attempts.
     """
     if not units:
         return
     _log.info("%s: %d units to do", plan.made_by, len(units))
-    texts = [json.dumps(dataclasses.asdict(u)) for u in units]
-    task = Task(recorder=Recorder(output=plan.output), perform=perform)
-    map_batches(one_task_each(spark, "unit", texts), task, DONE_DDL, plan.options).collect()
+    tasks = {json.dumps(dataclasses.asdict(unit)): unit.rows or 0 for unit in units}
+    task = Task(recorder=Recorder(output=plan.output, fence=plan.run), perform=perform)
+    map_batches(one_task_each(spark, tasks), task, DONE_DDL, plan.options).collect()

@@ -1,7 +1,6 @@
 """Stages that add columns to each part of their parent: by a map over parts, or from the result of a shuffle."""
 
 import dataclasses
-import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +13,13 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 from jobs.spark import frames
 from jobs.spark.run import Lineage
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import DONE_DDL, Recorder, receipt_of
+from jobs.units.worker import DONE_DDL, Attempt, Recorder, receipt_of
 from manifests import storage
+from manifests.errors import StageFailed
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest, read_batches
+from manifests.format.store import Manifest, read_batches, unit_of
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ def plan_parts(
     parent = lineage.manifest
     maker = part_units(stage, parent, config, software, lineage.others)
     units = [
-        maker.unit(_unit_name(p.name), {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes) for p in parent.parts
+        maker.unit(p.unit, {"part": p.name}, rows=p.rows, size_bytes=p.size_bytes, key_lanes=p.key_lanes)
+        for p in parent.parts
     ]
     return Plan(
         stage=stage,
@@ -69,10 +70,6 @@ def part_units(
     return UnitMaker(stage=stage, config=config, software=software, shared=shared)
 
 
-def _unit_name(part: str) -> str:
-    return part.removesuffix(".parquet")
-
-
 AddColumns = Callable[[pa.Table], pa.Table]
 
 
@@ -90,25 +87,23 @@ class MapPart:
 
     stage: Stage
     parent: str
-    output: str
     roots: Sequence[str]
     make: Callable[[], AddColumns]
     count: Callable[[pa.Table], Mapping[str, int]] = no_facts
 
-    def __call__(self, unit: Unit) -> Receipt:
+    def __call__(self, attempt: Attempt) -> Receipt:
         """Write the unit's part and return its receipt."""
-        add = self.make()
+        add, unit = self.make(), attempt.unit
         source = storage.join(self.parent, unit.inputs["part"])
-        target = storage.join(self.output, unit.part)
         facts: Counter[str] = Counter()
 
         def added() -> Iterator[pa.RecordBatch]:
-            for batch in read_batches(source):
+            for batch in read_batches(source, rows=unit.rows):
                 table = add(pa.Table.from_batches([batch]))
                 facts.update(self.count(table))
                 yield from table.to_batches()
 
-        part = write_part(target, added(), schema(self.stage), roots=self.roots)
+        part = write_part(attempt.part, added(), schema(self.stage), roots=self.roots)
         return receipt_of(unit, part, facts=dict(facts))
 
 
@@ -119,7 +114,7 @@ class GroupWriter(Protocol):
         """Return the unit of the group with this value in the grouping column."""
         ...
 
-    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+    def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the unit's part from the rows of its group and return its receipt."""
         ...
 
@@ -129,11 +124,11 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
     if not len(groups):
         return
     _log.info("%s: %d units to do", plan.made_by, len(groups))
-    recorder = Recorder(output=plan.output)
+    recorder = Recorder(output=plan.output, fence=plan.run)
 
     def write_group(table: pa.Table) -> pa.Table:
         unit = writer.unit(table.column(column)[0].as_py())
-        recorder.once(unit, lambda: writer.write(unit, table))
+        recorder.once(unit, lambda attempt: writer.write(attempt, table))
         return pa.table({"unit": [unit.name]})
 
     wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
@@ -143,26 +138,34 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SliceWriter:
-    """Writes a part: the rows of the parent's part, with `columns` of the result rows that have the same `key`."""
+    """Writes a part: the rows of the parent's part, with `columns` of the answer's rows that have the same `key`."""
 
     maker: UnitMaker
     parent: str
     columns: Sequence[str]
     roots: Sequence[str]
-    output: str
 
     def unit(self, group: str) -> Unit:
         """Return the unit of the parent's part named `group`."""
-        return self.maker.unit(_unit_name(group), {"part": group})
+        return self.maker.unit(unit_of(group), {"part": group})
 
-    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
-        """Write the unit's part with `columns` of `rows`, and return its receipt."""
+    def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
+        """Write the unit's part with `columns` of `rows`, and return its receipt.
+
+        Raises StageFailed unless `rows` has each key of the parent's part once, and no other.
+        """
+        uri = storage.join(self.parent, attempt.unit.inputs["part"])
         places = {k: i for i, k in enumerate(rows.column("key").to_pylist())}
         wide = schema(self.maker.stage)
+        found = 0
 
         def joined() -> Iterator[pa.RecordBatch]:
-            for batch in read_batches(storage.join(self.parent, unit.inputs["part"])):
-                at = pa.array([places[k] for k in batch.column("key").to_pylist()], pa.int64())
+            nonlocal found
+            for batch in read_batches(uri):
+                at = pa.array([places.get(k) for k in batch.column("key").to_pylist()], pa.int64())
+                found += len(at) - at.null_count
+                if at.null_count:
+                    raise _wrong_answer(uri, f"{at.null_count:,} rows have no answer")
                 table = pa.Table.from_batches([batch])
                 table = table.drop_columns([name for name in self.columns if name in table.column_names])
                 for name in self.columns:
@@ -170,8 +173,16 @@ class SliceWriter:
                     table = table.append_column(field, rows.column(name).combine_chunks().take(at).cast(field.type))
                 yield from table.combine_chunks().to_batches()
 
-        target = storage.join(self.output, unit.part)
-        return receipt_of(unit, write_part(target, joined(), wide, roots=self.roots))
+        if len(places) != rows.num_rows:
+            raise _wrong_answer(uri, f"{rows.num_rows:,} answers for {len(places):,} keys")
+        part = write_part(attempt.part, joined(), wide, roots=self.roots)
+        if found != rows.num_rows:
+            raise _wrong_answer(uri, f"{rows.num_rows:,} answers for {found:,} rows")
+        return receipt_of(attempt.unit, part)
+
+
+def _wrong_answer(uri: str, what: str) -> StageFailed:
+    return StageFailed(f"{uri}: {what}; a shuffle lost or doubled rows, or the part was changed; nothing was written")
 
 
 def write_slices(
@@ -188,11 +199,11 @@ def write_slices(
         parent=parent.uri,
         columns=columns,
         roots=plan.roots,
-        output=plan.output,
     )
+    recorder = Recorder(output=plan.output, fence=plan.run)
     nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
     for unit in todo:
         if unit.rows == 0:
-            Recorder(output=plan.output).once(unit, functools.partial(writer.write, unit, nothing))
+            recorder.once(unit, lambda attempt: writer.write(attempt, nothing))
     parts = pa.array([u.inputs["part"] for u in todo], pa.string())
     write_groups(answer, frames.PART, parts, writer, plan)

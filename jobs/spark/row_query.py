@@ -71,7 +71,7 @@ def rows_of(
     place = [("part", pa.int32()), ("row", pa.int64())]
     kinds = pa.schema([*place, *(manifest.schema.field(name) for name in columns)])
     tasks = [json.dumps([number, manifest.part_uri(part)]) for number, part in enumerate(manifest.parts)]
-    frame = frames.one_task_each(spark, PLACE_AND_URI, tasks).select(PLACE_AND_URI)
+    frame = frames.one_task_each(spark, dict.fromkeys(tasks, 0), PLACE_AND_URI).select(PLACE_AND_URI)
     return frames.map_batches(frame, query, frames.ddl(kinds), options).drop("part", "row")
 
 

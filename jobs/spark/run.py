@@ -11,16 +11,16 @@ from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
 from jobs.spark import session
-from jobs.units.at_work import at_work, run_uri
+from jobs.units.accepted import accepted_receipts
 from jobs.units.commit import finish
 from jobs.units.failures import read_failures
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
-from jobs.units.state import begin
+from jobs.units.state import begun
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed, sentence_in
 from manifests.format.outdated import require_current
-from manifests.format.receipts import read_receipts
+from manifests.format.receipts import Receipt
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 
@@ -67,7 +67,8 @@ def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[C
         made.close()
 
 
-Work = Callable[[SparkSession, Plan, Sequence[Unit]], None]
+Work = Callable[[SparkSession, Plan, Sequence[Unit]], Mapping[str, Receipt] | None]
+"""Does units of a plan. Returns receipts that count instead of those of the units, by unit, if there are any."""
 
 
 def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
@@ -77,29 +78,29 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
     units cannot be done. Whatever was finished stays, and the same call goes on from there.
     """
     started = time.monotonic()
-    state = begin(plan, restart=ctx.restart)
-    for notice in state.notices:
-        ctx.reporter.say(f"{plan.stage}: {notice}")
-    if state.manifest is not None:
-        ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
-        return state.manifest
-    with at_work(run_uri(plan.output)) as heartbeat:
+    with begun(plan, restart=ctx.restart) as begin:
+        plan, state = begin.plan, begin.state
+        for notice in state.notices:
+            ctx.reporter.say(f"{plan.stage}: {notice}")
+        if state.manifest is not None:
+            ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
+            return state.manifest
         spark = ctx.spark
         with ctx.reporter.watch(plan, state):
             try:
-                work(spark, plan, state.todo)
+                replaced = work(spark, plan, state.todo)
             except CurateError:
                 raise
             except Exception as e:
+                plan.run.require_held()
                 raise StageFailed(explain_failure(plan, e)) from e
-        heartbeat.stop()
-        return finish(plan, started)
+        return finish(begin, started, replaced=replaced)
 
 
 def explain_failure(plan: Plan, error: Exception) -> str:
     """Return which units failed and why, as the workers noted it."""
-    done = read_receipts(plan.output)
-    failures = {u: why for u, why in read_failures(plan.output).items() if u not in done}
+    done = accepted_receipts(plan.run)
+    failures = {u: why for u, why in read_failures(plan.run).items() if u not in done}
     lines = [f"  {unit}: {why}" for unit, why in list(failures.items())[:5]]
     if len(failures) > len(lines):
         lines.append(f"  … and {len(failures) - len(lines)} more")

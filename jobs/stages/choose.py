@@ -65,7 +65,6 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
         perform = MapPart(
             stage=Stage.CHOOSE,
             parent=parent.uri,
-            output=plan.output,
             roots=plan.roots,
             make=functools.partial(Chooser, rules_of(config.choose), selection, config.choose.salt),
             count=kept_bytes,

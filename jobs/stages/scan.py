@@ -25,12 +25,13 @@ from curation.sources.tars import read_tar
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
 from jobs.stages.unique_keys import make_keys_unique
+from jobs.units.accepted import accepted_receipts
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import receipt_of
+from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
 from manifests.format.digest import settings_hash
-from manifests.format.receipts import Receipt, read_receipts, write_part
+from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
@@ -120,24 +121,23 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     """Scan the configured input into the manifest at `output` and return it."""
     plan = plan_scan(config, output)
 
-    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> Mapping[str, Receipt]:
         perform = functools.partial(
             perform_unit,
             config=config.scan,
             embedding=plan.software.get("embedding"),
             with_local=plan.config["local_features"],
-            output=plan.output,
             roots=tuple(plan.roots),
         )
         frames.map_units(spark, plan, todo, perform)
         _check_broken(plan, config.scan.max_broken_tars, ctx)
-        make_keys_unique(spark, plan)
+        return make_keys_unique(spark, plan)
 
     return run_stage(plan, work, ctx)
 
 
 def perform_unit(
-    unit: Unit, *, config: ScanConfig, embedding: str | None, with_local: bool, output: str, roots: Sequence[str]
+    attempt: Attempt, *, config: ScanConfig, embedding: str | None, with_local: bool, roots: Sequence[str]
 ) -> Receipt:
     """Scan one unit as configured, in a worker, which builds user filters and the embedder once.
 
@@ -155,7 +155,7 @@ def perform_unit(
         names=SampleNames(config.sample_names),
         ignore_zeros=config.ignore_zeros,
     )
-    return scan_unit(unit, output=output, reading=reading, on_image=on_image, roots=roots, with_models=with_models)
+    return scan_unit(attempt, reading=reading, on_image=on_image, roots=roots, with_models=with_models)
 
 
 def _models(config: ScanConfig, embedding: str | None) -> dict[str, Any]:
@@ -178,9 +178,8 @@ class ReadSettings:
 
 
 def scan_unit(
-    unit: Unit,
+    attempt: Attempt,
     *,
-    output: str,
     reading: ReadSettings,
     on_image: Callable[[bytes], Measures],
     roots: Sequence[str],
@@ -196,10 +195,10 @@ def scan_unit(
     if task is not None and task.attemptNumber() > 0:
         measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
     found = _Notes()
-    batches = _unit_rows(unit, reading, measure_one, found)
-    part = write_part(storage.join(output, unit.part), batches, SCAN_SCHEMA, roots=roots)
+    batches = _unit_rows(attempt.unit, reading, measure_one, found)
+    part = write_part(attempt.part, batches, SCAN_SCHEMA, roots=roots)
     return receipt_of(
-        unit, part, broken_sources=found.broken, source_warnings=found.warnings, facts=dict(found.facts)
+        attempt.unit, part, broken_sources=found.broken, source_warnings=found.warnings, facts=dict(found.facts)
     )
 
 
@@ -258,7 +257,7 @@ def _read(
 
 
 def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
-    receipts = read_receipts(plan.output)
+    receipts = accepted_receipts(plan.run)
     broken = {s: why for r in receipts.values() for s, why in r.broken_sources.items()}
     if len(broken) > allowed:
         shown = "\n".join(f"  {why}" for _, why in sorted(broken.items())[:10])

@@ -45,7 +45,6 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
         perform = MapPart(
             stage=Stage.SCORE,
             parent=parent.uri,
-            output=plan.output,
             roots=plan.roots,
             make=functools.partial(make_scorer, config.score, limits),
         )

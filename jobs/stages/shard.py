@@ -21,7 +21,7 @@ from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import receipt_of
+from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
@@ -87,7 +87,6 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
         placed = place(spark, parent, config.shard.salt, shards, plan.options)
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
-            output=plan.output,
             roots=plan.roots,
             parent_schema=parent.schema,
         )
@@ -143,7 +142,6 @@ def place(
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ShardWriter:
     maker: UnitMaker
-    output: str
     roots: Sequence[str]
     parent_schema: pa.Schema
 
@@ -151,10 +149,9 @@ class _ShardWriter:
         """Return the unit of shard number `group`."""
         return shard_unit(self.maker, group)
 
-    def write(self, unit: Unit, rows: pa.Table) -> Receipt:
+    def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the tar, its table and its statistics from the samples in `rows`."""
         ordered = rows.sort_by("rank").select(self.parent_schema.names).cast(self.parent_schema)
-        written = write_shard(self.output, unit.name, ordered)
-        target = storage.join(self.output, unit.part)
-        part = write_part(target, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        return receipt_of(unit, part, files=written.files)
+        written = write_shard(attempt.folder, attempt.unit.name, ordered)
+        part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
+        return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)

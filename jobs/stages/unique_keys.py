@@ -5,7 +5,7 @@ where it is stored.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -16,17 +16,21 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 from curation.scan.measure import SCAN_SCHEMA
 from curation.sources.keys import collided_key
 from jobs.spark import frames
-from jobs.units.failures import note_failure
-from jobs.units.plan import Plan
-from jobs.units.worker import DONE_DDL
+from jobs.units.accepted import accepted_receipts, read_accepted
+from jobs.units.plan import Plan, Unit
+from jobs.units.worker import DONE_DDL, Attempt, Recorder, receipt_of
 from manifests import storage
-from manifests.format.receipts import read_receipts, set_receipt_aside, write_part, write_receipt
+from manifests.errors import StageFailed
+from manifests.format.digest import settings_hash
+from manifests.format.receipts import Receipt, part_name, write_part
 from manifests.format.roots import split_source
-from manifests.format.store import lanes_of, read_batches
+from manifests.format.store import read_batches, unit_of
 
 MAX_ROWS_HERE = 1_000_000  # keys of so many rows, some 100 MB, may be compared on the driver
 LOCATED = ("key", "source", "member", "offset")
+UNIQUE = ".unique"  # after the name of a unit: its part with keys that are unique
 
+_KEYS = pa.schema([("key", pa.string()), (frames.PART, pa.string())])
 _PLACE_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -40,29 +44,42 @@ _PLACE_SCHEMA = pa.schema(
 )
 
 
-def make_keys_unique(spark: SparkSession, plan: Plan) -> None:
-    """Rewrite the parts with samples that share their key with an earlier one, which get a key of their own.
+def make_keys_unique(spark: SparkSession, plan: Plan) -> dict[str, Receipt]:
+    """Write again the parts with samples that share their key with an earlier one, which get a key of their own.
 
-    Running it again changes nothing.
+    Return their receipts, by unit. The parts that they replace stay as they are until the commit. Raises StageFailed
+    if keys are shared afterwards.
     """
-    parts = frames.Parts(folder=plan.output, names=[u.part for u in plan.units], options=plan.options)
-    rows = sum(r.rows for r in read_receipts(plan.output).values())
-    if rows <= MAX_ROWS_HERE and _are_keys_distinct(parts):
-        return
-    keys = frames.read(spark, parts, ["key"], pa.schema([("key", pa.string()), (frames.PART, pa.string())]))
+    receipts = {name: each for name, each in accepted_receipts(plan.run).items() if not name.endswith(UNIQUE)}
+    parts = _parts(plan, receipts.values())
+    if _are_distinct(spark, parts):
+        return {}
+    keys = frames.read(spark, parts, ["key"], _KEYS)
     shared = keys.groupBy("key").agg(F.count("*").alias("samples")).where("samples > 1").select("key")
-    if shared.isEmpty():
-        return
     located = frames.read(spark, parts, LOCATED, _PLACE_SCHEMA, functools.partial(_locate, roots=tuple(plan.roots)))
     order = Window.partitionBy("key").orderBy("name", "root", "offset", "member")
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
-    frames.map_groups(later, frames.PART, _Rekey(plan).rewrite, DONE_DDL, plan.options).collect()
+    writer = _Rekey(plan, settings_hash(sorted((r.part, r.sha256) for r in receipts.values())))
+    done = frames.map_groups(later, frames.PART, writer.rewrite, DONE_DDL, plan.options).collect()
+    accepted = accepted_receipts(plan.run)
+    new = {row["unit"].removesuffix(UNIQUE): accepted[row["unit"]] for row in done}
+    if not _are_distinct(spark, _parts(plan, {**receipts, **new}.values())):
+        raise StageFailed(f"{plan.output}: keys are shared after they were made unique; nothing was committed")
+    return {name: replace(each, unit=name, fingerprint=receipts[name].fingerprint) for name, each in new.items()}
 
 
-def _are_keys_distinct(parts: frames.Parts) -> bool:
-    """Whether no key occurs twice, found on the driver: for few rows, a shuffle would take longer."""
-    keys = [b.column("key") for name in parts.names for b in read_batches(storage.join(parts.folder, name), ["key"])]
-    together = pa.chunked_array(keys, pa.string())
+def _parts(plan: Plan, receipts: Iterable[Receipt]) -> frames.Parts:
+    rows = {each.part: each.rows for each in sorted(receipts, key=lambda each: each.part)}
+    return frames.Parts(folder=plan.output, rows=rows, options=plan.options)
+
+
+def _are_distinct(spark: SparkSession, parts: frames.Parts) -> bool:
+    """Whether no key occurs twice; for few rows found on the driver, where a shuffle would take longer."""
+    if sum(parts.rows.values()) > MAX_ROWS_HERE:
+        keys = frames.read(spark, parts, ["key"], _KEYS)
+        return keys.groupBy("key").count().where("count > 1").isEmpty()
+    found = [b.column("key") for name in parts.rows for b in read_batches(storage.join(parts.folder, name), ["key"])]
+    together = pa.chunked_array(found, pa.string())
     return bool(pc.count_distinct(together).as_py() == len(together))
 
 
@@ -77,42 +94,38 @@ def _locate(table: pa.Table, *, roots: Sequence[str]) -> pa.Table:
 
 
 class _Rekey:
-    """Rewrites one part with new keys for the samples in a table of locations; runs in the worker."""
+    """Writes one part again, with new keys for the samples in a table of locations; runs in the worker."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.output, self.roots = plan.output, list(plan.roots)
+    def __init__(self, plan: Plan, fingerprint: str) -> None:
+        self.output, self.roots, self.fingerprint = plan.output, list(plan.roots), fingerprint
+        self.recorder = Recorder(output=plan.output, fence=plan.run)
 
     def rewrite(self, table: pa.Table) -> pa.Table:
-        """Rewrite the part of the rows in `table`; return its unit."""
+        """Write the part of the rows in `table` again; return its unit."""
         part = table.column(frames.PART)[0].as_py()
-        unit = part.removesuffix(".parquet")
         new = {
             (r["source"], r["member"], r["offset"]): collided_key(
                 r["key"], root=r["root"], source_name=r["name"], member=r["member"], offset=r["offset"]
             )
             for r in table.to_pylist()
         }
-        try:
-            self._rewrite(unit, part, new)
-        except Exception as e:
-            note_failure(self.output, unit, e)
-            raise
-        return pa.table({"unit": [unit]})
+        unit = Unit(name=unit_of(part) + UNIQUE, inputs={"part": part}, fingerprint=self.fingerprint)
+        self.recorder.once(unit, lambda attempt: self._write(attempt, new))
+        return pa.table({"unit": [unit.name]})
 
-    def _rewrite(self, unit: str, part: str, new: Mapping[tuple[str, str, int], str]) -> None:
-        uri = storage.join(self.output, part)
-        receipt = set_receipt_aside(self.output, unit)  # a kill from here on makes the unit be scanned again
-        changed = (_with_keys(batch, new) for batch in read_batches(uri))
-        written = write_part(uri, changed, SCAN_SCHEMA, roots=self.roots)
-        write_receipt(
-            self.output,
-            replace(
-                receipt,
-                size_bytes=written.size_bytes,
-                sha256=written.sha256,
-                lanes=lanes_of(written.lanes.tolist()),
-                facts={**receipt.facts, "keys_told_apart": len(new)},
-            ),
+    def _write(self, attempt: Attempt, new: Mapping[tuple[str, str, int], str]) -> Receipt:
+        unit, part = attempt.unit, attempt.unit.inputs["part"]
+        before = read_accepted(self.recorder.fence, unit.name.removesuffix(UNIQUE))
+        changed = (
+            _with_keys(batch, new) for batch in read_batches(storage.join(self.output, part), rows=before.rows)
+        )
+        written = write_part(attempt.part, changed, SCAN_SCHEMA, roots=self.roots)
+        receipt = receipt_of(unit, written, name=part_name(before.unit, written.sha256))
+        return replace(
+            receipt,
+            source_warnings=before.source_warnings,
+            broken_sources=before.broken_sources,
+            facts={**before.facts, "shared_keys": len(new)},
         )
 
 

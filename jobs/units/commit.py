@@ -1,61 +1,104 @@
-"""The end of a run: check that every unit has a valid receipt, remove leftovers, commit the manifest."""
+"""The end of a run: check that what the receipts name is there and adds up, and commit the manifest."""
 
 import datetime
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from jobs.units.accepted import accepted_receipts, faults_of, file_sizes
 from jobs.units.plan import Plan
-from jobs.units.state import is_ours
-from manifests import storage
+from jobs.units.state import Begun, tidy
 from manifests.errors import StageFailed
 from manifests.format.digest import combine
 from manifests.format.digest import digest as digest_of
-from manifests.format.receipts import Receipt, read_receipts
+from manifests.format.receipts import Receipt
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, commit
 
 _log = logging.getLogger(__name__)
 
+SHOWN = 5
 
-def finish(plan: Plan, started: float, *, digest: str | None = None) -> Manifest:
-    """Commit the manifest of `plan` from its receipts, and return it.
 
-    `started` is when the run began, by `time.monotonic`. Raises StageFailed when units left no receipt, or when
-    `digest` is given and is not that of the rows.
+def finish(
+    work: Begun, started: float, *, digest: str | None = None, replaced: Mapping[str, Receipt] | None = None
+) -> Manifest:
+    """Commit the manifest of the plan of `work` from its receipts, and return it.
+
+    `started` is when the run began, by `time.monotonic`. `replaced` has receipts that count instead of those of the
+    units, by unit. Commits nothing and raises StageFailed when units left no receipt, when files are missing or have
+    other sizes than their receipts name, when a unit has other rows than the part that it was made from, or when
+    `digest` is given and is not that of the rows; raises LeaseLost when another run has taken over.
     """
-    wanted = {u.name: u for u in plan.units}
-    receipts: dict[str, Receipt] = {
-        n: r for n, r in read_receipts(plan.output).items() if n in wanted and r.fingerprint == wanted[n].fingerprint
-    }
-    missing = sorted(set(wanted) - set(receipts))
-    if missing:
-        raise StageFailed(
-            f"{plan.made_by}: {len(missing)} of {len(wanted)} units left no receipt ({', '.join(missing[:5])} …); "
-            "run the same command to go on"
-        )
+    plan = work.plan
+    names = {unit.name for unit in plan.units}
+    receipts = {name: each for name, each in accepted_receipts(plan.run).items() if name in names}
+    receipts |= replaced or {}
+    _require_all(plan, receipts)
+    _require_rows(plan, receipts)
     if digest is not None and (found := _digest(plan, receipts)) != digest:
         raise StageFailed(
             f"{plan.made_by}: the rows have digest {found[:16]}…, not {digest[:16]}…; nothing was committed"
         )
-    _sweep(plan, receipts)
+    _require_files(plan, receipts, file_sizes(plan.output))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     wall_seconds = time.monotonic() - started
-    manifest = commit(plan.output, list(receipts.values()), plan, created=now, wall_seconds=wall_seconds)
+    plan.run.require_held()
+    if work.lease is not None:
+        work.lease.stop()
+    manifest = commit(
+        plan.output,
+        list(receipts.values()),
+        plan,
+        created=now,
+        wall_seconds=wall_seconds,
+        run_folder=plan.run.folder,
+    )
     _log.info("%s: committed %d rows at %s, digest %s", plan.made_by, manifest.rows, manifest.uri, manifest.digest)
+    tidy(manifest, plan.run)
     return manifest
+
+
+def _require_all(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
+    done = {u.name for u in plan.units if u.name in receipts and receipts[u.name].fingerprint == u.fingerprint}
+    missing = [u.name for u in plan.units if u.name not in done]
+    if missing:
+        raise StageFailed(
+            f"{plan.made_by}: {len(missing)} of {len(plan.units)} units left no receipt ({_some(missing)}); "
+            "run the same command to go on"
+        )
+
+
+def _require_rows(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
+    """Check that each unit has the rows, and the keys, of the part that it was made from, where it has to."""
+    wrong = []
+    for unit in plan.units:
+        made = receipts[unit.name]
+        if unit.rows is not None and made.rows != unit.rows:
+            wrong.append(f"{unit.name} has {made.rows:,} of {unit.rows:,} rows")
+        elif unit.key_lanes is not None and made.key_lanes != tuple(unit.key_lanes):
+            wrong.append(f"{unit.name} has other keys")
+    if wrong:
+        raise StageFailed(
+            f"{plan.made_by}: {len(wrong)} units lost or doubled rows ({_some(wrong)}); nothing was committed; use "
+            "--restart to make them again, and report it"
+        )
+
+
+def _require_files(plan: Plan, receipts: Mapping[str, Receipt], sizes: Mapping[str, int]) -> None:
+    faults = [fault for _, receipt in sorted(receipts.items()) for fault in faults_of(receipt, sizes)]
+    if faults:
+        raise StageFailed(
+            f"{plan.output}: {len(faults)} files are not as they were written ({_some(faults)}); nothing was "
+            "committed; run the same command to make them again"
+        )
+
+
+def _some(clauses: Sequence[str]) -> str:
+    return ", ".join(clauses[:SHOWN]) + (f" and {len(clauses) - SHOWN:,} more" if len(clauses) > SHOWN else "")
 
 
 def _digest(plan: Plan, receipts: Mapping[str, Receipt]) -> str:
     rows = sum(receipt.rows for receipt in receipts.values())
     columns = schema(plan.stage) if plan.schema is None else plan.schema
     return digest_of(combine(receipt.row_lanes for receipt in receipts.values()), rows, columns)
-
-
-def _sweep(plan: Plan, receipts: Mapping[str, Receipt]) -> None:
-    """Remove files that killed attempts and earlier plans left next to the parts: no receipt names them."""
-    named = {r.part for r in receipts.values()} | {f for r in receipts.values() for f in r.files}
-    for name in storage.list_names(plan.output):
-        if name not in named and is_ours(name) and not name.startswith("_"):
-            _log.debug("%s: removing %s, which no receipt names", plan.output, name)
-            storage.remove(storage.join(plan.output, name))

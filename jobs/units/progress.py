@@ -127,7 +127,7 @@ class _Watcher(threading.Thread):
 
     def _poll(self) -> None:
         with contextlib.suppress(OSError):  # a listing that fails is repeated at the next poll
-            for name, receipt in read_receipts(self._plan.output, frozenset(self._known)).items():
+            for name, receipt in read_receipts(self._plan.run.folder, self._known).items():
                 self._known.add(name)
                 self._tally.add(receipt)
         self._view.show(self._tally)

@@ -1,19 +1,20 @@
 """The state of an output: a finished manifest, or an unfinished run with receipts that are still valid."""
 
+import contextlib
 import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jobs.units import failures
-from jobs.units.at_work import require_no_other, run_uri
+from jobs.units.accepted import earlier_receipts, take_over
+from jobs.units.lease import Fence, Lease, fences_up_to, held, require_free, work_uri
 from jobs.units.output_place import require_folder
 from jobs.units.plan import Plan, Unit
-from manifests import storage
+from manifests import exclusive, storage
 from manifests.errors import InputError, ManifestError, RunChanged
-from manifests.format.receipts import WORK, Receipt, read_receipts
+from manifests.format.receipts import WORK, Receipt
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 
 _log = logging.getLogger(__name__)
@@ -40,43 +41,56 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
     unfinished, a changed input does not raise: its units are done again, and a notice names it.
     """
     require_folder(plan.output)
-    manifest = open_manifest(plan.output) if is_committed(plan.output) else None
+    manifest = _committed(plan.output)
     if manifest is not None and manifest.fingerprint == plan.fingerprint:
         return State(manifest=manifest, receipts={}, todo=[], notices=[])
-    require_no_other(run_uri(plan.output), plan.output)
+    token = require_free(work_uri(plan.output))
+    return _found(plan, manifest, _Before.read(plan, token), restart=restart)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Before:
+    """What earlier runs left: the plan of the last one, None without one, and the receipts that are valid now."""
+
+    plan: Mapping[str, Any] | None
+    receipts: Mapping[str, Receipt]
+
+    @classmethod
+    def read(cls, plan: Plan, token: int) -> "_Before":
+        """Read what the runs up to `token` left."""
+        work = work_uri(plan.output)
+        return cls(plan=_read_plan(work, token), receipts=earlier_receipts(plan, work, token + 1))
+
+
+def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: bool) -> State:
+    """Return the state of an output with this `manifest`, if there is one, and what was there `before`."""
+    if manifest is not None and manifest.fingerprint == plan.fingerprint:
+        return State(manifest=manifest, receipts={}, todo=[], notices=[])
     if manifest is not None:
         if not restart:
             raise RunChanged(_changed(plan, dataclasses.asdict(manifest), "was committed"))
         return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
     notices = []
-    before = _read_plan(plan.output)
     there = storage.list_names(plan.output)
     # img2dataset names tars and tables as we do: without a plan or a commit of ours they belong to somebody else.
     foreign = [name for name in there if WORK not in there or not is_ours(name)]
-    if before is None and foreign:
+    if before.plan is None and foreign:
         raise InputError(
             f"{plan.output}: not empty and not curate's ({', '.join(foreign[:3])} …); name another output"
         )
-    if before is not None:
-        differs = _differences({k: before.get(k) for k in _COMPARED if k in before}, _settings_of(plan))
+    if before.plan is not None:
+        differs = _differences({k: before.plan.get(k) for k in _COMPARED if k in before.plan}, _settings_of(plan))
         if differs and not restart:
-            raise RunChanged(_changed(plan, before, "contains unfinished work"))
+            raise RunChanged(_changed(plan, before.plan, "contains unfinished work"))
         if differs:
             return State(
                 manifest=None, receipts={}, todo=plan.units, notices=["unfinished work discarded (--restart)"]
             )
-        notices = [f"input changed: {line}" for line in _differences(before.get("inputs"), plan.inputs)]
-    receipts = read_receipts(plan.output)
-    names = {u.name: u for u in plan.units}
-    valid = {n: r for n, r in receipts.items() if n in names and _is_valid(r, names[n])}
-    todo = [u for u in plan.units if u.name not in valid]
-    if valid:
-        notices.append(f"resuming: {len(valid)} of {len(plan.units)} units are done")
-    return State(manifest=None, receipts=valid, todo=todo, notices=notices)
-
-
-def _is_valid(receipt: Receipt, unit: Unit) -> bool:
-    return receipt.fingerprint == unit.fingerprint and not receipt.broken_sources
+        notices = [f"input changed: {line}" for line in _differences(before.plan.get("inputs"), plan.inputs)]
+    todo = [u for u in plan.units if u.name not in before.receipts]
+    if before.receipts:
+        notices.append(f"resuming: {len(before.receipts)} of {len(plan.units)} units are done")
+    return State(manifest=None, receipts=before.receipts, todo=todo, notices=notices)
 
 
 def _settings_of(plan: Plan) -> dict[str, Any]:
@@ -84,15 +98,18 @@ def _settings_of(plan: Plan) -> dict[str, Any]:
     return {k: fields[k] for k in _COMPARED if k in fields}
 
 
-def _read_plan(output: str) -> dict[str, Any] | None:
-    uri = storage.join(output, WORK, PLAN_FILE)
-    try:
-        found = json.loads(storage.read_bytes(uri))
-    except FileNotFoundError:
-        return None
-    except ValueError as e:
-        raise ManifestError(f"{uri}: not JSON ({e}); use --restart to discard the unfinished work") from e
-    return found if isinstance(found, dict) else None
+def _read_plan(work: str, token: int) -> dict[str, Any] | None:
+    """Return the plan of the last run up to `token` that wrote one."""
+    for fence in reversed(fences_up_to(work, token)):
+        uri = storage.join(fence.folder, PLAN_FILE)
+        try:
+            found = json.loads(storage.read_bytes(uri))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except ValueError as e:
+            raise ManifestError(f"{uri}: not JSON ({e}); use --restart to discard the unfinished work") from e
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -121,25 +138,83 @@ def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
     )
 
 
-def begin(plan: Plan, *, restart: bool = False) -> State:
-    """Make the output ready for work and return what is left to do. Raises as `inspect` does.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Begun:
+    """Work that has begun: the plan with its fence, what was found, and the lease; None if nothing is left to do."""
 
-    Do the work within `jobs.units.at_work.at_work`, so that a second run can name the run that is writing.
+    plan: Plan
+    state: State
+    lease: Lease | None
+
+
+@contextlib.contextmanager
+def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
+    """Take the lease of the output and make it ready for work.
+
+    The lease is given back when the block ends. Without anything to do, none is taken. Raises as `inspect` does.
     """
+    work = work_uri(plan.output)
     state = inspect(plan, restart=restart)
-    if state.manifest is not None:
-        storage.remove(storage.join(plan.output, WORK))
-        return state
-    # Written before anything is removed: after a kill, the output is still recognised as ours.
-    storage.write_bytes(storage.join(plan.output, WORK, PLAN_FILE), plan.to_json())
-    _log.info("%s: %d of %d units are left to do", plan.output, len(state.todo), len(plan.units))
-    if restart and not state.receipts:
-        discard(plan.output)
-    failures.forget(plan.output)
+    if state.manifest is not None and not storage.list_names(work):
+        yield Begun(plan=plan, state=state, lease=None)
+        return
+    with held(work) as lease, lease.fence.guarding():
+        try:
+            state = _take_over(plan, lease.fence, restart=restart)
+        except RunChanged:
+            if is_committed(plan.output):  # while this run waited for the lease
+                _end(lease.fence)
+            raise
+        if state.manifest is None:
+            _log.info("%s: %d of %d units are left to do", plan.output, len(state.todo), len(plan.units))
+            yield Begun(plan=dataclasses.replace(plan, fence=lease.fence), state=state, lease=lease)
+            return
+        lease.stop()
+        tidy(state.manifest, lease.fence)
+    yield Begun(plan=plan, state=state, lease=None)
+
+
+def _take_over(plan: Plan, fence: Fence, *, restart: bool) -> State:
+    """Make the output that of the run with the lease, and return what is left to do.
+
+    An earlier run that may still exist loses its folder before anything is decided, and with it the files that it
+    could commit. Until then, all that is there stays.
+    """
+    before = _Before.read(plan, fence.token - 1)
+    _found(plan, _committed(plan.output), before, restart=restart)
+    exclusive.rewrite(storage.join(fence.folder, PLAN_FILE), plan.to_json())
+    take_over(fence, before.receipts)
+    state = _found(plan, _committed(plan.output), before, restart=restart)
+    if restart and state.manifest is None and not state.receipts:
+        take_over(fence, {})
+        discard(plan.output, fence)
     return state
 
 
-_OURS = re.compile(r"(part-\d{5,}|\d{5,})(\.parquet|\.tar|_stats\.json)|\..*\.[0-9a-f]{32}\.tmp")
+def _committed(output: str) -> Manifest | None:
+    return open_manifest(output) if is_committed(output) else None
+
+
+def tidy(manifest: Manifest, fence: Fence) -> None:
+    """Remove files next to a committed manifest that no part of it names, and all that its runs left."""
+    named = {name for part in manifest.parts for name in (part.name, *part.files)}
+    for name in storage.list_names(manifest.uri):
+        if name not in named and is_ours(name) and not name.startswith("_"):
+            _log.debug("%s: removing %s, which no part names", manifest.uri, name)
+            fence.remove(storage.join(manifest.uri, name))
+    _end(fence)
+
+
+def _end(fence: Fence) -> None:
+    """Remove all that the runs of a committed manifest left; that of this run first, so that none of its is late."""
+    fence.require_held()
+    exclusive.remove_folder(fence.folder)
+    exclusive.clear_folder(fence.work)
+
+
+_OURS = re.compile(
+    r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(\.parquet|\.tar|_stats\.json)|\..*\.[0-9a-f]{32}\.tmp"
+)
 
 
 def is_ours(name: str) -> bool:
@@ -147,15 +222,12 @@ def is_ours(name: str) -> bool:
     return name in (WORK, MANIFEST_FILE) or _OURS.fullmatch(name) is not None
 
 
-def discard(output: str) -> None:
-    """Remove a manifest, but not the plan of the next run.
+def discard(output: str, fence: Fence) -> None:
+    """Remove a manifest and its files, but not the work of a run.
 
     The commit is removed first, so that a kill leaves no manifest that has lost parts.
     """
-    storage.remove(storage.join(output, MANIFEST_FILE))
-    for name in storage.list_names(storage.join(output, WORK)):
-        if name != PLAN_FILE:
-            storage.remove(storage.join(output, WORK, name))
+    fence.remove(storage.join(output, MANIFEST_FILE))
     for name in storage.list_names(output):
-        if is_ours(name) and name != WORK:
-            storage.remove(storage.join(output, name))
+        if is_ours(name) and name not in (WORK, MANIFEST_FILE):
+            fence.remove(storage.join(output, name))

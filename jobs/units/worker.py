@@ -1,25 +1,31 @@
-"""Units in a worker: one Spark task does one unit, writes its part, then its receipt.
+"""Units in a worker: one Spark task does one unit, and its receipt decides whether that counts.
 
-The result does not depend on which worker did a unit or how often. Parts have deterministic names and bytes, so a
-retried, speculative or orphaned task only writes again what is already there.
+An attempt writes its files under names of its own. When they are complete it puts the part in place, under a name
+with the hash of its content, and creates the receipt, which only the first of several attempts can do. What the
+receipt names is what counts: a second attempt, late or speculative, finds the receipt and leaves everything as it is.
+An attempt of a run that has lost its lease writes nothing that anyone reads.
 """
 
+import contextlib
 import dataclasses
-import functools
 import json
 import logging
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from jobs.show import logs
 from jobs.units.failures import note_failure
+from jobs.units.lease import Fence
 from jobs.units.plan import Unit
-from manifests import storage
-from manifests.format.receipts import Receipt, WrittenPart, write_receipt
+from manifests import exclusive, storage
+from manifests.format.integrity import file_sha256
+from manifests.format.receipts import Receipt, WrittenPart, create_receipt, part_name, read_receipt
 from manifests.format.store import lanes_of
 
 DONE_DDL = "unit string"
@@ -27,30 +33,51 @@ DONE_DDL = "unit string"
 _log = logging.getLogger(__name__)
 
 
-def receipt_of(unit: Unit, part: WrittenPart, **more: Any) -> Receipt:
-    """Return the receipt of `unit`, which wrote `part`; `more` are other fields of Receipt."""
+def receipt_of(unit: Unit, part: WrittenPart, *, name: str | None = None, **more: Any) -> Receipt:
+    """Return the receipt of `unit`, which wrote `part`; `more` are other fields of Receipt.
+
+    `name` is the file name of the part. By default it contains the hash of its content; see `part_name`.
+    """
     return Receipt(
         unit=unit.name,
         fingerprint=unit.fingerprint,
-        part=unit.part,
+        part=part_name(unit.name, part.sha256) if name is None else name,
         rows=part.rows,
         size_bytes=part.size_bytes,
         sha256=part.sha256,
         lanes=lanes_of(part.lanes.tolist()),
+        key_lanes=lanes_of(part.key_lanes.tolist()),
         counts=part.counts,
         **more,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt at a unit. It writes files into `folder`, the URI of a local folder that no other attempt knows."""
+
+    unit: Unit
+    folder: str
+
+    @property
+    def part(self) -> str:
+        """The URI to which the unit's part is written."""
+        return storage.join(self.folder, self.unit.part)
+
+
+Perform = Callable[[Attempt], Receipt]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Runs one unit's work in a worker, and records at `output` how it ended."""
+    """Runs one unit's work in a worker, and records how it ended. `fence` is that of the run's lease."""
 
     output: str
+    fence: Fence
     clock: Callable[[], float] = time.process_time
 
-    def once(self, unit: Unit, do: Callable[[], Receipt]) -> Receipt:
-        """Run `do`, write its receipt with time and memory used, and return it.
+    def once(self, unit: Unit, do: Perform) -> Receipt:
+        """Run `do`, publish what it wrote, and return the receipt that counts: its own or that of an earlier attempt.
 
         When `do` fails, the reason is written for the driver, and the error is raised so that Spark tries again.
         """
@@ -58,33 +85,76 @@ class Recorder:
         with logs.unit(unit.name):
             _log.debug("started")
             try:
-                receipt = do()
+                with self._folder() as folder:
+                    receipt = do(Attempt(unit=unit, folder=folder))
+                    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+                    seconds = round(self.clock() - started, 6)
+                    receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
+                    receipt = self._publish(receipt, Path(storage.filesystem(folder)[1]))
             except Exception as e:
-                note_failure(self.output, unit.name, e)
+                note_failure(self.fence, unit.name, e)
                 # Raised, too: where a driver does the unit, its error is what a person sees.
                 _log.warning("failed: %s: %s", type(e).__name__, e, extra={logs.IS_SHOWN: True})
                 raise
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            seconds = round(self.clock() - started, 6)
-            receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
             _log.info("%d rows in %.1f s of processor time", receipt.rows, seconds)
-        write_receipt(self.output, receipt)
         return receipt
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[str]:
+        """Yield the URI of a folder for one attempt, which is removed at the end.
+
+        It is in the folder of the run, so that files can be moved into place, or where Python has its temporary files
+        if the output is on an object store.
+        """
+        parent = storage.filesystem(storage.join(self.fence.folder, "files"))[1] if self._is_local else None
+        with self.fence.guarding(), tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
+            yield storage.absolute(folder)
+
+    @property
+    def _is_local(self) -> bool:
+        return storage.is_local(self.output)
+
+    def _publish(self, receipt: Receipt, folder: Path) -> Receipt:
+        """Put the part in place, create the receipt, and put files with fixed names in place; return what counts."""
+        self.fence.require_held()
+        if receipt.has_part_by_content:
+            self._place(receipt.part, folder / f"{receipt.unit}.parquet", receipt.size_bytes, receipt.sha256)
+        if not create_receipt(self.fence.folder, receipt):
+            mine, receipt = receipt, read_receipt(self.fence.folder, receipt.unit)
+            _log.info("an earlier attempt had finished")
+            if mine.fixed_files != receipt.fixed_files:
+                return receipt  # it puts its own files in place; the commit checks that it did
+        for name, (size_bytes, sha256) in receipt.fixed_files.items():
+            self._place(name, folder / name, size_bytes, sha256)
+        return receipt
+
+    def _place(self, name: str, staged: Path, size_bytes: int, sha256: str) -> None:
+        """Put `staged` in its place in the output, unless the same content is there."""
+        uri = storage.join(self.output, name)
+        if exclusive.put_file(uri, staged) or self._has_content(uri, size_bytes, sha256):
+            return
+        self.fence.require_held()
+        _log.info("%s: replaced; it was left by a run with other settings", uri)
+        exclusive.replace_file(uri, staged)  # fails on a disk if the lease is lost, since `staged` is then gone
+
+    def _has_content(self, uri: str, size_bytes: int, sha256: str) -> bool:
+        found = storage.describe(uri)
+        return found is not None and found["size"] == size_bytes and file_sha256(uri) == sha256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """Does units in a worker: `perform` writes the part of a unit and returns the receipt to be recorded."""
+    """Does units in a worker: `perform` writes the part of an attempt and returns the receipt to be recorded."""
 
     recorder: Recorder
-    perform: Callable[[Unit], Receipt]
+    perform: Perform
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do each unit, given as JSON in column `unit`, and yield its name. For `frames.map_batches`."""
+        """Do each unit, given as JSON in column `task`, and yield its name. For `frames.map_batches`."""
         for batch in batches:
-            for text in batch.column("unit").to_pylist():
+            for text in batch.column("task").to_pylist():
                 unit = Unit(**json.loads(text))
-                self.recorder.once(unit, functools.partial(self.perform, unit))
+                self.recorder.once(unit, self.perform)
                 yield pa.RecordBatch.from_pydict({"unit": [unit.name]})
 
 

@@ -19,7 +19,7 @@ from manifests.format.integrity import file_sha256
 from manifests.format.store import Manifest, from_document, read_batches
 
 DIFF_FILE = "_diff.json"
-BEGUN_FILE = "_begun"  # a folder without it or `_diff.json` was not written by a diff
+BEGUN_FOLDER = "_begun"  # a folder without it or `_diff.json` was not written by a diff
 _PART = re.compile(r"part-\d{5,}\.parquet|\..*\.[0-9a-f]{32}\.tmp")
 FORMAT_VERSION = 1
 _LEFT_OUT = ("parts", "cost")
@@ -104,7 +104,7 @@ class PartWriter:
 def commit_diff(made: DiffSet) -> None:
     """Write `_diff.json`. Call it after all parts are written."""
     storage.write_bytes(storage.join(made.uri, DIFF_FILE), made.to_json())
-    storage.remove(storage.join(made.uri, BEGUN_FILE))
+    storage.remove(storage.join(made.uri, BEGUN_FOLDER))
 
 
 def open_diff(uri: str) -> DiffSet:
@@ -137,19 +137,21 @@ def open_diff(uri: str) -> DiffSet:
         raise ManifestError(f"{place}: damaged ({e!r}); make the diff again") from e
 
 
-def make_room(uri: str, *, may_replace: bool) -> None:
-    """Prepare the folder `uri` for a new diff, and mark it as begun.
+def require_room(uri: str, *, may_replace: bool) -> None:
+    """Raise InputError when the folder `uri` has a complete diff that may not be replaced, or anything else.
 
-    An existing diff, or the rest of an interrupted one, is removed. Raises InputError when there is a complete one
-    that may not be replaced, or anything else.
+    The rest of an interrupted diff may be there.
     """
     names = storage.list_names(uri)
-    is_diff = DIFF_FILE in names or BEGUN_FILE in names
-    others = [n for n in names if n not in (DIFF_FILE, BEGUN_FILE) and not (is_diff and _PART.fullmatch(n))]
+    is_diff = DIFF_FILE in names or BEGUN_FOLDER in names
+    others = [n for n in names if n not in (DIFF_FILE, BEGUN_FOLDER) and not (is_diff and _PART.fullmatch(n))]
     if others:
         raise InputError(f"{uri}: not empty and no diff ({', '.join(others[:3])} …); name another output")
     if DIFF_FILE in names and not may_replace:
         raise InputError(f"{uri}: a diff is there already; name another output, or replace it with --force")
-    storage.write_bytes(storage.join(uri, BEGUN_FILE), b"")
-    for name in [DIFF_FILE, *(n for n in names if _PART.fullmatch(n))]:  # first the file that makes the parts valid
+
+
+def make_room(uri: str) -> None:
+    """Remove the diff in the folder `uri`, or what is left of one; first the file that makes its parts valid."""
+    for name in [DIFF_FILE, *(n for n in storage.list_names(uri) if _PART.fullmatch(n))]:
         storage.remove(storage.join(uri, name))

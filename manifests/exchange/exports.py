@@ -21,6 +21,7 @@ from manifests.format.integrity import require_intact
 from manifests.format.regroup import regroup
 from manifests.format.schema import is_binary
 from manifests.format.store import Manifest, is_committed
+from manifests.hashing_writer import HashingWriter
 from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted
 from manifests.sql.expressions import check_expression
@@ -123,9 +124,7 @@ def check_target(uri: str, *, is_forced: bool) -> None:
         raise InputError(f"{uri}: exists already; add --force to replace it, or name another file")
 
 
-def export(
-    manifest: Manifest, wanted: Export, sink: storage.HashingWriter, *, temp_folder: str | None = None
-) -> Exported:
+def export(manifest: Manifest, wanted: Export, sink: HashingWriter, *, temp_folder: str | None = None) -> Exported:
     """Write the rows that are wanted to `sink`, and return what was written.
 
     Rows are ordered by key and lists by their values, so the bytes do not depend on parts. Memory is bounded: DuckDB
@@ -200,7 +199,7 @@ def _as_text(field: pa.Field, kind: Format) -> str:
 # --- writers: each writes tables in order and returns the number of rows
 
 
-def _write_pairs(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, usable: int) -> int:
+def _write_pairs(sink: HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, usable: int) -> int:
     header = {"descr": np.lib.format.dtype_to_descr(UID_PAIR), "fortran_order": False, "shape": (usable,)}
     np.lib.format.write_array_header_1_0(sink, header)
     rows = 0
@@ -212,7 +211,7 @@ def _write_pairs(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schem
     return rows
 
 
-def _write_lines(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int) -> int:
+def _write_lines(sink: HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int) -> int:
     rows = 0
     for table in tables:
         sink.write(("\n".join(table.column(0).to_pylist()) + "\n").encode())
@@ -220,7 +219,7 @@ def _write_lines(sink: storage.HashingWriter, tables: Iterator[pa.Table], _schem
     return rows
 
 
-def _write_csv(sink: storage.HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
+def _write_csv(sink: HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
     rows = 0
     with pa_csv.CSVWriter(sink, schema) as writer:
         for table in tables:
@@ -229,9 +228,7 @@ def _write_csv(sink: storage.HashingWriter, tables: Iterator[pa.Table], schema: 
     return rows
 
 
-def _write_json_lines(
-    sink: storage.HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int
-) -> int:
+def _write_json_lines(sink: HashingWriter, tables: Iterator[pa.Table], _schema: pa.Schema, _usable: int) -> int:
     rows = 0
     for table in tables:
         sink.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode())
@@ -239,7 +236,7 @@ def _write_json_lines(
     return rows
 
 
-def _write_parquet(sink: storage.HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
+def _write_parquet(sink: HashingWriter, tables: Iterator[pa.Table], schema: pa.Schema, _usable: int) -> int:
     rows = 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for table in tables:
@@ -248,7 +245,7 @@ def _write_parquet(sink: storage.HashingWriter, tables: Iterator[pa.Table], sche
     return rows
 
 
-_Writer = Callable[[storage.HashingWriter, Iterator[pa.Table], pa.Schema, int], int]
+_Writer = Callable[[HashingWriter, Iterator[pa.Table], pa.Schema, int], int]
 _WRITERS: dict[Format, _Writer] = {
     Format.DATACOMP: _write_pairs,
     Format.KEYS: _write_lines,

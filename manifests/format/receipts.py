@@ -2,15 +2,16 @@
 
 import dataclasses
 import json
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests import storage
+from manifests import exclusive, storage
 from manifests.errors import ManifestError
 from manifests.format.digest import Lanes, no_rows, row_lanes
 from manifests.format.regroup import regroup
@@ -18,6 +19,7 @@ from manifests.format.regroup import regroup
 ROW_GROUP_ROWS = 65_536
 WORK = "_work"
 RECEIPTS = "receipts"
+NAME_DIGITS = 12
 COUNTED = ("status", "duplicate_kind", "text_step", "text_class", "drop_reason", "keep")
 
 
@@ -26,7 +28,8 @@ class Receipt:
     """The record of one finished unit. It is written after the part, so a receipt proves that the part is complete.
 
     `fingerprint` is the hash of the configuration and inputs of the unit (see digest.settings_hash), `lanes` the sum
-    of its row hashes. `counts` has the rows by column and value, see `count_values`.
+    of its row hashes, `key_lanes` that of the hashes of its keys. `counts` has the rows by column and value, see
+    `count_values`. `files` are other files of the unit, by name. `attempt` is a random number.
     """
 
     unit: str
@@ -37,17 +40,35 @@ class Receipt:
     sha256: str
     lanes: tuple[int, int, int, int]
     counts: Mapping[str, Mapping[str, int]]
+    key_lanes: tuple[int, int, int, int] | None = None
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     broken_sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    attempt: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def row_lanes(self) -> Lanes:
         """`lanes` as an array; see manifests.format.digest."""
         return np.array(self.lanes, np.uint64)
+
+    @property
+    def has_part_by_content(self) -> bool:
+        """Whether the name of the part contains the hash of its content, so that no other content has that name."""
+        return self.part.endswith(part_name("", self.sha256))
+
+    @property
+    def fixed_files(self) -> dict[str, tuple[int, str]]:
+        """Bytes and sha256 of the files whose names do not depend on their content, such as tars, by name."""
+        found = {name: (each["bytes"], each["sha256"]) for name, each in self.files.items()}
+        return found if self.has_part_by_content else {**found, self.part: (self.size_bytes, self.sha256)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files of the unit, by name."""
+        return {self.part: self.size_bytes, **{name: each["bytes"] for name, each in self.files.items()}}
 
     def to_json(self) -> bytes:
         """Return the content of the receipt's file."""
@@ -58,10 +79,16 @@ class Receipt:
         """Return the receipt that `to_json` wrote. Raises ManifestError when `data` is not one."""
         try:
             fields = json.loads(data)
-            a, b, c, d = (int(lane) for lane in fields["lanes"])
-            return cls(**{**fields, "lanes": (a, b, c, d)})
+            keys = fields["key_lanes"]
+            lanes = {"lanes": _lanes(fields["lanes"]), "key_lanes": None if keys is None else _lanes(keys)}
+            return cls(**{**fields, **lanes})
         except (ValueError, TypeError, KeyError) as e:
             raise ManifestError(f"not a receipt: {e}; remove it and its unit is done again") from e
+
+
+def _lanes(values: Any) -> tuple[int, int, int, int]:
+    a, b, c, d = (int(lane) for lane in values)
+    return a, b, c, d
 
 
 def count_values(batch: pa.RecordBatch | pa.Table) -> dict[str, Counter[str]]:
@@ -97,6 +124,7 @@ class WrittenPart:
     size_bytes: int
     sha256: str
     lanes: Lanes
+    key_lanes: Lanes
     counts: dict[str, dict[str, int]]
 
 
@@ -108,35 +136,49 @@ def write_part(
     The bytes depend only on the rows and the version of pyarrow, not on the sizes of the batches. Memory is bounded
     by one batch and one row group. `roots` are those of `row_lanes`.
     """
-    rows, lanes, counts = 0, no_rows(), []
+    rows, lanes, keys, counts = 0, no_rows(), no_rows(), []
     with storage.write_atomically(uri) as f:
         with pq.ParquetWriter(f, schema, compression="zstd", store_schema=True) as writer:
             cast = (pa.Table.from_batches([batch]).cast(schema) for batch in batches)
             for table in regroup(cast, ROW_GROUP_ROWS):
                 rows += table.num_rows
                 lanes = lanes + row_lanes(table, roots)
+                keys = keys + row_lanes(table.select([name for name in ("key",) if name in table.schema.names]))
                 counts.append(count_values(table))
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         size, sha = f.size_bytes, f.sha256.hexdigest()
-    return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, counts=add_counts(counts))
+    return WrittenPart(rows=rows, size_bytes=size, sha256=sha, lanes=lanes, key_lanes=keys, counts=add_counts(counts))
 
 
-def receipt_uri(output: str, unit: str) -> str:
-    """Return the URI of the receipt of `unit` while the run at `output` is unfinished."""
-    return storage.join(output, WORK, RECEIPTS, f"{unit}.json")
+def part_name(unit: str, sha256: str) -> str:
+    """Return the file name of a unit's part: with the first digits of the `sha256` of its content."""
+    return f"{unit}-{sha256[:NAME_DIGITS]}.parquet"
 
 
-def write_receipt(output: str, receipt: Receipt) -> None:
-    """Record a finished unit. Call it after everything that the receipt names is in place."""
-    storage.write_bytes(receipt_uri(output, receipt.unit), receipt.to_json())
+def receipt_uri(run_folder: str, unit: str) -> str:
+    """Return the URI of the receipt of `unit` in the folder of a run."""
+    return storage.join(run_folder, RECEIPTS, f"{unit}.json")
 
 
-def read_receipts(output: str, known: frozenset[str] = frozenset()) -> dict[str, Receipt]:
-    """Return unit → receipt of the unfinished run at `output`, without the units in `known`.
+def create_receipt(run_folder: str, receipt: Receipt) -> bool:
+    """Record a finished unit, unless another attempt of this run has; return whether `receipt` is what counts.
+
+    Call it after the part is in place.
+    """
+    return exclusive.create(receipt_uri(run_folder, receipt.unit), receipt.to_json(), make_folder=False)
+
+
+def read_receipt(run_folder: str, unit: str) -> Receipt:
+    """Return the receipt of `unit`. Raises ManifestError if it is damaged, FileNotFoundError if there is none."""
+    return Receipt.from_json(storage.read_bytes(receipt_uri(run_folder, unit)))
+
+
+def read_receipts(run_folder: str, known: Container[str] = ()) -> dict[str, Receipt]:
+    """Return unit → receipt in the folder of a run, without the units in `known`.
 
     A damaged receipt is left out, so that its unit is done again.
     """
-    folder = storage.join(output, WORK, RECEIPTS)
+    folder = storage.join(run_folder, RECEIPTS)
     names = [n for n in storage.list_names(folder) if n.endswith(".json") and n[:-5] not in known]
     found: dict[str, Receipt] = {}
     for name, data in storage.read_many(folder, names).items():
@@ -147,21 +189,3 @@ def read_receipts(output: str, known: frozenset[str] = frozenset()) -> dict[str,
         if f"{receipt.unit}.json" == name:
             found[receipt.unit] = receipt
     return found
-
-
-def set_receipt_aside(output: str, unit: str) -> Receipt:
-    """Move the receipt of `unit` aside before its part is rewritten, and return it.
-
-    A retry finds it where it was moved to. Raises ManifestError when the unit never had one.
-    """
-    uri, aside = receipt_uri(output, unit), storage.join(output, WORK, "aside", f"{unit}.json")
-    for place in (uri, aside):
-        try:
-            data = storage.read_bytes(place)
-        except FileNotFoundError:
-            continue
-        if place == uri:
-            storage.write_bytes(aside, data)
-            storage.remove(uri)
-        return Receipt.from_json(data)
-    raise ManifestError(f"{uri}: missing; run the same command to do this unit again")

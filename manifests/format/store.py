@@ -7,14 +7,16 @@ my-manifest/_work/                   receipts of an unfinished run
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests import storage
+from manifests import exclusive, storage
 from manifests.errors import ManifestError, StorageUnavailable
 from manifests.format.digest import combine, digest, settings_hash
 from manifests.format.receipts import WORK, Receipt, add_counts
@@ -23,6 +25,7 @@ from manifests.format.stand_ins import name_stand_in
 from manifests.format.wellformed import wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
+_HASH_IN_NAME = re.compile(r"(-[0-9a-f]{12})?\.parquet$")
 _NOT_SETTINGS = ("operation", "duckdb", "shards_at")
 
 
@@ -30,8 +33,8 @@ _NOT_SETTINGS = ("operation", "duckdb", "shards_at")
 class Part:
     """One Parquet file of a manifest, as committed.
 
-    `lanes` is the sum of its row hashes (see manifests.format.digest). `files` are written next to it, such as the
-    tars of shards: name → `bytes` and `sha256`.
+    `lanes` is the sum of its row hashes (see manifests.format.digest), `key_lanes` that of the hashes of its keys;
+    earlier versions wrote none. `files` are written next to it, such as the tars of shards: name → `bytes`, `sha256`.
     """
 
     name: str
@@ -40,6 +43,12 @@ class Part:
     sha256: str
     lanes: tuple[int, int, int, int]
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    key_lanes: tuple[int, int, int, int] | None = None
+
+    @property
+    def unit(self) -> str:
+        """The name of the unit that wrote it: the file name without the hash of its content."""
+        return unit_of(self.name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,15 +144,20 @@ def first_line(error: BaseException) -> str:
 
 
 def read_batches(
-    uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384
+    uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384, *, rows: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of one Parquet part, with `columns` or all, in batches of at most `batch_rows` rows.
 
-    Raises ManifestError when the part is missing or is not readable Parquet.
+    Raises ManifestError when the part is missing, is not readable Parquet, or does not have `rows` rows, if given.
     """
     try:
         with storage.open_input(uri) as f:
             reader = pq.ParquetFile(f)
+            if rows is not None and reader.metadata.num_rows != rows:
+                raise ManifestError(
+                    f"{uri}: {reader.metadata.num_rows:,} rows, {rows:,} when it was committed; restore it, or make "
+                    "the manifest again"
+                )
             yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
     except FileNotFoundError as e:
         raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
@@ -208,7 +222,7 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", *later}
     values = {name: fields[name] for name in known}
     values["stage"] = Stage(values["stage"])
-    values["parts"] = [Part(**{**p, "lanes": lanes_of(p["lanes"])}) for p in values["parts"]]
+    values["parts"] = [part_of(p) for p in values["parts"]]
     values["parents"] = [Parent(**p) for p in values["parents"]]
     values["schema"] = _recorded_schema(uri, values["stage"], fields["schema"])
     return Manifest(uri=uri, **{name: fields.get(name, {}) for name in later}, **values)
@@ -259,15 +273,21 @@ class Provenance:
 
 
 def commit(
-    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float = 0.0
+    uri: str,
+    receipts: Sequence[Receipt],
+    about: Provenance,
+    *,
+    created: str,
+    wall_seconds: float = 0.0,
+    run_folder: str | None = None,
 ) -> Manifest:
-    """Write `_manifest.json` from the receipts of all units, remove `_work`, and return the manifest.
+    """Write `_manifest.json` from the receipts of all units, and return the manifest.
 
-    The row of this stage is added to the funnel of `about`. Raises ManifestError when there is a manifest already.
+    The row of this stage is added to the funnel of `about`. `run_folder` is the URI of the folder of the run that
+    commits. A run that takes over removes it, and then nothing can be committed on a disk: raises FileNotFoundError.
+    Raises ManifestError when there is a manifest already.
     """
     uri = storage.absolute(uri)
-    if is_committed(uri):
-        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
     ordered = sorted(receipts, key=lambda r: r.part)
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
@@ -287,7 +307,15 @@ def commit(
         counts=counts,
         funnel=[*about.funnel, {"stage": about.made_by, "rows": rows, "core_seconds": seconds, **counts}],
         parts=[
-            Part(name=r.part, rows=r.rows, size_bytes=r.size_bytes, sha256=r.sha256, lanes=r.lanes, files=r.files)
+            Part(
+                name=r.part,
+                rows=r.rows,
+                size_bytes=r.size_bytes,
+                sha256=r.sha256,
+                lanes=r.lanes,
+                key_lanes=r.key_lanes,
+                files=r.files,
+            )
             for r in ordered
         ],
         broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
@@ -303,9 +331,31 @@ def commit(
         schema=columns,
         derivation=about.derivation,
     )
-    storage.write_bytes(storage.join(uri, MANIFEST_FILE), manifest.to_json())
-    storage.remove(storage.join(uri, WORK))
+    if not _put_in_place(manifest, run_folder):
+        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
     return manifest
+
+
+def _put_in_place(manifest: Manifest, run_folder: str | None) -> bool:
+    """Write `_manifest.json` if there is none yet, in one step, and return whether it was written."""
+    place, content = storage.join(manifest.uri, MANIFEST_FILE), manifest.to_json()
+    if run_folder is None or not storage.is_local(manifest.uri):
+        return exclusive.create(place, content)
+    staged = storage.join(run_folder, MANIFEST_FILE)
+    exclusive.rewrite(staged, content)
+    return exclusive.put_file(place, Path(storage.filesystem(staged)[1]))
+
+
+def unit_of(part: str) -> str:
+    """Return the name of the unit that wrote the part of this name: without the hash of its content."""
+    return _HASH_IN_NAME.sub("", part)
+
+
+def part_of(fields: Mapping[str, Any]) -> Part:
+    """Return the part that JSON describes."""
+    keys = fields.get("key_lanes")
+    lanes = {"lanes": lanes_of(fields["lanes"]), "key_lanes": None if keys is None else lanes_of(keys)}
+    return Part(**{**fields, **lanes})
 
 
 def lanes_of(values: Sequence[int]) -> tuple[int, int, int, int]:

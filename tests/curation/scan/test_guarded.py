@@ -16,7 +16,8 @@ from curation.scan.guarded import measure_guarded
 from curation.scan.measure import measure
 from jobs.spark import frames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
-from manifests.format.receipts import read_receipts
+from jobs.units.accepted import accepted_receipts
+from jobs.units.state import begun
 from tests.conftest import rows_of
 
 
@@ -60,13 +61,13 @@ def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) 
     plan = plan_scan(config, str(tmp_path / "scan"))
     perform = functools.partial(
         scan_unit,
-        output=plan.output,
         reading=ReadSettings(max_image_bytes=1 << 20),
         on_image=on_image,
         roots=tuple(plan.roots),
     )
-    frames.map_units(spark, plan, plan.units, perform)
+    with begun(plan) as begin:
+        frames.map_units(spark, begin.plan, plan.units, perform)
+        assert [r.rows for r in accepted_receipts(begin.plan.run).values()] == [3]
     rows = {r["member"]: r for r in rows_of(tmp_path / "scan").to_pylist()}
     assert {m: r["status"] for m, r in rows.items()} == {"1.png": "ok", "2.png": "undecodable", "3.png": "ok"}
     assert rows["2.png"]["error"] == "crashed the decoder: SIGSEGV"
-    assert [r.rows for r in read_receipts(plan.output).values()] == [3]

@@ -14,6 +14,7 @@ from jobs.cli.main import main
 from jobs.spark import session
 from jobs.spark.run import explain_failure
 from jobs.units.failures import note_failure
+from jobs.units.lease import acquire, work_uri
 from jobs.units.output_place import require_file, require_folder
 from jobs.units.plan import Plan
 from manifests import storage
@@ -262,9 +263,10 @@ def test_a_temporary_name_is_not_shown() -> None:
 
 
 def plan(output: str) -> Plan:
+    """A plan without units, whose work has begun."""
     return Plan(
         stage=Stage.SCAN, config={}, software={}, inputs={}, parents=[], roots=[], funnel=[], output=output, units=[],
-        options={},
+        options={}, fence=acquire(work_uri(output)).fence,
     )  # fmt: skip
 
 
@@ -273,14 +275,16 @@ def test_what_failed_in_a_worker_is_reported_in_a_sentence(tmp_path: Path) -> No
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/part-00000.parquet")
     raised = Exception(f"Traceback:\n  File x\nOSError: {error}")
     said = "/data/part-00000.parquet: no space left on the device"
-    assert said in explain_failure(plan(output), raised), "not even a note could be left"
-    note_failure(output, "part-00000", error)
-    assert said in explain_failure(plan(output), Exception("something of Java's"))
+    begun = plan(output)
+    assert said in explain_failure(begun, raised), "not even a note could be left"
+    note_failure(begun.run, "part-00000", error)
+    assert said in explain_failure(begun, Exception("something of Java's"))
 
 
 def test_a_note_that_cannot_be_left_hides_nothing(full: Path) -> None:
+    fence = plan(storage.absolute(str(full))).run
     (full / "filler").write_bytes(bytes(60_000))
-    note_failure(storage.absolute(str(full)), "part-00000", ValueError("x" * 10_000))
+    note_failure(fence, "part-00000", ValueError("x" * 10_000))
 
 
 # --- options that become settings

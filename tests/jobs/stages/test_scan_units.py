@@ -13,6 +13,7 @@ from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Requested, measure
 from curation.sources.members import SampleNames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
+from jobs.units.worker import Attempt
 from manifests import storage
 from manifests.format.store import read_batches
 from tests.curation.sources.test_sidecars import picture
@@ -27,15 +28,15 @@ def scanned(tmp_path: Path, *inputs: Path | str, reading: ReadSettings | None = 
     plan = plan_scan(config, str(tmp_path / "out"))
     receipts, rows = [], []
     for unit in plan.units:
+        attempt = Attempt(unit=unit, folder=storage.absolute(str(tmp_path / "attempt")))
         receipt = scan_unit(
-            unit,
-            output=plan.output,
+            attempt,
             reading=reading or ReadSettings(max_image_bytes=1 << 20),
             on_image=lambda data: measure(data, DecodeLimits(), Requested(density=False, local_features=False)),
             roots=tuple(plan.roots),
         )
         receipts.append(receipt)
-        rows += [row for batch in read_batches(storage.join(plan.output, unit.part)) for row in batch.to_pylist()]
+        rows += [row for batch in read_batches(attempt.part) for row in batch.to_pylist()]
     return rows, receipts
 
 

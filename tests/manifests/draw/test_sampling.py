@@ -240,21 +240,22 @@ def test_sample_then_diff_shows_only_removals(tmp_path: Path, manifest: Manifest
 
 def test_an_interrupted_sample_resumes_to_the_same_bytes(tmp_path: Path, manifest: Manifest, monkeypatch) -> None:
     from jobs.operations import derive
-    from manifests.format.receipts import read_receipts
+    from jobs.units.accepted import read_run
 
     monkeypatch.setattr(derive, "ROWS_PER_PART", 1)  # a unit for each part
     run("sample", manifest.uri, "-o", tmp_path / "whole", "--fraction", 0.5)
     write = derive.PieceWriter.write
 
-    def stop(self, unit, rows):
-        if unit.name == "part-00001":
+    def stop(self, attempt, rows):
+        if attempt.unit.name == "part-00001":
             raise KeyboardInterrupt
-        return write(self, unit, rows)
+        return write(self, attempt, rows)
 
     with monkeypatch.context() as patched:
         patched.setattr(derive.PieceWriter, "write", stop)
         assert run("sample", manifest.uri, "-o", tmp_path / "cut", "--fraction", 0.5).exit_code == 130
-    assert "part-00000" in read_receipts(f"file://{tmp_path}/cut")
+    (run_folder,) = (tmp_path / "cut").glob("_work/runs/*")
+    assert "part-00000" in read_run(f"file://{run_folder}")
     done = run("sample", manifest.uri, "-o", tmp_path / "cut", "--fraction", 0.5)
     assert "resuming: 1 of 2 units are done" in done.output
     parts = [[(p.name, p.sha256) for p in open_manifest(str(tmp_path / n)).parts] for n in ("whole", "cut")]

@@ -23,11 +23,10 @@ from manifests.format.receipts import (
     Receipt,
     add_counts,
     count_values,
+    create_receipt,
     read_receipts,
     receipt_uri,
-    set_receipt_aside,
     write_part,
-    write_receipt,
 )
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
 from manifests.format.store import Parent, Provenance, commit, is_committed, lanes_of, open_manifest, read_batches
@@ -72,8 +71,14 @@ def write_unit(output, unit, table, **more):
         counts=part.counts,
         **more,
     )
-    write_receipt(output, receipt)
+    storage.make_folder(storage.join(run_of(output), "receipts"))
+    create_receipt(run_of(output), receipt)
     return receipt
+
+
+def run_of(output):
+    """The folder of the first run at an output."""
+    return storage.join(output, "_work/runs/000001")
 
 
 ABOUT = Provenance(
@@ -100,7 +105,9 @@ def committed(output):
         write_unit(output, "part-00001", scan_rows(5, first=12), seconds=0.5, peak_memory_bytes=7, facts={"x": 1}),
         write_unit(output, "part-00000", scan_rows(12), seconds=1.0, broken_sources={"file:///b.tar": "cut off"}),
     ]
-    return commit(output, receipts, ABOUT, created=CREATED)
+    made = commit(output, receipts, ABOUT, created=CREATED)
+    storage.remove(storage.join(output, "_work"))
+    return made
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -185,16 +192,17 @@ def test_receipts_round_trip(output):
         broken_sources={"a": "b"},
         facts={"n": 2},
     )
-    assert read_receipts(output) == {"part-00003": written}
+    assert read_receipts(run_of(output)) == {"part-00003": written}
     assert Receipt.from_json(written.to_json()) == written
     assert written.row_lanes.tolist() == list(written.lanes)
-    assert read_receipts(output, frozenset({"part-00003"})) == {}
+    assert read_receipts(run_of(output), frozenset({"part-00003"})) == {}
     assert read_receipts(output + "-not-there") == {}
 
 
 @given(st.data())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_receipts_are_left_out(output, data):
+    storage.remove(run_of(output))
     good = write_unit(output, "part-00000", scan_rows(1))
     whole = dataclasses.replace(good, unit="part-00001").to_json()
     fields = json.loads(whole)
@@ -213,17 +221,21 @@ def test_damaged_receipts_are_left_out(output, data):
             st.just(json.dumps([fields]).encode()),
         )
     )
-    storage.write_bytes(receipt_uri(output, "part-00001"), damaged)
-    assert read_receipts(output) == {"part-00000": good}
+    storage.write_bytes(receipt_uri(run_of(output), "part-00001"), damaged)
+    assert read_receipts(run_of(output)) == {"part-00000": good}
 
 
-def test_a_receipt_set_aside_is_found_again_by_the_retry(output):
-    written = write_unit(output, "part-00000", scan_rows(4))
-    assert set_receipt_aside(output, "part-00000") == written
-    assert read_receipts(output) == {}
-    assert set_receipt_aside(output, "part-00000") == written
-    with pytest.raises(ManifestError, match=r"part-00007\.json: missing"):
-        set_receipt_aside(output, "part-00007")
+def test_the_first_receipt_of_a_unit_counts(output):
+    first = write_unit(output, "part-00000", scan_rows(4))
+    assert not create_receipt(run_of(output), dataclasses.replace(first, attempt="another"))
+    assert create_receipt(run_of(output), first), "an answer that was lost: the receipt is there"
+    assert read_receipts(run_of(output)) == {"part-00000": first}
+
+
+def test_without_the_folder_of_its_run_no_receipt_is_written(output):
+    receipt = write_unit(output, "part-00000", scan_rows(4))
+    with pytest.raises(FileNotFoundError):
+        create_receipt(run_of(output) + "-of-a-run-that-is-over", receipt)
 
 
 # --- commit and open -----------------------------------------------------------------------------

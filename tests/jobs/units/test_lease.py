@@ -1,21 +1,25 @@
-"""A second run on one output is refused, and its message names the first. The run file of a killed run is ignored."""
+"""One run has the lease of an output; a second is refused and told who has it; a dead run's lease is taken over."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from jobs.units.at_work import FRESH_SECONDS, Run, at_work, require_no_other, run_uri
+from jobs.units import lease as leases
+from jobs.units.lease import EXPIRY_SECONDS, Holder, acquire, held, lease_uri, require_free, work_uri
 from manifests import storage
-from manifests.errors import RunAtWork
+from manifests.errors import LeaseLost, RunAtWork
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, curate
@@ -26,8 +30,8 @@ pytestmark = pytest.mark.slow  # processes
 
 WRITING = """
 import sys
-from jobs.units.at_work import at_work
-with at_work(sys.argv[1]):
+from jobs.units.lease import held
+with held(sys.argv[1]):
     print("at work", flush=True)
     sys.stdin.read()
 """
@@ -72,7 +76,12 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-# --- which run is writing
+@pytest.fixture
+def work(tmp_path: Path) -> str:
+    return work_uri(storage.absolute(str(tmp_path / "out")))
+
+
+# --- who has the lease
 
 
 @pytest.fixture(scope="module")
@@ -90,104 +99,135 @@ def gone() -> int:
     return process.pid
 
 
-def here(pid: int, started: float) -> Run:
-    return replace(Run.of_this_process(), pid=pid, process_started=started)
+def here(pid: int, started: float) -> Holder:
+    return replace(Holder.here(), pid=pid, process_started=started)
 
 
-def elsewhere(seconds_ago: float) -> Run:
-    run = Run.of_this_process()
-    return replace(run, host="another-machine", pid=1, heartbeat=run.heartbeat - seconds_ago)
-
-
+ELSEWHERE = replace(Holder.here(), host="another-machine", pid=1)
 CASES = {
     "another process here": (lambda other, gone: here(other.pid, other.create_time()), True),
-    "this process": (lambda other, gone: Run.of_this_process(), False),
+    "this process, which has no lease": (lambda other, gone: Holder.here(), False),
     "a process that is gone": (lambda other, gone: here(gone, other.create_time()), False),
     "a process number that was reused": (lambda other, gone: here(other.pid, other.create_time() - 60), False),
-    "another machine, a moment ago": (lambda other, gone: elsewhere(5), True),
-    "another machine, whose clock is ahead": (lambda other, gone: elsewhere(-20), True),
-    "another machine, long ago": (lambda other, gone: elsewhere(FRESH_SECONDS + 10), False),
-    "another machine, whose clock is wrong": (lambda other, gone: elsewhere(-90_000), False),
+    "a lease that was given back": (lambda other, gone: replace(ELSEWHERE, is_released=True), False),
+    "another machine, a moment ago": (lambda other, gone: ELSEWHERE, True),
+    "another machine, whose clock is a day behind": (
+        lambda other, gone: replace(ELSEWHERE, heartbeat=ELSEWHERE.heartbeat - 86_400),
+        True,
+    ),
 }
 
 
+def write_lease(work: str, holder: Holder, seconds_ago: float = 0.0) -> None:
+    uri = lease_uri(work, 1)
+    storage.write_bytes(uri, holder.to_json())
+    then = time.time() - seconds_ago
+    os.utime(storage.filesystem(uri)[1], (then, then))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_that_is_writing_is_recognised(tmp_path: Path, other: psutil.Process, gone: int, case: str) -> None:
+def test_a_run_that_has_the_lease_is_recognised(work: str, other: psutil.Process, gone: int, case: str) -> None:
     make, is_refused = CASES[case]
-    run = make(other, gone)
-    output = storage.absolute(str(tmp_path / "out"))
-    storage.write_bytes(run_uri(output), json.dumps(asdict(run)).encode())
+    holder = make(other, gone)
+    write_lease(work, holder)
     if not is_refused:
-        require_no_other(run_uri(output), output)
+        assert require_free(work) == 1
         return
-    with pytest.raises(RunAtWork) as refused:
-        require_no_other(run_uri(output), output)
-    for part in (output, f"process {run.pid} on {run.host}", "since 2", "+00:00; wait until it ends"):
-        assert part in str(refused.value)
+    for refuse in (require_free, acquire):
+        with pytest.raises(RunAtWork) as refused:
+            refuse(work)
+        for part in (work.removesuffix("/_work"), f"process {holder.pid} on {holder.host}", "since 2", "; wait"):
+            assert part in str(refused.value)
 
 
-DAMAGED = json.dumps({**asdict(Run.of_this_process()), "pid": "PID"}).replace('"PID"', "%s").encode()
+def test_a_lease_expires_by_the_clock_of_the_storage(work: str) -> None:
+    write_lease(work, ELSEWHERE, seconds_ago=EXPIRY_SECONDS + 10)
+    assert acquire(work).fence.token == 2
+    assert not [name for name in storage.list_names(f"{work}/leases") if "clock" in name]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        b"{",
-        b"\xff",
-        b'{"pid": "x"}',
-        b'{"id": null, "host": 3}',
-        DAMAGED % b"1e999",
-        DAMAGED % b"-1",
-        DAMAGED % b"99999999999999999999",
-        b"null",
-    ],
-)
-def test_a_damaged_run_file_is_ignored(tmp_path: Path, data: bytes) -> None:
-    output = storage.absolute(str(tmp_path))
-    storage.write_bytes(run_uri(output), data)
-    require_no_other(run_uri(output), output)
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"{", b"\xff", b'{"pid": "x"}', b'{"pid": 1e999}', b"null"])
+def test_a_damaged_lease_is_nobodys(work: str, data: bytes) -> None:
+    storage.write_bytes(lease_uri(work, 1), data)
+    assert acquire(work).fence.token == 2
 
 
-def test_without_a_run_file_any_run_may_start(tmp_path: Path) -> None:
+def test_without_a_lease_any_run_may_start(tmp_path: Path) -> None:
     for output in (tmp_path, tmp_path / "nothing/here", Path(__file__)):
-        uri = storage.absolute(str(output))
-        require_no_other(run_uri(uri), uri)
+        assert require_free(work_uri(storage.absolute(str(output)))) == 0
 
 
-def test_a_run_file_is_removed_when_its_block_ends(tmp_path: Path) -> None:
-    run_file = run_uri(storage.absolute(str(tmp_path)))
-    with at_work(run_file):
-        assert json.loads(storage.read_bytes(run_file))["host"] == socket.gethostname()
-    assert not storage.exists(run_file)
-    with pytest.raises(KeyError), at_work(run_file):
+# --- the life of a lease
+
+
+def test_a_lease_is_given_back_when_its_block_ends(work: str) -> None:
+    with held(work) as lease:
+        assert json.loads(storage.read_bytes(lease.fence.uri))["host"] == socket.gethostname()
+        with pytest.raises(RunAtWork):
+            acquire(work)
+        lease.fence.require_held()
+    with pytest.raises(KeyError), held(work) as second:
         raise KeyError
-    assert storage.read_bytes(run_file) == b"{}", "after a failure the file stays, and names no run"
+    assert second.fence.token == 2
+    assert require_free(work) == 2
+    with pytest.raises(LeaseLost, match="took over or has finished"):
+        lease.fence.require_held()
 
 
-def test_a_heartbeat_is_rewritten(tmp_path: Path) -> None:
-    run_file = run_uri(storage.absolute(str(tmp_path)))
-    with at_work(run_file) as heartbeat:
-        before = json.loads(storage.read_bytes(run_file))
-        heartbeat.write()
-        after = json.loads(storage.read_bytes(run_file))
+def test_a_heartbeat_rewrites_the_lease_until_it_is_lost(work: str) -> None:
+    with held(work) as lease:
+        before = json.loads(storage.read_bytes(lease.fence.uri))
+        lease.beat()
+        after = json.loads(storage.read_bytes(lease.fence.uri))
         assert after.pop("heartbeat") > before.pop("heartbeat")
         assert after == before
-        heartbeat.stop()
-        assert not heartbeat.is_alive()
+        storage.write_bytes(lease_uri(work, 2), ELSEWHERE.to_json())
+        with pytest.raises(LeaseLost, match="another-machine"):
+            lease.beat()
+    assert json.loads(storage.read_bytes(lease.fence.uri))["is_released"] is False, "a lost lease is not touched"
+
+
+def test_after_the_commit_nothing_brings_the_work_folder_back(work: str) -> None:
+    with held(work) as lease:
+        storage.remove(work)
+        for late in (lease.beat, lease.fence.require_held):
+            with pytest.raises(LeaseLost):
+                late()
+    assert not storage.exists(work)
+
+
+def test_of_many_runs_that_start_at_once_one_gets_the_lease(work: str) -> None:
+    got, refused = [], []
+    ready = threading.Barrier(8)
+
+    def take() -> None:
+        ready.wait()
+        try:
+            got.append(acquire(work))
+        except RunAtWork as e:
+            refused.append(str(e))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert (len(got), len(refused)) == (1, 7)
+    got[0].release()
 
 
 def test_on_object_storage(s3) -> None:  # noqa: F811
-    output = f"s3://{BUCKET}/at-work"
-    with at_work(run_uri(output)):
-        require_no_other(run_uri(output), output)
-        run = replace(elsewhere(5), started="yesterday")
-        storage.write_bytes(run_uri(output), json.dumps(asdict(run)).encode())
+    work = work_uri(f"s3://{BUCKET}/at-work")
+    with held(work) as lease:
+        lease.beat()
+        with pytest.raises(RunAtWork):
+            acquire(work)
+        storage.write_bytes(lease_uri(work, 2), replace(ELSEWHERE, started="yesterday").to_json())
         with pytest.raises(RunAtWork, match="on another-machine, since yesterday; "):
-            require_no_other(run_uri(output), output)
-    assert not storage.exists(run_uri(output))
+            require_free(work)
+        with pytest.raises(LeaseLost):
+            lease.beat()
+    assert leases._newest(work)[0] == 2
 
 
 # --- commands
@@ -211,13 +251,14 @@ def test_a_second_run_is_refused_until_the_first_is_gone(manifest: Path, tmp_pat
             done = curate(*line, check=2)
             assert f"another run is writing here, process {first.pid}" in done.stderr, line
             assert "Traceback" not in done.stderr
-        assert (output / "_work/plan.json").exists(), "the work of the first is untouched"
+        assert list(output.glob("_work/runs/*/plan.json")), "the work of the first is untouched"
         first.send_signal(signal.SIGKILL)
         first.wait()
         curate(*lines(manifest, output)[3])
         curate("sample", manifest, "-o", output, "--count", "3", "--restart")
-    assert open_manifest(str(output)).rows == 3
-    assert sorted(path.name for path in output.iterdir()) == ["_manifest.json", "part-00000.parquet"]
+    made = open_manifest(str(output))
+    assert made.rows == 3
+    assert sorted(path.name for path in output.iterdir()) == ["_manifest.json", made.parts[0].name]
 
 
 def test_the_first_run_is_not_disturbed(manifest: Path, tmp_path: Path) -> None:
@@ -233,7 +274,7 @@ def test_the_first_run_is_not_disturbed(manifest: Path, tmp_path: Path) -> None:
 def test_stages_refuse_too(manifest: Path, tmp_path: Path) -> None:
     """Also with other settings, and with --dry-run. Spark is not started."""
     output = tmp_path / "out"
-    with running(WRITING, run_uri(storage.absolute(str(output)))) as first:
+    with running(WRITING, work_uri(storage.absolute(str(output)))) as first:
         for more in ([], ["--dry-run"], ["--restart"], ["--samples-per-shard", "7"]):
             done = curate("shard", manifest, "-o", output, *more, check=2)
             assert f"process {first.pid} on " in done.stderr
