@@ -275,10 +275,10 @@ def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -
 
 
 @explained
-def read_bytes(uri: str, *, end: int | None = None) -> bytes:
-    """Return the content of `uri`, or its first `end` bytes. Raises FileNotFoundError."""
+def read_bytes(uri: str, *, start: int | None = None, end: int | None = None) -> bytes:
+    """Return the content of `uri`, or its bytes from `start` to before `end`. Raises FileNotFoundError."""
     fs, path = filesystem(uri)
-    return cast(bytes, fs.cat_file(path, end=end))
+    return cast(bytes, fs.cat_file(path, start=start, end=end))
 
 
 @explained

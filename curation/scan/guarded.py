@@ -1,6 +1,8 @@
-"""Measuring in a child process, for images that may crash the decoder, which is native code.
+"""Measuring of images that may crash or stall the decoder, which is native code.
 
-It is slow, so it is used only in a second attempt: if a unit's worker died, one of its images may be the reason.
+In the first attempt at a unit a timer ends the worker if one image takes too long. In the second, each image is
+measured in a child process, so that one that crashes or stalls becomes a row. That is slow, and so it is used only
+then: if a unit's worker died, one of its images may be the reason.
 """
 
 import dataclasses
@@ -8,6 +10,7 @@ import faulthandler
 import hashlib
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +21,37 @@ from manifests.format.schema import Status
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"})
 """Signals that decoding an image can raise. Others (a kill, lack of memory) have other reasons than the image."""
 
+MAX_SECONDS = 120
+"""So much processor time one image may take. Real ones take less than a second."""
+
 _NOTHING = {field.name: None for field in dataclasses.fields(Measures)}
 
 
+def measure_timed(data: bytes, on_image: Callable[[bytes], Measures], max_seconds: float = MAX_SECONDS) -> Measures:
+    """Return `on_image(data)`. If it takes more than `max_seconds` of processor time, this process ends: SIGPROF.
+
+    No handler of Python could interrupt native code. Where another timer of this kind runs, as under a profiler, none
+    is set.
+    """
+    if signal.getitimer(signal.ITIMER_PROF) != (0.0, 0.0) or signal.getsignal(signal.SIGPROF) != signal.SIG_DFL:
+        return on_image(data)
+    signal.setitimer(signal.ITIMER_PROF, max_seconds)
+    try:
+        return on_image(data)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def measure_guarded(
-    data: bytes, on_image: Callable[[bytes], Measures], then: Callable[[bytes], Measures] | None = None
+    data: bytes,
+    on_image: Callable[[bytes], Measures],
+    then: Callable[[bytes], Measures] | None = None,
+    *,
+    max_seconds: int = MAX_SECONDS,
 ) -> Measures:
-    """Return `on_image(data)`, computed in a forked child; if it crashes, `undecodable` with the signal's name.
+    """Return `on_image(data)`, computed in a forked child; `undecodable` if it crashes or takes too long.
+
+    `max_seconds` of processor time are allowed.
 
     If the image did not crash and `then` is given, the result is `then(data)`, computed in this process: user filters
     and the embedder may have models that do not work after a fork, and if they crash, the image is not the reason.
@@ -35,6 +62,7 @@ def measure_guarded(
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (max_seconds, max_seconds + 1))
         _measure_in_child(reader, writer, data, on_image)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
@@ -43,7 +71,9 @@ def measure_guarded(
     if os.WIFSIGNALED(ended):
         name = signal.Signals(os.WTERMSIG(ended)).name
         if name in CRASHES:
-            return _crashed(data, name)
+            return _unmeasured(data, f"crashed the decoder: {name}")
+        if name == "SIGXCPU":
+            return _unmeasured(data, f"took more than {max_seconds} s to decode")
         raise RuntimeError(f"measuring in a child process was ended from outside: {name}")
     result: dict[str, Any] = json.loads(text) if text else {"failed": f"exit code {os.waitstatus_to_exitcode(ended)}"}
     if "failed" in result:
@@ -74,11 +104,11 @@ def _from_json(value: Any) -> Any:
     return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
-def _crashed(data: bytes, name: str) -> Measures:
-    """Return the measures of an image that crashed its decoder."""
+def _unmeasured(data: bytes, error: str) -> Measures:
+    """Return the measures of an image that its decoder did not survive."""
     known: dict[str, Any] = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "status": str(Status.UNDECODABLE),
-        "error": f"crashed the decoder: {name}",
+        "error": error,
     }
     return Measures(**{**_NOTHING, **known})

@@ -1,7 +1,6 @@
 """Folders of loose files: listed once, and read in slices, with the same samples as a tar of the same files."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -142,19 +141,19 @@ def _member(place: str, path: str, listed_size: int) -> Member:
 
 
 class _Content:
-    """The bytes of one file, read on first use."""
+    """The bytes of one file, of which each call reads as many as are wanted, and no more."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._stream: io.BytesIO | None = None
+        self._position = 0
 
     def read(self, size: int) -> bytes:
-        if self._stream is None:
-            try:
-                self._stream = io.BytesIO(storage.read_bytes(self._uri))
-            except FileNotFoundError as e:
-                raise _gone(self._uri) from e
-        return self._stream.read(size)
+        start = self._position
+        self._position += size
+        try:
+            return storage.read_bytes(self._uri, start=start, end=self._position) if size else b""
+        except FileNotFoundError as e:
+            raise _gone(self._uri) from e
 
 
 def _gone(uri: str) -> BrokenSource:

@@ -26,14 +26,23 @@ from curation.sources.members import (
     is_ignored,
     split_member,
 )
-from curation.sources.sidecars import KINDS, ImageMember, Row, Sidecar, SidecarJoin, parse_json, unread_fact
+from curation.sources.sidecars import (
+    KINDS,
+    MAX_SIDECAR_BYTES,
+    ImageMember,
+    Row,
+    Sidecar,
+    SidecarJoin,
+    parse_json,
+    unread_fact,
+)
 from curation.sources.text_encoding import decode_text
 from filters.protocol import FilterFailed
 
 T = TypeVar("T")
 
-MAX_SIDECAR_BYTES = 1 << 20
-"""Sidecars up to this size are read and parsed; larger ones are only copied to the shard."""
+MAX_SIDECARS_BYTES = 256 << 20
+"""So many bytes of sidecars are read of one source; the others are only copied to the shard."""
 MAX_CARRIED_BYTES = 64 << 20
 """Still larger ones are not copied, because a sidecar must fit in memory when shards are written."""
 
@@ -108,7 +117,7 @@ class Members(Generic[T]):
     """The members of one source so far, and the counts of what is not part of a sample.
 
     `on_image` is called once with each image's bytes; what it returns is the sample's `result`. Images over
-    `max_image_bytes` are located but not read. Memory: one image, and the sidecars.
+    `max_image_bytes` are located but not read. Memory: one image, and at most MAX_SIDECARS_BYTES of sidecars.
     """
 
     source: str
@@ -121,6 +130,7 @@ class Members(Generic[T]):
     places: int = 0
     directories: int = 0
     other_members: int = 0
+    sidecar_bytes: int = 0  # of those that were read
 
     def add(self, member: Member, read: Callable[[int], bytes]) -> None:
         """Add one member. `read(n)` returns its next `n` bytes; it is called for images and sidecars.
@@ -164,7 +174,9 @@ class Members(Generic[T]):
         problem = member.problem
         if problem is None and member.size > MAX_CARRIED_BYTES:
             problem = Problem.TOO_LARGE
-        data = read(member.size) if problem is None and member.size <= MAX_SIDECAR_BYTES else None
+        is_read = problem is None and member.size <= min(MAX_SIDECAR_BYTES, MAX_SIDECARS_BYTES - self.sidecar_bytes)
+        data = read(member.size) if is_read else None
+        self.sidecar_bytes += member.size if is_read else 0
         sidecar = Sidecar(
             place=self.places, member=member.name, offset=member.offset, size=member.size, problem=problem, data=data
         )

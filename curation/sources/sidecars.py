@@ -13,6 +13,8 @@ from curation.sources.text_encoding import decode_text
 T = TypeVar("T")
 
 KINDS = ("json", "txt")
+MAX_SIDECAR_BYTES = 1 << 20
+"""Sidecars up to this size are read and parsed; larger ones are only copied to the shard."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LIKELY = {"json": ("meta", "metadata", "info"), "txt": ("caption", "text", "prompt")}
 _SIDECAR_FACTS = {
@@ -157,7 +159,12 @@ def unread_fact(kind: str, sidecar: Sidecar | None) -> str | None:
     """Return why a sidecar was not read, or None when it was, or there is none."""
     if sidecar is None or sidecar.data is not None:
         return None
-    why = "is larger than 1 MiB, not read" if sidecar.problem is None else _SIDECAR_FACTS[sidecar.problem]
+    if sidecar.problem is not None:
+        why = _SIDECAR_FACTS[sidecar.problem]
+    elif sidecar.size > MAX_SIDECAR_BYTES:
+        why = "is larger than 1 MiB, not read"
+    else:
+        why = "is not read: those before it in this source have 256 MiB together"
     return f"{kind} sidecar {why}"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from curation.config import PipelineConfig
 from curation.pictures.decode import DEFAULT_LIMITS
-from curation.scan.guarded import measure_guarded
+from curation.scan.guarded import measure_guarded, measure_timed
 from curation.scan.measure import measure
 from jobs.spark import frames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
@@ -42,6 +42,27 @@ def test_a_crashed_child_is_a_status_and_a_python_error_is_raised() -> None:
             measure_guarded(b"x", lambda data, sent=outside: os.kill(os.getpid(), sent))
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         measure_guarded(b"x", lambda data: 1 / 0)
+
+
+def forever(data: bytes):
+    while True:
+        pass
+
+
+def test_an_image_that_takes_too_long_is_a_status() -> None:
+    found = measure_guarded(b"x", forever, max_seconds=1)
+    assert (found.status, found.error) == ("undecodable", "took more than 1 s to decode")
+
+
+def test_a_timer_ends_a_worker_whose_image_takes_too_long() -> None:
+    assert measure_timed(png(3), functools.partial(measure, limits=DEFAULT_LIMITS)).status == "ok"
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    child = os.fork()
+    if child == 0:
+        measure_timed(b"x", forever, max_seconds=0.2)
+        os._exit(0)
+    _, ended = os.waitpid(child, 0)
+    assert os.WTERMSIG(ended) == signal.SIGPROF
 
 
 def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) -> None:

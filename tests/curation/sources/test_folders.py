@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.pictures.image_formats import HEAD_BYTES
+from curation.sources import samples
 from curation.sources.folders import list_folder, read_folder, slices
 from curation.sources.keys import declared_key
 from curation.sources.members import Problem, SampleNames, group_of
-from curation.sources.samples import MAX_CARRIED_BYTES, MAX_SIDECAR_BYTES
+from curation.sources.samples import MAX_CARRIED_BYTES
+from curation.sources.sidecars import MAX_SIDECAR_BYTES
 from curation.sources.tars import read_tar
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
@@ -160,6 +163,32 @@ def test_a_sidecar_too_large_for_memory_is_left_out(tmp_path):
         f.truncate(MAX_CARRIED_BYTES + 1)
     ((a,), unused) = of_folder(f"file://{tmp_path}/")
     assert (a.caption_size, a.facts, unused) == (None, ("txt sidecar is larger than 64 MiB, left out",), 0)
+
+
+def test_the_sidecars_of_one_source_have_a_budget(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MAX_SIDECARS_BYTES", 25)
+    found = both(
+        tmp_path, {f"{n}.{e}": JPEG if e == "jpg" else b"ten bytes!" for n in "abcd" for e in ("jpg", "txt")}
+    )
+    assert [found[f"{n}.jpg"].caption for n in "abcd"] == ["ten bytes!", "ten bytes!", None, None]
+    assert {found[f"{n}.jpg"].caption_size for n in "abcd"} == {10}, "located all the same"
+    said = "txt sidecar is not read: those before it in this source have 256 MiB together"
+    assert [found[f"{n}.jpg"].facts for n in "abcd"] == [(), (), (said,), (said,)]
+
+
+def test_no_more_of_a_file_is_read_than_is_wanted(tmp_path, monkeypatch):
+    """A large file that is no picture is read to its first bytes; a picture over the limit is not read."""
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    for name in ("huge.bin", "huge.jpg", "huge.json"):
+        with (tmp_path / name).open("wb") as f:
+            f.truncate(1 << 40)
+    read, wanted = storage.read_bytes, []
+    monkeypatch.setattr(
+        storage, "read_bytes", lambda uri, **part: wanted.append(part["end"] - part["start"]) or read(uri, **part)
+    )
+    files = [(path.name, path.stat().st_size) for path in sorted(tmp_path.iterdir())]
+    read_folder(f"file://{tmp_path}/", files, max_image_bytes=1 << 20, on_image=len)
+    assert sum(wanted) <= len(JPEG) + HEAD_BYTES
 
 
 def test_images_are_recognised_by_their_first_bytes_too(tmp_path):

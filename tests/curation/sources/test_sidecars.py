@@ -14,8 +14,9 @@ from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import ROWS_AT_ONCE, SCAN_SCHEMA, Measures, Origin, clean_text, measure, rows
 from curation.sources.folders import list_folder, read_folder
 from curation.sources.members import Problem
-from curation.sources.samples import MAX_SIDECAR_BYTES, Sample
+from curation.sources.samples import Sample
 from curation.sources.sibling_tables import SiblingTable
+from curation.sources.sidecars import MAX_SIDECAR_BYTES
 from curation.sources.tars import read_tar
 from manifests import storage
 from manifests.exchange.comparable_values import ValueKind
