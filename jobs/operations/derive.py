@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from curation.choosing.verdicts import kept_bytes
 from jobs.units.commit import finish
-from jobs.units.plan import Plan, Unit
+from jobs.units.plan import Plan, Unit, numbered
 from jobs.units.progress import Reporter
 from jobs.units.state import State, begun, inspect
 from jobs.units.worker import Attempt, Recorder, receipt_of
@@ -122,7 +122,7 @@ def _plan(request: Request, pieces: Sequence[Piece]) -> Plan:
     about = request.about
     inputs: list[dict[str, Any]] = [{"piece": [piece.source, *piece.places]} for piece in pieces]
     inputs += [{"extra": name} for name in request.extra]
-    units = [_unit(f"part-{i:05d}", each, about.fingerprint) for i, each in enumerate(inputs)]
+    units = [_unit(f"part-{numbered(i, len(inputs))}", each, about.fingerprint) for i, each in enumerate(inputs)]
     known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
     return Plan(**known, output=request.output, units=units, options=request.options)
 

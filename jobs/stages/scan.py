@@ -26,7 +26,7 @@ from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
-from jobs.units.plan import Plan, Unit, UnitMaker
+from jobs.units.plan import Plan, Unit, UnitMaker, numbered
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
@@ -59,9 +59,12 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     if not settings["local_features"]:
         settings["local_features"] = _has_local_features(output, settings, versions, inputs)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
+    groups = list(_group(sources, config.scan))
     units = [
-        maker.unit(f"part-{i:05d}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read))
-        for i, read in enumerate(_group(sources, config.scan))
+        maker.unit(
+            f"part-{numbered(i, len(groups))}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read)
+        )
+        for i, read in enumerate(groups)
     ]
     return Plan(
         stage=Stage.SCAN,

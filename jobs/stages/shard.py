@@ -20,7 +20,7 @@ from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.plan import Plan, Unit, UnitMaker
+from jobs.units.plan import Plan, Unit, UnitMaker, numbered
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.format.receipts import Receipt, write_part
@@ -37,7 +37,8 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     settings = config.shard.model_dump()
     shards = shard_plan(lineage.manifest, config.shard)
     maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
-    units = [shard_unit(maker, i, rows=rows) for i, rows in enumerate(shards.sizes())]
+    sizes = list(shards.sizes())
+    units = [shard_unit(maker, i, len(sizes), rows=rows) for i, rows in enumerate(sizes)]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
@@ -55,9 +56,9 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
 _SOFTWARE = {"shard": "1"}
 
 
-def shard_unit(maker: UnitMaker, shard: int, *, rows: int | None = None) -> Unit:
-    """Return the unit that writes shard number `shard`."""
-    return maker.unit(f"{shard:05d}", {"shard": shard}, rows=rows)
+def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:
+    """Return the unit that writes shard number `shard` of `shards`."""
+    return maker.unit(numbered(shard, shards), {"shard": shard}, rows=rows)
 
 
 def kept_rows(manifest: Manifest) -> int:
@@ -87,6 +88,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
         placed = place(spark, parent, config.shard.salt, shards, plan.options)
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
+            shards=len(plan.units),
             roots=plan.roots,
             parent_schema=parent.schema,
         )
@@ -142,12 +144,13 @@ def place(
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ShardWriter:
     maker: UnitMaker
+    shards: int
     roots: Sequence[str]
     parent_schema: pa.Schema
 
     def unit(self, group: int) -> Unit:
         """Return the unit of shard number `group`."""
-        return shard_unit(self.maker, group)
+        return shard_unit(self.maker, group, self.shards)
 
     def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the tar, its table and its statistics from the samples in `rows`."""
