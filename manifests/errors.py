@@ -7,8 +7,8 @@ CurateError            every error this project raises on purpose; its text is a
 ├── ManifestError      a manifest is missing, unfinished or damaged
 ├── RunChanged         unfinished or finished work belongs to another configuration or input
 ├── RunAtWork          another run is writing to the same output
-├── LeaseLost          a later run has taken over the output, or has finished it
 └── StageFailed        a stage ran and could not finish; finished units are kept
+    └── LeaseLost      a later run has taken over the output, or has finished it
 
 `sentence_of` describes what the operating system raises in the same form.
 """
@@ -127,9 +127,9 @@ class RunAtWork(CurateError):
     """Another run is writing to the same output; nothing was started."""
 
 
-class LeaseLost(CurateError):
-    """A later run has taken over the output, or has finished it; this one writes no more."""
-
-
 class StageFailed(CurateError):
     """A stage could not finish. Finished units are kept: the same command continues from there."""
+
+
+class LeaseLost(StageFailed):
+    """A later run has taken over the output, or has finished it; this one writes no more."""
