@@ -27,7 +27,7 @@ tesseract_advice = the tests of the engine tesseract will be skipped, for it fin
 	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract install wheel demo test test-fast check bench clean
+.PHONY: help setup setup-easyocr java tesseract install wheel demo test soak test-fast check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -94,6 +94,9 @@ $(DEMO)/corpus/truth.csv: | $(STAMP)
 # Two processes, each with one Spark session; the one that has no tests left takes over half of the other's.
 test: setup tesseract ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
 	@$(BIN)/python -m pytest $(if $(FILE),$(FILE),$(IN_PARALLEL))
+
+soak: setup ## the protocol of runs, killed and overtaken in 5,000 random orders: half an hour
+	@CURATE_SOAK_EXAMPLES=5000 $(BIN)/python -m pytest tests/jobs/units/test_protocol.py -k disk
 
 test-fast: setup ## the tests that need neither Spark nor a model, in a minute
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not (spark or model or slow)"

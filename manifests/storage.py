@@ -293,7 +293,7 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     paths = [filesystem(join(folder, name))[1] for name in names]
     found = {}
     for name, content in zip(names, fs.cat_ranges(paths, None, None, on_error="return"), strict=True):
-        if isinstance(content, FileNotFoundError):
+        if isinstance(content, FileNotFoundError) and not storage_errors.is_bucket_missing(content):
             continue
         if isinstance(content, BaseException):
             raise content

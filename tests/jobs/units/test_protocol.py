@@ -299,30 +299,31 @@ def each_on_its_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_age_seconds", lambda holder, uri: 2 * EXPIRY_SECONDS if uri in _expired else 0.0)
 
 
-def run_machine(base: str | None, examples: int, steps: int) -> type[Protocol]:
+def run_machine(base: str | None, examples: int, least_steps: int) -> type[Protocol]:
+    """Run the machine with `examples` orders of what happens, and with more of them until it made so many steps."""
     machine = type("Machine", (Protocol,), {"base": base, "steps": 0, "commits": 0})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+    while machine.steps < least_steps:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                print_blob=True,
+            ),
+        )
     return machine
 
 
 def test_the_protocol_on_a_disk() -> None:
-    machine = run_machine(None, examples=int(os.environ.get("CURATE_SOAK_EXAMPLES", "150")), steps=50)
-    assert machine.steps >= 10_000
-    assert machine.commits >= 60
+    machine = run_machine(None, examples=int(os.environ.get("CURATE_SOAK_EXAMPLES", "100")), least_steps=10_000)
+    assert machine.commits >= 100, "each of them ends with a commit"
 
 
 def test_the_protocol_on_an_object_store(s3) -> None:  # noqa: F811
-    machine = run_machine(f"s3://{BUCKET}/protocol", examples=5, steps=30)
-    assert machine.steps >= 1_000
+    machine = run_machine(f"s3://{BUCKET}/protocol", examples=5, least_steps=1_000)
+    assert machine.commits >= 5
 
 
 def test_a_lost_lease_is_said_by_name(tmp_path: Path) -> None:

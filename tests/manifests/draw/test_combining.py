@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from jobs.cli.main import main
 from jobs.operations.derive import Piece, plan_pieces
-from manifests import storage
+from manifests import exclusive
 from manifests.draw.combining import values_digest
 from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
@@ -358,15 +358,15 @@ def test_a_corpus_named_by_mistake_as_the_output_is_left_alone(tmp_path: Path, o
 def test_a_restart_that_is_killed_while_it_discards_can_be_repeated(tmp_path: Path, monkeypatch) -> None:
     manifest, output = committed(tmp_path, {"a": {}, "b": {}, "c": {}}), tmp_path / "out"
     run("sample", manifest.uri, "--count", 1, "-o", output)
-    remove = storage.remove
+    remove = exclusive.remove_through
 
-    def killed(uri: str) -> None:
+    def killed(uri: str, folder: str) -> None:
         if uri.endswith(".parquet"):
             raise KeyboardInterrupt
-        remove(uri)
+        remove(uri, folder)
 
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "remove", killed)
+        patched.setattr(exclusive, "remove_through", killed)
         run("sample", manifest.uri, "--count", 2, "-o", output, "--restart", code=130)
     assert "unfinished" in run("show", output, code=2).output or "no manifest" in run("show", output, code=2).output
     run("sample", manifest.uri, "--count", 2, "-o", output)
