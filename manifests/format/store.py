@@ -288,12 +288,21 @@ def commit(
     Raises ManifestError when there is a manifest already.
     """
     uri = storage.absolute(uri)
+    manifest = _manifest_of(uri, receipts, about, created=created, wall_seconds=wall_seconds)
+    if not _put_in_place(manifest, run_folder):
+        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
+    return manifest
+
+
+def _manifest_of(
+    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float
+) -> Manifest:
     ordered = sorted(receipts, key=lambda r: r.part)
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
     seconds = round(sum(r.seconds for r in ordered), 3)
     columns = schema(about.stage) if about.schema is None else about.schema
-    manifest = Manifest(
+    return Manifest(
         uri=uri,
         stage=about.stage,
         rows=rows,
@@ -331,9 +340,6 @@ def commit(
         schema=columns,
         derivation=about.derivation,
     )
-    if not _put_in_place(manifest, run_folder):
-        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
-    return manifest
 
 
 def _put_in_place(manifest: Manifest, run_folder: str | None) -> bool:
