@@ -13,7 +13,7 @@ from jobs.units.lease import Fence, Lease, fences_up_to, held, require_free, wor
 from jobs.units.output_place import require_folder
 from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
-from manifests.errors import InputError, ManifestError, RunChanged
+from manifests.errors import InputError, LeaseLost, ManifestError, RunChanged
 from manifests.format.receipts import WORK, Receipt
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 
@@ -161,9 +161,10 @@ def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
     with held(work) as lease, lease.fence.guarding():
         try:
             state = _take_over(plan, lease.fence, restart=restart)
-        except RunChanged:
-            if is_committed(plan.output):  # while this run waited for the lease
-                _end(lease.fence)
+        except (RunChanged, FileNotFoundError):
+            if is_committed(plan.output):  # while this run took the lease
+                with contextlib.suppress(LeaseLost):
+                    _end(lease.fence)
             raise
         if state.manifest is None:
             _log.info("%s: %d of %d units are left to do", plan.output, len(state.todo), len(plan.units))
