@@ -13,7 +13,7 @@ from jobs.units.lease import Fence, Lease, fences_up_to, held, require_free, wor
 from jobs.units.output_place import require_folder
 from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
-from manifests.errors import InputError, LeaseLost, ManifestError, RunChanged
+from manifests.errors import InputError, LeaseLost, ManifestError, RunAtWork, RunChanged
 from manifests.format.receipts import WORK, Receipt
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 
@@ -155,7 +155,7 @@ def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
     """
     work = work_uri(plan.output)
     state = inspect(plan, restart=restart)
-    if state.manifest is not None and not storage.list_names(work):
+    if state.manifest is not None and not _is_left(work):
         yield Begun(plan=plan, state=state, lease=None)
         return
     with held(work) as lease, lease.fence.guarding():
@@ -190,6 +190,15 @@ def _take_over(plan: Plan, fence: Fence, *, restart: bool) -> State:
         take_over(fence, {})
         discard(plan.output, fence)
     return state
+
+
+def _is_left(work: str) -> bool:
+    """Return whether a run that is gone has left its work; that of one which still exists is its own to remove."""
+    try:
+        require_free(work)
+    except RunAtWork:
+        return False
+    return bool(storage.list_names(work))
 
 
 def _committed(output: str) -> Manifest | None:

@@ -288,6 +288,16 @@ def test_a_finished_manifest_is_read_without_a_write(manifest: Path, tmp_path: P
     assert {path: path.stat().st_mtime_ns for path in [output, *output.iterdir()]} == before
 
 
+def test_a_finished_manifest_is_up_to_date_while_the_run_that_made_it_still_tidies(manifest: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    curate(*lines(manifest, output)[0])
+    with running(WRITING, work_uri(storage.absolute(str(output)))) as first:
+        assert "up to date" in curate(*lines(manifest, output)[0]).stderr
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert "up to date" in curate(*lines(manifest, output)[0]).stderr
+
+
 def test_diffs_refuse_too(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "diff"
     with running(WRITING, storage.absolute(str(output / "_begun"))) as first:
