@@ -15,12 +15,14 @@ from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.run import Context
 from jobs.stages.choose import choose, plan_choose, rules_of
+from jobs.stages.onto import onto
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
 from jobs.units.plan import Plan
 from jobs.units.state import inspect
 from manifests import storage
+from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
@@ -31,6 +33,7 @@ FOLDERS: Mapping[Stage, str] = {
     Stage.CHOOSE: "chosen",
     Stage.SHARD: "shards",
 }
+ONTO = (Stage.SCAN, Stage.SCORE)
 READS: Mapping[Stage, Stage] = {
     Stage.DEDUPE: Stage.SCAN,
     Stage.SCORE: Stage.DEDUPE,
@@ -64,6 +67,19 @@ _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
     Stage.CHOOSE: plan_choose,
     Stage.SHARD: plan_shard,
 }
+
+
+def onto_run(uri: str) -> dict[Stage, str]:
+    """Return what the run with the output `uri` has finished of the stages that can take over earlier work.
+
+    Raises InputError if it has not finished its scan.
+    """
+    output = storage.absolute(uri)
+    places = {stage: storage.join(output, FOLDERS[stage]) for stage in ONTO}
+    found = {stage: place for stage, place in places.items() if is_committed(place)}
+    if Stage.SCAN not in found:
+        raise InputError(f"--onto {uri}: no finished scan in {places[Stage.SCAN]}; name the output of an earlier run")
+    return found
 
 
 def place_of(config: PipelineConfig, stage: Stage) -> str:
@@ -107,10 +123,9 @@ def outlook(
     config: PipelineConfig,
     stages: Sequence[Stage],
     places: Mapping[Stage, tuple[str | None, str]],
-    *,
-    restart: bool,
+    ctx: Context,
 ) -> list[Outlook]:
-    """Return what running `stages` would do, without writing anything or starting Spark.
+    """Return what running `stages` would do as `ctx` says, without writing anything or starting Spark.
 
     Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A stage whose
     parent is not committed yet, or will be made again, cannot be planned: its outlook says so.
@@ -124,9 +139,10 @@ def outlook(
             found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
             continue
         plan = plan_scan(config, output) if source is None else _PLANS[stage](config, source, output)
+        plan = onto(plan, ctx)
         if source is None:
             require_readable_input(plan)
-        found.append(_outlook(plan, restart=restart))
+        found.append(_outlook(plan, restart=ctx.restart))
         if found[-1].state != "up to date":
             waits_for = stage
     if waits_for is not None:

@@ -48,6 +48,17 @@ def create(uri: str, data: bytes, *, make_folder: bool = True) -> bool:
 
 
 @explained
+def make_subfolder(uri: str) -> None:
+    """Make a folder if it is missing, but not those above it. Object stores have no folders: nothing is done.
+
+    Raises FileNotFoundError if the folder above it is missing.
+    """
+    if storage.is_local(uri):
+        with contextlib.suppress(FileExistsError):
+            Path(storage.filesystem(uri)[1]).mkdir()
+
+
+@explained
 def put_file(uri: str, source: Path) -> bool:
     """Put the local file `source` at `uri`, too, if there is no file yet; return whether it was put there.
 
@@ -116,12 +127,8 @@ def clear_folder(uri: str) -> None:
 def remove_through(uri: str, folder: str) -> None:
     """Remove the file at `uri`, if there is one, by way of `folder`, where it is moved first.
 
-    Raises FileNotFoundError if `folder` is missing: who may write there decides who may remove. On an object store
-    the file is removed, and nothing more.
+    Both are on a disk. Raises FileNotFoundError if `folder` is missing: who may write there decides who may remove.
     """
-    if not storage.is_local(uri):
-        storage.remove(uri)
-        return
     path, away = (Path(storage.filesystem(each)[1]) for each in (uri, storage.join(folder, uuid.uuid4().hex)))
     try:
         path.rename(away)

@@ -16,7 +16,7 @@ import io
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -321,6 +321,15 @@ def remove(uri: str) -> None:
             return
         for each in fs.find(path):  # fs.rm would treat such a name as a pattern
             fs.rm_file(each)
+
+
+REMOVED_AT_ONCE = 1000
+
+
+def remove_many(uris: Sequence[str]) -> None:
+    """Remove files."""
+    for uri in uris:
+        remove(uri)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """What tests share: one corpus, one uninterrupted run to compare with, one Spark session per process of tests."""
 
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -104,9 +103,9 @@ def rows_of(manifest: str | Path | Manifest) -> pa.Table:
 
 
 def tar_hashes(shards: Path) -> dict[str, str]:
-    """Return name → sha256 of the tars of a shard manifest, as its own `_manifest.json` records them."""
-    parts = json.loads((shards / "_manifest.json").read_text())["parts"]
-    return {n: f["sha256"] for p in parts for n, f in p["files"].items() if n.endswith(".tar")}
+    """Return name → sha256 of the tars of a shard manifest, as the manifest records them."""
+    parts = open_manifest(str(shards)).parts
+    return {n: f["sha256"] for p in parts for n, f in p.files.items() if n.endswith(".tar")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Runs stages and whole pipelines from Python, on a Spark session of the caller's or one of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curation.config import PipelineConfig, check_config
@@ -32,6 +32,7 @@ def run(
     storage: Storage | None = None,
     progress: OnProgress = False,
     restart: bool = False,
+    onto: str | None = None,
 ) -> Manifest:
     """Run every stage of a pipeline that is not up to date and return the manifest of the shards.
 
@@ -42,6 +43,7 @@ def run(
         storage: fsspec arguments by protocol, besides those of `config`.
         progress: True for a bar or lines on stderr, or a function of a Progress.
         restart: discard work of another configuration at the output, instead of refusing.
+        onto: the output of an earlier run, of whose scan and scores the new run takes what is unchanged.
 
     Raises:
         InputError: the configuration or the input is wrong; nothing was started.
@@ -50,7 +52,8 @@ def run(
         RunChanged, RunAtWork: other work is at the output.
     """
     settings = _settings(config, {"storage": storage or {}})
-    call = _Call(spark=spark, progress=progress, restart=restart)
+    earlier = {} if onto is None else pipeline.onto_run(onto)
+    call = _Call(spark=spark, progress=progress, restart=restart, onto=earlier)
     return _perform(settings, call, pipeline.run)
 
 
@@ -63,6 +66,7 @@ def scan(
     storage: Storage | None = None,
     progress: OnProgress = False,
     restart: bool = False,
+    onto: str | None = None,
     **settings: Any,
 ) -> Manifest:
     """Locate, decode and measure every sample of `inputs`, once, and return the manifest of the scan.
@@ -73,10 +77,12 @@ def scan(
         config: further settings, of which dedupe.copies decides what is measured: {"dedupe": {"copies": ["exact",
             "mild"]}} costs less. It needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
+        onto: the manifest of an earlier scan, of which the new one takes the parts whose sources are unchanged.
         settings: settings of the section `scan` of a pipeline file, such as tars_per_unit=4.
     """
     given = [inputs] if isinstance(inputs, str) else list(inputs)
-    call = _Call(spark=spark, progress=progress, restart=restart)
+    earlier = {} if onto is None else {Stage.SCAN: onto}
+    call = _Call(spark=spark, progress=progress, restart=restart, onto=earlier)
     return _run_stage(
         Stage.SCAN, given, output, _settings(config, {"storage": storage or {}, "scan": settings}), call
     )
@@ -117,6 +123,7 @@ def score(
     storage: Storage | None = None,
     progress: OnProgress = False,
     restart: bool = False,
+    onto: str | None = None,
     **settings: Any,
 ) -> Manifest:
     """Measure text on what dedupe kept, each image read by byte range, and return the manifest.
@@ -126,10 +133,12 @@ def score(
         output: where the new manifest is committed.
         config: further settings; it needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
+        onto: the manifest of an earlier score, of which the new one takes the scores of images that are unchanged.
         settings: settings of the section `score` of a pipeline file, such as
             engine="rapidocr".
     """
-    call = _Call(spark=spark, progress=progress, restart=restart)
+    earlier = {} if onto is None else {Stage.SCORE: onto}
+    call = _Call(spark=spark, progress=progress, restart=restart, onto=earlier)
     layer = _settings(config, {"storage": storage or {}, "score": settings})
     return _run_stage(Stage.SCORE, _uri(manifest), output, layer, call)
 
@@ -193,6 +202,7 @@ class _Call:
     spark: "SparkSession | None"
     progress: OnProgress
     restart: bool
+    onto: Mapping[Stage, str] = field(default_factory=dict)
 
 
 def _settings(config: Config | None, layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,5 +238,6 @@ def _perform(
     configure(config.storage)
     on_progress = call.progress if callable(call.progress) else None
     reporter = Reporter(quiet=call.progress is not True, on_progress=on_progress)
-    with translated(), context(config, reporter=reporter, restart=call.restart, given=call.spark) as ctx:
+    flags = {"restart": call.restart, "given": call.spark, "onto": call.onto}
+    with translated(), context(config, reporter=reporter, **flags) as ctx:
         return Manifest(work(config, ctx), storage_options=config.storage)

@@ -22,6 +22,11 @@ _job_options = together(
     ),
     json_option,
 )
+_onto = click.option(
+    "--onto",
+    metavar="EARLIER",
+    help="Manifest of an earlier run of this stage: take from it what is unchanged, and do only the rest.",
+)
 _stage_options = together(
     click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest is committed."),
     click.option(
@@ -42,10 +47,16 @@ _stage_options = together(
         "curate run pipeline.yaml --set score.engine=rapidocr --set choose.target_fraction=0.013",
         "curate run pipeline.yaml --set choose.preset=documents",
         "curate run pipeline.yaml thresholds.yaml",
+        "curate run pipeline.yaml --set output=june/ --onto may/",
         "curate run pipeline.yaml --dry-run --json",
     )
 )
 @click.argument("pipeline", metavar="PIPELINE.YAML...", nargs=-1, required=True)
+@click.option(
+    "--onto",
+    metavar="EARLIER",
+    help="Output of an earlier run: take from its scan and its scores what is unchanged, and do only the rest.",
+)
 @_job_options
 @runs("jobs.commands.stages:run")
 def run() -> None:
@@ -59,12 +70,14 @@ def run() -> None:
     epilog=examples(
         "curate scan 'data/{00000..00999}.tar' -o scan/",
         "curate scan 's3://bucket/*.tar' @more.txt -o s3://bucket/scan --master spark://host:7077",
+        "curate scan 'data/*.tar' -o june/scan/ --onto may/scan/",
         "curate scan photos/ -o scan/ --dry-run",
     )
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--tars-per-unit", type=int, help="Source tars that one task reads, and one part describes.")
 @click.option("--max-broken-tars", type=int, help="Tars that may be unreadable before the scan fails.")
+@_onto
 @_stage_options
 @runs("jobs.commands.stages:scan")
 def scan() -> None:
@@ -129,6 +142,7 @@ def dedupe() -> None:
     type=click.Choice(["light", "heavy"]),
     help="light: find images with any text, too; heavy: only charts, tables and documents.",
 )
+@_onto
 @_stage_options
 @runs("jobs.commands.stages:score")
 def score() -> None:

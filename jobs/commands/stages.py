@@ -22,6 +22,7 @@ def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None
     """Run all stages of the pipeline that the files `pipeline` configure."""
     config = load_config(pipeline, [*overrides, *_master(flags)])
     storage.configure(config.storage)
+    earlier = pipelines.onto_run(flags["onto"]) if flags["onto"] else {}
     if flags["dry_run"]:
         places = {
             stage: (
@@ -31,11 +32,10 @@ def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None
             for stage in Stage
         }
         pipelines.check_ahead(config)
-        answers.print_outlook(
-            pipelines.outlook(config, list(Stage), places, restart=flags["restart"]), as_json=flags["as_json"]
-        )
+        ctx = Context(restart=flags["restart"], onto=earlier)
+        answers.print_outlook(pipelines.outlook(config, list(Stage), places, ctx), as_json=flags["as_json"])
         return
-    _run(config, flags, lambda ctx: pipelines.run(config, ctx))
+    _run(config, flags, earlier, lambda ctx: pipelines.run(config, ctx))
 
 
 def scan(inputs: tuple[str, ...], **flags: Any) -> None:
@@ -104,13 +104,14 @@ def _run_stage(
     options = {"output": "-o", **{f"{stage}.{name}": _OPTIONS.get(name, _option(name)) for name in given}}
     config = load_config(flags["config_files"], [*flags["overrides"], *_master(flags)], last=last, options=options)
     storage.configure(config.storage)
+    earlier = {stage: flags["onto"]} if flags.get("onto") else {}
     with _blaming(options):
         if flags["dry_run"]:
             places = {stage: (source, flags["output"])}
-            found = pipelines.outlook(config, [stage], places, restart=flags["restart"])
+            found = pipelines.outlook(config, [stage], places, Context(restart=flags["restart"], onto=earlier))
             answers.print_outlook(found, as_json=flags["as_json"])
             return
-        _run(config, flags, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+        _run(config, flags, earlier, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
 
 
 @contextlib.contextmanager
@@ -131,9 +132,14 @@ def _blaming(options: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-def _run(config: PipelineConfig, flags: Mapping[str, Any], work: Callable[[Context], Manifest]) -> None:
+def _run(
+    config: PipelineConfig,
+    flags: Mapping[str, Any],
+    earlier: Mapping[Stage, str],
+    work: Callable[[Context], Manifest],
+) -> None:
     progress = reporter(as_json=flags["as_json"])
-    with context(config, reporter=progress, restart=flags["restart"]) as ctx:
+    with context(config, reporter=progress, restart=flags["restart"], onto=earlier) as ctx:
         manifest = work(ctx)
     if has_summary(as_json=flags["as_json"]):
         answers.print_done(manifest, as_json=flags["as_json"])

@@ -101,8 +101,9 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
             reporter.say(f"{plan.made_by}: {notice}")
         if state.manifest is not None:
             return state.manifest  # another run has made it meanwhile
-        with reporter.watch(plan, state):
-            _write(request, plan, state, pieces, engine())
+        done = engine().done_counter()
+        with reporter.watch(plan, state, done):
+            _write(request, replace(plan, done=done), state, pieces, engine())
         return finish(begin, started, digest=request.digest)
 
 
@@ -166,7 +167,7 @@ def _write(request: Request, plan: Plan, state: State, pieces: Sequence[Piece], 
     """Run the units that are not done."""
     todo = {unit.name: unit for unit in state.todo}
     wanted = [(i, u, p) for i, (u, p) in enumerate(zip(plan.units, pieces, strict=False)) if u.name in todo]
-    recorder = Recorder(output=plan.output, fence=plan.run, clock=time.thread_time)
+    recorder = Recorder.of(plan, clock=time.thread_time)
     writer = PieceWriter(
         sources=[replace(source, parts=[]) for source in request.sources],
         where=None if request.decide else request.where,

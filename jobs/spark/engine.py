@@ -20,6 +20,7 @@ from jobs.spark.row_query import ANSWER, PLACE_AND_URI, GroupWorker, RowQuery, c
 from jobs.spark.session import sql_settings
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
+from manifests.format.done import DoneCounter
 from manifests.format.integrity import require_intact
 from manifests.format.store import Manifest
 from manifests.sql.duckdb_errors import duckdb_errors
@@ -137,6 +138,10 @@ class SparkEngine:
             frame = self._frame(sql, kinds).repartition(partitions, column)
             answers = frames.map_groups(frame, column, worker.answer, frames.ddl(ANSWER), self._options).toArrow()
         yield from map(json.loads, answers.column("answer").to_pylist())
+
+    def done_counter(self) -> DoneCounter | None:
+        """See Engine."""
+        return frames.done_counter(self._spark)
 
     def _frame(self, sql: str, kinds: pa.Schema) -> DataFrame:
         """Return the rows of `sql`, with the names that DuckDB has for its columns."""

@@ -12,13 +12,16 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark import TaskContext
+from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.show import logs
+from jobs.spark.session import is_remote
 from jobs.units.plan import Plan, Unit
 from jobs.units.worker import DONE_DDL, Perform, Recorder, Task, prepare_worker
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.done import NOTHING_DONE, Done, DoneCounter, add_done
 from manifests.format.store import Manifest, read_batches
 
 _log = logging.getLogger(__name__)
@@ -117,6 +120,19 @@ class _PartReader:
                     yield from (self.transform(table) if self.transform else table).to_batches()
 
 
+class _Sum(AccumulatorParam[Done]):
+    def zero(self, value: Done) -> Done:
+        return NOTHING_DONE
+
+    def addInPlace(self, value1: Done, value2: Done) -> Done:  # noqa: N802 - Spark's name
+        return add_done(value1, value2)
+
+
+def done_counter(spark: SparkSession) -> DoneCounter | None:
+    """Return a counter that workers add to and the driver reads; Spark Connect has none."""
+    return None if is_remote(spark) else spark.sparkContext.accumulator(NOTHING_DONE, _Sum())
+
+
 # --- functions in workers
 
 
@@ -196,5 +212,5 @@ def map_units(spark: SparkSession, plan: Plan, units: Sequence[Unit], perform: P
         return
     _log.info("%s: %d units to do", plan.made_by, len(units))
     tasks = {json.dumps(dataclasses.asdict(unit)): unit.rows or 0 for unit in units}
-    task = Task(recorder=Recorder(output=plan.output, fence=plan.run), perform=perform)
+    task = Task(recorder=Recorder.of(plan), perform=perform)
     map_batches(one_task_each(spark, tasks), task, DONE_DDL, plan.options).collect()

@@ -83,6 +83,7 @@ class MapPart:
     """Performs a unit: adds columns to a part of the parent, batch by batch.
 
     `make` returns, in the worker, the function that adds them. `count` returns what is added up as facts of the part.
+    `reuse` returns a function that adds the same columns, but takes what it can from an earlier part at a URI.
     """
 
     stage: Stage
@@ -90,10 +91,13 @@ class MapPart:
     roots: Sequence[str]
     make: Callable[[], AddColumns]
     count: Callable[[pa.Table], Mapping[str, int]] = no_facts
+    reuse: Callable[[AddColumns, str], AddColumns] | None = None
 
     def __call__(self, attempt: Attempt) -> Receipt:
         """Write the unit's part and return its receipt."""
         add, unit = self.make(), attempt.unit
+        if unit.rows_from is not None and self.reuse is not None:
+            add = self.reuse(add, unit.rows_from)
         source = storage.join(self.parent, unit.inputs["part"])
         facts: Counter[str] = Counter()
 
@@ -124,7 +128,7 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
     if not len(groups):
         return
     _log.info("%s: %d units to do", plan.made_by, len(groups))
-    recorder = Recorder(output=plan.output, fence=plan.run)
+    recorder = Recorder.of(plan)
 
     def write_group(table: pa.Table) -> pa.Table:
         unit = writer.unit(table.column(column)[0].as_py())
@@ -200,7 +204,7 @@ def write_slices(
         columns=columns,
         roots=plan.roots,
     )
-    recorder = Recorder(output=plan.output, fence=plan.run)
+    recorder = Recorder.of(plan)
     nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
     for unit in todo:
         if unit.rows == 0:

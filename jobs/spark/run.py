@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
-from jobs.spark import session
+from jobs.spark import frames, session
 from jobs.units.accepted import accepted_receipts
 from jobs.units.commit import finish
 from jobs.units.failures import read_failures
@@ -29,7 +29,7 @@ from manifests.format.store import Manifest, Parent, open_manifest
 class Context:
     """What stages share in one command: where Spark is, how to report, and whether to start over.
 
-    `given` is a session of the caller's, which is never stopped.
+    `given` is a session of the caller's, which is never stopped. `onto` has manifests of an earlier run, by stage.
     """
 
     spark_config: SparkConfig = field(default_factory=SparkConfig)
@@ -37,6 +37,7 @@ class Context:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reporter: Reporter = field(default_factory=Reporter)
     restart: bool = False
+    onto: Mapping[Stage, str] = field(default_factory=dict)
     _spark: SparkSession | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -86,9 +87,10 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
             ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
             return state.manifest
         spark = ctx.spark
-        with ctx.reporter.watch(plan, state):
+        done = frames.done_counter(spark)
+        with ctx.reporter.watch(plan, state, done):
             try:
-                replaced = work(spark, plan, state.todo)
+                replaced = work(spark, replace(plan, done=done), state.todo)
             except CurateError:
                 raise
             except Exception as e:

@@ -24,6 +24,7 @@ from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
+from jobs.stages.onto import onto
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
 from jobs.units.plan import Plan, Unit, UnitMaker, numbered
@@ -122,7 +123,7 @@ def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[
 
 def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     """Scan the configured input into the manifest at `output` and return it."""
-    plan = plan_scan(config, output)
+    plan = onto(plan_scan(config, output), ctx)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> Mapping[str, Receipt]:
         perform = functools.partial(

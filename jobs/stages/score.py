@@ -1,22 +1,29 @@
 """Score: the text cascade on the images that dedupe kept, each read by byte range."""
 
 import functools
+import logging
 from collections.abc import Sequence
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, ScoreConfig
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
+from curation.text.earlier_scores import NEEDED, EarlierScores
 from curation.text.scoring import Scorer
 from filters.protocol import load_engine
 from jobs.spark import frames
-from jobs.spark.part_stages import MapPart, plan_parts
+from jobs.spark.part_stages import AddColumns, MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
+from jobs.stages.onto import onto
 from jobs.units.plan import Plan, Unit
 from manifests import storage
+from manifests.errors import ManifestError
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, read_batches
+
+_log = logging.getLogger(__name__)
 
 
 def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -37,7 +44,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
 
 def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
     """Score the deduplicated manifest at `source` into the manifest at `output` and return it."""
-    plan = plan_score(config, source, output)
+    plan = onto(plan_score(config, source, output), ctx)
     parent = read_parent(source, Stage.DEDUPE).manifest
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
@@ -47,10 +54,24 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             parent=parent.uri,
             roots=plan.roots,
             make=functools.partial(make_scorer, config.score, limits),
+            reuse=with_earlier_scores,
         )
         frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)
+
+
+def with_earlier_scores(score: AddColumns, uri: str) -> AddColumns:
+    """Return a function that scores as `score` does, but takes the scores of the same images from the part at `uri`.
+
+    If the part cannot be read, all images are scored.
+    """
+    try:
+        batches = list(read_batches(uri, list(NEEDED)))
+    except ManifestError as e:
+        _log.warning("%s", e)
+        return score
+    return EarlierScores(score, pa.Table.from_batches(batches)) if batches else score
 
 
 def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:

@@ -65,7 +65,8 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> dict[str, Receipt]:
     new = {row["unit"].removesuffix(UNIQUE): accepted[row["unit"]] for row in done}
     if not _are_distinct(spark, _parts(plan, {**receipts, **new}.values())):
         raise StageFailed(f"{plan.output}: keys are shared after they were made unique; nothing was committed")
-    return {name: replace(each, unit=name, fingerprint=receipts[name].fingerprint) for name, each in new.items()}
+    changed = {name: replace(each, unit=name, is_changed=True) for name, each in new.items()}
+    return {name: replace(each, fingerprint=receipts[name].fingerprint) for name, each in changed.items()}
 
 
 def _parts(plan: Plan, receipts: Iterable[Receipt]) -> frames.Parts:
@@ -98,7 +99,7 @@ class _Rekey:
 
     def __init__(self, plan: Plan, fingerprint: str) -> None:
         self.output, self.roots, self.fingerprint = plan.output, list(plan.roots), fingerprint
-        self.recorder = Recorder(output=plan.output, fence=plan.run)
+        self.recorder = Recorder.of(plan)
 
     def rewrite(self, table: pa.Table) -> pa.Table:
         """Write the part of the rows in `table` again; return its unit."""

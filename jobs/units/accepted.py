@@ -6,15 +6,14 @@ there, it writes into one file of its own, `taken-over.jsonl`, and removes the e
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping
 
 from jobs.units.lease import Fence, fences_up_to
-from jobs.units.plan import Plan, Unit
+from jobs.units.plan import Plan
 from manifests import exclusive, storage
 from manifests.errors import ManifestError
-from manifests.format.receipts import Receipt, read_receipt, read_receipts
+from manifests.format.receipts import Receipt, from_lines, read_receipt, read_receipts, to_lines
 
 TAKEN_OVER = "taken-over.jsonl"
 
@@ -42,24 +41,38 @@ def read_run(folder: str) -> dict[str, Receipt]:
     return {**_read_taken_over(folder), **read_receipts(folder)}
 
 
-def earlier_receipts(plan: Plan, work: str, token: int) -> dict[str, Receipt]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """Receipts of earlier runs that are valid for a plan.
+
+    `receipts` are those of its units, by unit. `moved` are those of units that have another name in the plan because
+    sources were added before theirs, by fingerprint.
+    """
+
+    receipts: Mapping[str, Receipt]
+    moved: Mapping[str, Receipt]
+
+
+def earlier_receipts(plan: Plan, work: str, token: int) -> Found:
     """Return the receipts of runs with earlier tokens in the folder `work` that are valid for `plan`. Writes nothing.
 
-    A receipt is valid if it is of a unit of the plan, of the same settings and inputs, without broken sources, and if
-    its files are there with the sizes that it names.
+    A receipt is valid if a unit of the plan has the same settings and inputs, if no source was broken, and if its
+    files are there with the sizes that it names.
     """
     found: dict[str, Receipt] = {}
     for fence in fences_up_to(work, token - 1):
         found |= read_run(fence.folder)
-    wanted = {unit.name: unit for unit in plan.units}
-    valid = {name: r for name, r in found.items() if name in wanted and _is_valid(r, wanted[name])}
+    wanted = {unit.name: unit.fingerprint for unit in plan.units}
+    known = set(wanted.values())
+    valid = {name: r for name, r in found.items() if r.fingerprint in known and not r.broken_sources}
     if not valid:
-        return {}
+        return Found(receipts={}, moved={})
     sizes = file_sizes(plan.output)
-    there = {name: r for name, r in valid.items() if not faults_of(r, sizes)}
-    for name in valid.keys() - there.keys():
-        _log.warning("%s: unit %s is done again: %s", plan.output, name, faults_of(valid[name], sizes)[0])
-    return there
+    for name in [name for name in valid if faults_of(valid[name], sizes)]:
+        _log.warning("%s: unit %s is done again: %s", plan.output, name, faults_of(valid.pop(name), sizes)[0])
+    mine = {name: receipt for name, receipt in valid.items() if wanted.get(name) == receipt.fingerprint}
+    others = [receipt for name, receipt in valid.items() if name not in mine and receipt.has_part_by_content]
+    return Found(receipts=mine, moved={receipt.fingerprint: receipt for receipt in others})
 
 
 def take_over(fence: Fence, receipts: Mapping[str, Receipt]) -> None:
@@ -67,8 +80,7 @@ def take_over(fence: Fence, receipts: Mapping[str, Receipt]) -> None:
 
     The folders are found by their leases, not by a listing: one that stayed would let an earlier run commit.
     """
-    lines = [json.dumps(dataclasses.asdict(each), sort_keys=True) for _, each in sorted(receipts.items())]
-    exclusive.rewrite(storage.join(fence.folder, TAKEN_OVER), "\n".join([*lines, ""]).encode())
+    exclusive.rewrite(storage.join(fence.folder, TAKEN_OVER), to_lines(receipts.values()))
     for earlier in fences_up_to(fence.work, fence.token - 1):
         exclusive.remove_folder(earlier.folder)
 
@@ -89,20 +101,9 @@ def faults_of(receipt: Receipt, sizes: Mapping[str, int]) -> list[str]:
     return found
 
 
-def _is_valid(receipt: Receipt, unit: Unit) -> bool:
-    return receipt.fingerprint == unit.fingerprint and not receipt.broken_sources
-
-
 def _read_taken_over(folder: str) -> dict[str, Receipt]:
     try:
         data = storage.read_bytes(storage.join(folder, TAKEN_OVER))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {}
-    for line in data.splitlines():
-        try:
-            receipt = Receipt.from_json(line)
-        except ManifestError:
-            continue
-        found[receipt.unit] = receipt
-    return found
+    return from_lines(data)

@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -153,16 +153,20 @@ class Fence:
                 raise self._lost() from None
             raise
 
-    def remove(self, uri: str) -> None:
-        """Remove a file of the output. Raises LeaseLost if a later run has taken over, or if the run has ended.
+    def remove(self, uris: Sequence[str]) -> None:
+        """Remove files of the output. Raises LeaseLost if a later run has taken over, or if the run has ended.
 
-        On a disk that is certain, since the file is moved through the folder of this run. On an object store the
-        lease is looked at just before.
+        On a disk that is certain, since each file is moved through the folder of this run. On an object store the
+        lease is looked at before each request.
         """
-        if not storage.is_local(uri):
+        if storage.is_local(self.work):
+            for uri in uris:
+                with self.guarding():
+                    exclusive.remove_through(uri, storage.join(self.folder, "files"))
+            return
+        for first in range(0, len(uris), storage.REMOVED_AT_ONCE):
             self.require_held()
-        with self.guarding():
-            exclusive.remove_through(uri, storage.join(self.folder, "files"))
+            storage.remove_many(uris[first : first + storage.REMOVED_AT_ONCE])
 
 
 @dataclass(kw_only=True)

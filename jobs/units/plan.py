@@ -1,12 +1,12 @@
 """The plan of a stage: its units, and everything that decides their rows."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.units.lease import Fence
 from manifests.format.digest import settings_hash
+from manifests.format.done import DoneCounter
 from manifests.format.schema import Stage
 from manifests.format.store import Provenance
 
@@ -24,6 +24,9 @@ class Unit:
 
     `inputs` can be written as JSON. `fingerprint` is a hash of them and of the settings and software of the run.
     `rows` and `key_lanes` are those that it must have, if they are known: see manifests.format.digest.
+
+    Two fields name earlier work that saves time and changes no row: `made` is a part that was made of the same
+    inputs, see jobs.units.earlier, and `rows_from` the URI of a part of this stage with the same keys.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Unit:
     rows: int | None = None
     size_bytes: int | None = None
     key_lanes: Sequence[int] | None = None
+    made: Mapping[str, Any] | None = None
+    rows_from: str | None = None
 
     @property
     def part(self) -> str:
@@ -43,14 +48,18 @@ class Unit:
 class Plan(Provenance):
     """What a stage will do at `output`: the provenance of its manifest, and its units.
 
-    `options` are the storage arguments that workers need. No manifest contains them. `fence` is that of the lease
-    under which the work is done; a plan has none before its work begins.
+    `options` are the storage arguments that workers need. No manifest contains them. The rest is known when the work
+    begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
+    counts those that are finished. `notices` are for the person who runs it.
     """
 
     output: str
     units: Sequence[Unit]
     options: Mapping[str, Mapping[str, Any]]
     fence: Fence | None = None
+    group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    done: DoneCounter | None = None
+    notices: Sequence[str] = ()
 
     @property
     def run(self) -> Fence:
@@ -59,16 +68,15 @@ class Plan(Provenance):
             raise RuntimeError(f"{self.made_by}: the work has not begun")
         return self.fence
 
-    def to_json(self) -> bytes:
+    def document(self) -> dict[str, Any]:
         """Return what is stored in the output for a later run to compare its own plan with."""
-        fields = {
+        return {
             "stage": self.stage,
             "config": self.config,
             "software": self.software,
             "inputs": self.inputs,
             **({"derivation": self.derivation} if self.derivation else {}),
         }
-        return json.dumps(fields, indent=1, sort_keys=True).encode()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

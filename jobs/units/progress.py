@@ -1,9 +1,11 @@
 """What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
-Progress is counted from the receipts that units write, so it works the same on every kind of cluster.
+Workers count finished units in an accumulator of Spark, so that progress costs no request to the storage. A session
+of Spark Connect has none; there the units of this run are only shown when all are done.
 """
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -14,14 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 from jobs.show import logs, terminal
 from jobs.units.plan import Plan
 from jobs.units.state import State
-from manifests import storage
-from manifests.format.receipts import Receipt, read_receipts
+from manifests.format.done import NOTHING_DONE, DoneCounter, add_done, done_of
 
 if TYPE_CHECKING:  # workers import this module, and do without rich
     from rich.console import Console
 
-LOCAL_POLL_SECONDS = 0.5
-REMOTE_POLL_SECONDS = 5.0
+POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ class Reporter:
         _log.info("%s", text, extra={logs.IS_SHOWN: not self.quiet})
 
     @contextlib.contextmanager
-    def watch(self, plan: Plan, state: State) -> Iterator[None]:
-        """Show the progress of `plan` until the block ends."""
+    def watch(self, plan: Plan, state: State, done: DoneCounter | None) -> Iterator[None]:
+        """Show the progress of `plan` until the block ends. `done` counts what this run has finished."""
         view: _View
         if self.on_progress is not None:
             view = _Calls(plan, self.on_progress)
@@ -73,7 +73,7 @@ class Reporter:
             return
         else:
             view = _Bar(plan, self.console) if self.console.is_terminal else _Lines(plan, self)
-        watcher = _Watcher(plan, state, view)
+        watcher = _Watcher(plan, state, done, view)
         watcher.start()
         try:
             yield
@@ -81,28 +81,21 @@ class Reporter:
             watcher.finish()
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Tally:
-    """Sums over receipts: units, images, errors, and the rate since this run began."""
+    """Sums of units, images and errors, those of earlier runs too; `images_now` are those of this run."""
 
-    def __init__(self, plan: Plan, state: State) -> None:
-        self.units_total = len(plan.units)
-        self.units = self.images = self.errors = self.images_now = 0
-        self.started = time.monotonic()
-        for receipt in state.receipts.values():
-            self.add(receipt)
-        self.images_now = 0
-
-    def add(self, receipt: Receipt) -> None:
-        self.units += 1
-        self.images += receipt.rows
-        self.images_now += receipt.rows
-        statuses = receipt.counts.get("status", {})
-        self.errors += sum(n for status, n in statuses.items() if status != "ok")
+    units: int
+    units_total: int
+    images: int
+    errors: int
+    images_now: int
+    seconds: float
 
     @property
     def rate(self) -> float:
         """Images per second in this run."""
-        return self.images_now / max(1e-9, time.monotonic() - self.started)
+        return self.images_now / max(1e-9, self.seconds)
 
 
 class _View(Protocol):
@@ -112,31 +105,34 @@ class _View(Protocol):
 
 
 class _Watcher(threading.Thread):
-    def __init__(self, plan: Plan, state: State, view: _View) -> None:
+    def __init__(self, plan: Plan, state: State, done: DoneCounter | None, view: _View) -> None:
         super().__init__(daemon=True)
-        self._plan, self._view = plan, view
-        self._known = set(state.receipts)
-        self._tally = _Tally(plan, state)
+        self._units, self._view, self._done = len(plan.units), view, done
+        self._before = functools.reduce(add_done, map(done_of, state.receipts.values()), NOTHING_DONE)
+        self._began = time.monotonic()
         self._ended = threading.Event()
-        self._poll_seconds = LOCAL_POLL_SECONDS if storage.is_local(plan.output) else REMOTE_POLL_SECONDS
 
     def run(self) -> None:
-        self._view.show(self._tally)
-        while not self._ended.wait(self._poll_seconds):
-            self._poll()
+        self._view.show(self._tally())
+        while not self._ended.wait(POLL_SECONDS):
+            self._view.show(self._tally())
 
-    def _poll(self) -> None:
-        with contextlib.suppress(OSError):  # a listing that fails is repeated at the next poll
-            for name, receipt in read_receipts(self._plan.run.folder, self._known).items():
-                self._known.add(name)
-                self._tally.add(receipt)
-        self._view.show(self._tally)
+    def _tally(self) -> _Tally:
+        now = NOTHING_DONE if self._done is None else self._done.value
+        units, images, errors = add_done(self._before, now)
+        return _Tally(
+            units=min(units, self._units),
+            units_total=self._units,
+            images=images,
+            errors=errors,
+            images_now=now[1],
+            seconds=time.monotonic() - self._began,
+        )
 
     def finish(self) -> None:
         self._ended.set()
         self.join()
-        self._poll()
-        self._view.close(self._tally)
+        self._view.close(self._tally())
 
 
 class _Bar:
@@ -170,7 +166,7 @@ class _Calls:
             units=tally.units_total,
             images=tally.images,
             not_ok=tally.errors,
-            seconds=time.monotonic() - tally.started,
+            seconds=tally.seconds,
         )
         try:
             self._on_progress(progress)
@@ -196,10 +192,9 @@ class _Lines:
         self._print(tally)
 
     def _print(self, tally: _Tally) -> None:
-        seconds = time.monotonic() - tally.started
         done = tally.units / max(1, tally.units_total)
-        left = f", {seconds * (1 - done) / done:,.0f} s left" if 0 < done < 1 else ""
+        left = f", {tally.seconds * (1 - done) / done:,.0f} s left" if 0 < done < 1 else ""
         self._reporter.say(
             f"{self._stage}: {tally.units}/{tally.units_total} units, {tally.images:,} images, "
-            f"{tally.rate:,.0f} images/s, {tally.errors:,} not ok, {seconds:,.0f} s{left}"
+            f"{tally.rate:,.0f} images/s, {tally.errors:,} not ok, {tally.seconds:,.0f} s{left}"
         )

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.units.accepted import earlier_receipts, take_over
+from jobs.units.differences import differences, first
+from jobs.units.earlier import with_moved
 from jobs.units.lease import Fence, Lease, fences_up_to, held, require_free, work_uri
 from jobs.units.output_place import require_folder
 from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
 from manifests.errors import InputError, LeaseLost, ManifestError, RunAtWork, RunChanged
-from manifests.format.receipts import WORK, Receipt
+from manifests.format.receipts import WORK, Receipt, group_sizes
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
+from manifests.format.tables import TABLES, with_tables, without_tables
 
 _log = logging.getLogger(__name__)
 
@@ -50,16 +53,21 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Before:
-    """What earlier runs left: the plan of the last one, None without one, and the receipts that are valid now."""
+    """What earlier runs left: the plan of the last one, None without one, and the receipts that are valid now.
+
+    `moved` are receipts of units that have another name now, by fingerprint.
+    """
 
     plan: Mapping[str, Any] | None
     receipts: Mapping[str, Receipt]
+    moved: Mapping[str, Receipt]
 
     @classmethod
     def read(cls, plan: Plan, token: int) -> "_Before":
         """Read what the runs up to `token` left."""
         work = work_uri(plan.output)
-        return cls(plan=_read_plan(work, token), receipts=earlier_receipts(plan, work, token + 1))
+        found = earlier_receipts(plan, work, token + 1)
+        return cls(plan=_read_plan(work, token), receipts=found.receipts, moved=found.moved)
 
 
 def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: bool) -> State:
@@ -68,34 +76,48 @@ def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: b
         return State(manifest=manifest, receipts={}, todo=[], notices=[])
     if manifest is not None:
         if not restart:
-            raise RunChanged(_changed(plan, dataclasses.asdict(manifest), "was committed"))
-        return State(manifest=None, receipts={}, todo=plan.units, notices=[f"{plan.output}: replaced (--restart)"])
-    notices = []
-    there = storage.list_names(plan.output)
-    # img2dataset names tars and tables as we do: without a plan or a commit of ours they belong to somebody else.
-    foreign = [name for name in there if WORK not in there or not is_ours(name)]
-    if before.plan is None and foreign:
-        raise InputError(
-            f"{plan.output}: not empty and not curate's ({', '.join(foreign[:3])} …); name another output"
-        )
-    if before.plan is not None:
-        differs = _differences({k: before.plan.get(k) for k in _COMPARED if k in before.plan}, _settings_of(plan))
+            raise RunChanged(_changed(plan, vars(manifest), "was committed"))
+        notices = [f"{plan.output}: replaced (--restart)", *plan.notices]
+        return State(manifest=None, receipts={}, todo=plan.units, notices=notices)
+    notices = list(plan.notices)
+    if before.plan is None:
+        there = storage.list_names(plan.output)
+        # img2dataset names tars and tables as we do: without a plan or a commit of ours they belong to somebody else.
+        if foreign := [name for name in there if WORK not in there or not is_ours(name)]:
+            raise InputError(
+                f"{plan.output}: not empty and not curate's ({', '.join(foreign[:3])} …); name another output"
+            )
+    else:
+        differs = differences({k: before.plan.get(k) for k in _COMPARED if k in before.plan}, _settings_of(plan))
         if differs and not restart:
             raise RunChanged(_changed(plan, before.plan, "contains unfinished work"))
         if differs:
-            return State(
-                manifest=None, receipts={}, todo=plan.units, notices=["unfinished work discarded (--restart)"]
-            )
-        notices = [f"input changed: {line}" for line in _differences(before.plan.get("inputs"), plan.inputs)]
-    todo = [u for u in plan.units if u.name not in before.receipts]
+            notices.append("unfinished work discarded (--restart)")
+            return State(manifest=None, receipts={}, todo=plan.units, notices=notices)
+        if before.plan.get("fingerprint") != plan.fingerprint:
+            lines = differences(before.plan.get("inputs"), plan.inputs)
+            notices += [f"input changed: {line}" for line in first(lines)]
+    todo = with_moved([u for u in plan.units if u.name not in before.receipts], before.moved, plan.output)
+    if before.moved:
+        notices.append(f"{len(before.moved)} units that are done have other numbers now; their parts are copied")
     if before.receipts:
         notices.append(f"resuming: {len(before.receipts)} of {len(plan.units)} units are done")
     return State(manifest=None, receipts=before.receipts, todo=todo, notices=notices)
 
 
 def _settings_of(plan: Plan) -> dict[str, Any]:
-    fields = json.loads(plan.to_json())
-    return {k: fields[k] for k in _COMPARED if k in fields}
+    fields = plan.document()
+    found: dict[str, Any] = json.loads(json.dumps({k: fields[k] for k in _COMPARED if k in fields}))
+    return found
+
+
+def _write_plan(plan: Plan, fence: Fence) -> None:
+    """Store the plan in the folder of the run, for a later run to compare its own with; its long lists as tables."""
+    document, tables = with_tables({**plan.document(), "fingerprint": plan.fingerprint})
+    exclusive.make_subfolder(storage.join(fence.folder, TABLES))
+    for path, data in tables.items():
+        exclusive.rewrite(storage.join(fence.folder, path), data)
+    exclusive.rewrite(storage.join(fence.folder, PLAN_FILE), json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 def _read_plan(work: str, token: int) -> dict[str, Any] | None:
@@ -104,38 +126,26 @@ def _read_plan(work: str, token: int) -> dict[str, Any] | None:
         uri = storage.join(fence.folder, PLAN_FILE)
         try:
             found = json.loads(storage.read_bytes(uri))
+            return without_tables(fence.folder, found) if isinstance(found, dict) else None
         except (FileNotFoundError, NotADirectoryError):
             continue
         except ValueError as e:
-            raise ManifestError(f"{uri}: not JSON ({e}); use --restart to discard the unfinished work") from e
-        return found if isinstance(found, dict) else None
+            raise ManifestError(f"{uri}: not a plan ({e}); use --restart to discard the unfinished work") from e
     return None
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [
-            line
-            for key in sorted(set(old) | set(new))
-            for line in _differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-        ]
-    return [] if old == new else [f"{name}: {_short(old)} → {_short(new)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _changed(plan: Plan, before: Mapping[str, Any], what: str) -> str:
     old = {k: before.get(k) for k in ("config", "software", "inputs", "derivation") if before.get(k)}
-    new = {k: v for k, v in json.loads(plan.to_json()).items() if k != "stage" and v}
-    lines = _differences(json.loads(json.dumps(old, default=str)), new) or ["stage"]
-    shown = "\n".join(f"  {line}" for line in lines[:10]) + (f"\n  … and {len(lines) - 10} more" * (len(lines) > 10))
-    return (
-        f"{plan.output}: {what} under another configuration or input; nothing was mixed.\n{shown}\n"
-        "Put it back, name another output, or use --restart to discard what is there."
-    )
+    new = {k: v for k, v in plan.document().items() if k != "stage" and v}
+    lines = differences(old, new) or ["stage"]
+    shown = "\n".join(f"  {line}" for line in first(lines))
+    advice = "Put it back, name another output, or use --restart to discard what is there."
+    if all(line.startswith("inputs.sources") for line in lines):
+        advice += (
+            "\nIf the input has grown: name another output and add --onto with this one, or with the earlier output "
+            "of `curate run`; what is unchanged is then taken from there."
+        )
+    return f"{plan.output}: {what} under another configuration or input; nothing was mixed.\n{shown}\n{advice}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,7 +178,9 @@ def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
             raise
         if state.manifest is None:
             _log.info("%s: %d of %d units are left to do", plan.output, len(state.todo), len(plan.units))
-            yield Begun(plan=dataclasses.replace(plan, fence=lease.fence), state=state, lease=lease)
+            sizes = group_sizes(unit.name for unit in state.todo)
+            begun_plan = dataclasses.replace(plan, fence=lease.fence, group_sizes=sizes)
+            yield Begun(plan=begun_plan, state=state, lease=lease)
             return
         lease.stop()
         tidy(state.manifest, lease.fence)
@@ -183,7 +195,7 @@ def _take_over(plan: Plan, fence: Fence, *, restart: bool) -> State:
     """
     before = _Before.read(plan, fence.token - 1)
     _found(plan, _committed(plan.output), before, restart=restart)
-    exclusive.rewrite(storage.join(fence.folder, PLAN_FILE), plan.to_json())
+    _write_plan(plan, fence)
     take_over(fence, before.receipts)
     state = _found(plan, _committed(plan.output), before, restart=restart)
     if restart and state.manifest is None and not state.receipts:
@@ -207,12 +219,18 @@ def _committed(output: str) -> Manifest | None:
 
 def tidy(manifest: Manifest, fence: Fence) -> None:
     """Remove files next to a committed manifest that no part of it names, and all that its runs left."""
-    named = {name for part in manifest.parts for name in (part.name, *part.files)}
-    for name in storage.list_names(manifest.uri):
-        if name not in named and is_ours(name) and not name.startswith("_"):
-            _log.debug("%s: removing %s, which no part names", manifest.uri, name)
-            fence.remove(storage.join(manifest.uri, name))
+    named = {name for part in manifest.parts for name in (part.name, *part.files)} | set(manifest.tables)
+    left = [name for name in _files_of_ours(manifest.uri) if name not in named and name != MANIFEST_FILE]
+    _log.debug("%s: removing %d files that no part names: %s", manifest.uri, len(left), left)
+    fence.remove([storage.join(manifest.uri, name) for name in left])
     _end(fence)
+
+
+def _files_of_ours(output: str) -> list[str]:
+    """Return the paths below `output` of the files that stages write there, without those of a run."""
+    tables = [f"{TABLES}/{name}" for name in storage.list_names(storage.join(output, TABLES))]
+    names = [name for name in storage.list_names(output) if name not in (WORK, TABLES) and is_ours(name)]
+    return [*names, *tables]
 
 
 def _end(fence: Fence) -> None:
@@ -229,7 +247,7 @@ _OURS = re.compile(
 
 def is_ours(name: str) -> bool:
     """Return whether a stage writes files of this name. No other file at an output is ever removed."""
-    return name in (WORK, MANIFEST_FILE) or _OURS.fullmatch(name) is not None
+    return name in (WORK, MANIFEST_FILE, TABLES) or _OURS.fullmatch(name) is not None
 
 
 def discard(output: str, fence: Fence) -> None:
@@ -237,7 +255,5 @@ def discard(output: str, fence: Fence) -> None:
 
     The commit is removed first, so that a kill leaves no manifest that has lost parts.
     """
-    fence.remove(storage.join(output, MANIFEST_FILE))
-    for name in storage.list_names(output):
-        if is_ours(name) and name not in (WORK, MANIFEST_FILE):
-            fence.remove(storage.join(output, name))
+    fence.remove([storage.join(output, MANIFEST_FILE)])
+    fence.remove([storage.join(output, name) for name in _files_of_ours(output) if name != MANIFEST_FILE])

@@ -20,12 +20,22 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.show import logs
+from jobs.units.earlier import copied
 from jobs.units.failures import note_failure
 from jobs.units.lease import Fence
-from jobs.units.plan import Unit
+from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
+from manifests.format.done import DoneCounter, done_of
 from manifests.format.integrity import file_sha256
-from manifests.format.receipts import Receipt, WrittenPart, create_receipt, part_name, read_receipt
+from manifests.format.receipts import (
+    Receipt,
+    WrittenPart,
+    create_receipt,
+    group_of,
+    merge_receipts,
+    part_name,
+    read_receipt,
+)
 from manifests.format.store import lanes_of
 
 DONE_DDL = "unit string"
@@ -70,11 +80,22 @@ Perform = Callable[[Attempt], Receipt]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Runs one unit's work in a worker, and records how it ended. `fence` is that of the run's lease."""
+    """Runs one unit's work in a worker, and records how it ended.
+
+    `fence` is that of the run's lease. `group_sizes` are the units that the run has to do in each group, see
+    manifests.format.receipts. `done` counts finished units for the driver.
+    """
 
     output: str
     fence: Fence
+    group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    done: DoneCounter | None = None
     clock: Callable[[], float] = time.process_time
+
+    @classmethod
+    def of(cls, plan: Plan, *, clock: Callable[[], float] = time.process_time) -> "Recorder":
+        """Return the recorder of the units of `plan`, whose work has begun."""
+        return cls(output=plan.output, fence=plan.run, group_sizes=plan.group_sizes, done=plan.done, clock=clock)
 
     def once(self, unit: Unit, do: Perform) -> Receipt:
         """Run `do`, publish what it wrote, and return the receipt that counts: its own or that of an earlier attempt.
@@ -86,7 +107,7 @@ class Recorder:
             _log.debug("started")
             try:
                 with self._folder() as folder:
-                    receipt = do(Attempt(unit=unit, folder=folder))
+                    receipt = copied(unit, folder) or do(Attempt(unit=unit, folder=folder))
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
                     seconds = round(self.clock() - started, 6)
                     receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)
@@ -97,7 +118,19 @@ class Recorder:
                 _log.warning("failed: %s: %s", type(e).__name__, e, extra={logs.IS_SHOWN: True})
                 raise
             _log.info("%d rows in %.1f s of processor time", receipt.rows, seconds)
+            self._merge(unit.name)
+            if self.done is not None:
+                self.done.add(done_of(receipt))
         return receipt
+
+    def _merge(self, unit: str) -> None:
+        """Merge the receipts of the group if the unit is its last. Without that, the driver reads them one by one."""
+        group = group_of(unit)
+        try:
+            if group in self.group_sizes:
+                merge_receipts(self.fence.folder, group, self.group_sizes[group])
+        except OSError:
+            _log.info("the receipts of group %s are not merged", group, exc_info=True)
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[str]:

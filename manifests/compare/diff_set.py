@@ -22,7 +22,7 @@ DIFF_FILE = "_diff.json"
 BEGUN_FOLDER = "_begun"  # a folder without it or `_diff.json` was not written by a diff
 _PART = re.compile(r"part-\d{5,}\.parquet|\..*\.[0-9a-f]{32}\.tmp")
 FORMAT_VERSION = 1
-_LEFT_OUT = ("parts", "cost")
+_NOT_KEPT: Mapping[str, Any] = {"parts": [], "inputs": {}, "cost": {}}  # of the second manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ class DiffPart:
 class DiffSet:
     """The content of `_diff.json`: which manifests are compared, the counts, and the parts.
 
-    `b` is the second manifest without its parts. Only a diff of all columns and rows (`is_whole`) can be applied.
+    `b` is the second manifest without its parts and inputs. Only a diff of all columns and rows (`is_whole`) can be
+    applied.
     """
 
     uri: str
@@ -61,7 +62,7 @@ class DiffSet:
 
     def to_json(self) -> bytes:
         """Return the content of `_diff.json`."""
-        b = {name: value for name, value in json.loads(self.b.to_json()).items() if name not in _LEFT_OUT}
+        b = {name: value for name, value in self.b.document().items() if name not in _NOT_KEPT}
         document = {
             "format_version": FORMAT_VERSION,
             "a": {"uri": self.a_uri, "digest": self.a_digest},
@@ -127,7 +128,7 @@ def open_diff(uri: str) -> DiffSet:
             uri=uri,
             a_uri=fields["a"]["uri"],
             a_digest=fields["a"]["digest"],
-            b=from_document(fields["b"]["uri"], {**fields["b"], "parts": [], "cost": {}}),
+            b=from_document(fields["b"]["uri"], {**fields["b"], **_NOT_KEPT}),
             by=fields["by"],
             is_whole=fields["is_whole"],
             tally=Tally.from_json(fields["tally"]),

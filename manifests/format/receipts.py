@@ -1,10 +1,12 @@
 """Parts and receipts: write the rows of one unit as a Parquet file, and record that it is done."""
 
+import contextlib
 import dataclasses
 import json
+import re
 import uuid
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,10 @@ ROW_GROUP_ROWS = 65_536
 WORK = "_work"
 RECEIPTS = "receipts"
 NAME_DIGITS = 12
+GROUP_UNITS = 256
 COUNTED = ("status", "duplicate_kind", "text_step", "text_class", "drop_reason", "keep")
+_NUMBER = re.compile(r"(\d+)([^\d]*)$")
+_MERGED = ".jsonl"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,8 @@ class Receipt:
 
     `fingerprint` is the hash of the configuration and inputs of the unit (see digest.settings_hash), `lanes` the sum
     of its row hashes, `key_lanes` that of the hashes of its keys. `counts` has the rows by column and value, see
-    `count_values`. `files` are other files of the unit, by name. `attempt` is a random number.
+    `count_values`. `files` are other files of the unit, by name. `is_changed`: the rows also depend on other units.
+    `attempt` is a random number.
     """
 
     unit: str
@@ -47,6 +53,7 @@ class Receipt:
     broken_sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    is_changed: bool = False
     attempt: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -75,7 +82,7 @@ class Receipt:
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> "Receipt":
+    def from_json(cls, data: bytes | str) -> "Receipt":
         """Return the receipt that `to_json` wrote. Raises ManifestError when `data` is not one."""
         try:
             fields = json.loads(data)
@@ -155,9 +162,20 @@ def part_name(unit: str, sha256: str) -> str:
     return f"{unit}-{sha256[:NAME_DIGITS]}.parquet"
 
 
+def group_of(unit: str) -> str:
+    """Return the group of a unit: GROUP_UNITS units with successive numbers, whose receipts are merged."""
+    found = _NUMBER.search(unit)
+    return f"{int(found[1]) // GROUP_UNITS:05d}{found[2]}" if found else "others"
+
+
+def group_sizes(units: Iterable[str]) -> dict[str, int]:
+    """Return group → how many of `units` are in it."""
+    return dict(Counter(map(group_of, units)))
+
+
 def receipt_uri(run_folder: str, unit: str) -> str:
     """Return the URI of the receipt of `unit` in the folder of a run."""
-    return storage.join(run_folder, RECEIPTS, f"{unit}.json")
+    return storage.join(run_folder, RECEIPTS, group_of(unit), f"{unit}.json")
 
 
 def create_receipt(run_folder: str, receipt: Receipt) -> bool:
@@ -165,7 +183,9 @@ def create_receipt(run_folder: str, receipt: Receipt) -> bool:
 
     Call it after the part is in place.
     """
-    return exclusive.create(receipt_uri(run_folder, receipt.unit), receipt.to_json(), make_folder=False)
+    uri = receipt_uri(run_folder, receipt.unit)
+    exclusive.make_subfolder(uri.rsplit("/", 1)[0])
+    return exclusive.create(uri, receipt.to_json(), make_folder=False)
 
 
 def read_receipt(run_folder: str, unit: str) -> Receipt:
@@ -173,19 +193,68 @@ def read_receipt(run_folder: str, unit: str) -> Receipt:
     return Receipt.from_json(storage.read_bytes(receipt_uri(run_folder, unit)))
 
 
-def read_receipts(run_folder: str, known: Container[str] = ()) -> dict[str, Receipt]:
-    """Return unit → receipt in the folder of a run, without the units in `known`.
+def merge_receipts(run_folder: str, group: str, units: int) -> bool:
+    """Write the receipts of a group into one file if those of all its `units` are there; return whether they are.
+
+    The worker that ends the last unit of a group calls it. Receipts never change, so that whoever merges them writes
+    the same; the receipts themselves stay, for attempts that are late.
+    """
+    folder = storage.join(run_folder, RECEIPTS, group)
+    names = [name for name in storage.list_names(folder) if name.endswith(".json")]
+    if len(names) < units:
+        return False
+    found = _read_single(folder, names)
+    if len(found) < units:  # one is damaged: its unit is done again
+        return False
+    exclusive.create(_merged_uri(run_folder, group), to_lines(found.values()), make_folder=False)
+    return True
+
+
+def read_receipts(run_folder: str) -> dict[str, Receipt]:
+    """Return unit → receipt in the folder of a run: of merged groups from one file each, of others one by one.
 
     A damaged receipt is left out, so that its unit is done again.
     """
     folder = storage.join(run_folder, RECEIPTS)
-    names = [n for n in storage.list_names(folder) if n.endswith(".json") and n[:-5] not in known]
+    there = storage.list_names(folder)
+    merged = [name for name in there if name.endswith(_MERGED)]
+    found: dict[str, Receipt] = {}
+    for data in storage.read_many(folder, merged).values():
+        found |= from_lines(data)
+    for group in there:
+        if not group.endswith(_MERGED) and group + _MERGED not in merged:
+            inside = storage.join(folder, group)
+            names = [name for name in storage.list_names(inside) if name.endswith(".json")]
+            found |= _read_single(inside, names)
+    return found
+
+
+def to_lines(receipts: Iterable[Receipt]) -> bytes:
+    """Return receipts as JSON, one a line, in the order of their units."""
+    ordered = sorted(receipts, key=lambda receipt: receipt.unit)
+    lines = [json.dumps(dataclasses.asdict(each), sort_keys=True) for each in ordered]
+    return "\n".join([*lines, ""]).encode()
+
+
+def from_lines(data: bytes) -> dict[str, Receipt]:
+    """Return unit → receipt of what `to_lines` wrote. Lines that are none are left out."""
+    found = {}
+    for line in data.splitlines():
+        with contextlib.suppress(ManifestError):
+            receipt = Receipt.from_json(line)
+            found[receipt.unit] = receipt
+    return found
+
+
+def _merged_uri(run_folder: str, group: str) -> str:
+    return storage.join(run_folder, RECEIPTS, group + _MERGED)
+
+
+def _read_single(folder: str, names: list[str]) -> dict[str, Receipt]:
     found: dict[str, Receipt] = {}
     for name, data in storage.read_many(folder, names).items():
-        try:
+        with contextlib.suppress(ManifestError):
             receipt = Receipt.from_json(data)
-        except ManifestError:
-            continue
-        if f"{receipt.unit}.json" == name:
-            found[receipt.unit] = receipt
+            if f"{receipt.unit}.json" == name:
+                found[receipt.unit] = receipt
     return found

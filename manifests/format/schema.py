@@ -4,7 +4,8 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # version 1 has the parts and the sources in `_manifest.json` itself
 
 
 class Status(StrEnum):

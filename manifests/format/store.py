@@ -1,8 +1,9 @@
 """The manifest: a folder of Parquet files that is committed once and never modified.
 
-my-manifest/part-00000.parquet ...   one per unit
-my-manifest/_manifest.json           written last: a folder with this file is committed
-my-manifest/_work/                   receipts of an unfinished run
+my-manifest/part-00000-5f0c1a9e77b2.parquet ...   one per unit
+my-manifest/_tables/parts-9b1d….parquet, …        its long lists, see manifests.format.tables
+my-manifest/_manifest.json                        written last: a folder with this file is committed
+my-manifest/_work/                                receipts of an unfinished run
 """
 
 import dataclasses
@@ -20,9 +21,10 @@ from manifests import exclusive, storage
 from manifests.errors import ManifestError, StorageUnavailable
 from manifests.format.digest import combine, digest, settings_hash
 from manifests.format.receipts import WORK, Receipt, add_counts
-from manifests.format.schema import FORMAT_VERSION, Stage, schema
+from manifests.format.schema import FORMAT_VERSION, READABLE_VERSIONS, Stage, schema
 from manifests.format.stand_ins import name_stand_in
-from manifests.format.wellformed import wrong_fields
+from manifests.format.tables import AS_JSON, TABLES, TableFile, TableRows, table_names, with_tables, without_tables
+from manifests.format.wellformed import is_part, wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
 _HASH_IN_NAME = re.compile(r"(-[0-9a-f]{12})?\.parquet$")
@@ -35,6 +37,9 @@ class Part:
 
     `lanes` is the sum of its row hashes (see manifests.format.digest), `key_lanes` that of the hashes of its keys;
     earlier versions wrote none. `files` are written next to it, such as the tars of shards: name → `bytes`, `sha256`.
+    `fingerprint`, `counts` and `facts` are those of the unit that wrote it, see Receipt. The fingerprint is None if
+    another run cannot use the part for the same unit: it was changed after the unit, or a source was broken. In
+    format version 1, parts have none of them.
     """
 
     name: str
@@ -44,6 +49,9 @@ class Part:
     lanes: tuple[int, int, int, int]
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     key_lanes: tuple[int, int, int, int] | None = None
+    fingerprint: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def unit(self) -> str:
@@ -62,8 +70,9 @@ class Parent:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A committed manifest: the content of `_manifest.json`.
+    """A committed manifest: the content of `_manifest.json`, and of its tables when they are first asked for.
 
+    `parts` and `inputs["sources"]` are read then; how many they are is known before. `tables` are the tables' paths.
     `digest` depends only on the rows (see format.digest). `fingerprint` is the hash of the stage, configuration,
     software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash: `core_seconds` of
     the Python work in all units, `wall_seconds` of the run that committed, shuffles included. `derivation` is empty
@@ -91,6 +100,7 @@ class Manifest:
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tables: Sequence[str] = ()
 
     @property
     def made_by(self) -> str:
@@ -121,17 +131,17 @@ class Manifest:
         tables = list(read_batches(self.part_uri(part), columns))
         return pa.Table.from_batches(tables, schema=None if tables else _narrow(self.schema, columns))
 
-    def to_json(self) -> bytes:
-        """Return the content of `_manifest.json`."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("uri", "schema")}
+    def document(self) -> dict[str, Any]:
+        """Return what `_manifest.json` contains, with all of its lists."""
+        left_out = ("uri", "schema", "tables")
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
         for name in ("parts", "parents"):
             fields[name] = [dataclasses.asdict(each) for each in fields[name]]
         described = [
             {"name": f.name, "type": str(f.type), "description": (f.metadata or {})[b"description"].decode()}
             for f in self.schema
         ]
-        document = {"format_version": FORMAT_VERSION, **fields, "schema": described}
-        return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+        return {"format_version": FORMAT_VERSION, **fields, "schema": described}
 
 
 def _narrow(full: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
@@ -183,8 +193,9 @@ def open_manifest(uri: str) -> Manifest:
     Raises ManifestError when there is none, when it is unfinished, or when `_manifest.json` is not readable.
     """
     uri = storage.absolute(uri)
+    place = storage.join(uri, MANIFEST_FILE)
     try:
-        raw = storage.read_bytes(storage.join(uri, MANIFEST_FILE))
+        raw = storage.read_bytes(place)
     except (FileNotFoundError, NotADirectoryError) as e:
         if isinstance(e, StorageUnavailable):
             raise ManifestError(str(e)) from e
@@ -196,20 +207,18 @@ def open_manifest(uri: str) -> Manifest:
     except ValueError as e:
         stand_in = name_stand_in(raw)
         why = f"not JSON but {stand_in}" if stand_in else f"not JSON ({e}); make the manifest again"
-        raise ManifestError(f"{uri}/{MANIFEST_FILE}: {why}") from e
-    if not isinstance(fields, dict) or fields.get("format_version") != FORMAT_VERSION:
-        found = fields.get("format_version") if isinstance(fields, dict) else None
+        raise ManifestError(f"{place}: {why}") from e
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version not in READABLE_VERSIONS or isinstance(version, bool):
         raise ManifestError(
-            f"{uri}/{MANIFEST_FILE}: format version {found!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
+            f"{place}: format version {version!r}, this curate reads {FORMAT_VERSION}; upgrade curate"
         )
     if wrong := wrong_fields(fields):
-        raise ManifestError(
-            f"{uri}/{MANIFEST_FILE}: damaged (the type of {', '.join(wrong)}); make the manifest again"
-        )
+        raise ManifestError(f"{place}: damaged (the type of {', '.join(wrong)}); make the manifest again")
     try:
         return from_document(uri, fields)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise ManifestError(f"{uri}/{MANIFEST_FILE}: damaged ({e!r}); make the manifest again") from e
+        raise ManifestError(f"{place}: damaged ({e!r}); make the manifest again") from e
 
 
 def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
@@ -219,13 +228,16 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     when it is damaged.
     """
     later = ("derivation", "source_warnings")  # earlier versions wrote none
-    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", *later}
-    values = {name: fields[name] for name in known}
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "tables", *later}
+    full = without_tables(uri, fields)
+    values = {name: full[name] for name in known}
     values["stage"] = Stage(values["stage"])
-    values["parts"] = [part_of(p) for p in values["parts"]]
+    parts = TableFile.from_json(values["parts"])
+    values["parts"] = list(map(part_of, values["parts"])) if parts is None else TableRows(uri, parts, _part_of_row)
     values["parents"] = [Parent(**p) for p in values["parents"]]
-    values["schema"] = _recorded_schema(uri, values["stage"], fields["schema"])
-    return Manifest(uri=uri, **{name: fields.get(name, {}) for name in later}, **values)
+    values["schema"] = _recorded_schema(uri, values["stage"], full["schema"])
+    more = {name: full.get(name, {}) for name in later}
+    return Manifest(uri=uri, tables=table_names(fields), **more, **values)
 
 
 def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
@@ -289,9 +301,15 @@ def commit(
     """
     uri = storage.absolute(uri)
     manifest = _manifest_of(uri, receipts, about, created=created, wall_seconds=wall_seconds)
-    if not _put_in_place(manifest, run_folder):
+    document, tables = with_tables(manifest.document())
+    storage.make_folder(storage.join(uri, TABLES))
+    for path, data in tables.items():
+        if not _put_in_place(uri, path, data, run_folder) and storage.read_bytes(storage.join(uri, path)) != data:
+            raise ManifestError(f"{uri}/{path}: not the content of its name; remove it and run the command again")
+    content = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    if not _put_in_place(uri, MANIFEST_FILE, content, run_folder):
         raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
-    return manifest
+    return dataclasses.replace(manifest, tables=sorted(tables))
 
 
 def _manifest_of(
@@ -324,6 +342,9 @@ def _manifest_of(
                 lanes=r.lanes,
                 key_lanes=r.key_lanes,
                 files=r.files,
+                fingerprint=None if r.broken_sources or r.is_changed else r.fingerprint,
+                counts=r.counts,
+                facts=r.facts,
             )
             for r in ordered
         ],
@@ -342,12 +363,12 @@ def _manifest_of(
     )
 
 
-def _put_in_place(manifest: Manifest, run_folder: str | None) -> bool:
-    """Write `_manifest.json` if there is none yet, in one step, and return whether it was written."""
-    place, content = storage.join(manifest.uri, MANIFEST_FILE), manifest.to_json()
-    if run_folder is None or not storage.is_local(manifest.uri):
+def _put_in_place(uri: str, name: str, content: bytes, run_folder: str | None) -> bool:
+    """Write a file of the manifest at `uri` if there is none yet, in one step, and return whether it was written."""
+    place = storage.join(uri, name)
+    if run_folder is None or not storage.is_local(uri):
         return exclusive.create(place, content)
-    staged = storage.join(run_folder, MANIFEST_FILE)
+    staged = storage.join(run_folder, name.rsplit("/", 1)[-1])
     exclusive.rewrite(staged, content)
     return exclusive.put_file(place, Path(storage.filesystem(staged)[1]))
 
@@ -362,6 +383,15 @@ def part_of(fields: Mapping[str, Any]) -> Part:
     keys = fields.get("key_lanes")
     lanes = {"lanes": lanes_of(fields["lanes"]), "key_lanes": None if keys is None else lanes_of(keys)}
     return Part(**{**fields, **lanes})
+
+
+def _part_of_row(row: Mapping[str, Any]) -> Part:
+    """Return the part that a row of the table of parts describes. Raises ValueError if it describes none."""
+    files = {each["name"]: {"bytes": each["bytes"], "sha256": each["sha256"]} for each in row["files"]}
+    fields = {**row, "files": files, **{name: json.loads(row[name]) for name in AS_JSON}}
+    if not is_part(fields):
+        raise ValueError(f"not a part: {row['name']!r}")
+    return part_of(fields)
 
 
 def lanes_of(values: Sequence[int]) -> tuple[int, int, int, int]:

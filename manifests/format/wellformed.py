@@ -48,6 +48,15 @@ _PART = {
     "sha256": _is_text,
     "files": _named(_is_object),
 }
+is_part = _record(**_PART)
+_REFERENCE = _record(table=_is_text, rows=_is_count, size_bytes=_is_count, sha256=_is_text)
+
+
+def _or_table(shape: Shape) -> Shape:
+    """A field that may be in a table of its own, see manifests.format.tables."""
+    return lambda value: shape(value) or _REFERENCE(value)
+
+
 _SHAPES: Mapping[str, Shape] = {
     "rows": _is_count,
     "digest": _is_text,
@@ -57,13 +66,13 @@ _SHAPES: Mapping[str, Shape] = {
     "software": _is_object,
     "inputs": _is_object,
     "derivation": _is_object,
-    "roots": _many(_is_text),
+    "roots": _or_table(_many(_is_text)),
     "counts": _named(_named(_is_count)),
     "funnel": _many(_record(stage=_is_text)),
-    "parents": _many(_record(uri=_is_text, stage=_is_text, digest=_is_text)),
-    "parts": _many(_record(**_PART)),
-    "broken_sources": _named(_is_text),
-    "source_warnings": _named(_is_text),
+    "parents": _or_table(_many(_record(uri=_is_text, stage=_is_text, digest=_is_text))),
+    "parts": _or_table(_many(is_part)),
+    "broken_sources": _or_table(_named(_is_text)),
+    "source_warnings": _or_table(_named(_is_text)),
     "facts": _named(_is_count),
     "cost": _named(_is_number),
 }

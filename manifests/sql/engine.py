@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.format.done import DoneCounter, LocalCounter
 from manifests.format.integrity import require_intact
 from manifests.format.roots import longest_first
 from manifests.format.schema import is_binary
@@ -71,6 +72,9 @@ class Engine(Protocol):
         returns something small that can be written as JSON. Groups are processed in parallel, in workers if the
         engine has any.
         """
+
+    def done_counter(self) -> DoneCounter | None:
+        """Return a counter that `work` of `map_groups` can add to; None if workers have no way to report."""
 
 
 def count_rows(engine: Engine, table: str, where: str = "true") -> int:
@@ -221,6 +225,10 @@ class DuckEngine:
                     yield waiting.pop(0).result()
             for each in waiting:
                 yield each.result()
+
+    def done_counter(self) -> DoneCounter:
+        """See Engine."""
+        return LocalCounter()
 
     def _groups(self, sql: str, group: str, order: str) -> Iterator[pa.Table]:
         """Yield the rows of each group."""

@@ -510,7 +510,7 @@ def test_permission_to_download_a_model_is_not_part_of_a_plan(tmp_path: Path, pl
         )
         for download in (False, True)
     ]
-    assert plans[0].to_json() == plans[1].to_json()
+    assert plans[0].document() == plans[1].document()
 
 
 @needs_torch

@@ -52,7 +52,7 @@ def test_an_attempt_after_keys_were_made_unique_changes_nothing(spark, shared_ke
         frames.map_units(spark, begin.plan, plan.units, perform)
         replaced = make_keys_unique(spark, begin.plan)
         assert len(replaced) == 2
-        recorder = Recorder(output=plan.output, fence=begin.plan.run)
+        recorder = Recorder.of(begin.plan)
         for unit in plan.units:
             recorder.once(unit, perform)  # late
         assert make_keys_unique(spark, begin.plan) == replaced, "again, after a kill"
@@ -62,7 +62,9 @@ def test_an_attempt_after_keys_were_made_unique_changes_nothing(spark, shared_ke
     keys = rows_of(tmp_path / "scan").column("key").to_pylist()
     assert len(keys) == len(set(keys)) == made.rows == 9
     assert "the-same" in keys
-    assert storage.list_names(plan.output) == sorted(["_manifest.json", *(part.name for part in made.parts)])
+    assert storage.list_names(plan.output) == sorted(
+        ["_manifest.json", "_tables", *(part.name for part in made.parts)]
+    )
 
 
 def test_nothing_is_committed_if_a_part_is_not_as_its_receipt_says(

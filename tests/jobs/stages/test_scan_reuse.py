@@ -45,7 +45,7 @@ class Pipeline:
 
     def outlook(self, output: Path, *overrides: str):
         places = {Stage.SCAN: (None, f"{output}/scan")}
-        (found,) = outlook(self.config(output, *overrides), [Stage.SCAN], places, restart=False)
+        (found,) = outlook(self.config(output, *overrides), [Stage.SCAN], places, Context())
         return found
 
 

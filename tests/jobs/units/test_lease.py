@@ -258,7 +258,7 @@ def test_a_second_run_is_refused_until_the_first_is_gone(manifest: Path, tmp_pat
         curate("sample", manifest, "-o", output, "--count", "3", "--restart")
     made = open_manifest(str(output))
     assert made.rows == 3
-    assert sorted(path.name for path in output.iterdir()) == ["_manifest.json", made.parts[0].name]
+    assert sorted(path.name for path in output.iterdir()) == ["_manifest.json", "_tables", made.parts[0].name]
 
 
 def test_the_first_run_is_not_disturbed(manifest: Path, tmp_path: Path) -> None:

@@ -229,7 +229,8 @@ class Protocol(RuleBasedStateMachine):
         assert len(manifest.parts) == MOST_UNITS
         self.a_commit_is_whole()
         named = {name for part in manifest.parts for name in (part.name, *part.files)}
-        assert set(storage.list_names(self.output)) == {"_manifest.json", *named}, "and nothing else is there"
+        assert set(storage.list_names(self.output)) == {"_manifest.json", "_tables", *named}
+        assert storage.list_names(f"{self.output}/_tables") == [path.split("/")[1] for path in manifest.tables]
 
     def check_rows(self, manifest: Manifest) -> None:
         version, units = manifest.config["version"], len(manifest.parts)
@@ -279,7 +280,7 @@ class Protocol(RuleBasedStateMachine):
             finish(begin, time.monotonic())
 
     def work(self, task: Task, other_bytes: int) -> None:
-        recorder = Recorder(output=self.output, fence=task.plan.run)
+        recorder = Recorder.of(task.plan)
         recorder.once(task.unit, lambda attempt: perform(attempt, task.version, other_bytes))
 
 

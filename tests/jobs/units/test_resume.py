@@ -32,7 +32,7 @@ def progress(output: Path) -> float:
         if is_committed(str(output / stage)):
             done += 1
             continue
-        receipts = list((output / stage).glob("_work/runs/*/receipts/*.json"))
+        receipts = list((output / stage).glob("_work/runs/*/receipts/*/*.json"))
         return done + min(0.9, len(receipts) / 10)
     return done
 

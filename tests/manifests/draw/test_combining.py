@@ -372,7 +372,7 @@ def test_a_restart_that_is_killed_while_it_discards_can_be_repeated(tmp_path: Pa
     run("sample", manifest.uri, "--count", 2, "-o", output)
     assert open_manifest(str(output)).rows == 2
     (part,) = open_manifest(str(output)).parts
-    assert sorted(p.name for p in output.iterdir()) == ["_manifest.json", part.name]
+    assert sorted(p.name for p in output.iterdir()) == ["_manifest.json", "_tables", part.name]
 
 
 def test_a_manifest_derived_from_shards_finds_its_tars(tmp_path: Path) -> None:

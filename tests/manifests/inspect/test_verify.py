@@ -172,7 +172,7 @@ def test_sums_that_do_not_add_up(scanned):
 
 
 def test_a_part_that_is_named_twice(scanned):
-    parts = json.loads(scanned.to_json())["parts"]
+    parts = scanned.document()["parts"]
     found = found_in(rewrite(scanned, parts=[parts[0], parts[0], parts[1]]), depth="quick")
     assert "_manifest.json: names the part part-00000.parquet 2 times" in fault_texts(found)
     assert sum("2 rows have the key" in each for each in fault_texts(found)) == 11
@@ -225,7 +225,7 @@ def test_rows_that_differ_from_the_committed_ones(tmp_path):
     manifest = commit_rows(tmp_path / "m", [[{"key": "a"}], [{"key": "b", "url": "http://b"}]])
     other = commit_rows(tmp_path / "other", [[{"key": "a"}], [{"key": "b", "url": "http://x"}]])
     (tmp_path / "m" / "part-00001.parquet").write_bytes((tmp_path / "other" / "part-00001.parquet").read_bytes())
-    parts = json.loads(manifest.to_json())["parts"]
+    parts = manifest.document()["parts"]
     parts[1] |= {"sha256": other.parts[1].sha256, "size_bytes": other.parts[1].size_bytes}
     forged = rewrite(manifest, parts=parts)
     assert fault_texts(found_in(forged, depth="quick")) == []
