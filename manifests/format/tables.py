@@ -229,7 +229,7 @@ def without_tables(folder: str, document: Mapping[str, Any]) -> dict[str, Any]:
 def table_names(document: Mapping[str, Any]) -> list[str]:
     """Return the paths of the tables that a document refers to."""
     values = [*document.values(), *document.get("inputs", {}).values()]
-    return [file.table for file in map(TableFile.from_json, values) if file is not None]
+    return sorted(file.table for file in map(TableFile.from_json, values) if file is not None)
 
 
 def _part_row(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from manifests.format.store import Manifest
 from manifests.sql.duckdb_errors import query_errors
 from manifests.sql.engine import DEFAULT_MEMORY_BYTES, connect, from_parts, quoted, sql_text
 from manifests.sql.opaque_files import duckdb_name
+from manifests.sql.row_counts import row_count
 
 BATCH_ROWS = 16_384
 
@@ -44,6 +45,10 @@ def run_query(
     missing or damaged.
     """
     _require_select(sql)
+    if (counted := row_count(sql, views)) is not None:
+        counted = counted.rename_columns(_unique_names(counted.column_names))
+        yield QueryResult(schema=counted.schema, batches=iter(counted.slice(0, max_rows).to_batches()))
+        return
     for manifest in views.values():
         require_intact(manifest)
     with tempfile.TemporaryDirectory(prefix="curate-") as spill, query_errors():

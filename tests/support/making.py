@@ -11,12 +11,38 @@ import pyarrow as pa
 
 from curation.sources.tars import read_tar
 from manifests import storage
-from manifests.format.receipts import Receipt, write_part
+from manifests.format.receipts import Receipt, part_name, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Provenance, commit, lanes_of
 
 CREATED = "2025-01-01T00:00:00+00:00"
 _REQUIRED = {"source": "file:///data/0.tar", "member": "a.jpg", "status": "ok", "keep": True}
+
+
+def receipts_of(units: int, rows_each: int = 100_000, **of_first: Any) -> list[Receipt]:
+    """Return receipts in the shape of a scan's, of units without parts; `of_first` are fields of the first one."""
+    made = []
+    for n in range(units):
+        sha256 = hashlib.sha256(str(n).encode()).hexdigest()
+        lanes = tuple(int(sha256[i : i + 16], 16) for i in range(0, 64, 16))
+        made.append(
+            Receipt(
+                unit=f"part-{n:05d}",
+                fingerprint=sha256[:32],
+                part=part_name(f"part-{n:05d}", sha256),
+                rows=rows_each,
+                size_bytes=1000,
+                sha256=sha256,
+                lanes=lanes,  # type: ignore[arg-type]
+                key_lanes=lanes,  # type: ignore[arg-type]
+                counts={"status": {"ok": rows_each - 100, "undecodable": 60, "not_an_image": 40}},
+                seconds=1000.5,
+                peak_memory_bytes=1 << 30,
+                facts={"directories": 0, "other_members": 12, "unused_sidecars": 3},
+                **(of_first if n == 0 else {}),
+            )
+        )
+    return made
 
 
 def commit_rows(

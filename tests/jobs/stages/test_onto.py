@@ -1,6 +1,5 @@
 """A run on top of an earlier one (`--onto`): the same digest as a run from nothing, without doing it all again."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ ONE_TAR = {"scan": {"tars_per_unit": 1}}
 
 def same_files(a: Path, b: Path) -> int:
     """Return how many parts of `a` are the same files as parts of `b`."""
-    parts = [{os.stat(path).st_ino for path in folder.glob("*.parquet")} for folder in (a, b)]
+    parts = [{path.stat().st_ino for path in folder.glob("*.parquet")} for folder in (a, b)]
     return len(parts[0] & parts[1])
 
 
