@@ -19,8 +19,9 @@ CREATED = "2025-01-01T00:00:00+00:00"
 _REQUIRED = {"source": "file:///data/0.tar", "member": "a.jpg", "status": "ok", "keep": True}
 
 
-def receipts_of(units: int, rows_each: int = 100_000, **of_first: Any) -> list[Receipt]:
+def receipts_of(units: int, fingerprints: Sequence[str] = (), **of_first: Any) -> list[Receipt]:
     """Return receipts in the shape of a scan's, of units without parts; `of_first` are fields of the first one."""
+    rows_each = 100_000
     made = []
     for n in range(units):
         sha256 = hashlib.sha256(str(n).encode()).hexdigest()
@@ -28,10 +29,10 @@ def receipts_of(units: int, rows_each: int = 100_000, **of_first: Any) -> list[R
         made.append(
             Receipt(
                 unit=f"part-{n:05d}",
-                fingerprint=sha256[:32],
+                fingerprint=fingerprints[n] if fingerprints else sha256[:32],
                 part=part_name(f"part-{n:05d}", sha256),
                 rows=rows_each,
-                size_bytes=1000,
+                size_bytes=100,
                 sha256=sha256,
                 lanes=lanes,  # type: ignore[arg-type]
                 key_lanes=lanes,  # type: ignore[arg-type]
