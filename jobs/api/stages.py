@@ -73,7 +73,7 @@ def scan(
         config: further settings, of which dedupe.copies decides what is measured: {"dedupe": {"copies": ["exact",
             "mild"]}} costs less. It needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
-        settings: settings of the section `scan` of a pipeline file, such as tars_per_unit=4.
+        settings: settings of the section `scan` of a pipeline file, such as unit_bytes=2 << 30.
     """
     given = [inputs] if isinstance(inputs, str) else list(inputs)
     call = _Call(spark=spark, progress=progress, restart=restart)

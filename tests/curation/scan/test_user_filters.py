@@ -496,7 +496,7 @@ def test_a_filter_that_raises_fails_its_unit_and_the_scan_resumes_once_it_is_fix
     (tmp_path / "mine.py").write_text(BROKEN)
     tar_of(tmp_path / "a.tar", {"1.png": png(40), "2.png": png(50)})
     tar_of(tmp_path / "b.tar", {"3.png": png(40), "4.png": png(41)})
-    command = [tmp_path / "*.tar", "-o", tmp_path / "scan", "--master", "local[2]", *setting(255)]
+    command = [tmp_path / "*.tar", "-o", tmp_path / "scan", "--unit-bytes", 1, "--master", "local[2]", *setting(255)]
     failed = scan_with_mine(tmp_path, *command, check=1)
     assert re.search(
         r"part-00001: FilterFailed: file://\S+/b\.tar: '4\.png': filter 'mine' raised ZeroDivisionError: .* "
