@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan import embedder
-from curation.scan.guarded import measure_guarded, measure_timed
+from curation.scan.guarded import measure_within_limits
 from curation.scan.measure import SCAN_SCHEMA, Measures, Origin, Requested, measure, rows, software
 from curation.scan.user_filters import cached_user_filters, filter_versions, load_user_filters, recorded_settings
 from curation.sources.folders import read_folder, state_of
@@ -186,12 +185,11 @@ def scan_unit(
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
     `with_models`, if given, measures the same as `on_image` and what does not work after a fork. A second attempt
-    measures each image in its own process, so that an image that crashes or stalls the decoder becomes a row, too.
+    tries each image in its own process, so that an image that crashes or stalls the decoder becomes a row, too.
     """
-    task = TaskContext.get()
-    measure_one = functools.partial(measure_timed, on_image=with_models or on_image)
-    if task is not None and task.attemptNumber() > 0:
-        measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
+    measure_one = functools.partial(
+        measure_within_limits, on_image=on_image, with_models=with_models, is_retry=frames.is_retry()
+    )
     found = _Notes()
     batches = _unit_rows(attempt.unit, reading, measure_one, found)
     part = write_part(attempt.part, batches, SCAN_SCHEMA, roots=roots)
