@@ -78,6 +78,8 @@ def test_a_small_file_that_needs_much_memory_is_not_decoded() -> None:
     bomb = tiff_of_one_tile(100, 8_000)  # 192 MB in one tile
     assert len(bomb) < 1 << 20
     assert decode(tiff_of_one_tile(100, 128)).status == "ok"
+    refused = decode(bomb, DecodeLimits(max_pixels=10_000_000))
+    assert refused.error == "64000000 declared pixels exceed the limit of 10000000 in one tile"
     before = resource.getrlimit(resource.RLIMIT_AS)
     with memory_limit(100 << 20):
         found = decode(bomb)

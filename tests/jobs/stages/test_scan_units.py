@@ -103,6 +103,25 @@ def test_a_folder_in_any_units(tmp_path: Path, unit_bytes: int) -> None:
     assert (len(receipts) == 1) == (unit_bytes == 1 << 30)
 
 
+def test_a_new_loose_file_changes_the_units_beside_it_only(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n:02}.png").write_bytes(PNG)
+
+    def plan():
+        scan = ScanConfig(unit_bytes=4 * LEAST_FILE_BYTES)
+        return plan_scan(PipelineConfig(input=(str(folder),), output="unused", scan=scan), str(tmp_path / "out"))
+
+    before = plan()
+    (folder / "31-new.png").write_bytes(PNG)
+    after = plan()
+    assert before.inputs != after.inputs
+    old, new = ({unit.fingerprint for unit in each.units} for each in (before, after))
+    assert len(old) > 10
+    assert 1 <= len(new - old) <= 3
+
+
 def test_settings_of_reading_are_used_for_tars(tmp_path: Path) -> None:
     one = tar_bytes([("22.05.png", PNG), ("22.06.txt", b"caption")])
     (tmp_path / "0.tar").write_bytes(one + one)
