@@ -2,9 +2,9 @@
 
     python -m benchmarks.control_plane [--units 2000,20000] [--on disk,s3] [--folder F] [--json]
 
-A scan of ten tars a unit, and 100,000 images, is simulated by tars without content and by receipts and parts in the
-shape of real ones, without any image; 20,000 units are 2 billion rows. Each operation runs in a process of its own, on
-a disk and on an S3 server on this machine:
+A scan of about ten tars a unit, and 100,000 images, is simulated by tars without content and by receipts and parts in
+the shape of real ones, without any image; 20,000 units are 2 billion rows. Each operation runs in a process of its
+own, on a disk and on an S3 server on this machine:
 
 plan     list the tars, and group them into units.
 begin    take the lease of an empty output.

@@ -107,8 +107,7 @@ class EmbeddingConfig(Section):
 class ScanConfig(Section):
     """Reading and measuring every sample once."""
 
-    tars_per_unit: PositiveInt = Field(1, description="source tars in one unit of work, and so in one part")
-    files_per_unit: PositiveInt = Field(1000, description="loose images in one unit of work, for folders")
+    unit_bytes: PositiveInt = Field(1 << 30, description="bytes of input in one unit, about: half to twice as many")
     max_image_bytes: PositiveInt = Field(64 << 20, description="larger images are not decoded: too_large")
     max_image_pixels: PositiveInt = Field(
         100_000_000, le=MAX_PIXELS, description="larger images are not decoded: too_large"

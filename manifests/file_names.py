@@ -1,4 +1,4 @@
-"""Names of files and tar members as text, reversible also for names that are not UTF-8.
+"""Names of files and tar members as text, reversible also for names that are not UTF-8; and numbers in names.
 
 A name in a file system or a tar is bytes. As text it is decoded as UTF-8, and every byte that is not UTF-8 becomes
 `\\xNN`, with two lower-case hexadecimal digits. A backslash before what looks like such an escape becomes `\\x5c`, so
@@ -10,6 +10,8 @@ import re
 _ESCAPED = re.compile(rb"\\x(5c|[89a-f][0-9a-f])")
 _LOOKS_ESCAPED = re.compile(r"\\(?=x(?:5c|[89a-f][0-9a-f]))")
 _UNDECODED = re.compile("[\udc80-\udcff]")
+
+LEAST_DIGITS = 5
 
 
 def name_text(raw: bytes) -> str:
@@ -24,3 +26,8 @@ def name_bytes(text: str) -> bytes:
     """Return the name for which `name_text` returns `text`."""
     raw = text.encode("utf-8", "surrogateescape")
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw) if b"\\x" in raw else raw
+
+
+def numbered(number: int, count: int) -> str:
+    """Return `number` of `count` as text with so many digits that the order of the texts is that of the numbers."""
+    return f"{number:0{max(LEAST_DIGITS, len(str(max(0, count - 1))))}d}"

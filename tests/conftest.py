@@ -78,10 +78,12 @@ def curate_process(
 
 
 def write_pipeline(path: Path, inputs: Sequence[str | Path], output: str | Path, **sections: object) -> Path:
-    """Write a pipeline file for the shared corpus."""
+    """Write a pipeline file for the shared corpus, with a unit for each tar and each loose sample."""
+    scan = {"unit_bytes": 1, **sections.pop("scan", {})}
     settings = {
         "input": [str(i) for i in inputs],
         "output": str(output),
+        "scan": scan,
         "choose": {"keep": "light"},
         "shard": {"samples_per_shard": 7},
         "spark": {"master": "local[2]"},

@@ -1,7 +1,7 @@
 """What a driver does at an output, one operation in a process: `python -m benchmarks.control.operations JOB`.
 
-JOB is a JSON file: `operation`, and what it needs. Prints the time, the processor time, the peak memory, and on a disk
-the calls to the file system below the given folder.
+JOB is a JSON file: `operation`, and what it needs. Prints the time, the processor time, the peak memory, and on a
+disk the calls to the file system below the given folder.
 """
 
 import contextlib

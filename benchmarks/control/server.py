@@ -20,7 +20,7 @@ class Server:
         self.url = str(self._pipe.recv())
 
     def put(self, objects: Mapping[str, bytes], size_bytes: int | None = None) -> None:
-        """Add objects: key → content. `size_bytes` is the size that a listing names instead of that of the content."""
+        """Add objects: key → content. A listing names `size_bytes` as their size, if given."""
         self._ask("put", objects, size_bytes)
 
     def requests(self) -> int:

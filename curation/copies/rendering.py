@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.pictures.decode import DecodeLimits, decode
+from curation.pictures.bounded import decode_bounded
+from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
 from filters.geometry import shrink_to_area
 from filters.protocol import Rgb
@@ -51,12 +52,12 @@ def renderings(data: bytes, limits: DecodeLimits) -> list[Rendering]:
 
     A program that copied the image may have ignored its transparency. Returns none if it cannot be decoded.
     """
-    decoded = decode(data, limits, enough_pixels=FINE_AREA_PIXELS)
+    decoded = decode_bounded(data, limits, enough_pixels=FINE_AREA_PIXELS)
     if decoded.rgb is None:
         return []
     found = [Rendering(decoded.rgb)]
     if decoded.mode in _TRANSPARENT:
-        opaque = decode(data, limits, enough_pixels=FINE_AREA_PIXELS, is_opaque=True).rgb
+        opaque = decode_bounded(data, limits, enough_pixels=FINE_AREA_PIXELS, is_opaque=True).rgb
         if opaque is not None and not np.array_equal(opaque, decoded.rgb):
             found.append(Rendering(opaque))
     return found

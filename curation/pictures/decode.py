@@ -324,6 +324,9 @@ def _excess(picture: ImageFile.ImageFile, data: bytes, limits: DecodeLimits) -> 
     pixels = picture.width * picture.height
     if pixels > limits.max_pixels:
         return _too_many(pixels, limits.max_pixels)
+    tile_pixels = _tile_pixels(picture)
+    if tile_pixels > limits.max_pixels:
+        return f"{_too_many(tile_pixels, limits.max_pixels)} in one tile"
     if pixels > MAX_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in picture.tile):
         return f"{_too_many(pixels, MAX_PIXELS_IN_PYTHON)} of this slow {picture.format} encoding"
     if picture.info.get("progressive"):
@@ -331,6 +334,13 @@ def _excess(picture: ImageFile.ImageFile, data: bytes, limits: DecodeLimits) -> 
         if passes * pixels > MAX_SCAN_PASSES * limits.max_pixels:
             return f"{passes} progressive passes over {pixels} pixels"
     return None
+
+
+def _tile_pixels(picture: ImageFile.ImageFile) -> int:
+    """Return how many pixels each tile of a TIFF has, which may be more than the picture; 0 if it has none."""
+    tags = getattr(picture, "tag_v2", {})
+    width, height = tags.get(322), tags.get(323)
+    return width * height if isinstance(width, int) and isinstance(height, int) else 0
 
 
 def _too_many(pixels: int, max_pixels: int) -> str:

@@ -9,7 +9,8 @@ import cv2
 import pyarrow as pa
 
 from curation.pictures import local_features
-from curation.pictures.decode import DECODER_VERSION, Decoded, DecodeLimits, decode
+from curation.pictures.bounded import decode_bounded
+from curation.pictures.decode import DECODER_VERSION, Decoded, DecodeLimits
 from curation.pictures.pdq import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
 from curation.pictures.vectors import pack
 from curation.scan.user_filters import UserFilters, measure_user_filters
@@ -102,7 +103,7 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
 
     A damaged image has a status and an error. Raises FilterFailed as `measure_user_filters` and `Embedder.embed` do.
     """
-    decoded = decode(data, limits)
+    decoded = decode_bounded(data, limits)
     fingerprint = pdq(decoded.rgb) if decoded.rgb is not None else None
     is_plain = fingerprint is not None and fingerprint.quality < PDQ_MIN_QUALITY
     local = (

@@ -1,7 +1,7 @@
 """Folders of loose files: listed once, and read in slices, with the same samples as a tar of the same files."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -93,20 +93,6 @@ def state_of(files: Sequence[FolderFile]) -> str:
     for file in files:
         digest.update(f"{file.path}\0{file.etag}\0".encode())
     return digest.hexdigest()
-
-
-def slices(files: Sequence[FolderFile], images_each: int) -> Iterator[list[FolderFile]]:
-    """Yield the files of a folder in slices of about `images_each` images that keep each sample together."""
-    some: list[FolderFile] = []
-    images = 0
-    for file in files:
-        if images >= images_each and group_of(file.path) != group_of(some[-1].path):
-            yield some
-            some, images = [], 0
-        some.append(file)
-        images += not file.is_sidecar
-    if some:
-        yield some
 
 
 def read_folder(

@@ -1,6 +1,8 @@
 """The score stage on a table of rows: which images run through the cascade, and the columns that are added."""
 
 import dataclasses
+import functools
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +11,8 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from curation.pictures.decode import DecodeLimits, decode
+from curation.pictures.bounded import DecoderFailed, decode_bounded, within_limits
+from curation.pictures.decode import DecodeLimits
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from curation.text.bounds import CascadeSettings, TextStep
 from curation.text.cascade import Cascade, TextMeasures, settled_measures
@@ -17,6 +20,8 @@ from curation.text.first_look import FirstLook, first_look, parse_kinds
 from filters.protocol import Rgb, TextEngine, TextProbabilities
 from manifests.errors import BrokenSource
 from manifests.format.schema import COLUMNS, STATUSES_WITH_PIXELS, Stage
+
+_log = logging.getLogger(__name__)
 
 FIELDS = COLUMNS[Stage.SCORE]
 ENOUGH_PIXELS = 1_600_000  # per image: print that is illegible at this size is not read
@@ -42,11 +47,11 @@ class Scorer:
         self.batch_images = batch_images
         self.cascade = Cascade(engine, settings)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, table: pa.Table, *, is_retry: bool = False) -> pa.Table:
         """Return `table` with the columns of the score stage.
 
-        Rows without pixels and duplicates are not scored: their columns are null. Raises BrokenSource when an image
-        has changed since the scan.
+        Rows without pixels and duplicates are not scored: their columns are null. So are, if `is_retry`, those of
+        images that crash or stall their decoder. Raises BrokenSource when an image has changed since the scan.
         """
         rows = table.select(NEEDED).to_pylist()
         found: list[Mapping[str, Any] | None] = [None] * len(rows)
@@ -60,7 +65,7 @@ class Scorer:
                 waiting.append(place)
             else:
                 found[place] = self._columns(settled)
-        for batch in self._batches(rows, waiting):
+        for batch in self._batches(rows, waiting, is_retry=is_retry):
             measured = self.cascade.measure([rgb for _, rgb, _ in batch], [look for _, _, look in batch])
             for (place, _, _), measures in zip(batch, measured, strict=True):
                 found[place] = self._columns(measures)
@@ -76,14 +81,16 @@ class Scorer:
         return {**dataclasses.asdict(measures), "text_engine": f"{engine}; cascade {Cascade.VERSION}"}
 
     def _batches(
-        self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int]
+        self, rows: Sequence[Mapping[str, Any]], waiting: Sequence[int], *, is_retry: bool
     ) -> Iterator[list[tuple[int, Rgb, FirstLook]]]:
         """Yield batches of (position, image, first look): `batch_images` each, or fewer with PIXELS_AT_ONCE."""
         batch: list[tuple[int, Rgb, FirstLook]] = []
         for group in in_groups(waiting, [rows[p]["size"] for p in waiting]):
             images = read_ranges([image_range(rows[p]) for p in group])
             for place, data in zip(group, images, strict=True):
-                rgb = self._decode(rows[place], data)
+                rgb = self._decode(rows[place], data, is_retry=is_retry)
+                if rgb is None:
+                    continue
                 batch.append((place, rgb, _look(rows[place]) or first_look(rgb)))
                 pixels = sum(image.size // 3 for _, image, _ in batch)
                 if len(batch) == self.batch_images or pixels >= PIXELS_AT_ONCE:
@@ -92,9 +99,14 @@ class Scorer:
         if batch:
             yield batch
 
-    def _decode(self, row: Mapping[str, Any], data: bytes) -> Rgb:
+    def _decode(self, row: Mapping[str, Any], data: bytes, *, is_retry: bool) -> Rgb | None:
         require_unchanged(row, data)
-        decoded = decode(data, self.limits, enough_pixels=ENOUGH_PIXELS)
+        decode_one = functools.partial(decode_bounded, limits=self.limits, enough_pixels=ENOUGH_PIXELS)
+        try:
+            decoded = within_limits(decode_one, data, is_retry=is_retry)
+        except DecoderFailed as e:
+            _log.warning("%s: %s: not scored: it %s", row["source"], row["member"], e)
+            return None
         if decoded.rgb is None:
             raise BrokenSource(
                 f"{row['source']}: {row['member']} was decoded by the scan and is now {decoded.status} "

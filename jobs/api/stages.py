@@ -78,7 +78,7 @@ def scan(
             "mild"]}} costs less. It needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
         onto: the manifest of an earlier scan, of which the new one takes the parts whose sources are unchanged.
-        settings: settings of the section `scan` of a pipeline file, such as tars_per_unit=4.
+        settings: settings of the section `scan` of a pipeline file, such as unit_bytes=2 << 30.
     """
     given = [inputs] if isinstance(inputs, str) else list(inputs)
     earlier = {} if onto is None else {Stage.SCAN: onto}

@@ -75,7 +75,7 @@ def run() -> None:
     )
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--tars-per-unit", type=int, help="Source tars that one task reads, and one part describes.")
+@click.option("--unit-bytes", type=int, help="Bytes of the input that one task reads, about: half to twice as many.")
 @click.option("--max-broken-tars", type=int, help="Tars that may be unreadable before the scan fails.")
 @_onto
 @_stage_options

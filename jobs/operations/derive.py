@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from curation.choosing.verdicts import kept_bytes
 from jobs.units.commit import finish
-from jobs.units.plan import Plan, Unit, numbered
+from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import State, begun, inspect
 from jobs.units.worker import Attempt, Recorder, receipt_of
 from manifests.draw.sampling import PICKS
+from manifests.file_names import numbered
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import schema

@@ -178,6 +178,12 @@ class _Worker:
         prepare_worker(self.options)
 
 
+def is_retry() -> bool:
+    """Return whether this is not the first attempt at a Spark task: a picture may have ended the one before."""
+    task = TaskContext.get()
+    return task is not None and task.attemptNumber() > 0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _PreparedMap:
     worker: _Worker

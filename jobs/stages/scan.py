@@ -1,4 +1,4 @@
-"""The scan: every sample becomes one row; a unit is a few tars, or a slice of a folder."""
+"""The scan: every sample becomes one row; a unit is some tars and files of folders."""
 
 import functools
 from collections import Counter
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan import embedder
-from curation.scan.guarded import measure_guarded, measure_timed
+from curation.scan.guarded import measure_within_limits
 from curation.scan.measure import SCAN_SCHEMA, Measures, Origin, Requested, measure, rows, software
 from curation.scan.user_filters import cached_user_filters, filter_versions, load_user_filters, recorded_settings
-from curation.sources.folders import read_folder, slices
+from curation.sources.folders import read_folder, state_of
+from curation.sources.grouping import Slice, group_sources
 from curation.sources.members import SampleNames
 from curation.sources.samples import Contents
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
@@ -27,10 +27,11 @@ from jobs.spark.run import Context, run_stage
 from jobs.stages.onto import onto
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
-from jobs.units.plan import Plan, Unit, UnitMaker, numbered
+from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
+from manifests.file_names import numbered
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage
@@ -60,12 +61,12 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     if not settings["local_features"]:
         settings["local_features"] = _has_local_features(output, settings, versions, inputs)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
-    groups = list(_group(sources, config.scan))
+    read = _unit_inputs(sources, config.scan)
     units = [
         maker.unit(
-            f"part-{numbered(i, len(groups))}", {"sources": read}, size_bytes=sum(each["bytes"] for each in read)
+            f"part-{numbered(i, len(read))}", {"sources": some}, size_bytes=sum(each["bytes"] for each in some)
         )
-        for i, read in enumerate(groups)
+        for i, some in enumerate(read)
     ]
     return Plan(
         stage=Stage.SCAN,
@@ -99,26 +100,19 @@ def _reading(config: ScanConfig) -> dict[str, Any]:
     return {"ignore_zeros": True} if config.ignore_zeros else {}
 
 
-def _group(sources: Sequence[Source], config: ScanConfig) -> Iterator[list[dict[str, Any]]]:
-    """Yield what each unit reads: up to `tars_per_unit` tars, or up to `files_per_unit` images of one folder."""
-    tars = [s for s in sources if not s.is_folder]
-    tables = sibling_states([s.uri for s in tars])
-    for first in range(0, len(tars), config.tars_per_unit):
-        yield [
-            {
-                "uri": s.uri,
-                "name": s.name,
-                "state": s.etag,
-                "bytes": s.size_bytes,
-                "table": tables.get(s.uri),
-            }
-            for s in tars[first : first + config.tars_per_unit]
-        ]
-    for folder in (s for s in sources if s.is_folder):
-        for some in slices(folder.files, config.files_per_unit):
-            size = sum(file.size_bytes for file in some)
-            files = [(file.path, file.size_bytes) for file in some]
-            yield [{"uri": folder.uri, "name": folder.name, "state": folder.etag, "bytes": size, "files": files}]
+def _unit_inputs(sources: Sequence[Source], config: ScanConfig) -> list[list[dict[str, Any]]]:
+    """Return what each unit reads, as JSON: tars, and files of folders, each with what changes with its content."""
+    tables = sibling_states([s.uri for s in sources if not s.is_folder])
+    return [[_input(each, tables) for each in some] for some in group_sources(sources, config.unit_bytes)]
+
+
+def _input(some: Slice, tables: Mapping[str, str]) -> dict[str, Any]:
+    source = some.source
+    read: dict[str, Any] = {"uri": source.uri, "name": source.name, "bytes": some.size_bytes}
+    if not source.is_folder:
+        return {**read, "state": source.etag, "table": tables.get(source.uri)}
+    # Of its own files alone, so that a new file in the folder changes no other unit.
+    return {**read, "state": state_of(some.files), "files": [(file.path, file.size_bytes) for file in some.files]}
 
 
 def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
@@ -192,12 +186,11 @@ def scan_unit(
     """Read the sources of one unit into its part and return its receipt. A broken tar is named and left out.
 
     `with_models`, if given, measures the same as `on_image` and what does not work after a fork. A second attempt
-    measures each image in its own process, so that an image that crashes or stalls the decoder becomes a row, too.
+    tries each image in its own process, so that an image that crashes or stalls the decoder becomes a row, too.
     """
-    task = TaskContext.get()
-    measure_one = functools.partial(measure_timed, on_image=with_models or on_image)
-    if task is not None and task.attemptNumber() > 0:
-        measure_one = functools.partial(measure_guarded, on_image=on_image, then=with_models)
+    measure_one = functools.partial(
+        measure_within_limits, on_image=on_image, with_models=with_models, is_retry=frames.is_retry()
+    )
     found = _Notes()
     batches = _unit_rows(attempt.unit, reading, measure_one, found)
     part = write_part(attempt.part, batches, SCAN_SCHEMA, roots=roots)

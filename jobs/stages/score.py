@@ -74,8 +74,8 @@ def with_earlier_scores(score: AddColumns, uri: str) -> AddColumns:
     return EarlierScores(score, pa.Table.from_batches(batches)) if batches else score
 
 
-def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:
-    """Return this worker's scorer. A worker loads the engine's models once."""
+def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> frames.Transform:
+    """Return what scores a table in this task. A worker loads the engine's models once."""
     key = settings_hash(config.model_dump(), limits.max_pixels, limits.max_bytes)
     if key not in _SCORERS:
         _SCORERS.clear()
@@ -85,7 +85,7 @@ def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> Scorer:
             limits,
             batch_images=config.batch_images,
         )
-    return _SCORERS[key]
+    return functools.partial(_SCORERS[key], is_retry=frames.is_retry())
 
 
 _SCORERS: dict[str, Scorer] = {}

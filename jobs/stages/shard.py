@@ -20,9 +20,10 @@ from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.units.plan import Plan, Unit, UnitMaker, numbered
+from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
+from manifests.file_names import numbered
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest

@@ -10,13 +10,6 @@ from manifests.format.done import DoneCounter
 from manifests.format.schema import Stage
 from manifests.format.store import Provenance
 
-LEAST_DIGITS = 5
-
-
-def numbered(number: int, count: int) -> str:
-    """Return `number` of `count` as text with so many digits that the order of the texts is that of the numbers."""
-    return f"{number:0{max(LEAST_DIGITS, len(str(max(0, count - 1))))}d}"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:

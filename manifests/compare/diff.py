@@ -128,6 +128,11 @@ class _Found:
     """The parts of each manifest that were read."""
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def buckets(self) -> int:
+        """The number of groups in which the rows are compared, and so the most parts that are written."""
+        return max(1, -(-self.rows // ROWS_PER_PART))
+
 
 def diff(
     engine: Callable[[], Engine], a: Manifest, b: Manifest, comparison: Comparison, options: DiffOptions
@@ -144,14 +149,14 @@ def diff(
         columns=comparison.compared(a, b),
         by=comparison.by,
     )
-    out = PartWriter(uri=options.out) if options.out else None
-    writer = DiffWriter(comparer=comparer, out=out, limit=options.limit)
     if a.digest == b.digest:
         return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), options.out, [])
     started = engine()
     found = _find(started, a, b, comparison, options.say)
     total, first, parts = Tally(), [], []
     if found.rows:
+        out = PartWriter(uri=options.out, parts=found.buckets) if options.out else None
+        writer = DiffWriter(comparer=comparer, out=out, limit=options.limit)
         options.say(f"reading the {found.rows:,} rows that differ")
         for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
             total.add(Tally.from_json(answer["tally"]))
@@ -305,7 +310,7 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
             "LEFT JOIN (SELECT key FROM changes WHERE a_part IS NULL) f "
             f"ON f.key = coalesce({original}, r.original) "
         )
-    bucket = engine.bucket("c.m", max(1, -(-found.rows // ROWS_PER_PART)))
+    bucket = engine.bucket("c.m", found.buckets)
     return f"SELECT {bucket} AS bucket, {', '.join([*flags, *sides])} FROM changes c {joins}"
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.compare.changes import Tally
 from manifests.errors import InputError, ManifestError
+from manifests.file_names import numbered
 from manifests.format.integrity import file_sha256
 from manifests.format.store import Manifest, from_document, read_batches
 
@@ -88,13 +89,14 @@ class DiffSet:
 
 @dataclass(frozen=True, kw_only=True)
 class PartWriter:
-    """Writes the parts of a diff to the folder `uri`."""
+    """Writes the parts of a diff, of which there are at most `parts`, to the folder `uri`."""
 
     uri: str
+    parts: int
 
     def write(self, number: int, rows: pa.Table) -> dict[str, Any]:
         """Write one part, completely or not at all, and return its entry in `_diff.json`."""
-        name = f"part-{number:05d}.parquet"
+        name = f"part-{numbered(number, self.parts)}.parquet"
         with storage.write_atomically(storage.join(self.uri, name)) as f:
             with pq.ParquetWriter(f, rows.schema, compression="zstd", store_schema=True) as writer:
                 writer.write_table(rows.combine_chunks())

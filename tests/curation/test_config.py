@@ -52,7 +52,15 @@ def refusal(values):
     [
         ({"outptu": "x"}, "outptu: unknown; did you mean output?"),
         ({"choos": {}}, "choos: unknown; did you mean choose?"),
-        ({"scan": {"tars_per_unti": 2}}, "scan.tars_per_unti: unknown; did you mean tars_per_unit?"),
+        ({"scan": {"unit_byts": 2}}, "scan.unit_byts: unknown; did you mean unit_bytes?"),
+        (
+            {"scan": {"tars_per_unit": 2}},
+            "scan.tars_per_unit: no longer a setting; set scan.unit_bytes instead, or nothing",
+        ),
+        (
+            {"scan": {"files_per_unit": 2}},
+            "scan.files_per_unit: no longer a setting; set scan.unit_bytes instead, or nothing",
+        ),
         ({"dedupe": {"distance": 2}}, "dedupe.distance: unknown; did you mean max_distance?"),
         ({"choose": {"target": 2}}, "choose.target: unknown; did you mean target_count?"),
         ({"dedupe": {"strictness": {"corp": 1}}}, "dedupe.strictness.corp: unknown; did you mean crop?"),
@@ -73,9 +81,9 @@ def test_unknown_entries_are_named_with_the_nearest_known(values, problem):
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"scan": {"tars_per_unit": "many"}}, "scan.tars_per_unit: "),
-        ({"scan": {"tars_per_unit": 0}}, "scan.tars_per_unit: "),
-        ({"scan": {"tars_per_unit": 1.5}}, "scan.tars_per_unit: "),
+        ({"scan": {"unit_bytes": "many"}}, "scan.unit_bytes: "),
+        ({"scan": {"unit_bytes": 0}}, "scan.unit_bytes: "),
+        ({"scan": {"unit_bytes": 1.5}}, "scan.unit_bytes: "),
         ({"scan": {"max_image_pixels": 10**12}}, "scan.max_image_pixels: "),
         ({"scan": {"max_broken_tars": -1}}, "scan.max_broken_tars: "),
         ({"dedupe": {"verify": "perhaps"}}, "dedupe.verify: "),
@@ -112,9 +120,9 @@ def test_wrong_values_are_named(values, where):
 
 
 def test_every_wrong_entry_is_named_at_once():
-    problems = refusal({"scan": {"tars_per_unit": 0, "x": 1}, "choose": {"keep": "most"}, "zzz": 1})
+    problems = refusal({"scan": {"unit_bytes": 0, "x": 1}, "choose": {"keep": "most"}, "zzz": 1})
     assert sorted(line.split(":")[0].strip() for line in problems.splitlines()) == [
-        "choose.keep", "scan.tars_per_unit", "scan.x", "zzz",
+        "choose.keep", "scan.unit_bytes", "scan.x", "zzz",
     ]  # fmt: skip
 
 
@@ -259,7 +267,7 @@ def test_a_file_at_any_uri():
 @pytest.mark.parametrize(
     ("override", "section", "name", "value"),
     [
-        ("scan.tars_per_unit=4", "scan", "tars_per_unit", 4),
+        ("scan.unit_bytes=4", "scan", "unit_bytes", 4),
         ("dedupe.copies=[exact,mild]", "dedupe", "copies", ("exact", "mild")),
         ("score.engine=my.module:Engine", "score", "engine", "my.module:Engine"),
         ("score.engine_options.min=1e-3", "score", "engine_options", {"min": 0.001}),
@@ -284,11 +292,11 @@ def test_overrides(written, override, section, name, value):
 
 
 def test_what_comes_later_wins(written):
-    path = written({**LEAST, "scan": {"tars_per_unit": 2, "files_per_unit": 3}})
-    assert load_config(path).scan.tars_per_unit == 2
-    assert load_config(path, ["scan.tars_per_unit=4", "scan.tars_per_unit=5"]).scan.tars_per_unit == 5
-    last = load_config(path, ["scan.tars_per_unit=4"], last={"scan": {"tars_per_unit": 6}, "output": "other"})
-    assert (last.scan.tars_per_unit, last.scan.files_per_unit, last.output) == (6, 3, "other")
+    path = written({**LEAST, "scan": {"unit_bytes": 2, "max_broken_tars": 3}})
+    assert load_config(path).scan.unit_bytes == 2
+    assert load_config(path, ["scan.unit_bytes=4", "scan.unit_bytes=5"]).scan.unit_bytes == 5
+    last = load_config(path, ["scan.unit_bytes=4"], last={"scan": {"unit_bytes": 6}, "output": "other"})
+    assert (last.scan.unit_bytes, last.scan.max_broken_tars, last.output) == (6, 3, "other")
 
 
 def test_spark_settings_dotted_nested_and_overridden(written):
@@ -350,7 +358,7 @@ def test_merging_changes_neither_layer():
 
 def test_a_wrong_section_is_reported_also_where_an_option_sets_part_of_it(written):
     with pytest.raises(InputError, match=r"scan: Input should be"):
-        load_config(written({**LEAST, "scan": 3}), last={"scan": {"tars_per_unit": 2}})
+        load_config(written({**LEAST, "scan": 3}), last={"scan": {"unit_bytes": 2}})
 
 
 def test_without_a_file():
@@ -361,10 +369,10 @@ def test_without_a_file():
 @pytest.mark.parametrize(
     ("override", "why"),
     [
-        ("scan.tars_per_unit", "write section.name=value"),
-        ("scan.tars_per_unti=3", "did you mean tars_per_unit"),
+        ("scan.unit_bytes", "write section.name=value"),
+        ("scan.unit_byts=3", "did you mean unit_bytes"),
         ("scan=3", "scan: "),
-        ("scan.tars_per_unit=[1", "--set|pipeline.yaml"),
+        ("scan.unit_bytes=[1", "--set|pipeline.yaml"),
         ("=3", "write section.name=value"),
         ("a..b=3", "write section.name=value"),
         ("scan.x.=3", "write section.name=value"),
@@ -401,7 +409,7 @@ def test_one_input_or_many(written):
 
 def test_nothing_can_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
-        DEFAULTS.scan.tars_per_unit = 3
+        DEFAULTS.scan.unit_bytes = 3
 
 
 # --- defaults and the template -------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_digest_does_not_depend_on_units_or_the_order_of_the_input(reference: Re
     tars = sorted(reference.corpus.glob("*.tar"), reverse=True)
     listed = tmp_path / "tars.txt"
     listed.write_text("\n".join(["# backwards", *map(str, tars)]))
-    curate("run", write_pipeline(tmp_path / "p.yaml", [f"@{listed}"], tmp_path / "out", scan={"tars_per_unit": 3}))
+    curate("run", write_pipeline(tmp_path / "p.yaml", [f"@{listed}"], tmp_path / "out", scan={"unit_bytes": 1 << 20}))
     assert digests(tmp_path / "out") == reference.digests
 
 
@@ -224,30 +224,32 @@ def _png(colour: int) -> bytes:
 
 
 def test_broken_tars_are_named_and_left_out_only_when_allowed(corpus: Path, tmp_path: Path) -> None:
+    scan = ("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", "--unit-bytes", 1)
     good = _tar(tmp_path / "a.tar", {"1.png": _png(1)})
     broken = tmp_path / "b.tar"
     broken.write_bytes((corpus / "00000.tar").read_bytes()[:50_000])
-    failed = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=1)
+    failed = curate(*scan, check=1)
     assert "b.tar" in failed.stderr
     assert "1 broken tars, 0 allowed" in failed.stderr
     assert not (tmp_path / "scan/_manifest.json").exists()
-    resumed = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", "--max-broken-tars", "1")
+    resumed = curate(*scan, "--max-broken-tars", "1")
     assert "resuming: 1 of 2 units are done" in resumed.stderr
     manifest = open_manifest(str(tmp_path / "scan"))
     assert list(manifest.broken_sources) == [f"file://{broken}"]
     assert manifest.rows == 1
     broken.write_bytes(good.read_bytes())
-    again = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=2)
+    again = curate(*scan, check=2)
     assert "another configuration or input" in again.stderr
 
 
 def test_a_repaired_tar_is_read_where_the_run_stopped(corpus: Path, tmp_path: Path) -> None:
+    scan = ("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", "--unit-bytes", 1)
     whole = (corpus / "00000.tar").read_bytes()
     _tar(tmp_path / "a.tar", {"1.png": _png(1)})
     (tmp_path / "b.tar").write_bytes(whole[:50_000])
-    curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan", check=1)
+    curate(*scan, check=1)
     (tmp_path / "b.tar").write_bytes(whole)
-    again = curate("scan", tmp_path / "*.tar", "-o", tmp_path / "scan")
+    again = curate(*scan)
     assert "input changed: sources.file://" in again.stderr
     assert "resuming: 1 of 2 units are done" in again.stderr
     assert open_manifest(str(tmp_path / "scan")).rows == 1 + IMAGES // TARS
@@ -258,10 +260,10 @@ def test_keys_that_several_tars_declare_are_told_apart(tmp_path: Path) -> None:
         content = json.dumps({"uid": "same", "url": f"https://images.example/{name}"}).encode()
         _tar(tmp_path / f"{name}.tar", {"x.png": _png(50 * i), "x.json": content, "y.png": _png(50 * i + 5)})
     found = []
-    for order, units in (("abc", "1"), ("cba", "2")):
+    for order, units in (("abc", 1), ("cba", 1 << 20)):
         tars = [tmp_path / f"{name}.tar" for name in order]
         out = tmp_path / f"scan-{order}"
-        curate("scan", *tars, "-o", out, "--tars-per-unit", units)
+        curate("scan", *tars, "-o", out, "--unit-bytes", units)
         rows = rows_of(out).to_pylist()
         assert len({r["key"] for r in rows}) == len(rows) == 6
         first = next(r for r in rows if r["key"] == "same")
@@ -278,7 +280,7 @@ def test_folders_of_images_go_through_too(tmp_path: Path) -> None:
         (photos / f"deep/{i}.txt").write_text(f"caption {i}")
     (photos / "0.JPG").write_bytes(b"not an image")
     pipeline = write_pipeline(
-        tmp_path / "p.yaml", [f"{photos}/"], tmp_path / "out", scan={"files_per_unit": 2}, choose={"keep": "all"}
+        tmp_path / "p.yaml", [f"{photos}/"], tmp_path / "out", scan={"unit_bytes": 400_000}, choose={"keep": "all"}
     )
     curate("run", pipeline)
     rows = {r["member"]: r for r in rows_of(tmp_path / "out/chosen").to_pylist()}

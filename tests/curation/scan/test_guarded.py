@@ -12,13 +12,14 @@ from PIL import Image
 
 from curation.config import PipelineConfig
 from curation.pictures.decode import DEFAULT_LIMITS
-from curation.scan.guarded import measure_guarded, measure_timed
+from curation.scan.guarded import measure_within_limits
 from curation.scan.measure import measure
 from jobs.spark import frames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
 from jobs.units.accepted import accepted_receipts
 from jobs.units.state import begun
 from tests.conftest import rows_of
+from tests.curation.pictures.test_bounded import forever
 
 
 def png(colour: int) -> bytes:
@@ -27,42 +28,21 @@ def png(colour: int) -> bytes:
     return buffer.getvalue()
 
 
+on_each = functools.partial(measure, limits=DEFAULT_LIMITS)
+
+
 @pytest.mark.parametrize("data", [png(3), b"", b"not an image", png(3)[:60]])
-def test_a_child_measures_the_same(data: bytes) -> None:
-    on_image = functools.partial(measure, limits=DEFAULT_LIMITS)
-    assert measure_guarded(data, on_image) == on_image(data)
+def test_a_retry_measures_the_same(data: bytes) -> None:
+    assert measure_within_limits(data, on_each, is_retry=True) == on_each(data)
+    assert measure_within_limits(data, on_each, is_retry=False) == on_each(data)
 
 
-def test_a_crashed_child_is_a_status_and_a_python_error_is_raised() -> None:
-    found = measure_guarded(b"x", lambda data: os.kill(os.getpid(), signal.SIGSEGV))
+def test_what_the_decoder_does_not_survive_is_a_status() -> None:
+    found = measure_within_limits(b"x", lambda data: os.kill(os.getpid(), signal.SIGSEGV), is_retry=True)
     assert (found.status, found.error) == ("undecodable", "crashed the decoder: SIGSEGV")
     assert len(found.sha256) == 64
-    for outside in (signal.SIGKILL, signal.SIGTERM):  # no fact of the image: the unit must be tried again
-        with pytest.raises(RuntimeError, match=f"ended from outside: {outside.name}"):
-            measure_guarded(b"x", lambda data, sent=outside: os.kill(os.getpid(), sent))
-    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        measure_guarded(b"x", lambda data: 1 / 0)
-
-
-def forever(data: bytes):
-    while True:
-        pass
-
-
-def test_an_image_that_takes_too_long_is_a_status() -> None:
-    found = measure_guarded(b"x", forever, max_seconds=1)
+    found = measure_within_limits(b"x", forever, is_retry=True, max_seconds=1)
     assert (found.status, found.error) == ("undecodable", "took more than 1 s to decode")
-
-
-def test_a_timer_ends_a_worker_whose_image_takes_too_long() -> None:
-    assert measure_timed(png(3), functools.partial(measure, limits=DEFAULT_LIMITS)).status == "ok"
-    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
-    child = os.fork()
-    if child == 0:
-        measure_timed(b"x", forever, max_seconds=0.2)
-        os._exit(0)
-    _, ended = os.waitpid(child, 0)
-    assert os.WTERMSIG(ended) == signal.SIGPROF
 
 
 def test_a_unit_with_a_crashing_image_ends_with_all_rows(spark, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from curation.choosing.rules import Rules, apply_rules, check_expressions
 from curation.config import PipelineConfig, check_config
 from curation.config_files import load_config
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
-from curation.scan.guarded import measure_guarded
+from curation.scan.guarded import measure_within_limits
 from curation.scan.measure import Requested, measure
 from curation.scan.user_filters import cached_user_filters, load_user_filters, measure_user_filters
 from curation.sources.folders import read_folder
@@ -264,9 +264,9 @@ def test_user_filters_do_not_run_in_the_child_of_a_second_attempt():
 
     on_image = functools.partial(measure, limits=DEFAULT_LIMITS)
     with_own = functools.partial(on_image, requested=Requested(filters=[("seen", Seen(a=1))]))
-    assert measure_guarded(png(40), on_image, with_own) == with_own(png(40))
+    assert measure_within_limits(png(40), on_image, with_own, is_retry=True) == with_own(png(40))
     assert seen == [os.getpid()] * 2
-    crashed = measure_guarded(png(40), lambda data: os.abort(), with_own)
+    crashed = measure_within_limits(png(40), lambda data: os.abort(), with_own, is_retry=True)
     assert (crashed.error, crashed.measures) == ("crashed the decoder: SIGABRT", None)
     assert len(seen) == 2
 
@@ -496,7 +496,7 @@ def test_a_filter_that_raises_fails_its_unit_and_the_scan_resumes_once_it_is_fix
     (tmp_path / "mine.py").write_text(BROKEN)
     tar_of(tmp_path / "a.tar", {"1.png": png(40), "2.png": png(50)})
     tar_of(tmp_path / "b.tar", {"3.png": png(40), "4.png": png(41)})
-    command = [tmp_path / "*.tar", "-o", tmp_path / "scan", "--master", "local[2]", *setting(255)]
+    command = [tmp_path / "*.tar", "-o", tmp_path / "scan", "--unit-bytes", 1, "--master", "local[2]", *setting(255)]
     failed = scan_with_mine(tmp_path, *command, check=1)
     assert re.search(
         r"part-00001: FilterFailed: file://\S+/b\.tar: '4\.png': filter 'mine' raised ZeroDivisionError: .* "

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from curation.pictures.image_formats import HEAD_BYTES
 from curation.sources import samples
-from curation.sources.folders import list_folder, read_folder, slices
+from curation.sources.folders import list_folder, read_folder
+from curation.sources.grouping import LEAST_FILE_BYTES, group_sources
 from curation.sources.keys import declared_key
-from curation.sources.members import Problem, SampleNames, group_of
+from curation.sources.members import Problem, SampleNames
 from curation.sources.samples import MAX_CARRIED_BYTES
 from curation.sources.sidecars import MAX_SIDECAR_BYTES
+from curation.sources.sources import expand
 from curation.sources.tars import read_tar
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
@@ -26,10 +28,16 @@ JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 MAX_IMAGE_BYTES = 5_000
 
 
-def of_folder(folder, images_each=1000, names=SampleNames.AUTO):
+def slices_of(folder, files_each):
+    """Return the files of a folder in slices of about `files_each` small files."""
+    units = group_sources(expand([folder]), files_each * LEAST_FILE_BYTES)
+    return [list(each.files) for unit in units for each in unit]
+
+
+def of_folder(folder, files_each=1000, names=SampleNames.AUTO):
     """Return the samples of a folder, and the counts of members that are in no sample."""
     found, counts = [], [0, 0]
-    for some in slices(list_folder(folder), images_each):
+    for some in slices_of(folder, files_each):
         files = [(file.path, file.size_bytes) for file in some]
         contents = read_folder(folder, files, max_image_bytes=MAX_IMAGE_BYTES, on_image=bytes, names=names)
         found += contents.samples()
@@ -91,7 +99,7 @@ contents = st.sampled_from(
 
 @settings(max_examples=150)
 @given(st.dictionaries(names, contents, max_size=9), st.integers(1, 4), st.sampled_from(list(SampleNames)))
-def test_a_folder_gives_the_samples_of_a_tar_in_any_slices(tmp_path_factory, files, images_each, how):
+def test_a_folder_gives_the_samples_of_a_tar_in_any_slices(tmp_path_factory, files, files_each, how):
     files = {"any.jpg": JPEG, **files}
     clashing = {name for name in files if any(other.startswith(name + "/") for other in files)}
     files = {name: data for name, data in files.items() if name not in clashing}
@@ -99,24 +107,10 @@ def test_a_folder_gives_the_samples_of_a_tar_in_any_slices(tmp_path_factory, fil
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    loose, unused = of_folder(f"file://{folder}/", images_each, how)
+    loose, unused = of_folder(f"file://{folder}/", files_each, how)
     packed, unused_in_tar = of_tar(tar_bytes(sorted(files.items()), tarfile.PAX_FORMAT), how)
     assert facts_of(loose) == facts_of(packed)
     assert unused == unused_in_tar
-
-
-@given(st.lists(names, unique=True, min_size=1), st.integers(1, 5))
-def test_slices_contain_every_file_once_and_split_no_sample(tmp_path_factory, paths, images_each):
-    paths = [path for path in paths if not any(other.startswith(path + "/") for other in paths)]
-    folder = tmp_path_factory.mktemp("slices")
-    for path in [*paths, "any.jpg"]:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(JPEG)
-    files = list_folder(f"file://{folder}/")
-    cut = list(slices(files, images_each))
-    assert [file for some in cut for file in some] == files
-    groups = [{group_of(file.path) for file in some} for some in cut]
-    assert sum(map(len, groups)) == len(set().union(*groups))
 
 
 # --- names of sidecars ---------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def test_a_note_that_cannot_be_left_hides_nothing(full: Path) -> None:
         ("dedupe m -o out --no-verify", "--no-verify finds only exact and mild"),
         ("dedupe m -o out --max-distance 99", "--max-distance 99: "),
         ("dedupe m -o out --min-cosine 0", "--min-cosine 0.0: "),
-        ("scan a.tar -o out --tars-per-unit 0", "--tars-per-unit 0: "),
+        ("scan a.tar -o out --unit-bytes 0", "--unit-bytes 0: "),
         ("scan a.tar -o out --max-broken-tars -1", "--max-broken-tars -1: "),
         ("shard m -o out --samples-per-shard 0", "--samples-per-shard 0: "),
         ("shard m -o out --target-shard-bytes 0", "--target-shard-bytes 0: "),

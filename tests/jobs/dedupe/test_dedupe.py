@@ -155,7 +155,7 @@ def test_cores_and_partitions_change_nothing(scanned: Path, deduped: Path, tmp_p
 
 def test_tars_in_another_order_change_nothing(scanned: Path, deduped: Path, tmp_path: Path) -> None:
     tars = [scanned / f"{n}.tar" for n in (2, 0, 1)]
-    curate("scan", *tars, "-o", tmp_path / "scan", "--set", "scan.tars_per_unit=2", *LOCAL)
+    curate("scan", *tars, "-o", tmp_path / "scan", "--set", "scan.unit_bytes=300000", *LOCAL)
     dedupe(tmp_path / "scan", tmp_path / "out", "spark.conf.spark.sql.shuffle.partitions=8")
     assert open_manifest(str(tmp_path / "out")).digest == open_manifest(str(deduped)).digest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.config import PipelineConfig
+from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DEFAULT_LIMITS
 from curation.scan.measure import Requested, measure
 from jobs.spark import frames
@@ -33,7 +33,7 @@ def shared_keys(tmp_path: Path) -> PipelineConfig:
     for n in range(3):
         members = [("a.png", picture()), ("a.json", SAME_UID), (f"b{n}.png", picture()), (f"c{n}.png", picture())]
         (tmp_path / f"{n}.tar").write_bytes(tar_bytes(members))
-    return PipelineConfig(input=(str(tmp_path / "*.tar"),), output="unused")
+    return PipelineConfig(input=(str(tmp_path / "*.tar"),), output="unused", scan=ScanConfig(unit_bytes=1))
 
 
 def perform_of(roots):

@@ -11,6 +11,7 @@ import pytest
 from curation.config import PipelineConfig, ScanConfig
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Requested, measure
+from curation.sources.grouping import LEAST_FILE_BYTES
 from curation.sources.members import SampleNames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
 from jobs.units.worker import Attempt
@@ -72,8 +73,8 @@ def test_a_caption_that_is_not_utf8_has_the_hash_of_its_bytes(tmp_path: Path) ->
     assert [row["caption_sha256"] for row in rows] == [stored, None]
 
 
-@pytest.mark.parametrize("files_per_unit", [1, 2, 1000])
-def test_a_folder_in_any_units(tmp_path: Path, files_per_unit: int) -> None:
+@pytest.mark.parametrize("unit_bytes", [1, 2 * LEAST_FILE_BYTES, 1 << 30])
+def test_a_folder_in_any_units(tmp_path: Path, unit_bytes: int) -> None:
     folder = tmp_path / "photos"
     files = {
         b"a.png": PNG,
@@ -88,7 +89,7 @@ def test_a_folder_in_any_units(tmp_path: Path, files_per_unit: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     (folder / "absent.jpg").symlink_to("nowhere")
-    rows, receipts = scanned(tmp_path, folder, files_per_unit=files_per_unit)
+    rows, receipts = scanned(tmp_path, folder, unit_bytes=unit_bytes)
     found = {row["member"]: (row["status"], row["caption"], row["json_member"]) for row in rows}
     assert found == {
         "a.png": ("ok", "of a", None),
@@ -99,7 +100,26 @@ def test_a_folder_in_any_units(tmp_path: Path, files_per_unit: int) -> None:
     }
     assert {row["key"] for row in rows} >= {"ub", "uc"}
     assert sum(receipt.facts["unused_sidecars"] for receipt in receipts) == 1
-    assert (len(receipts) == 1) == (files_per_unit == 1000)
+    assert (len(receipts) == 1) == (unit_bytes == 1 << 30)
+
+
+def test_a_new_loose_file_changes_the_units_beside_it_only(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n:02}.png").write_bytes(PNG)
+
+    def plan():
+        scan = ScanConfig(unit_bytes=4 * LEAST_FILE_BYTES)
+        return plan_scan(PipelineConfig(input=(str(folder),), output="unused", scan=scan), str(tmp_path / "out"))
+
+    before = plan()
+    (folder / "31-new.png").write_bytes(PNG)
+    after = plan()
+    assert before.inputs != after.inputs
+    old, new = ({unit.fingerprint for unit in each.units} for each in (before, after))
+    assert len(old) > 10
+    assert 1 <= len(new - old) <= 3
 
 
 def test_settings_of_reading_are_used_for_tars(tmp_path: Path) -> None:
