@@ -41,7 +41,7 @@ from benchmarks.control.server import BUCKET, Server
 from manifests.format.receipts import Receipt, group_of, receipt_uri, to_lines
 from tests.support.making import receipts_of
 
-TARS_PER_UNIT, TAR_BYTES, UNIT_BYTES = 10, 100 << 20, 1 << 30
+TARS_PER_UNIT, TAR_BYTES, UNIT_BYTES = 10, 120 << 20, 1 << 30
 MAX_BYTES, MAX_OPEN_BYTES = 1 << 30, 200_000_000
 MAX_SECONDS = {"open": 1.0, "resume": 30.0}
 UNITS_PER_REQUEST, NAMES_PER_REQUEST = 100, 1000
@@ -122,7 +122,8 @@ class Place:
         if done.returncode:
             raise click.ClickException(f"{operation}: {done.stderr[-2000:]}")
         took: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        took["requests"] = took.pop("calls") if self.server is None else self.server.requests()
+        calls = took.pop("calls")
+        took["requests"] = calls if self.server is None else self.server.requests()
         return took
 
 

@@ -9,7 +9,6 @@ import dataclasses
 import io
 import json
 import pickle
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -130,6 +129,12 @@ OPERATIONS: Mapping[str, Callable[[Job, _Clock], Mapping[str, Any]]] = {
 }
 
 
+def _peak_bytes() -> int:
+    """Return the peak memory of this process; `ru_maxrss` would be at least that of the process that started it."""
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def main() -> None:
     """Do the operation of the job and print what it took, as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text())
@@ -138,9 +143,8 @@ def main() -> None:
     if job["folder"]:
         clock.count(job["folder"])
     found = OPERATIONS[job["operation"]](job, clock)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     took = {"seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "calls": clock.calls}
-    print(json.dumps({**took, "peak_bytes": peak_bytes, "found": found}))
+    print(json.dumps({**took, "peak_bytes": _peak_bytes(), "found": found}))
 
 
 if __name__ == "__main__":

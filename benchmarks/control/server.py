@@ -1,5 +1,6 @@
 """An S3 server in a process of its own, which counts requests and takes objects without any."""
 
+import bisect
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -7,6 +8,7 @@ from typing import Any
 
 BUCKET = "bench"
 Environment = Mapping[str, Any]
+Application = Callable[[Environment, Any], Iterable[bytes]]
 
 
 class Server:
@@ -43,14 +45,35 @@ class Server:
 
 
 class _Counting:
-    """Counts the requests to a WSGI application."""
+    """Counts the requests to a WSGI application. `listings` are forgotten at each that may write."""
 
-    def __init__(self, application: Callable[[Environment, Any], Iterable[bytes]]) -> None:
-        self.application, self.requests = application, 0
+    def __init__(self, application: Application, listings: dict[Any, Any]) -> None:
+        self.application, self.listings, self.requests = application, listings, 0
 
     def __call__(self, environment: Environment, start_response: Any) -> Iterable[bytes]:
         self.requests += 1
+        if environment["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            self.listings.clear()
         return self.application(environment, start_response)
+
+
+def _remember_listings(backend: Any) -> dict[Any, Any]:
+    """Let moto list a bucket once and not for each page, which takes hours for 200,000 names; return the listings."""
+    listings: dict[Any, Any] = {}
+    once, after = backend.list_objects, backend._get_results_from_token
+
+    def list_objects(bucket: Any, prefix: Any, delimiter: Any, marker: Any, max_keys: Any) -> Any:
+        key = (bucket.name, prefix, delimiter, marker, max_keys)
+        if key not in listings:
+            listings[key] = once(bucket, prefix, delimiter, marker=marker, max_keys=max_keys)
+        return listings[key]
+
+    def results_after(results: Any, token: Any) -> Any:
+        first = bisect.bisect_right(results, token, key=lambda each: getattr(each, "name", each))
+        return results[first:] if isinstance(token, str) else after(results, token)
+
+    backend.list_objects, backend._get_results_from_token = list_objects, results_after
+    return listings
 
 
 def _serve(pipe: Connection) -> None:
@@ -64,13 +87,20 @@ def _serve(pipe: Connection) -> None:
     from moto.s3.models import FakeKey, s3_backends  # noqa: PLC0415
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    application = _Counting(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    class Quiet(MotoRequestHandler):  # type: ignore[misc]
+        def log_request(self, *_: Any, **__: Any) -> None:
+            """Log nothing."""
+
+    backend = s3_backends["123456789012"]["aws"]
+    listings = _remember_listings(backend)
+    application = _Counting(DomainDispatcherApplication(create_backend_app), listings)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
     Thread(target=server.serve_forever, daemon=True).start()
-    bucket = s3_backends["123456789012"]["aws"].create_bucket(BUCKET, "us-east-1")
+    bucket = backend.create_bucket(BUCKET, "us-east-1")
     pipe.send(f"http://127.0.0.1:{server.server_port}")
     for what, *arguments in _asked(pipe):
         answer: Any = None
+        listings.clear()
         if what == "put":
             objects, size_bytes = arguments
             for key, content in objects.items():

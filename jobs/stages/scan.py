@@ -34,6 +34,7 @@ from manifests.errors import BrokenSource, StageFailed
 from manifests.file_names import numbered
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
+from manifests.format.roots import longest_first
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
@@ -103,12 +104,15 @@ def _reading(config: ScanConfig) -> dict[str, Any]:
 def _unit_inputs(sources: Sequence[Source], config: ScanConfig) -> list[list[dict[str, Any]]]:
     """Return what each unit reads, as JSON: tars, and files of folders, each with what changes with its content."""
     tables = sibling_states([s.uri for s in sources if not s.is_folder])
-    return [[_input(each, tables) for each in some] for some in group_sources(sources, config.unit_bytes)]
+    roots = longest_first(list({s.root for s in sources}))
+    return [[_input(each, tables, roots) for each in some] for some in group_sources(sources, config.unit_bytes)]
 
 
-def _input(some: Slice, tables: Mapping[str, str]) -> dict[str, Any]:
+def _input(some: Slice, tables: Mapping[str, str], roots: Sequence[str]) -> dict[str, Any]:
     source = some.source
-    read: dict[str, Any] = {"uri": source.uri, "name": source.name, "bytes": some.size_bytes}
+    # The digest counts a source relative to its root: with another root, the unit is another.
+    root = next(each for each in roots if source.uri.startswith(each))
+    read: dict[str, Any] = {"uri": source.uri, "root": root, "name": source.name, "bytes": some.size_bytes}
     if not source.is_folder:
         return {**read, "state": source.etag, "table": tables.get(source.uri)}
     # Of its own files alone, so that a new file in the folder changes no other unit.

@@ -11,7 +11,7 @@ from manifests.format.schema import COLUMNS, Stage, schema
 from manifests.format.store import open_manifest
 from tests.conftest import Reference, curate, digests, write_pipeline
 
-ONE_TAR = {"scan": {"tars_per_unit": 1}}
+ONE_TAR = {"scan": {"unit_bytes": 1}}
 
 
 def same_files(a: Path, b: Path) -> int:
@@ -46,9 +46,9 @@ def test_parts_whose_keys_depend_on_others_are_made_again(reference: Reference, 
         for tar in tars[: 1 if name == "c" else 2]:
             shutil.copy(tar, tmp_path / name)
     given = [f"{tmp_path}/{name}/*.tar" for name in "abc"]
-    curate("scan", *given[:2], "-o", tmp_path / "ab", "--tars-per-unit", 1)
-    curate("scan", *given, "-o", tmp_path / "abc", "--tars-per-unit", 1)
-    done = curate("scan", *given, "-o", tmp_path / "onto", "--tars-per-unit", 1, "--onto", tmp_path / "ab")
+    curate("scan", *given[:2], "-o", tmp_path / "ab", "--unit-bytes", 1)
+    curate("scan", *given, "-o", tmp_path / "abc", "--unit-bytes", 1)
+    done = curate("scan", *given, "-o", tmp_path / "onto", "--unit-bytes", 1, "--onto", tmp_path / "ab")
     assert open_manifest(str(tmp_path / "onto")).digest == open_manifest(str(tmp_path / "abc")).digest
     changed = [part for part in open_manifest(str(tmp_path / "ab")).parts if part.fingerprint is None]
     assert len(changed) == 2
@@ -57,7 +57,7 @@ def test_parts_whose_keys_depend_on_others_are_made_again(reference: Reference, 
 
 @pytest.mark.spark
 def test_an_earlier_part_that_is_missing_or_altered_is_made_again(reference: Reference, tmp_path: Path) -> None:
-    given = (f"{reference.corpus}/*.tar", "--tars-per-unit", 1)
+    given = (f"{reference.corpus}/*.tar", "--unit-bytes", 1)
     curate("scan", *given, "-o", tmp_path / "may")
     parts = sorted((tmp_path / "may").glob("*.parquet"))
     parts[0].unlink()
