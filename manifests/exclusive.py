@@ -120,7 +120,8 @@ def remove_through(uri: str, folder: str) -> None:
     the file is removed, and nothing more.
     """
     if not storage.is_local(uri):
-        storage.remove(uri)
+        folder_of, name = uri.rsplit("/", 1)
+        storage.remove_many(folder_of, [name])
         return
     path, away = (Path(storage.filesystem(each)[1]) for each in (uri, storage.join(folder, uuid.uuid4().hex)))
     try:

@@ -13,10 +13,10 @@ from jobs.spark import frames
 from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit
-from manifests import storage
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
+from manifests.redaction import redact
 
 
 def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -29,7 +29,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     engine = load_engine(config.score.engine, **config.score.engine_options)
     options = config.score.engine_options
     # The manifest shows redacted options; their hash shows when a redacted one changes.
-    shown = {"options": storage.redact(options), "mark": settings_hash(options)} if options else {}
+    shown = {"options": redact(options), "mark": settings_hash(options)} if options else {}
     settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
     return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
