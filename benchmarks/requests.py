@@ -10,9 +10,9 @@ query           `curate query` that reads one column.
 verify --quick  files, sums and keys.
 remove          a folder with as many objects as --objects says; only requests count.
 
-`needed` is `_manifest.json`, and of each part the footer and the column chunks of these columns; for verify --quick it
-is every byte of every part once, because all are hashed. The bar is for `fetched / needed`. Exits with 1 if one is
-missed.
+`needed` is `_manifest.json`, and of each part the footer and the column chunks of these columns; for verify --quick
+it is every byte of every part once, because all are hashed. The bar is for `fetched / needed`. Exits with 1 if one
+is missed.
 """
 
 import json
@@ -42,7 +42,7 @@ from tests.support.object_store import bucket_of
 BUCKET = "bench"
 MAX_RATIO = 1.3
 QUERY_COLUMN = "text_score"
-CONCURRENT_PARTS = 2
+THREADS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,14 @@ def read_for_dedupe(uri: str) -> None:
 def query_one_column(uri: str) -> None:
     """Run a query that reads one column."""
     sql = f"SELECT max({QUERY_COLUMN}) FROM m"
-    with run_query({"m": open_manifest(uri)}, sql, threads=CONCURRENT_PARTS) as found:
+    with run_query({"m": open_manifest(uri)}, sql, threads=THREADS) as found:
         assert sum(batch.num_rows for batch in found.batches) == 1
 
 
 def verify_quick(uri: str) -> None:
     """Check the manifest's files, sums and keys."""
     found = Findings()
-    check_files(open_manifest(uri), found, Resources(threads=CONCURRENT_PARTS))
+    check_files(open_manifest(uri), found, Resources(threads=THREADS))
     assert found.is_valid, found.faults
 
 
@@ -168,8 +168,12 @@ def print_table(title: str, lines: Sequence[Line]) -> None:
 
 
 @click.command()
-@click.option("--rows", type=click.IntRange(min=1000), default=100_000, show_default=True, help="Rows of the manifest.")
-@click.option("--rows-per-part", type=click.IntRange(min=100), default=20_000, show_default=True, help="Rows of a part.")
+@click.option(
+    "--rows", type=click.IntRange(min=1000), default=100_000, show_default=True, help="Rows of the manifest."
+)
+@click.option(
+    "--rows-per-part", type=click.IntRange(min=100), default=20_000, show_default=True, help="Rows of a part."
+)
 @click.option("--objects", type=click.IntRange(min=1), default=1500, show_default=True, help="Objects to remove.")
 @click.option(
     "--folder",

@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Trouble = int | Literal["reset", "cut"]
-"""An HTTP status to answer with; `reset` closes the connection without an answer, `cut` within the answer's body."""
+Trouble = int | Literal["reset", "cut", "lost"]
+"""An HTTP status to answer with. `reset` closes the connection and passes nothing on; `lost` passes the request on,
+but closes it without an answer; `cut` closes it within the body of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +98,9 @@ def _handler(proxy: Proxy, lock: threading.Lock, host: str) -> type[BaseHTTPRequ
                 body = answer.read()
                 connection.close()
                 self.count(len(body))
-                self.reply(answer.status, answer.getheaders(), body[: len(body) // 2] if trouble else body)
-                if trouble == "cut":
+                if trouble != "lost":
+                    self.reply(answer.status, answer.getheaders(), body[: len(body) // 2] if trouble else body)
+                if trouble is not None:
                     self.reset()
 
         def count(self, body_bytes: int) -> None:
@@ -123,6 +125,6 @@ def _handler(proxy: Proxy, lock: threading.Lock, host: str) -> type[BaseHTTPRequ
             self.connection.close()
             self.close_connection = True
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
-
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.answer)
     return Handler
