@@ -208,10 +208,11 @@ def _committed(output: str) -> Manifest | None:
 def tidy(manifest: Manifest, fence: Fence) -> None:
     """Remove files next to a committed manifest that no part of it names, and all that its runs left."""
     named = {name for part in manifest.parts for name in (part.name, *part.files)}
-    for name in storage.list_names(manifest.uri):
-        if name not in named and is_ours(name) and not name.startswith("_"):
-            _log.debug("%s: removing %s, which no part names", manifest.uri, name)
-            fence.remove(storage.join(manifest.uri, name))
+    listed = storage.list_names(manifest.uri)
+    left = [name for name in listed if name not in named and is_ours(name) and not name.startswith("_")]
+    for name in left:
+        _log.debug("%s: removing %s, which no part names", manifest.uri, name)
+    fence.remove_many(manifest.uri, left)
     _end(fence)
 
 
@@ -238,6 +239,5 @@ def discard(output: str, fence: Fence) -> None:
     The commit is removed first, so that a kill leaves no manifest that has lost parts.
     """
     fence.remove(storage.join(output, MANIFEST_FILE))
-    for name in storage.list_names(output):
-        if is_ours(name) and name not in (WORK, MANIFEST_FILE):
-            fence.remove(storage.join(output, name))
+    ours = [name for name in storage.list_names(output) if is_ours(name) and name not in (WORK, MANIFEST_FILE)]
+    fence.remove_many(output, ours)

@@ -15,7 +15,7 @@ from manifests import exclusive, storage
 CALLS = {
     storage: (
         *("exists", "describe", "changed_at", "list_names", "entries", "read_bytes", "read_many"),
-        *("make_folder", "remove", "write_bytes", "open_input"),
+        *("make_folder", "remove", "remove_many", "write_bytes", "open_input"),
     ),
     exclusive: ("create", "put_file", "replace_file", "rewrite", "remove_folder", "clear_folder", "remove_through"),
 }
