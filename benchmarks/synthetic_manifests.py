@@ -64,14 +64,23 @@ _EXPRESSIONS = {
 }
 
 
-def make(folder: Path, rows: int, *, edited: bool = False, has_local: bool = False, processes: int = 2) -> Manifest:
+def make(
+    folder: Path,
+    rows: int,
+    *,
+    edited: bool = False,
+    has_local: bool = False,
+    rows_per_part: int = ROWS_PER_PART,
+    processes: int = 2,
+) -> Manifest:
     """Return the manifest of `rows` rows below `folder`, made now unless an earlier run left it there."""
-    uri = str(folder / f"{'edited' if edited else 'plain'}{'-local' if has_local else ''}-{rows}")
+    size = f"{rows}" if rows_per_part == ROWS_PER_PART else f"{rows}-by-{rows_per_part}"
+    uri = str(folder / f"{'edited' if edited else 'plain'}{'-local' if has_local else ''}-{size}")
     if is_committed(uri):
         return open_manifest(uri)
     jobs = [
-        (uri, place, first, min(rows, first + ROWS_PER_PART), rows, edited, has_local)
-        for place, first in enumerate(range(0, rows, ROWS_PER_PART))
+        (uri, place, first, min(rows, first + rows_per_part), rows, edited, has_local)
+        for place, first in enumerate(range(0, rows, rows_per_part))
     ]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         receipts = pool.starmap(_write, jobs)

@@ -362,7 +362,7 @@ class PipelineConfig(Section):
     shard: ShardConfig = ShardConfig()
     spark: SparkConfig = SparkConfig()
     storage: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="fsspec arguments by protocol; never part of a manifest"
+        default_factory=dict, description="fsspec arguments by protocol, and `retries`; never part of a manifest"
     )
 
     @pydantic.field_validator("input", mode="before")

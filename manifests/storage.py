@@ -6,7 +6,8 @@ it; for DuckDB see manifests.sql.opaque_files. Local names that are not UTF-8 ar
 manifests.file_names.
 
 Each function whose first argument is a URI raises StorageUnavailable, with that URI, when its host does not answer,
-credentials are missing or refused, or a file is to be written or read in a bucket that does not exist.
+credentials are missing or refused, or a file is to be written or read in a bucket that does not exist. What fails for
+a moment is tried again first, see manifests.retries.
 """
 
 import contextlib
@@ -15,7 +16,6 @@ import errno
 import io
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,16 +25,18 @@ import fsspec.config
 import fsspec.utils
 
 from manifests import local_files, storage_errors
+from manifests.atomic_files import one_put, renamed
 from manifests.errors import InputError
 from manifests.file_names import name_bytes, name_text
 from manifests.hashing_writer import HashingWriter
+from manifests.range_reads import RangeFile, Tails
+from manifests.removals import remove_all, remove_files
+from manifests.retries import Backoff
 from manifests.storage_errors import explained
 
 # Object stores: one put makes an object visible complete or not at all, so they need no temporary name.
 ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"})
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SECRET_WORDS = ("secret", "password", "passwd", "token", "credential", "key", "sas", "auth")
-REDACTED = "<redacted>"
+READ_AHEAD_BYTES = 8 << 20
 _PROTOCOL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]*)://")
 _LOCAL = re.compile(r"(?:file|local)://")
 _INSTALL = "install the Python package of this storage: s3fs for s3://, gcsfs for gs://, adlfs for az://"
@@ -45,20 +47,14 @@ Entry = local_files.Entry
 
 
 def configure(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set fsspec's default arguments for each protocol, in this process (`{"s3": {"endpoint_url": ...}}`)."""
+    """Set fsspec's default arguments for each protocol, in this process (`{"s3": {"endpoint_url": ...}}`).
+
+    The arguments of `retries`, which is no protocol, are those of manifests.retries.Backoff. Raises InputError when
+    one of them is unknown.
+    """
+    Backoff.of(options.get("retries", {}))
     for protocol, arguments in options.items():
         fsspec.config.conf.setdefault(protocol, {}).update(arguments)
-
-
-def redact(value: Any, name: str = "") -> Any:
-    """Return `value` without secrets: at any depth, an entry with a name such as `token` is replaced as a whole."""
-    if value is not None and any(word in name.lower() for word in SECRET_WORDS):
-        return REDACTED
-    if isinstance(value, Mapping):
-        return {k: redact(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact(v) for v in value]
-    return value
 
 
 def is_uri(text: str) -> bool:
@@ -263,7 +259,10 @@ def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -
         fs.invalidate_cache()
         top = path.rstrip("/") + "/" if path else ""
         try:
-            below = fs.find(path, maxdepth=depth, withdirs=True, detail=True)
+            if depth == 1:  # `find` asks twice more whether the folder is one
+                below = {entry["name"]: entry for entry in fs.ls(path, detail=True)}
+            else:
+                below = fs.find(path, maxdepth=depth, withdirs=True, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         found = {
@@ -278,7 +277,12 @@ def entries(folder: str, *, depth: int | None = 1, with_folders: bool = False) -
 def read_bytes(uri: str, *, start: int | None = None, end: int | None = None) -> bytes:
     """Return the content of `uri`, or its bytes from `start` to before `end`. Raises FileNotFoundError."""
     fs, path = filesystem(uri)
-    return cast(bytes, fs.cat_file(path, start=start, end=end))
+    return cast(bytes, fs.cat_file(path, start=start, end=end, **_in_one_request(uri)))
+
+
+def _in_one_request(uri: str) -> dict[str, int]:
+    """Return the arguments with which s3fs does not ask for the size of an object before it reads all of it."""
+    return {"max_concurrency": 1} if _protocol(uri) in ("s3", "s3a") else {}
 
 
 @explained
@@ -292,7 +296,8 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
     fs, _ = filesystem(folder)
     paths = [filesystem(join(folder, name))[1] for name in names]
     found = {}
-    for name, content in zip(names, fs.cat_ranges(paths, None, None, on_error="return"), strict=True):
+    contents = fs.cat_ranges(paths, None, None, on_error="return", **_in_one_request(folder))
+    for name, content in zip(names, contents, strict=True):
         if isinstance(content, FileNotFoundError) and not storage_errors.is_bucket_missing(content):
             continue
         if isinstance(content, BaseException):
@@ -302,12 +307,39 @@ def read_many(folder: str, names: list[str]) -> dict[str, bytes]:
 
 
 @explained
-def open_input(uri: str) -> BinaryIO:
-    """Open `uri` for reading at any offset. Raises FileNotFoundError."""
+def open_input(uri: str, size_bytes: int | None = None) -> BinaryIO:
+    """Open `uri` for reading at any offset, mostly in order: from object stores come READ_AHEAD_BYTES at a time.
+
+    `size_bytes` saves a request where it is known. Raises FileNotFoundError.
+    """
+    if _protocol(uri) in ATOMIC_PUT:
+        return io.BufferedReader(_range_file(uri, size_bytes), READ_AHEAD_BYTES)
     fs, path = filesystem(uri)
     if is_local(uri):
         return cast(BinaryIO, Path(path).open("rb"))
-    return cast(BinaryIO, fs.open(path, "rb", cache_type="readahead", block_size=8 << 20))
+    return cast(BinaryIO, fs.open(path, "rb", cache_type="readahead", block_size=READ_AHEAD_BYTES))
+
+
+@explained
+def open_indexed(uri: str, size_bytes: int | None = None, tails: Tails | None = None) -> BinaryIO:
+    """Open `uri` as `open_input` does, for a format with an index at its end: only what is read is fetched.
+
+    From an object store that is a RangeFile, which fetches the index with one request; `tails` may have it already.
+    """
+    if _protocol(uri) in ATOMIC_PUT:
+        return cast(BinaryIO, _range_file(uri, size_bytes, Tails() if tails is None else tails))
+    return open_input(uri)
+
+
+def _range_file(uri: str, size_bytes: int | None, tails: Tails | None = None) -> RangeFile:
+    fs, path = filesystem(uri)
+    if size_bytes is None:
+        fs.invalidate_cache(path.rsplit("/", 1)[0])
+        found = fs.info(path)
+        if found["type"] == "directory":
+            raise FileNotFoundError(errno.ENOENT, "a folder", path)
+        size_bytes = int(found["size"])
+    return RangeFile(uri, fs, path, size_bytes=size_bytes, tails=tails)
 
 
 @explained
@@ -316,20 +348,14 @@ def remove(uri: str) -> None:
     fs, path = filesystem(uri)
     fs.invalidate_cache(path)
     with contextlib.suppress(FileNotFoundError):
-        if is_local(uri) or not any(character in path for character in "*?["):
-            fs.rm(path, recursive=True)
-            return
-        for each in fs.find(path):  # fs.rm would treat such a name as a pattern
-            fs.rm_file(each)
+        remove_all(fs, path)
 
 
-REMOVED_AT_ONCE = 1000
-
-
-def remove_many(uris: Sequence[str]) -> None:
-    """Remove files."""
-    for uri in uris:
-        remove(uri)
+@explained
+def remove_many(folder: str, names: Sequence[str]) -> None:
+    """Remove files below `folder`, as many with one request as the storage takes. It is no error if one is gone."""
+    fs, _ = filesystem(folder)
+    remove_files(fs, [filesystem(join(folder, name))[1] for name in names])
 
 
 @contextlib.contextmanager
@@ -346,7 +372,7 @@ def write_atomically(uri: str) -> Iterator[HashingWriter]:
             fs.pipe_file(path, buffer.getvalue())
         return
     try:
-        with _one_put(fs, path) if protocol in ATOMIC_PUT else _renamed(fs, path, is_local=is_local(uri)) as raw:
+        with one_put(fs, path) if protocol in ATOMIC_PUT else renamed(fs, path, is_local=is_local(uri)) as raw:
             yield HashingWriter(raw)
     except Exception as e:
         error = storage_errors.unavailable(e, uri)
@@ -355,42 +381,12 @@ def write_atomically(uri: str) -> Iterator[HashingWriter]:
         raise error from e
 
 
-@contextlib.contextmanager
-def _one_put(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
-    raw = fs.open(path, "wb")
-    try:
-        yield raw
-    except BaseException:
-        raw.discard()
-        raw.closed = True  # or its destructor tries to put what was discarded
-        raise
-    raw.close()
-
-
-@contextlib.contextmanager
-def _renamed(fs: fsspec.AbstractFileSystem, path: str, *, is_local: bool) -> Iterator[BinaryIO]:
-    folder, name = path.rsplit("/", 1)
-    temporary = f"{folder}/.{name[:40]}.{uuid.uuid4().hex}.tmp"  # a name may have 255 bytes
-    fs.makedirs(folder, exist_ok=True)
-    try:
-        with fs.open(temporary, "wb", **({"auto_mkdir": True} if is_local else {})) as raw:
-            yield raw
-            raw.flush()
-            if is_local:
-                os.fsync(raw.fileno())
-        if is_local:
-            Path(temporary).replace(path)
-        else:
-            fs.mv(temporary, path)
-    except BaseException as e:
-        if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
-            e.filename = path  # a failed write does not name its file
-        with contextlib.suppress(FileNotFoundError):
-            fs.rm_file(temporary)
-        raise
-
-
+@explained
 def write_bytes(uri: str, data: bytes) -> None:
     """Write a small file, completely or not at all."""
+    if _protocol(uri) in ATOMIC_PUT:
+        fs, path = filesystem(uri)
+        fs.pipe_file(path, data)
+        return
     with write_atomically(uri) as f:
         f.write(data)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+import fsspec.config
+
 from manifests.errors import CurateError, StorageUnavailable
+from manifests.retries import Backoff, retried
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +51,27 @@ _CREDENTIALS: Mapping[str, str] = {
     "az": "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 _SAME_CREDENTIALS = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_NOT_CONNECTED = frozenset(
+    {
+        *("ConnectTimeoutError", "ProxyConnectionError"),  # botocore, whose EndpointConnectionError may be a reset
+        *("ClientConnectorError", "ConnectionTimeoutError"),  # aiohttp
+        "ServiceRequestError",  # azure-core
+    }
+)
+_INTERRUPTED = frozenset(
+    {
+        *("ConnectionClosedError", "ReadTimeoutError", "ResponseParserError", "IncompleteReadError"),  # botocore
+        *("ClientPayloadError", "ServerDisconnectedError", "ServerTimeoutError", "ClientOSError"),  # aiohttp
+        *("ServiceResponseError", "IncompleteRead"),  # azure-core, http.client
+    }
+)
+_TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 509})
+_TRANSIENT_CODES = frozenset(
+    {
+        *("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "TooManyRequests"),  # S3
+        *("ServerBusy", "OperationTimedOut"),  # Azure
+    }
+)
 _NO_ANSWER = (ConnectionRefusedError, ConnectionResetError, TimeoutError, socket.gaierror)
 _URL = re.compile(r"https?://[^\s\"'>\])]+")
 
@@ -65,12 +89,18 @@ class NoBucket(StorageUnavailable, FileNotFoundError):
 
 
 def explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
-    """Return `function`, whose first argument is a URI, with its errors replaced as `unavailable` says."""
+    """Return `function`, whose first argument is a URI, with its errors replaced as `unavailable` says.
+
+    It is called again after an error that is transient: the same call twice must be as good as one.
+    """
 
     @functools.wraps(function)
     def with_uri(uri: str, /, *args: P.args, **named: P.kwargs) -> R:
-        try:
+        if _is_local(uri):
             return function(uri, *args, **named)
+        try:
+            backoff = Backoff.of(fsspec.config.conf.get("retries", {}))
+            return retried(lambda: function(uri, *args, **named), is_transient, backoff)
         except Exception as e:
             error = unavailable(e, uri)
             if error is None:
@@ -80,12 +110,35 @@ def explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenat
     return with_uri
 
 
+def _is_local(uri: str) -> bool:
+    return uri.startswith(("file://", "local://", "/"))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether `error` is one after which the same request may succeed: a storage that is busy, a broken connection.
+
+    Not so where no connection is made: an address is more often wrong than a host down.
+    """
+    if isinstance(error, CurateError | FileNotFoundError | PermissionError):
+        return False
+    chain = list(_chain(error))
+    names = {each.__name__ for raised in chain for each in type(raised).__mro__}
+    if names & _NOT_CONNECTED or any(isinstance(e, ConnectionRefusedError | socket.gaierror) for e in chain):
+        return False
+    return bool(names & _INTERRUPTED) or any(
+        isinstance(e, ConnectionResetError | TimeoutError)
+        or _code(e) in _TRANSIENT_CODES
+        or _status(e) in _TRANSIENT_STATUSES
+        for e in chain
+    )
+
+
 def unavailable(error: Exception, uri: str) -> StorageUnavailable | None:
     """Return the error to raise instead of `error`, which came from the storage of `uri`, or None to leave it.
 
     It is also a FileNotFoundError, PermissionError or ConnectionError where `error` was such an OSError.
     """
-    if isinstance(error, CurateError) or uri.startswith(("file://", "local://", "/")):
+    if isinstance(error, CurateError) or _is_local(uri):
         return None
     if is_bucket_missing(error):
         return NoBucket(no_bucket_sentence(uri))
@@ -115,6 +168,11 @@ def sentence_for(error: BaseException, uri: str | None = None) -> str | None:
         _status(e) in (401, 403) for e in chain
     ):
         return f"{where}access denied ({_short(error)}); check what these credentials may read and write"
+    if is_transient(error):
+        return (
+            f"{where}{host} failed again and again ({_short(error)}); wait, and run the command again: it goes on "
+            "where it stopped"
+        )
     return None
 
 

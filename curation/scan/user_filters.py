@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from filters.protocol import Filter, FilterError, FilterFailed, Measured, Rgb, load_filter
-from manifests import storage
 from manifests.format.digest import settings_hash
+from manifests.redaction import redact
 
 UserFilters = Sequence[tuple[str, Filter]]
 """Filters, with the names that the user gave them."""
@@ -58,8 +58,7 @@ def filter_versions(filters: UserFilters) -> dict[str, str]:
 def recorded_settings(specs: FilterSpecs) -> dict[str, Any]:
     """Return the filters' settings as a manifest records them: redacted, with a hash that changes with a secret."""
     return {
-        name: {"class": path}
-        | ({"options": storage.redact(options), "mark": settings_hash(options)} if options else {})
+        name: {"class": path} | ({"options": redact(options), "mark": settings_hash(options)} if options else {})
         for name, (path, options) in specs.items()
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from manifests import storage
 from manifests.errors import BrokenSource
+from manifests.range_reads import Range, fetch
 
 BYTES_AT_ONCE = 32 << 20
 
@@ -43,7 +44,8 @@ def _range(row: Mapping[str, Any], member: str, offset: int, size: int) -> ByteR
 
 
 def read_ranges(ranges: Sequence[ByteRange]) -> list[bytes]:
-    """Return the bytes of each range, in order. Local files are opened once; others are fetched together.
+    """Return the bytes of each range, in order. Local files are opened once; others are fetched together, those that
+    lie close together with one request.
 
     Raises BrokenSource when a file is missing or too short, and OSError when it cannot be read.
     """
@@ -91,21 +93,17 @@ def _read_local(uri: str, places: Sequence[int], ranges: Sequence[ByteRange], fo
 
 
 def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | OSError]) -> None:
-    by_storage: dict[Any, list[int]] = {}
+    by_storage: dict[Any, list[tuple[int, Range]]] = {}
     for place in places:
-        by_storage.setdefault(storage.filesystem(ranges[place].uri)[0], []).append(place)
+        each = ranges[place]
+        fs, path = storage.filesystem(each.uri)
+        wanted = Range(path=path, start=each.offset, end=each.offset + each.size_bytes)
+        by_storage.setdefault(fs, []).append((place, wanted))
     for fs, mine in by_storage.items():
-        paths = [storage.filesystem(ranges[p].uri)[1] for p in mine]
-        starts = [ranges[p].offset for p in mine]
-        ends = [ranges[p].offset + ranges[p].size_bytes for p in mine]
-        for place, data in zip(mine, fs.cat_ranges(paths, starts, ends, on_error="return"), strict=True):
-            if isinstance(data, OSError):
-                is_beyond = data.errno == errno.EINVAL  # S3's "range not satisfiable": the object ends before it
-                found[place] = b"" if is_beyond else data
-            elif isinstance(data, BaseException):
-                raise data
-            else:
-                found[place] = bytes(data)
+        answers = fetch(ranges[mine[0][0]].uri, fs, [wanted for _, wanted in mine])
+        for (place, _), data in zip(mine, answers, strict=True):
+            # S3's "range not satisfiable": the object ends before it.
+            found[place] = b"" if isinstance(data, OSError) and data.errno == errno.EINVAL else data
 
 
 def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:

@@ -74,7 +74,7 @@ def _read(manifest: Manifest, column: str, value: str, *, is_prefix: bool = Fals
     within = [(column, ">=", value), (column, "<", value + "\U0010ffff")] if is_prefix else [(column, "==", value)]
     found: list[dict[str, Any]] = []
     for part in manifest.parts:
-        with storage.open_input(manifest.part_uri(part)) as f:
+        with storage.open_indexed(manifest.part_uri(part), part.size_bytes) as f:
             found += pq.read_table(f, columns=names, filters=within).to_pylist()
         if is_prefix and len(found) >= MAX_CHOICES:
             return found[:MAX_CHOICES]

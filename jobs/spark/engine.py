@@ -16,7 +16,7 @@ import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.spark import frames
-from jobs.spark.row_query import ANSWER, PLACE_AND_URI, GroupWorker, RowQuery, columns_named, typed
+from jobs.spark.row_query import ANSWER, GroupWorker, RowQuery, columns_named, part_tasks, typed
 from jobs.spark.session import sql_settings
 from manifests import errors
 from manifests.errors import CurateError, StageFailed
@@ -95,8 +95,7 @@ class SparkEngine:
         with duckdb_errors(manifest.uri):
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
-        tasks = [json.dumps([place, manifest.part_uri(manifest.parts[place])]) for place in places]
-        frame = frames.one_task_each(self._spark, dict.fromkeys(tasks, 0), PLACE_AND_URI).select(PLACE_AND_URI)
+        frame = part_tasks(self._spark, manifest, places)
         self._name(name, frames.map_batches(frame, query, frames.ddl(kinds), self._options))
 
     def table(self, name: str, rows: pa.Table) -> None:

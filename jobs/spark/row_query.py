@@ -20,7 +20,7 @@ from manifests.sql.duckdb_errors import duckdb_errors
 from manifests.sql.engine import GroupWork, columns_of, quoted
 from manifests.sql.expressions import sealed
 
-PLACE_AND_URI = "place_and_uri"
+PART_TASK = "part_task"
 ANSWER = pa.schema([("answer", pa.string())])
 
 
@@ -33,13 +33,13 @@ class RowQuery:
     reads: Sequence[str]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the view's rows of each part, given as JSON of its place and URI. For `frames.map_batches`."""
+        """Yield the view's rows of each part, given as JSON by `part_tasks`. For `frames.map_batches`."""
         with sealed() as db:
             for batch in batches:
-                for text in batch.column(PLACE_AND_URI).to_pylist():
-                    place, uri = json.loads(text)
-                    first_row = 0
-                    for rows in read_batches(uri, self.reads):
+                for text in batch.column(PART_TASK).to_pylist():
+                    task = json.loads(text)
+                    place, uri, first_row = task["place"], task["uri"], 0
+                    for rows in read_batches(uri, self.reads, rows=task["rows"], size_bytes=task["size_bytes"]):
                         table = pa.Table.from_batches([rows])
                         with duckdb_errors(uri):
                             found = self.evaluate(db, table, place=place, first_row=first_row)
@@ -70,9 +70,17 @@ def rows_of(
     )
     place = [("part", pa.int32()), ("row", pa.int64())]
     kinds = pa.schema([*place, *(manifest.schema.field(name) for name in columns)])
-    tasks = [json.dumps([number, manifest.part_uri(part)]) for number, part in enumerate(manifest.parts)]
-    frame = frames.one_task_each(spark, dict.fromkeys(tasks, 0), PLACE_AND_URI).select(PLACE_AND_URI)
+    frame = part_tasks(spark, manifest, range(len(manifest.parts)))
     return frames.map_batches(frame, query, frames.ddl(kinds), options).drop("part", "row")
+
+
+def part_tasks(spark: SparkSession, manifest: Manifest, places: Sequence[int]) -> DataFrame:
+    """Return a task for each part at `places`, positions in `manifest.parts`, for a RowQuery."""
+    tasks = [
+        json.dumps({"place": place, "uri": manifest.part_uri(part), "rows": part.rows, "size_bytes": part.size_bytes})
+        for place, part in ((place, manifest.parts[place]) for place in places)
+    ]
+    return frames.one_task_each(spark, dict.fromkeys(tasks, 0), PART_TASK).select(PART_TASK)
 
 
 def columns_named(names: Sequence[str], expressions: Sequence[str]) -> list[str]:

@@ -17,11 +17,11 @@ from jobs.spark.part_stages import AddColumns, MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.stages.onto import onto
 from jobs.units.plan import Plan, Unit
-from manifests import storage
 from manifests.errors import ManifestError
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, read_batches
+from manifests.redaction import redact
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     engine = load_engine(config.score.engine, **config.score.engine_options)
     options = config.score.engine_options
     # The manifest shows redacted options; their hash shows when a redacted one changes.
-    shown = {"options": storage.redact(options), "mark": settings_hash(options)} if options else {}
+    shown = {"options": redact(options), "mark": settings_hash(options)} if options else {}
     settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
     return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
+REMOVED_AT_ONCE = 1000  # what is removed between two looks at the lease
 SAME_START_SECONDS = 2.0  # the start of a process moves a little when the clock is corrected
 LEASES, RUNS = "leases", "runs"
 FOLDERS = ("receipts", "files", "failures")
@@ -153,20 +154,20 @@ class Fence:
                 raise self._lost() from None
             raise
 
-    def remove(self, uris: Sequence[str]) -> None:
-        """Remove files of the output. Raises LeaseLost if a later run has taken over, or if the run has ended.
+    def remove(self, folder: str, names: Sequence[str]) -> None:
+        """Remove files below a folder of the output, on an object store with few requests.
 
-        On a disk that is certain, since each file is moved through the folder of this run. On an object store the
-        lease is looked at before each request.
+        Raises LeaseLost if a later run has taken over, or if the run has ended. On a disk that is certain, since each
+        file is moved through the folder of this run. On an object store the lease is looked at before each request.
         """
-        if storage.is_local(self.work):
-            for uri in uris:
+        if storage.is_local(folder):
+            for name in names:
                 with self.guarding():
-                    exclusive.remove_through(uri, storage.join(self.folder, "files"))
+                    exclusive.remove_through(storage.join(folder, name), storage.join(self.folder, "files"))
             return
-        for first in range(0, len(uris), storage.REMOVED_AT_ONCE):
+        for first in range(0, len(names), REMOVED_AT_ONCE):
             self.require_held()
-            storage.remove_many(uris[first : first + storage.REMOVED_AT_ONCE])
+            storage.remove_many(folder, names[first : first + REMOVED_AT_ONCE])
 
 
 @dataclass(kw_only=True)

@@ -222,7 +222,7 @@ def tidy(manifest: Manifest, fence: Fence) -> None:
     named = {name for part in manifest.parts for name in (part.name, *part.files)} | set(manifest.tables)
     left = [name for name in _files_of_ours(manifest.uri) if name not in named and name != MANIFEST_FILE]
     _log.debug("%s: removing %d files that no part names: %s", manifest.uri, len(left), left)
-    fence.remove([storage.join(manifest.uri, name) for name in left])
+    fence.remove(manifest.uri, left)
     _end(fence)
 
 
@@ -255,5 +255,5 @@ def discard(output: str, fence: Fence) -> None:
 
     The commit is removed first, so that a kill leaves no manifest that has lost parts.
     """
-    fence.remove([storage.join(output, MANIFEST_FILE)])
-    fence.remove([storage.join(output, name) for name in _files_of_ours(output) if name != MANIFEST_FILE])
+    fence.remove(output, [MANIFEST_FILE])
+    fence.remove(output, [name for name in _files_of_ours(output) if name != MANIFEST_FILE])

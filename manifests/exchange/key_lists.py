@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import CurateError, InputError
 from manifests.exchange.comparable_values import ValueKind, column_reader, float_text
 from manifests.exchange.uid_pairs import is_uid_pair, uids_of
+from manifests.format.parquet_files import open_parquet
 from manifests.format.stand_ins import name_absent
 from manifests.format.store import MANIFEST_FILE, first_line, is_committed, open_manifest, read_batches
 from manifests.sql.duckdb_errors import duckdb_errors
@@ -187,10 +187,10 @@ def _keys_of_manifest(place: str) -> Found:
 
 
 def _from_parquet(place: str) -> Found:
-    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
-        names = table.schema_arrow.names
+    with open_parquet(place) as table:
+        names = table.schema.names
         name, column = _named(place, names)
-        kind = table.schema_arrow.field(names.index(name)).type
+        kind = table.schema.field(names.index(name)).type
     reading = column_reader(kind, _parquet_column(place, name))
     if reading is None or reading.is_damaged:
         what = "bytes that are neither UTF-8 text nor UUIDs" if reading else f"values of {kind}"
@@ -201,8 +201,8 @@ def _from_parquet(place: str) -> Found:
 
 
 def _parquet_column(place: str, name: str) -> Iterator[pa.Array]:
-    with storage.open_input(place) as f, pq.ParquetFile(f) as table:
-        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=[name]):
+    with open_parquet(place) as table:
+        for batch in table.batches([name], BATCH_ROWS):
             yield batch.column(0)
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests import exclusive, storage
 from manifests.errors import ManifestError, StorageUnavailable
 from manifests.format.digest import combine, digest, settings_hash
+from manifests.format.parquet_files import open_parquet
 from manifests.format.receipts import WORK, Receipt, add_counts
 from manifests.format.schema import FORMAT_VERSION, READABLE_VERSIONS, Stage, schema
 from manifests.format.stand_ins import name_stand_in
@@ -128,7 +128,8 @@ class Manifest:
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of one part, with `columns` or all. Raises ManifestError when it is missing or damaged."""
-        tables = list(read_batches(self.part_uri(part), columns))
+        uri = self.part_uri(part)
+        tables = list(read_batches(uri, columns, rows=part.rows, size_bytes=part.size_bytes))
         return pa.Table.from_batches(tables, schema=None if tables else _narrow(self.schema, columns))
 
     def document(self) -> dict[str, Any]:
@@ -154,23 +155,30 @@ def first_line(error: BaseException) -> str:
 
 
 def read_batches(
-    uri: str, columns: Sequence[str] | None = None, batch_rows: int = 16_384, *, rows: int | None = None
+    uri: str,
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 16_384,
+    *,
+    rows: int | None = None,
+    size_bytes: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of one Parquet part, with `columns` or all, in batches of at most `batch_rows` rows.
 
-    Raises ManifestError when the part is missing, is not readable Parquet, or does not have `rows` rows, if given.
+    `size_bytes` saves a request where it is known. Raises ManifestError when the part is missing, is not readable
+    Parquet, or does not have `rows` rows, if given.
     """
     try:
-        with storage.open_input(uri) as f:
-            reader = pq.ParquetFile(f)
-            if rows is not None and reader.metadata.num_rows != rows:
+        with open_parquet(uri, size_bytes) as parquet:
+            if rows is not None and parquet.rows != rows:
                 raise ManifestError(
-                    f"{uri}: {reader.metadata.num_rows:,} rows, {rows:,} when it was committed; restore it, or make "
-                    "the manifest again"
+                    f"{uri}: {parquet.rows:,} rows, {rows:,} when it was committed; restore it, or make the manifest "
+                    "again"
                 )
-            yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
+            yield from parquet.batches(columns, batch_rows)
     except FileNotFoundError as e:
         raise ManifestError(f"{uri}: missing; restore it, or make the manifest again") from e
+    except StorageUnavailable:
+        raise
     except (pa.ArrowException, ValueError, OSError) as e:
         raise ManifestError(
             f"{uri}: not readable Parquet ({first_line(e)}); restore it, or make the manifest again"

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import Any
@@ -21,7 +21,15 @@ import pyarrow as pa
 from manifests import storage
 from manifests.errors import CurateError, ManifestError
 from manifests.format.digest import Lanes, combine, digest, no_rows, row_lanes
-from manifests.format.integrity import CONCURRENT, MISSING, RESTORE, concurrently, file_faults, part_faults
+from manifests.format.integrity import (
+    CONCURRENT,
+    MISSING,
+    RESTORE,
+    concurrently,
+    file_faults,
+    file_sizes,
+    part_faults,
+)
 from manifests.format.receipts import COUNTED, add_counts, count_values
 from manifests.format.schema import Stage, Status
 from manifests.format.store import MANIFEST_FILE, Manifest, Part, open_manifest, read_batches
@@ -105,9 +113,10 @@ def check_files(manifest: Manifest, found: Findings, resources: Resources) -> li
     _check_sums(manifest, found)
     with ThreadPoolExecutor(1) as pool:
         keys = pool.submit(_are_keys_unique, manifest, resources)  # sorts on one core while the others hash files
-        intact = _check_parts(manifest, found, resources)
-        _check_files_beside(manifest, found, resources)
-        _note_leftovers(manifest, found)
+        sizes = file_sizes(manifest.uri)
+        intact = _check_parts(manifest, sizes, found, resources)
+        _check_files_beside(manifest, sizes, found, resources)
+        _note_leftovers(manifest, sizes, found)
         if keys.result() and len(intact) == len(manifest.parts):
             found.checked.update(keys=manifest.rows)
         else:
@@ -131,12 +140,12 @@ def _check_sums(manifest: Manifest, found: Findings) -> None:
             found.fault(document, f"names the part {name} {times} times", AGAIN)
 
 
-def _check_parts(manifest: Manifest, found: Findings, resources: Resources) -> list[int]:
+def _check_parts(manifest: Manifest, sizes: Mapping[str, int], found: Findings, resources: Resources) -> list[int]:
     """Return the positions of the parts without faults."""
     intact: list[int] = []
     done_bytes = 0
     checks = concurrently(
-        lambda part: list(part_faults(manifest, part, is_hashed=True)), manifest.parts, _readers(manifest, resources)
+        lambda part: list(part_faults(manifest, part, sizes)), manifest.parts, _readers(manifest, resources)
     )
     for place, (part, faults) in enumerate(zip(manifest.parts, checks, strict=True)):
         uri = manifest.part_uri(part)
@@ -155,7 +164,7 @@ def _readers(manifest: Manifest, resources: Resources) -> int:
     return resources.threads if storage.is_local(manifest.uri) else max(resources.threads, CONCURRENT)
 
 
-def _check_files_beside(manifest: Manifest, found: Findings, resources: Resources) -> None:
+def _check_files_beside(manifest: Manifest, sizes: Mapping[str, int], found: Findings, resources: Resources) -> None:
     """Check the files next to the parts: the tars of shards, and their statistics."""
     files = [(part, name, recorded) for part in manifest.parts for name, recorded in sorted(part.files.items())]
     total_bytes = sum(recorded["bytes"] for *_, recorded in files)
@@ -163,7 +172,8 @@ def _check_files_beside(manifest: Manifest, found: Findings, resources: Resource
 
     def faults_of(each: tuple[Part, str, Any]) -> list[str]:
         _, name, recorded = each
-        return list(file_faults(storage.join(manifest.uri, name), recorded["bytes"], recorded.get("sha256")))
+        uri = storage.join(manifest.uri, name)
+        return list(file_faults(uri, recorded["bytes"], recorded.get("sha256"), found_bytes=sizes.get(name)))
 
     checks = concurrently(faults_of, files, _readers(manifest, resources))
     for (part, name, recorded), faults in zip(files, checks, strict=True):
@@ -180,9 +190,9 @@ def _check_files_beside(manifest: Manifest, found: Findings, resources: Resource
         resources.on_progress("bytes of shards", done_bytes, total_bytes)
 
 
-def _note_leftovers(manifest: Manifest, found: Findings) -> None:
+def _note_leftovers(manifest: Manifest, sizes: Mapping[str, int], found: Findings) -> None:
     named = {part.name for part in manifest.parts} | {name for part in manifest.parts for name in part.files}
-    for name in storage.list_names(manifest.uri):
+    for name in sorted(sizes):
         if name not in named and name.endswith(_LEFTOVERS) and not name.startswith((".", "_")):
             uri = storage.join(manifest.uri, name)
             found.note(f"{uri}: belongs to no part; tools that read every file of the folder would read it, too")

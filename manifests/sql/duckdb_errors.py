@@ -8,12 +8,14 @@ import pyarrow as pa
 
 from manifests.errors import NO_SPACE, CurateError, InputError, ManifestError
 from manifests.format.store import first_line
+from manifests.sql.opaque_files import with_uris
 
 # DuckDB's messages begin with the kind of error, also where Arrow or the operating system passes them on.
 _NO_MEMORY = "Out of Memory Error"
 _VALUE_ERRORS = ("Conversion Error", "Out of Range Error")
 _FAILS_ON_A_ROW = (*_VALUE_ERRORS, "Invalid Input Error")
 _UNREADABLE = ("IO Error", "INTERNAL Error", "FATAL Error")
+_DAMAGED = ("No magic bytes found", "Footer length error")  # of a part, though the kind is "Invalid Input Error"
 _HINTS = ("Candidate", "Did you mean")
 
 
@@ -51,7 +53,7 @@ def query_errors(*, is_streamed: bool = False) -> Iterator[None]:
 
 
 def _translated(error: Exception, what: str, where: str | None) -> CurateError:
-    line = first_line(error)
+    line = with_uris(first_line(error))
     if where is not None and _fails_on_a_row(error):
         return InputError(f"--where: {where!r} fails on a row: {line}; guard it, for example with TRY_CAST")
     if _needs_space(line):
@@ -64,12 +66,12 @@ def _translated(error: Exception, what: str, where: str | None) -> CurateError:
 def _translated_query(error: Exception) -> CurateError:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     hints = [line for line in lines[1:] if line.startswith(_HINTS)]
-    sentence = " ".join([*lines[:1], *hints[:1]])
+    sentence = with_uris(" ".join([*lines[:1], *hints[:1]]))
     if sentence.startswith("Permission Error"):
         return InputError(f"query: {sentence}; a query reads the manifests that it is given, nothing else")
     if _needs_space(sentence):
         return InputError(f"query: needs more memory or more disk to spill to: {sentence}")
-    if sentence.startswith(_UNREADABLE) or isinstance(error, pa.ArrowException):
+    if _is_damage(error, sentence):
         return ManifestError(f"query: a part cannot be read: {sentence}; `curate verify` names it")
     return InputError(f"query: {sentence}")
 
@@ -78,5 +80,16 @@ def _needs_space(line: str) -> bool:
     return line.startswith(_NO_MEMORY) or NO_SPACE in line
 
 
+def _is_damage(error: Exception, sentence: str) -> bool:
+    """Whether a part cannot be read. What DuckDB has no kind for is a footer that it cannot decode."""
+    return (
+        sentence.startswith(_UNREADABLE)
+        or any(words in sentence for words in _DAMAGED)
+        or isinstance(error, pa.ArrowException)
+        or type(error) is duckdb.Error
+    )
+
+
 def _fails_on_a_row(error: BaseException) -> bool:
-    return str(error).lstrip().startswith(_FAILS_ON_A_ROW)
+    text = str(error).lstrip()
+    return text.startswith(_FAILS_ON_A_ROW) and not any(words in text for words in _DAMAGED)

@@ -131,7 +131,8 @@ def from_parts(db: duckdb.DuckDBPyConnection, manifest: Manifest, places: Sequen
     if not places:
         none = ", ".join(f"NULL::{_type_name(f.type)} AS {quoted(f.name)}" for f in manifest.schema)
         return f"(SELECT {none}, 0 AS file_index, 0 AS file_row_number WHERE false)"
-    names = [duckdb_name(manifest.part_uri(manifest.parts[place])) for place in places]
+    parts = [manifest.parts[place] for place in places]
+    names = [duckdb_name(manifest.part_uri(part), part.size_bytes) for part in parts]
     with contextlib.suppress(duckdb.InvalidInputException):  # it is registered already
         db.register_filesystem(OpaqueFiles())
     # Without hive_partitioning=false, a folder named source=x would replace the column `source` of the files in it.

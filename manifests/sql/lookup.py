@@ -5,10 +5,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from manifests import storage
-from manifests.errors import InputError, ManifestError
+from manifests.errors import InputError, ManifestError, StorageUnavailable
+from manifests.format.parquet_files import ParquetReader, open_parquet
 from manifests.format.store import Manifest, first_line
 from manifests.sql.engine import DuckEngine, columns_of
 
@@ -55,21 +54,23 @@ def rows_at(manifest: Manifest, places: pa.Table, columns: Sequence[str]) -> Ite
     for part, group in itertools.groupby(by_part, key=lambda place: place[0]):
         uri = manifest.part_uri(manifest.parts[part])
         try:
-            with storage.open_input(uri) as f, pq.ParquetFile(f) as parquet:
+            with open_parquet(uri, manifest.parts[part].size_bytes) as parquet:
                 yield from _rows_of_part(parquet, [row for _, row in group], columns)
+        except StorageUnavailable:
+            raise
         except (pa.ArrowException, ValueError, OSError) as e:
             raise ManifestError(
                 f"{uri}: not readable Parquet ({first_line(e)}); `curate verify` shows what is damaged"
             ) from e
 
 
-def _rows_of_part(parquet: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+def _rows_of_part(parquet: ParquetReader, rows: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
     first, waiting = 0, list(rows)
-    for number in range(parquet.num_row_groups):
-        end = first + parquet.metadata.row_group(number).num_rows
+    for number, group_rows in enumerate(parquet.group_rows):
+        end = first + group_rows
         here = [row - first for row in itertools.takewhile(lambda row: row < end, waiting)]  # noqa: B023 - used at once
         if here:
-            group = parquet.read_row_group(number, columns=list(columns))
+            group = parquet.read_group(number, columns)
             yield group.select(list(columns)).take(pa.array(here, pa.int64()))
             waiting = waiting[len(here) :]
         first = end

@@ -2,28 +2,36 @@
 
 import datetime
 import re
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import fsspec
 
 from manifests import storage
+from manifests.range_reads import Tails
 
 _PLAIN_PATH = re.compile(r"/[\w ./=,+@%:#-]*")  # nothing that any DuckDB treats as a pattern or an escape
+_NEVER = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class OpaqueFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Files under opaque names: `curate-part://` and the hexadecimal digits of a URI. Read-only.
+    """Files under opaque names: `curate-part://`, the hexadecimal digits of a URI, and the file's size. Read-only.
 
-    DuckDB expands patterns in paths and reads `name=value` folders as columns; such a name contains neither.
+    DuckDB expands patterns in paths and reads `name=value` folders as columns; such a name contains neither. It opens
+    a file several times, and reads its footer each time: the last few footers are kept.
     """
 
     protocol = "curate-part"
     cachable = False
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._tails = Tails()
+
     def _open(self, path: str, mode: str = "rb", **_options: Any) -> BinaryIO:
+        uri, size_bytes = _meaning(path)
         if mode != "rb":
-            raise PermissionError(f"{_uri_of(path)}: opened for reading only")
-        return storage.open_input(_uri_of(path))
+            raise PermissionError(f"{uri}: opened for reading only")
+        return storage.open_indexed(uri, size_bytes, self._tails)
 
     def glob(self, path: str, **_options: Any) -> list[str]:
         """Return `path`: it is not a pattern."""
@@ -31,21 +39,19 @@ class OpaqueFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     def exists(self, path: str, **_options: Any) -> bool:
         """Return whether there is such a file."""
-        return storage.exists(_uri_of(path))
+        return storage.exists(_meaning(path)[0])
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
-        """Return name, size and type of a file. Raises FileNotFoundError."""
-        fs, place = storage.filesystem(_uri_of(path))
-        return {"name": path, "size": fs.info(place)["size"], "type": "file"}
+        """Return name, size and type of a file, as committed: nothing is asked of the storage."""
+        return {"name": path, "size": _meaning(path)[1], "type": "file"}
 
     def modified(self, path: str) -> datetime.datetime:
-        """Return when a file was last changed."""
-        fs, place = storage.filesystem(_uri_of(path))
-        return cast(datetime.datetime, fs.modified(place))
+        """Return a time that is always the same: a part is never modified."""
+        return _NEVER
 
 
-def duckdb_name(uri: str) -> str:
-    """Return the name by which DuckDB opens the file at `uri`.
+def duckdb_name(uri: str, size_bytes: int) -> str:
+    """Return the name by which DuckDB opens the file at `uri`, of `size_bytes`.
 
     It is the local path where that is a plain one, which is fast, else a name in OpaqueFiles, which the connection
     must have registered.
@@ -53,8 +59,15 @@ def duckdb_name(uri: str) -> str:
     path = "/" + uri.removeprefix("file://").removeprefix("local://").strip("/")
     if storage.is_local(uri) and _PLAIN_PATH.fullmatch(path):
         return path
-    return f"{OpaqueFiles.protocol}://{uri.encode().hex()}"
+    return f"{OpaqueFiles.protocol}://{uri.encode().hex()}-{size_bytes}"
 
 
-def _uri_of(path: str) -> str:
-    return bytes.fromhex(path.removeprefix(f"{OpaqueFiles.protocol}://")).decode()
+def with_uris(text: str) -> str:
+    """Return a message of DuckDB with the URIs of the files that it names."""
+    return re.sub(rf"{OpaqueFiles.protocol}://[0-9a-f]+-\d+", lambda found: _meaning(found[0])[0], text)
+
+
+def _meaning(path: str) -> tuple[str, int]:
+    """Return URI and size of an opaque name."""
+    digits, _, size_bytes = path.removeprefix(f"{OpaqueFiles.protocol}://").partition("-")
+    return bytes.fromhex(digits).decode(), int(size_bytes)

@@ -79,7 +79,7 @@ def _require_select(sql: str) -> None:
 
 def _seal(db: duckdb.DuckDBPyConnection, views: Mapping[str, Manifest]) -> None:
     """Limit the connection to the parts of `views`. This cannot be undone."""
-    allowed = [duckdb_name(each.part_uri(part)) for each in views.values() for part in each.parts]
+    allowed = [duckdb_name(each.part_uri(part), part.size_bytes) for each in views.values() for part in each.parts]
     for manifest in views.values():
         from_parts(db, manifest, range(len(manifest.parts)))  # registers the file system
     db.execute("SET python_enable_replacements = false")  # else names are looked up among this program's variables

@@ -18,13 +18,16 @@ import pytest
 
 from jobs.units import lease as leases
 from jobs.units.lease import EXPIRY_SECONDS, Holder, acquire, held, lease_uri, require_free, work_uri
+from jobs.units.state import discard
 from manifests import storage
 from manifests.errors import LeaseLost, RunAtWork
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, curate
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
+from tests.support.http_proxy import proxy_of
 from tests.support.making import commit_rows
+from tests.support.object_store import bucket_of
 
 pytestmark = pytest.mark.slow  # processes
 
@@ -309,3 +312,18 @@ def test_diffs_refuse_too(manifest: Path, tmp_path: Path) -> None:
         first.wait()
         curate("diff", manifest, manifest, "--out", output)
     assert [path.name for path in output.iterdir()] == ["_diff.json"]
+
+
+def test_a_restart_removes_the_parts_on_an_object_store_with_few_requests() -> None:
+    with bucket_of("restart") as client, proxy_of(client.meta.endpoint_url) as proxy:
+        output = "s3://restart/out"
+        storage.configure({"s3": {"endpoint_url": proxy.url}})
+        commit_rows(output, [[{"key": f"{part}"}] for part in range(30)])
+        storage.write_bytes(f"{output}/mine.txt", b"")
+        with held(work_uri(output)) as lease:
+            lease.stop()
+            proxy.requests.clear()
+            discard(output, lease.fence)
+        assert storage.list_names(output) == ["_work", "mine.txt"]
+        assert proxy.count("POST") == 2, "the document, and all parts together"
+        assert len(proxy.requests) < 15

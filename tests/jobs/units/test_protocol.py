@@ -38,7 +38,7 @@ from jobs.units.worker import Attempt, Recorder, receipt_of
 from manifests import storage
 from manifests.errors import CurateError, LeaseLost
 from manifests.format.digest import settings_hash
-from manifests.format.integrity import file_faults
+from manifests.format.integrity import file_faults, file_size_bytes
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, is_committed, open_manifest
@@ -173,7 +173,8 @@ class Protocol(RuleBasedStateMachine):
             wanted = {part.name: (part.size_bytes, part.sha256)}
             wanted |= {name: (each["bytes"], each["sha256"]) for name, each in part.files.items()}
             for name, (size, sha256) in wanted.items():
-                assert not list(file_faults(f"{self.output}/{name}", size, sha256))
+                uri = f"{self.output}/{name}"
+                assert not list(file_faults(uri, size, sha256, found_bytes=file_size_bytes(uri)))
         self.check_rows(manifest)
 
     def teardown(self) -> None:

@@ -30,6 +30,7 @@ from manifests.format.receipts import (
 )
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
 from manifests.format.store import Parent, Provenance, commit, is_committed, lanes_of, open_manifest, read_batches
+from manifests.redaction import REDACTED, redact
 
 SCAN = schema(Stage.SCAN)
 ROOTS = ("file:///data",)
@@ -429,7 +430,7 @@ plain = st.recursive(
 
 @given(plain)
 def test_redact_leaves_the_rest_as_it_is(value):
-    assert storage.redact(value) == value
+    assert redact(value) == value
 
 
 @given(
@@ -441,15 +442,15 @@ def test_redact_finds_secrets_at_any_depth(path, name, secret):
     value = {name: secret, "endpoint_url": "http://x"}
     for step in path:
         value = {step: value} if isinstance(step, str) else [1, value]
-    shown = json.dumps(storage.redact(value))
+    shown = json.dumps(redact(value))
     assert "S3CR3T" not in shown
-    assert storage.REDACTED in shown
+    assert REDACTED in shown
     assert "http://x" in shown
 
 
 def test_redact_keeps_null_and_the_original():
     value = {"secret": None, "key": "x"}
-    assert storage.redact(value) == {"secret": None, "key": storage.REDACTED}
+    assert redact(value) == {"secret": None, "key": REDACTED}
     assert value["key"] == "x"
 
 
