@@ -91,8 +91,9 @@ def text_classes(scores: pa.Array, rules: TextRules, lines: pa.Array | None = No
 def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
     """Return (`text_class`, `drop_reason`) of each row; the reason is null where the row meets every rule.
 
-    `rows` needs the columns that `columns_read` returns. The first rule that fails gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
-    `where:…` by name, `not_scored`, `has_text`, `not_light` or `not_heavy`, `kind:…`.
+    `rows` needs the columns that `columns_read` returns. The first rule that fails gives the reason, in this order:
+    `status:…`, `duplicate:…`, `too_small`, `aspect`, `where:…` by name, `not_scored`, `has_text`, `not_light` or
+    `not_heavy`, `kind:…`.
     """
     scores, lines = (rows.column(name).combine_chunks() for name in ("text_score", "text_lines"))
     classes = text_classes(scores, rules.text, lines)

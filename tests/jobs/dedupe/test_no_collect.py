@@ -25,7 +25,7 @@ ALLOWED = {
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
     ("jobs/dedupe/vector_search.py", "_train_cells", "first"): "one row: how long vectors are",
     ("jobs/dedupe/vector_search.py", "_train_cells", "toArrow"): "a sample of at most training_rows vectors",
-    ("jobs/stages/shard.py", "place", "toArrow"): "a count for each bucket",
+    ("jobs/stages/shard.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
     ("jobs/spark/frames.py", "map_units", "collect"): "a name for each unit",
@@ -79,5 +79,5 @@ def test_few_frames_are_broadcast_and_none_grows() -> None:
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
         if count := sum(n.attr == "broadcast" for n in calls):
             hints[path.name] = count
-    # Names of parts; nodes of a bounded sample; a row for each bucket of the shuffle.
+    # Names of parts; nodes of a bounded sample; a row for each shard.
     assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard.py": 1}
