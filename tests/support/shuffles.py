@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
-_SHUFFLE = re.compile(r"ShuffleQueryStage \(\d+\), Statistics\(.*?rowCount=(\d+)\)\n\W*Exchange \((\d+)\)\n")
+_SHUFFLE = re.compile(r"ShuffleQueryStage \(\d+\), Statistics\(.*?rowCount=([\d.E+]+)\)\n\W*Exchange \((\d+)\)\n")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
-    """One exchange of a plan: the names of its columns, and how many rows it moved."""
+    """One exchange of a plan: the names of its columns, and how many rows it moved, to three digits."""
 
     columns: frozenset[str]
     rows: int
@@ -40,4 +40,4 @@ def _shuffles_of(plan: str) -> Iterator[Shuffle]:
     for rows, node in _SHUFFLE.findall(final):
         (columns,) = re.findall(rf"^\({node}\) Exchange\nInput \[\d+\]: \[(.*)\]$", plan, re.MULTILINE)
         names = frozenset(re.sub(r"#\d+L?$", "", name) for name in columns.split(", "))
-        yield Shuffle(columns=names, rows=int(rows))
+        yield Shuffle(columns=names, rows=round(float(rows)))
