@@ -14,9 +14,10 @@ from curation.text.bounds import TextRules
 from filters.text_kind import TextKind
 from manifests.errors import InputError
 from manifests.format.schema import Stage, Status, schema
-from manifests.sql.expressions import check_expression, sealed
+from manifests.sql.expressions import check_expression, columns_in, sealed
 
 DROP_TARGET = "below_target"
+_ALWAYS_READ = frozenset(["status", "duplicate_of", "duplicate_kind", "text_score", "text_lines"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,21 @@ def check_expressions(rules: Rules) -> None:
     """Raise InputError, with the name of the rule, unless each expression is a deterministic boolean of one row."""
     for name, expression in rules.where:
         check_expression(expression, schema(Stage.SCORE), f"choose.where.{name}")
+
+
+def columns_read(rules: Rules) -> list[str]:
+    """Return the columns that `apply_rules` reads, for checked rules, in the order of the schema."""
+    columns = schema(Stage.SCORE).names
+    read = {*_ALWAYS_READ, *(name for _, sql in rules.where for name in columns_in(sql, columns))}
+    if _needs_shape(rules):
+        read |= {"width", "height"}
+    if rules.kinds is not None:
+        read.add("text_kind")
+    return [name for name in columns if name in read]
+
+
+def _needs_shape(rules: Rules) -> bool:
+    return bool(rules.min_side_pixels) or rules.max_aspect is not None
 
 
 def _evaluate_rule(db: duckdb.DuckDBPyConnection, rows: pa.Table, name: str, expression: str) -> pa.Array:
@@ -75,8 +91,9 @@ def text_classes(scores: pa.Array, rules: TextRules, lines: pa.Array | None = No
 def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
     """Return (`text_class`, `drop_reason`) of each row; the reason is null where the row meets every rule.
 
-    The first rule that fails gives the reason, in this order: `status:…`, `duplicate:…`, `too_small`, `aspect`,
-    `where:…` by name, `not_scored`, `has_text`, `not_light` or `not_heavy`, `kind:…`.
+    `rows` needs the columns that `columns_read` returns. The first rule that fails gives the reason, in this order:
+    `status:…`, `duplicate:…`, `too_small`, `aspect`, `where:…` by name, `not_scored`, `has_text`, `not_light` or
+    `not_heavy`, `kind:…`.
     """
     scores, lines = (rows.column(name).combine_chunks() for name in ("text_score", "text_lines"))
     classes = text_classes(scores, rules.text, lines)
@@ -100,6 +117,8 @@ def apply_rules(rows: pa.Table, rules: Rules) -> tuple[pa.Array, pa.Array]:
 
 
 def _shape_reasons(rows: pa.Table, rules: Rules) -> list[tuple[pa.Array, pa.Array | str]]:
+    if not _needs_shape(rules):
+        return []
     reasons: list[tuple[pa.Array, pa.Array | str]] = []
     width, height = rows.column("width"), rows.column("height")
     short, long = pc.min_element_wise(width, height), pc.max_element_wise(width, height)

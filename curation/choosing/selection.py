@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.sources.keys import keyed_hash64
-from manifests.draw.radix import digit_of_last
 
 SCORE_STEPS = 1_000_000
 HASH_DIGIT_BITS = 16
@@ -57,8 +56,12 @@ def narrow(cutoff: Cutoff, counts: Mapping[int, int]) -> tuple[Cutoff, int]:
     `counts`: how many rows with the digits of `cutoff` have which next digit. Raises ValueError when they are fewer
     than `cutoff.remaining`.
     """
-    digit, remaining = digit_of_last(counts, cutoff.remaining)
-    return Cutoff(digits=(*cutoff.digits, digit), remaining=remaining), counts[digit]
+    left = cutoff.remaining
+    for digit in sorted(counts):
+        if left <= counts[digit]:
+            return Cutoff(digits=(*cutoff.digits, digit), remaining=left), counts[digit]
+        left -= counts[digit]
+    raise ValueError(f"{cutoff.remaining} rows wanted of {sum(counts.values())}")
 
 
 def is_settled(cutoff: Cutoff, bucket_rows: int) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules
+from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, columns_read
 from curation.choosing.selection import Selection, histogram, order_digits
 from manifests.format.schema import COLUMNS, Stage
 
@@ -47,6 +47,11 @@ def _keys_and_scores(table: pa.Table, places: np.ndarray) -> tuple[list[str], li
 def _candidates(table: pa.Table, rules: Rules) -> tuple[list[str], list[float | None]]:
     _, reasons = apply_rules(table, rules)
     return _keys_and_scores(table, np.flatnonzero(pc.is_null(reasons).to_numpy(zero_copy_only=False)))
+
+
+def columns_counted(rules: Rules) -> list[str]:
+    """Return the columns that `count_places` and `keys_at` read."""
+    return list(dict.fromkeys(["key", "text_score", *columns_read(rules)]))
 
 
 def count_places(table: pa.Table, *, rules: Rules, salt: str, prefix: Sequence[int]) -> pa.Table:

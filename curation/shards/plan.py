@@ -28,6 +28,10 @@ class ShardPlan:
         starts = [-(-s * self.samples // self.shards) for s in range(self.shards + 1)]
         return [b - a for a, b in itertools.pairwise(starts)]
 
+    def first_ranks(self) -> list[int]:
+        """Return the rank of each shard's first sample."""
+        return list(itertools.accumulate(self.sizes(), initial=0))[:-1]
+
 
 def plan_shards(
     samples: int, image_bytes: int, *, samples_per_shard: int, target_shard_bytes: int | None

@@ -23,6 +23,9 @@ from manifests.format.store import Manifest, read_batches, unit_of
 
 _log = logging.getLogger(__name__)
 
+# A shuffle keeps a block for each pair of tasks that write and read it; a task sends 7 KB of metrics to the driver.
+MAX_GROUP_TASKS = 20_000
+
 
 def plan_parts(
     stage: Stage,
@@ -124,7 +127,10 @@ class GroupWriter(Protocol):
 
 
 def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupWriter, plan: Plan) -> None:
-    """Write one unit for each value of `groups`, from the rows of `frame` that have it in `column`."""
+    """Write one unit for each value of `groups`, from the rows of `frame` that have it in `column`.
+
+    These rows are shuffled once. Of many units, one task does several, one after the other.
+    """
     if not len(groups):
         return
     _log.info("%s: %d units to do", plan.made_by, len(groups))
@@ -136,7 +142,7 @@ def write_groups(frame: DataFrame, column: str, groups: pa.Array, writer: GroupW
         return pa.table({"unit": [unit.name]})
 
     wanted = F.broadcast(frame.sparkSession.createDataFrame(pa.table({column: groups})))
-    mine = frame.join(wanted, column, "left_semi").repartition(len(groups), column)
+    mine = frame.join(wanted, column, "left_semi").repartition(min(len(groups), MAX_GROUP_TASKS), column)
     frames.map_groups(mine, column, write_group, DONE_DDL, plan.options).collect()
 
 

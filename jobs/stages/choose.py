@@ -10,7 +10,15 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.choosing.rules import Rules, check_expressions
 from curation.choosing.selection import NOTHING, Cutoff, Selection, is_settled, narrow
-from curation.choosing.verdicts import COUNT_SCHEMA, KEY_SCHEMA, Chooser, count_places, kept_bytes, keys_at
+from curation.choosing.verdicts import (
+    COUNT_SCHEMA,
+    KEY_SCHEMA,
+    Chooser,
+    columns_counted,
+    count_places,
+    kept_bytes,
+    keys_at,
+)
 from curation.config import ChooseConfig, PipelineConfig
 from curation.text.bounds import TextRules
 from jobs.spark import frames
@@ -90,14 +98,16 @@ def find_selection(
 ) -> Selection:
     """Return the selection that keeps exactly the target's number of the rows that pass the rules.
 
-    Each pass counts the rows by the next digit of their rank; the driver gets at most a million counts.
+    Each pass counts the rows by the next digit of their rank, from the columns that the rules name; the driver gets
+    at most a million counts.
     """
     wanted = wanted_rows(config, parent.rows)
     if wanted is None:
         return Selection()
     if wanted == 0:
         return NOTHING
-    rules, columns, parts = rules_of(config), parent.schema.names, frames.parts_of(parent, options)
+    rules, parts = rules_of(config), frames.parts_of(parent, options)
+    columns = columns_counted(rules)
     cutoff = Cutoff(remaining=wanted)
     while True:
         count = functools.partial(count_places, rules=rules, salt=config.salt, prefix=cutoff.digits)

@@ -1,15 +1,17 @@
 """Shard: kept images are copied byte for byte into globally shuffled tars, next to the final manifest.
 
-The place of a sample is the rank of a keyed hash of its key among all kept samples. Ranks are counted in buckets of
-the hash, so that no machine sorts all of them.
+Samples are ordered by their place, a keyed hash of their key, and then by key. Where each shard begins in this order
+is found from keys and places alone, in buckets of the hash, so that no machine sorts all of them. Complete rows are
+read once, find their shard among these beginnings, and are shuffled once.
 """
 
+import bisect
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
@@ -23,6 +25,7 @@ from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
+from manifests.errors import StageFailed
 from manifests.file_names import numbered
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
@@ -99,47 +102,80 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
     return run_stage(plan, work, ctx)
 
 
+def place(spark: SparkSession, parent: Manifest, salt: str, shards: ShardPlan, options: frames.Options) -> DataFrame:
+    """Return the kept rows of `parent` with their `place` in the order and the number of their `shard`."""
+    starts = shard_starts(spark, parent, salt, shards, options)
+    columns = [*parent.schema, ("place", pa.binary()), ("shard", pa.int64())]
+    find = FindShards(salt=salt, starts=starts)
+    return frames.read(spark, frames.parts_of(parent, options), parent.schema.names, pa.schema(columns), find)
+
+
+Start = tuple[bytes, str]
+"""The place and the key of a shard's first sample."""
+
+
+def shard_starts(
+    spark: SparkSession, parent: Manifest, salt: str, shards: ShardPlan, options: frames.Options
+) -> list[Start]:
+    """Return where each of `shards` begins among the kept rows of `parent`. Only keys and places are shuffled.
+
+    Raises StageFailed when there are not as many kept rows as `parent` records.
+    """
+    buckets = min(MAX_BUCKETS, -(-shards.samples // SAMPLES_PER_BUCKET))
+    to_buckets = functools.partial(_in_buckets, salt=salt, buckets=buckets)
+    keys = frames.read(spark, frames.parts_of(parent, options), ["key", "keep"], _NARROW, to_buckets)
+    counts = keys.groupBy("bucket").agg(F.count("*").alias("rows")).orderBy("bucket").toArrow()
+    rows = counts.column("rows").to_numpy()
+    if rows.sum() != shards.samples:
+        raise StageFailed(
+            f"{parent.uri}: {rows.sum():,} rows are kept, {shards.samples:,} when it was committed; restore it, or "
+            "make the manifest again"
+        )
+    ends, firsts = np.cumsum(rows), np.array(shards.first_ranks(), np.int64)
+    at = np.searchsorted(ends, firsts, side="right")
+    wanted = pa.table(
+        {
+            "shard": pa.array(range(len(firsts)), pa.int64()),
+            "bucket": counts.column("bucket").to_numpy()[at],
+            "nth": pa.array(firsts - (ends - rows)[at] + 1, pa.int32()),
+        }
+    )
+    nth = F.row_number().over(Window.partitionBy("bucket").orderBy("place", "key"))
+    found = keys.withColumn("nth", nth).join(F.broadcast(spark.createDataFrame(wanted)), ["bucket", "nth"])
+    starts = found.select("shard", "place", "key").toArrow().sort_by("shard")
+    return list(zip(starts.column("place").to_pylist(), starts.column("key").to_pylist(), strict=True))
+
+
+_NARROW = pa.schema([("key", pa.string()), ("place", pa.binary()), ("bucket", pa.int32())])
+
+
+def _kept(table: pa.Table, salt: str) -> pa.Table:
+    """Return the kept rows of `table` with their place."""
+    kept = table.filter(table.column("keep"))
+    places = [shuffle_place(salt, key) for key in kept.column("key").to_pylist()]
+    return kept.append_column("place", pa.array(places, pa.binary()))
+
+
+def _in_buckets(table: pa.Table, *, salt: str, buckets: int) -> pa.Table:
+    """Return the kept rows of `table` as _NARROW; the order of buckets is that of the places in them."""
+    kept = _kept(table, salt)
+    numbers = [int.from_bytes(place, "big") * buckets >> 64 for place in kept.column("place").to_pylist()]
+    return kept.append_column("bucket", pa.array(numbers, pa.int32())).select(_NARROW.names)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """Filters the kept rows of a batch, and adds their place in the shuffle and their bucket."""
+class FindShards:
+    """Finds shards in a worker, among the `starts` of all."""
 
     salt: str
-    buckets: int
+    starts: Sequence[Start]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        kept = table.filter(table.column("keep"))
-        places = [shuffle_place(self.salt, key) for key in kept.column("key").to_pylist()]
-        numbers = [int.from_bytes(p, "big") * self.buckets >> 64 for p in places]
-        kept = kept.append_column("place", pa.array(places, pa.binary()))
-        return kept.append_column("bucket", pa.array(numbers, pa.int32()))
-
-
-def place(
-    spark: SparkSession,
-    parent: Manifest,
-    salt: str,
-    shards: ShardPlan,
-    options: Mapping[str, Mapping[str, Any]],
-) -> DataFrame:
-    """Return the kept rows of `parent` with `rank`, their place from 0 in the shuffle, and their `shard`."""
-    buckets = min(MAX_BUCKETS, -(-shards.samples // SAMPLES_PER_BUCKET))
-    keep = _Kept(salt=salt, buckets=buckets)
-    extra = [("place", pa.binary()), ("bucket", pa.int32())]
-    wide = pa.schema([*parent.schema, (frames.PART, pa.string()), *extra])
-    parts = frames.parts_of(parent, options)
-    rows = frames.read(spark, parts, parent.schema.names, wide, keep)
-    thin = pa.schema([("key", pa.string()), ("keep", pa.bool_()), (frames.PART, pa.string()), *extra])
-    narrow = frames.read(spark, parts, ["key", "keep"], thin, keep)
-    counts = narrow.groupBy("bucket").agg(F.count("*").alias("rows")).orderBy("bucket").toArrow()
-    starts = pc.subtract(pc.cumulative_sum(counts.column("rows")), counts.column("rows"))
-    before = spark.createDataFrame(pa.table({"bucket": counts.column("bucket"), "start": starts}))
-    in_bucket = F.row_number().over(Window.partitionBy("bucket").orderBy("place", "key")) - 1
-    ranked = rows.join(F.broadcast(before), "bucket").withColumn("rank", F.col("start") + in_bucket)
-    if shards.samples_per_shard is not None:
-        number = f"rank div {shards.samples_per_shard}"
-    else:
-        number = f"(rank * {shards.shards}) div {shards.samples}"
-    return ranked.withColumn("shard", F.expr(number)).drop("bucket", "start", "place", frames.PART)
+        """Return the kept rows of `table` with their place and their shard, the last that starts at or before it."""
+        kept = _kept(table, self.salt)
+        order = zip(kept.column("place").to_pylist(), kept.column("key").to_pylist(), strict=True)
+        numbers = [bisect.bisect_right(self.starts, each) - 1 for each in order]
+        return kept.append_column("shard", pa.array(numbers, pa.int64())).drop_columns(frames.PART)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,7 +191,8 @@ class _ShardWriter:
 
     def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the tar, its table and its statistics from the samples in `rows`."""
-        ordered = rows.sort_by("rank").select(self.parent_schema.names).cast(self.parent_schema)
+        by_place = rows.sort_by([("place", "ascending"), ("key", "ascending")])
+        ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
         written = write_shard(attempt.folder, attempt.unit.name, ordered)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
         return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)

@@ -8,6 +8,7 @@ prove that nothing was missed: the first, minus the rows before, plus the rows a
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -153,23 +154,23 @@ def diff(
         return _end(Diff(a=a, b=b, comparison=comparison, tally=Tally(), is_proven=True), options.out, [])
     started = engine()
     found = _find(started, a, b, comparison, options.say)
-    total, first, parts = Tally(), [], []
+    total, parts = Tally(), []
+    first: list[dict[str, Any]] = []
     if found.rows:
         out = PartWriter(uri=options.out, parts=found.buckets) if options.out else None
         writer = DiffWriter(comparer=comparer, out=out, limit=options.limit)
         options.say(f"reading the {found.rows:,} rows that differ")
         for answer in started.map_groups(_whole_rows(started, a, b, comparison, found), "bucket", "m", writer):
             total.add(Tally.from_json(answer["tally"]))
-            first += answer["first"]
+            first = sorted([*first, *answer["first"]], key=itemgetter("key", "change"))[: options.limit]
             parts.append(answer["part"])
-    first.sort(key=lambda row: (row["key"], row["change"]))
     is_proven = _prove(started, a, b, comparison, total)
     made = Diff(
         a=a,
         b=b,
         comparison=comparison,
         tally=total,
-        first=first[: options.limit],
+        first=first,
         is_proven=is_proven,
         notes=found.notes,
         text_scores_compare=scores_compare(a, b) if COLUMN in comparer.columns else None,

@@ -14,10 +14,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from manifests.draw.apportion import equal, proportional
-from manifests.draw.radix import digit_of_last
 from manifests.errors import InputError
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, quoted, sql_text
+from manifests.sql.engine import Engine, count_rows, quoted, sql_text
 from manifests.sql.expressions import check_expression, check_value
 
 MAX_STRATA = 10_000
@@ -178,32 +177,25 @@ def _pick_first(
     """Store in PICKS the first rows of each stratum by `place`; `seats` returns how many from the rows of each.
 
     This is a radix selection: rows are counted by their first digit, and only those with the digit of the last row to
-    draw are counted by the next one.
+    draw are counted by the next one. Counts stay in the engine, which returns a row for each stratum.
     """
-    counted = _count(engine, f"SELECT stratum, substr(place, 1, {digits[0]}) AS digit FROM {rows}")
-    totals = {stratum: sum(by_digit.values()) for stratum, by_digit in counted.items()}
-    if len(totals) > MAX_STRATA:
-        raise InputError(
-            f"--stratify-by: {len(totals):,} strata, at most {MAX_STRATA:,}; choose columns with fewer values"
-        )
+    _count(engine, f"SELECT stratum, substr(place, 1, {digits[0]}) AS digit FROM {rows}")
+    totals = _count_strata(engine)
     given = seats(totals)
-    cuts = {s: (_ALL if given[s] == n else _NONE, 0) for s, n in totals.items()}
-    cuts |= {s: _narrow("", given[s], counted[s]) for s, n in totals.items() if 0 < given[s] < n}
-    bucket_rows = {s: counted[s].get(prefix, 0) for s, (prefix, _) in cuts.items()}
+    cuts = {s: (_ALL if given[s] == n else _NONE, given[s] % n) for s, n in totals.items()}
+    engine.table("cuts", _cut_table(cuts))
+    tied = _narrow(engine, cuts)
     length = digits[0]
     for width in digits[1:]:
-        if sum(bucket_rows.values()) <= MAX_RANKED:
+        if tied <= MAX_RANKED:
             break
-        engine.table("cuts", _cut_table(cuts))
-        counted = _count(
+        _count(
             engine,
             f"SELECT r.stratum AS stratum, substr(r.place, {length + 1}, {width}) AS digit FROM {rows} r "
             f"JOIN cuts c ON r.stratum = c.stratum AND substr(r.place, 1, {length}) = c.prefix",
         )
-        cuts |= {s: _narrow(cuts[s][0], cuts[s][1], by_digit) for s, by_digit in counted.items()}
-        bucket_rows = {s: by_digit[cuts[s][0][length:]] for s, by_digit in counted.items()}
+        tied = _narrow(engine, cuts)
         length += width
-    engine.table("cuts", _cut_table(cuts))
     engine.keep(
         PICKS,
         f"SELECT 0 AS source, r.part AS part, r.row AS row FROM {rows} r JOIN cuts c ON r.stratum = c.stratum "
@@ -215,19 +207,40 @@ def _pick_first(
     )
 
 
-def _count(engine: Engine, sql: str) -> dict[str, dict[str, int]]:
-    """Return stratum → digit → rows."""
-    table = engine.fetch(f"SELECT stratum, digit, count(*) AS n FROM ({sql}) AS digits GROUP BY stratum, digit")
-    counted: dict[str, dict[str, int]] = {}
-    for stratum, digit, n in zip(*(table.column(c).to_pylist() for c in ("stratum", "digit", "n")), strict=True):
-        counted.setdefault(stratum, {})[digit] = n
-    return counted
+def _count(engine: Engine, sql: str) -> None:
+    """Store in the table `digits` how many rows of `sql` have each `digit` in each `stratum`."""
+    engine.keep("digits", f"SELECT stratum, digit, count(*) AS n FROM ({sql}) AS each GROUP BY stratum, digit")
 
 
-def _narrow(prefix: str, wanted: int, by_digit: Mapping[str, int]) -> tuple[str, int]:
-    """Return the prefix that contains the last wanted row, and how many rows with it are wanted."""
-    digit, left = digit_of_last(by_digit, wanted)
-    return prefix + digit, left
+def _count_strata(engine: Engine) -> dict[str, int]:
+    """Return stratum → rows. Raises InputError when there are more than MAX_STRATA strata."""
+    by_stratum = "SELECT stratum, sum(n)::BIGINT AS n FROM digits GROUP BY stratum"
+    table = engine.fetch(f"{by_stratum} LIMIT {MAX_STRATA + 1}")
+    if len(table) > MAX_STRATA:
+        raise InputError(
+            f"--stratify-by: {count_rows(engine, f'({by_stratum}) AS strata'):,} strata, at most {MAX_STRATA:,}; "
+            "choose columns with fewer values"
+        )
+    return dict(zip(table.column("stratum").to_pylist(), table.column("n").to_pylist(), strict=True))
+
+
+def _narrow(engine: Engine, cuts: dict[str, tuple[str, int]]) -> int:
+    """Add the digit of the last row to draw to the prefix of each stratum that is cut, by the counts in `digits`.
+
+    The table `cuts` has the same content as `cuts`, before and after. Return how many rows have these prefixes.
+    """
+    found = engine.fetch(
+        "SELECT stratum, digit, (rest - before)::BIGINT AS rest, n FROM (SELECT d.stratum AS stratum, "
+        "d.digit AS digit, d.n AS n, c.rest AS rest, sum(d.n) OVER (PARTITION BY d.stratum ORDER BY d.digit) - d.n "
+        "AS before FROM digits d JOIN cuts c ON d.stratum = c.stratum) AS each WHERE before < rest "
+        "AND rest <= before + n"
+    )
+    for stratum, digit, rest in zip(
+        *(found.column(c).to_pylist() for c in ("stratum", "digit", "rest")), strict=True
+    ):
+        cuts[stratum] = (cuts[stratum][0] + digit, rest)
+    engine.table("cuts", _cut_table(cuts))
+    return sum(found.column("n").to_pylist())
 
 
 def _cut_table(cuts: Mapping[str, tuple[str, int]]) -> pa.Table:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, check_expressions, text_classes
+from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, check_expressions, columns_read, text_classes
 from curation.choosing.selection import NOTHING, Selection
-from curation.choosing.verdicts import Chooser
+from curation.choosing.verdicts import Chooser, columns_counted, count_places
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind
 from manifests.errors import InputError
@@ -282,6 +282,9 @@ def test_expressions_over_the_columns_are_accepted(expression):
         ("width > (SELECT avg(width) FROM rows)", "looks beyond its row"),
         ("EXISTS (SELECT 1)", "looks beyond its row"),
         ("COLUMNS(*) IS NOT NULL", "looks beyond its row"),
+        ("#9 > 3", "takes a column by its number"),
+        ("rows::VARCHAR LIKE '%a%'", 'column "rows" not found'),
+        ("rows.to_json() LIKE '%a%'", "refused"),
         ("count(*) > 1", "aggregates"),
         ("width > avg(width)", "aggregates"),
         ("row_number() OVER () < 10", "window"),
@@ -312,6 +315,46 @@ def test_the_refused_rule_is_the_one_named():
     with pytest.raises(InputError, match=r"^choose\.where\.second: "):
         check_expressions(Rules(where=(("first", "width > 3"), ("second", "width >"))))
     check_expressions(Rules())
+
+
+@pytest.mark.parametrize(
+    ("expression", "columns"),
+    [
+        ("true", set()),
+        ("caption IS NOT NULL", {"caption"}),
+        ('"Caption" IS NOT NULL AND URL IS NULL', {"caption", "url"}),
+        ("caption.lower() = 'a'", {"caption"}),
+        ("list_filter([1], lambda x: x < length(caption)) IS NOT NULL", {"caption"}),
+        ("CASE WHEN format = 'PNG' THEN text_density > 0.5 ELSE pdq IS NULL END", {"format", "text_density", "pdq"}),
+        ("(measures ->> '$.brightness')::DOUBLE > 0.5", {"measures"}),
+        ("coalesce(url, caption) IN ('a', sha256) /* error */", {"url", "caption", "sha256"}),
+    ],
+)
+def test_only_the_columns_that_rules_name_are_read(expression: str, columns: set[str]):
+    """With them alone, each row has the reason that it has with all columns."""
+    check(expression)
+    mine = (("mine", expression),)
+    always = {"status", "duplicate_of", "duplicate_kind", "text_score", "text_lines"}
+    assert set(columns_read(Rules(where=mine))) == always | columns
+    every = Rules(where=mine, min_side_pixels=100, kinds=(TextKind.TABLE,), max_text_score=0.5)
+    assert set(columns_read(every)) == always | columns | {"width", "height", "text_kind"}
+    table = rows({}, {"caption": None, "url": "a"}, {"format": "PNG", "text_kind": "table"}, {"width": 3})
+    for rules in (Rules(where=mine), every, Rules(where=mine, max_aspect=3.0, least_class="all")):
+        few = table.select(columns_read(rules))
+        assert [each.to_pylist() for each in apply_rules(few, rules)] == [
+            each.to_pylist() for each in apply_rules(table, rules)
+        ]
+        narrow, whole = (
+            count_places(each, rules=rules, salt="s", prefix=())
+            for each in (table.select(columns_counted(rules)), table)
+        )
+        assert narrow == whole
+
+
+def test_a_rule_fails_without_a_column_that_it_names():
+    named = Rules(where=(("mine", "caption IS NULL"),))
+    with pytest.raises(InputError, match=r'choose\.where\.mine.*"caption" not found'):
+        apply_rules(rows({}).select(columns_read(Rules())), named)
 
 
 def test_rules_of_the_user_are_applied_in_order_of_name():

@@ -7,10 +7,12 @@ import pytest
 
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
-from jobs.dedupe.pictures import PARENT, PictureSet
+from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
 from jobs.dedupe.stage import assignments
+from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, Reference
+from tests.support.shuffles import shuffles
 
 FETCHES = {"collect", "toArrow", "toPandas", "toLocalIterator", "take", "first", "head", "tail", "collectAsArrow"}
 ALLOWED = {
@@ -25,11 +27,14 @@ ALLOWED = {
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
     ("jobs/dedupe/vector_search.py", "_train_cells", "first"): "one row: how long vectors are",
     ("jobs/dedupe/vector_search.py", "_train_cells", "toArrow"): "a sample of at most training_rows vectors",
-    ("jobs/stages/shard.py", "place", "toArrow"): "a count for each bucket",
+    ("jobs/stages/shard.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
     ("jobs/spark/frames.py", "map_units", "collect"): "a name for each unit",
 }
+
+
+WIDE = {f.name for f in schema(Stage.SCAN)} - {*NARROW, "source", "member", "offset", "size"} - {"embedding"}
 
 
 def fetches(tree: ast.AST, function: str = "") -> set[tuple[str, str]]:
@@ -59,18 +64,26 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 
 @pytest.mark.parametrize("copies", [("exact",), ("exact", "mild"), DedupeConfig().copies])
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
-    """Checkpoints on the way are planned by the same rules; the last plan joins all of them."""
+    """Checkpoints on the way are planned by the same rules; the last plan joins all of them.
+
+    What is shuffled is narrow, and local features, the widest of it, only once, into cells.
+    """
     sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
     spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
     try:
-        answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {})
+        with shuffles(spark) as found:
+            answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {})
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:
         spark.conf.set("spark.sql.autoBroadcastJoinThreshold", before)
     assert "SortMergeJoin" in plan or "ShuffledHashJoin" in plan
     for never in ("CartesianProduct", "BroadcastNestedLoopJoin", "BroadcastExchange", "BroadcastHashJoin"):
         assert never not in plan
+    assert found
+    assert [each.columns for each in found if each.columns & WIDE] == [
+        {"node", "local", "local_points", "cell", "is_home"}
+    ] * DedupeConfig(copies=copies).needs_local_features
 
 
 def test_few_frames_are_broadcast_and_none_grows() -> None:
@@ -79,5 +92,5 @@ def test_few_frames_are_broadcast_and_none_grows() -> None:
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
         if count := sum(n.attr == "broadcast" for n in calls):
             hints[path.name] = count
-    # Names of parts; nodes of a bounded sample; a row for each bucket of the shuffle.
+    # Names of parts; nodes of a bounded sample; a row for each shard.
     assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard.py": 1}

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 import curate
+from curation.choosing.verdicts import columns_counted
 from curation.config import PipelineConfig, check_config
-from jobs.stages.choose import plan_choose
+from jobs.spark.run import Context
+from jobs.stages.choose import find_selection, plan_choose, rules_of
 from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
@@ -102,3 +105,26 @@ def test_one_scored_manifest_serves_every_preset(tmp_path: Path, spark: SparkSes
     }  # fmt: skip
     best = curate.choose(scored.uri, str(tmp_path / "best"), preset="no-text", target_count=1, spark=spark)
     assert best.to_arrow(["key"], where="keep").column("key").to_pylist() == ["cat"]
+
+
+def destroy_other_columns(part: Path, columns: list[str]) -> None:
+    """Overwrite what a Parquet file stores of all columns but `columns`."""
+    group = pq.ParquetFile(part).metadata.row_group(0)
+    with part.open("r+b") as f:
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema not in columns:
+                f.seek(chunk.dictionary_page_offset or chunk.data_page_offset)
+                f.write(b"\xff" * chunk.total_compressed_size)
+
+
+def test_counting_reads_only_the_columns_that_the_rules_name(tmp_path: Path, spark: SparkSession) -> None:
+    rows = [{"key": f"k{n}", "caption": "c", "text_score": n % 3 / 4, "text_lines": 1} for n in range(40)]
+    scored = commit_rows(tmp_path / "scored", [rows[:9], rows[9:]], Stage.SCORE, config={"ask": "light"})
+    config = configured(keep="all", target_count=20, where={"said": "Caption = 'c'"}).choose
+    selection = find_selection(spark, scored, config, Context(), {})
+    assert selection.digits is not None
+    for part in scored.parts:
+        destroy_other_columns(tmp_path / "scored" / part.name, columns_counted(rules_of(config)))
+        with pytest.raises(OSError):
+            pq.read_table(tmp_path / "scored" / part.name)
+    assert find_selection(spark, scored, config, Context(), {}) == selection

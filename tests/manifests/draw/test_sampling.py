@@ -1,9 +1,11 @@
 """Samples: the same every time, the smaller in the larger, and exactly as many rows as requested."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -133,6 +135,45 @@ def test_many_passes_find_the_same_rows(manifest: Manifest, monkeypatch) -> None
     before = {name: drawn(manifest, Draw(**DRAWS[name](101))) for name in NAMES}
     monkeypatch.setattr(sampling, "MAX_RANKED", 0)  # every digit is used
     assert {name: drawn(manifest, Draw(**DRAWS[name](101))) for name in NAMES} == before
+
+
+class CountingDuck(DuckEngine):
+    """DuckDB, which remembers the largest table that was fetched."""
+
+    fetched_rows = 0
+
+    def fetch(self, sql: str) -> pa.Table:
+        """See Engine."""
+        table = super().fetch(sql)
+        self.fetched_rows = max(self.fetched_rows, len(table))
+        return table
+
+
+def md5_of(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_no_more_than_a_row_for_each_stratum_is_fetched(tmp_path: Path, monkeypatch) -> None:
+    """With thousands of strata, whose histograms together would be as large as the manifest."""
+    strata, each = 3_000, 4
+    members = {f"k{n}": f"{n % strata}.jpg" for n in range(strata * each)}
+    rows = [{"key": key, "member": member} for key, member in members.items()]
+    many = commit_rows(tmp_path / "m", [rows[:5_000], rows[5_000:]], Stage.CHOOSE)
+    first: dict[str, str] = {}
+    for key in sorted(members, key=lambda key: md5_of(f"curate:{key}"), reverse=True):
+        first[members[key]] = key
+    for max_ranked in (sampling.MAX_RANKED, 0):
+        monkeypatch.setattr(sampling, "MAX_RANKED", max_ranked)
+        with CountingDuck(threads=2) as engine:
+            pick_sample(engine, many, Draw(count=strata, stratify_by=("member",), shares="equal"))
+            assert engine.fetched_rows == strata
+            picks = engine.fetch("SELECT part, row FROM picks").to_pylist()
+        assert {rows[5_000 * pick["part"] + pick["row"]]["key"] for pick in picks} == set(first.values())
+    monkeypatch.setattr(sampling, "MAX_STRATA", 50)
+    with CountingDuck(threads=2) as engine:
+        with pytest.raises(InputError, match="3,000 strata, at most 50"):
+            pick_sample(engine, many, Draw(count=3, stratify_by=("member",)))
+        assert engine.fetched_rows == 51
 
 
 def test_the_top_has_the_largest_values(manifest: Manifest) -> None:

@@ -1,0 +1,128 @@
+"""Sharding orders all kept rows by their place, and shuffles complete rows once: those of shards that are left."""
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+
+import curate
+from curation.shards.plan import plan_shards, shuffle_place
+from jobs.spark import frames, part_stages
+from jobs.stages import shard
+from jobs.units.accepted import read_run
+from manifests.errors import StageFailed
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest
+from tests.conftest import tar_hashes
+from tests.support.making import commit_rows, rows_of_tar, tar_bytes
+from tests.support.shuffles import Shuffle, shuffles
+
+IMAGES = 30
+
+
+@settings(max_examples=5)
+@given(
+    rows=st.tuples(st.integers(2, 60), st.integers(0, 60)),
+    salt=st.sampled_from(["a", "b"]),
+    division=st.tuples(st.integers(1, 25), st.none() | st.integers(50, 2_000)),
+    per_bucket=st.integers(1, 30),
+)
+def test_shards_are_runs_of_the_kept_rows_in_the_order_of_their_places(
+    spark, tmp_path_factory, rows, salt, division, per_bucket
+) -> None:
+    """However the rows are divided into parts and buckets. `division`: samples, or bytes, of a shard."""
+    count, cut = rows
+    rows = [{"key": f"k{n}", "keep": n % 3 != 0} for n in range(count)]
+    chosen = commit_rows(tmp_path_factory.mktemp("m") / "chosen", [rows[:cut], rows[cut:]], Stage.CHOOSE)
+    kept = [row["key"] for row in rows if row["keep"]]
+    per_shard, shard_bytes = division
+    plan = plan_shards(len(kept), 100 * len(kept), samples_per_shard=per_shard, target_shard_bytes=shard_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard, "SAMPLES_PER_BUCKET", per_bucket)
+        placed = shard.place(spark, chosen, salt, plan, {}).toArrow().sort_by("place")
+    assert placed.column("key").to_pylist() == sorted(kept, key=lambda key: shuffle_place(salt, key))
+    assert placed.column("shard").to_pylist() == [n for n, size in enumerate(plan.sizes()) for _ in range(size)]
+
+
+def test_a_shard_may_begin_between_keys_with_equal_places() -> None:
+    at = shuffle_place("s", "m")
+    rows = pa.table({"key": ["m"], "keep": [True], frames.PART: ["part-00000.parquet"]})
+    for keys, wanted in ((("a", "z"), 1), (("a", "m"), 2), (("n", "z"), 0)):
+        find = shard.FindShards(salt="s", starts=[(b"", ""), *((at, key) for key in keys)])
+        assert find(rows).column("shard").to_pylist() == [wanted]
+
+
+def png(colour: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(out, "png")
+    return out.getvalue()
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Manifest:
+    """A chosen manifest of images in a tar, in two parts, two of three images kept."""
+    data = tar_bytes([(f"{n}.png", png(n)) for n in range(IMAGES)])
+    (tmp_path / "0.tar").write_bytes(data)
+    rows = [{**row, "keep": n % 3 != 0} for n, row in enumerate(rows_of_tar(f"file://{tmp_path}/0.tar", data))]
+    return commit_rows(tmp_path / "chosen", [rows[:20], rows[20:]], Stage.CHOOSE)
+
+
+def of_complete_rows(found: list[Shuffle]) -> list[int]:
+    """Return how many rows each shuffle moved, of those that move more than keys and places."""
+    narrow = {"key", "place", "bucket", "rows", "task", "count"}
+    return [each.rows for each in found if not each.columns <= narrow]
+
+
+def test_complete_rows_are_shuffled_once(spark: SparkSession, chosen: Manifest, tmp_path: Path) -> None:
+    with shuffles(spark) as found:
+        curate.shard(chosen.uri, str(tmp_path / "shards"), samples_per_shard=7, spark=spark)
+    assert of_complete_rows(found) == [20]
+    assert Shuffle(columns=frozenset({"key", "place", "bucket"}), rows=20) in found
+
+
+def test_a_few_tasks_write_many_shards(
+    spark: SparkSession, chosen: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curate.shard(chosen.uri, str(tmp_path / "one each"), samples_per_shard=3, spark=spark)
+    monkeypatch.setattr(part_stages, "MAX_GROUP_TASKS", 2)
+    curate.shard(chosen.uri, str(tmp_path / "in two"), samples_per_shard=3, spark=spark)
+    assert tar_hashes(tmp_path / "in two") == tar_hashes(tmp_path / "one each")
+
+
+def test_a_resumed_run_shuffles_the_rows_of_the_shards_that_are_left(
+    spark: SparkSession, chosen: Manifest, tmp_path: Path
+) -> None:
+    """The last shard to be written fails, because one of its images is not the one that was scanned."""
+    output, tar = tmp_path / "shards", tmp_path / "0.tar"
+    size = 2
+    curate.shard(chosen.uri, str(tmp_path / "whole"), samples_per_shard=size, spark=spark)
+    shards = IMAGES * 2 // 3 // size
+    tasks = spark.range(shards).select("id", F.pmod(F.hash("id"), F.lit(shards)).alias("task")).collect()
+    last = max(tasks, key=lambda row: row["task"])["id"]
+    (row, *_) = pq.read_table(tmp_path / f"whole/{last:05d}.parquet").to_pylist()
+    data = tar.read_bytes()
+    tar.write_bytes(data[: row["offset"]] + b"?" * row["size"] + data[row["offset"] + row["size"] :])
+    with pytest.raises(StageFailed, match="changed since the scan"):
+        curate.shard(chosen.uri, str(output), samples_per_shard=size, spark=spark)
+    tar.write_bytes(data)
+    (run,) = output.glob("_work/runs/*")
+    done = sum(receipt.rows for receipt in read_run(f"file://{run}").values())
+    with shuffles(spark) as found:
+        curate.shard(chosen.uri, str(output), samples_per_shard=size, spark=spark)
+    assert done > 0
+    assert of_complete_rows(found) == [20 - done]
+    assert tar_hashes(output) == tar_hashes(tmp_path / "whole")
+
+
+def test_a_manifest_that_counts_other_rows_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    chosen = commit_rows(tmp_path / "chosen", [[{"key": "a"}, {"key": "b", "keep": False}]], Stage.CHOOSE)
+    plan = plan_shards(2, 0, samples_per_shard=7, target_shard_bytes=None)
+    with pytest.raises(StageFailed, match="1 rows are kept, 2 when it was committed"):
+        shard.place(spark, chosen, "s", plan, {})
