@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.sources.listings import Listings
 from curation.sources.text_encoding import decode_text
 from manifests import storage
 from manifests.errors import BrokenSource
@@ -36,14 +37,18 @@ def sibling_uri(tar_uri: str) -> str:
     return tar_uri.rsplit(".", 1)[0] + ".parquet"
 
 
-def sibling_states(tar_uris: Sequence[str]) -> dict[str, str]:
-    """Return tar URI → ETag of the table next to it, for the tars that have one. Lists each folder once."""
+def sibling_states(tar_uris: Sequence[str], listings: Listings | None = None) -> dict[str, str]:
+    """Return tar URI → ETag of the table next to it, for the tars that have one.
+
+    Lists each folder once, those of `listings` not again.
+    """
+    listings = listings or Listings()
     folders = {uri.rsplit("/", 1)[0] for uri in tar_uris if not uri.startswith(("http://", "https://"))}
     states = {
         storage.join(folder, name): storage.etag(entry)
         for folder in folders
-        for name, entry in storage.entries(folder).items()
-        if name.endswith(".parquet")
+        for name, entry in listings.entries(folder).items()
+        if name.endswith(".parquet") and entry["type"] != "directory"
     }
     return {uri: states[s] for uri in tar_uris if (s := sibling_uri(uri)) in states}
 

@@ -27,6 +27,7 @@ from braceexpand import braceexpand
 from fsspec.utils import glob_translate
 
 from curation.sources.folders import FolderFile, list_folder, state_of
+from curation.sources.listings import Listings
 from manifests import storage
 from manifests.errors import InputError
 from manifests.file_names import name_bytes
@@ -100,22 +101,23 @@ class _Glob:
     pattern: str
 
 
-def expand(patterns: Sequence[str]) -> list[Source]:
+def expand(patterns: Sequence[str], listings: Listings | None = None) -> list[Source]:
     """Return the sources that `patterns` name, each once, sorted by (name, uri).
 
-    Each folder is listed once. A glob keeps what ends in `.tar`. Sources below two roots may have the same name; one
+    Each folder is listed once, those of `listings` not again. A glob keeps what ends in `.tar`. Sources below two roots may have the same name; one
     pattern over both, such as `{a,b}/*.tar`, gives them different names.
 
     Raises InputError for named files that are missing (all are counted), a glob or folder without a match, compressed
     tars, and credentials in a pattern.
     """
+    listings = listings or Listings()
     parsed = [_parse(text, base) for text, base in _lines(patterns)]
     if not parsed:
         raise InputError("no sources were given: name a tar, a folder or a pattern such as data/*.tar")
     places: dict[str, tuple[str, bool]] = {}  # uri → its root, and whether the pattern was the uri itself
     entries: dict[str, storage.Entry] = {}
     for pattern in parsed:
-        matches = dict.fromkeys(pattern.uris) | (_matches(pattern) if pattern.globs else {})
+        matches = dict.fromkeys(pattern.uris) | (_matches(pattern, listings) if pattern.globs else {})
         entries.update({uri: entry for uri, entry in matches.items() if entry is not None})
         for uri in matches:
             _require_plain_tar(uri)
@@ -124,7 +126,7 @@ def expand(patterns: Sequence[str]) -> list[Source]:
             # The shortest root gives the longest name, whatever the order of the patterns.
             places[uri] = min(places.get(uri, place), place, key=lambda p: (len(p[0]), p[1]))
     named = [uri for uri in places if not uri.endswith("/")]
-    entries |= _look_up([uri for uri in named if uri not in entries], of=len(named))
+    entries |= _look_up([uri for uri in named if uri not in entries], listings, of=len(named))
     found = [_source(uri, place, entries.get(uri)) for uri, place in places.items()]
     found.sort(key=lambda s: len(s.root), reverse=True)
     sources = {s.uri: s for s in found}.values()  # `photos` and `photos/` are one
@@ -250,12 +252,12 @@ def _absolute(text: str, base: str | None) -> str:
     return storage.absolute(text, base if is_below else None)
 
 
-def _matches(pattern: _Pattern) -> dict[str, storage.Entry | None]:
+def _matches(pattern: _Pattern, listings: Listings) -> dict[str, storage.Entry | None]:
     """Return uri → description of the tars or folders that match."""
     found: dict[str, storage.Entry | None] = {}
     others = 0
     for glob in pattern.globs:
-        for name, entry in _below(glob).items():
+        for name, entry in _below(glob, listings).items():
             is_tar = name.lower().endswith(".tar") or _COMPRESSED_TAR.search(name) is not None
             if pattern.is_folder and entry["type"] == "directory" and not entry.get("islink"):
                 found[f"{glob.folder}{name}/"] = entry
@@ -275,7 +277,7 @@ def _matches(pattern: _Pattern) -> dict[str, storage.Entry | None]:
     return found
 
 
-def _below(glob: _Glob) -> dict[str, storage.Entry]:
+def _below(glob: _Glob, listings: Listings) -> dict[str, storage.Entry]:
     """Return path below the glob's folder → description of everything that matches."""
     depth = None if "**" in glob.pattern else glob.pattern.count("/") + 1
     try:
@@ -283,7 +285,7 @@ def _below(glob: _Glob) -> dict[str, storage.Entry]:
     except (ValueError, re.error) as e:
         raise InputError(f"{glob.pattern}: not a pattern ({e}); write ** alone between slashes") from e
     is_local = storage.is_local(glob.folder)
-    there = storage.entries(glob.folder, depth=depth, with_folders=True)
+    there = listings.entries(glob.folder, depth)
     return {
         name: entry
         for name, entry in there.items()
@@ -292,14 +294,14 @@ def _below(glob: _Glob) -> dict[str, storage.Entry]:
     }
 
 
-def _look_up(uris: Sequence[str], *, of: int) -> dict[str, storage.Entry]:
+def _look_up(uris: Sequence[str], listings: Listings, *, of: int) -> dict[str, storage.Entry]:
     """Return uri → description of named files. Raises InputError that counts the missing ones, `of` all there are."""
     by_folder: dict[str, list[str]] = {}
     for uri in uris:
         by_folder.setdefault(uri.rsplit("/", 1)[0], []).append(uri)
     found: dict[str, storage.Entry] = {}
     for folder, wanted in by_folder.items():
-        found |= _look_up_in(folder, wanted)
+        found |= _look_up_in(folder, wanted, listings)
     dangling = {uri: entry["destination"] for uri, entry in found.items() if entry["type"] == "dangling"}
     if missing := sorted({*(set(uris) - found.keys()), *dangling}):
         storage.require_bucket(missing[0])
@@ -316,10 +318,10 @@ def _look_up(uris: Sequence[str], *, of: int) -> dict[str, storage.Entry]:
     return found
 
 
-def _look_up_in(folder: str, uris: Sequence[str]) -> dict[str, storage.Entry]:
+def _look_up_in(folder: str, uris: Sequence[str], listings: Listings) -> dict[str, storage.Entry]:
     is_listable = not folder.startswith(("http:", "https:")) and not storage.is_local(folder)
     if is_listable and len(uris) >= _LISTING_PAYS_FROM:
-        there = storage.entries(folder, with_folders=True)
+        there = listings.entries(folder)
         return {uri: there[name] for uri in uris if (name := uri.rsplit("/", 1)[-1]) in there}
     storage.filesystem(folder)[0].invalidate_cache()
     with ThreadPoolExecutor(_THREADS) as pool:

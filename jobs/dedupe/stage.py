@@ -8,6 +8,7 @@
 Only narrow columns are shuffled. At the end each part gets the new columns of its rows.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,7 +56,8 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     if _compares_pixels(config.dedupe):
         software |= {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
-    return plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
+    plan = plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
+    return dataclasses.replace(plan, reads=[*plan.reads, *others.values()])
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def plan_parts(
         funnel=lineage.funnel,
         units=units,
         options=options,
+        reads=[parent],
     )
 
 

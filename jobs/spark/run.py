@@ -19,6 +19,7 @@ from jobs.units.progress import Reporter
 from jobs.units.state import begun
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed, sentence_in
+from manifests.format.integrity import require_sizes
 from manifests.format.outdated import require_current
 from manifests.format.receipts import Receipt
 from manifests.format.schema import Stage
@@ -86,6 +87,8 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
         if state.manifest is not None:
             ctx.reporter.say(f"{plan.stage}: up to date, {state.manifest.rows:,} rows at {plan.output}")
             return state.manifest
+        for manifest in plan.reads:
+            require_sizes(manifest)
         spark = ctx.spark
         done = frames.done_counter(spark)
         with ctx.reporter.watch(plan, state, done):

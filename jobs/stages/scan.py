@@ -17,6 +17,7 @@ from curation.scan.measure import SCAN_SCHEMA, Measures, Origin, Requested, meas
 from curation.scan.user_filters import cached_user_filters, filter_versions, load_user_filters, recorded_settings
 from curation.sources.folders import read_folder, state_of
 from curation.sources.grouping import Slice, group_sources
+from curation.sources.listings import Listings
 from curation.sources.members import SampleNames
 from curation.sources.samples import Contents
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
@@ -49,7 +50,8 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     starts. Raises InputError when an input is missing, compressed, or contains credentials, and
     filters.protocol.FilterError.
     """
-    sources = expand(config.input)
+    listings = Listings()
+    sources = expand(config.input, listings)
     settings = {name: getattr(config.scan, name) for name in DECIDES_ROWS}
     settings["local_features"] = config.dedupe.needs_local_features
     settings["filters"] = recorded_settings(config.scan.user_filters())
@@ -62,7 +64,7 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     if not settings["local_features"]:
         settings["local_features"] = _has_local_features(output, settings, versions, inputs)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
-    read = _unit_inputs(sources, config.scan)
+    read = _unit_inputs(sources, config.scan, listings)
     units = [
         maker.unit(
             f"part-{numbered(i, len(read))}", {"sources": some}, size_bytes=sum(each["bytes"] for each in some)
@@ -101,9 +103,9 @@ def _reading(config: ScanConfig) -> dict[str, Any]:
     return {"ignore_zeros": True} if config.ignore_zeros else {}
 
 
-def _unit_inputs(sources: Sequence[Source], config: ScanConfig) -> list[list[dict[str, Any]]]:
+def _unit_inputs(sources: Sequence[Source], config: ScanConfig, listings: Listings) -> list[list[dict[str, Any]]]:
     """Return what each unit reads, as JSON: tars, and files of folders, each with what changes with its content."""
-    tables = sibling_states([s.uri for s in sources if not s.is_folder])
+    tables = sibling_states([s.uri for s in sources if not s.is_folder], listings)
     roots = longest_first(list({s.root for s in sources}))
     return [[_input(each, tables, roots) for each in some] for some in group_sources(sources, config.unit_bytes)]
 

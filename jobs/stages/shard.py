@@ -54,6 +54,7 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         funnel=lineage.funnel,
         units=units,
         options=config.storage,
+        reads=[lineage.manifest],
     )
 
 

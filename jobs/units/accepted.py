@@ -13,6 +13,7 @@ from jobs.units.lease import Fence, fences_up_to
 from jobs.units.plan import Plan
 from manifests import exclusive, storage
 from manifests.errors import ManifestError
+from manifests.format.integrity import file_sizes
 from manifests.format.receipts import Receipt, from_lines, read_receipt, read_receipts, to_lines
 
 TAKEN_OVER = "taken-over.jsonl"
@@ -83,11 +84,6 @@ def take_over(fence: Fence, receipts: Mapping[str, Receipt]) -> None:
     exclusive.rewrite(storage.join(fence.folder, TAKEN_OVER), to_lines(receipts.values()))
     for earlier in fences_up_to(fence.work, fence.token - 1):
         exclusive.remove_folder(earlier.folder)
-
-
-def file_sizes(output: str) -> dict[str, int]:
-    """Return the size of each file directly in the folder `output`, by name, from one listing."""
-    return {name: int(entry["size"]) for name, entry in storage.entries(output).items()}
 
 
 def faults_of(receipt: Receipt, sizes: Mapping[str, int]) -> list[str]:

@@ -5,12 +5,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from jobs.units.accepted import accepted_receipts, faults_of, file_sizes
+from jobs.units.accepted import accepted_receipts, faults_of
 from jobs.units.plan import Plan
 from jobs.units.state import Begun, tidy
 from manifests.errors import StageFailed
 from manifests.format.digest import combine
 from manifests.format.digest import digest as digest_of
+from manifests.format.integrity import file_sizes
 from manifests.format.receipts import Receipt
 from manifests.format.schema import schema
 from manifests.format.store import Manifest, commit

@@ -8,7 +8,7 @@ from jobs.units.lease import Fence
 from manifests.format.digest import settings_hash
 from manifests.format.done import DoneCounter
 from manifests.format.schema import Stage
-from manifests.format.store import Provenance
+from manifests.format.store import Manifest, Provenance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,8 @@ class Plan(Provenance):
 
     `options` are the storage arguments that workers need. No manifest contains them. The rest is known when the work
     begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
-    counts those that are finished. `notices` are for the person who runs it.
+    counts those that are finished. `notices` are for the person who runs it. The sizes of the parts
+    of `reads` are checked before the work.
     """
 
     output: str
@@ -53,6 +54,7 @@ class Plan(Provenance):
     group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     done: DoneCounter | None = None
     notices: Sequence[str] = ()
+    reads: Sequence[Manifest] = ()
 
     @property
     def run(self) -> Fence:
