@@ -69,7 +69,7 @@ def decode_bounded(data: bytes, limits: DecodeLimits, **how: Any) -> Decoded:
 
 @contextlib.contextmanager
 def memory_limit(more_bytes: int) -> Iterator[None]:
-    """Let this process take `more_bytes` of memory than it has now, until the block ends.
+    """Let this process take at most `more_bytes` more memory than it has now, until the block ends.
 
     Without /proc, or where a stricter limit is in force, nothing is changed.
     """

@@ -50,7 +50,7 @@ def group_sources(sources: Sequence[Source], unit_bytes: int) -> list[list[Slice
     """
     sizes = np.fromiter((_counted_bytes(each) for each in _indivisible(sources)), np.int64)
     marks = np.fromiter((_mark(each) for each in _indivisible(sources)), np.uint64)
-    unit_bytes = _suitable(unit_bytes, int(sizes.sum()))
+    unit_bytes = fitting_unit_bytes(unit_bytes, int(sizes.sum()))
     while len(starts := unit_starts(sizes, marks, unit_bytes)) > MAX_UNITS:
         unit_bytes *= 2
     some = _indivisible(sources)
@@ -79,7 +79,8 @@ def unit_starts(sizes: NDArray[np.int64], marks: NDArray[np.uint64], unit_bytes:
     return starts
 
 
-def _suitable(unit_bytes: int, total_bytes: int) -> int:
+def fitting_unit_bytes(unit_bytes: int, total_bytes: int) -> int:
+    """Return `unit_bytes`, halved or doubled until an input of `total_bytes` has neither few units nor many."""
     while unit_bytes >= 2 * LEAST_UNIT_BYTES and unit_bytes // 2 * FEW_UNITS >= total_bytes:
         unit_bytes //= 2
     while 2 * unit_bytes * MAX_UNITS < total_bytes:  # so many of the largest units would not be enough

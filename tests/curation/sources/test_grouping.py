@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.sources import grouping
 from curation.sources.folders import FolderFile, state_of
-from curation.sources.grouping import LEAST_FILE_BYTES, LEAST_UNIT_BYTES, MAX_UNITS, group_sources
+from curation.sources.grouping import (
+    LEAST_FILE_BYTES,
+    LEAST_UNIT_BYTES,
+    MAX_UNITS,
+    Slice,
+    fitting_unit_bytes,
+    group_sources,
+)
 from curation.sources.members import group_of
 from curation.sources.sources import Source
 
@@ -75,12 +81,10 @@ inputs = st.builds(
 def test_all_is_read_once_in_order_and_in_units_of_about_the_same_size(sources, unit_bytes):
     units = contents(group_sources(sources, unit_bytes))
     read = list(itertools.chain.from_iterable(units))
-    assert read == list(
-        itertools.chain.from_iterable(contents([[grouping.Slice(source=s, files=s.files)] for s in sources]))
-    )
+    assert read == list(itertools.chain.from_iterable(contents([[Slice(source=s, files=s.files)] for s in sources])))
     samples = [{(source, group_of(path)) for source, path, _ in unit} for unit in units]
     assert sum(map(len, samples)) == len(set().union(*samples)), "no sample is split"
-    unit_bytes = grouping._suitable(unit_bytes, counted(read))
+    unit_bytes = fitting_unit_bytes(unit_bytes, counted(read))
     for unit in units:
         in_one = [counted(list(some)) for _, some in itertools.groupby(unit, key=lambda f: (f[0], group_of(f[1])))]
         assert sum(in_one) <= max(2 * unit_bytes, max(in_one) + unit_bytes)
@@ -125,7 +129,7 @@ def assert_few_differ(sources, more, unit_bytes):
     one, two = (
         counted(itertools.chain.from_iterable(contents(group_sources(s, unit_bytes)))) for s in (sources, more)
     )
-    if grouping._suitable(unit_bytes, one) != grouping._suitable(unit_bytes, two):
+    if fitting_unit_bytes(unit_bytes, one) != fitting_unit_bytes(unit_bytes, two):
         return
     before, after = (set(map(tuple, contents(group_sources(s, unit_bytes)))) for s in (sources, more))
     assert len(after - before) <= MOST_CHANGED
