@@ -104,8 +104,8 @@ class _Glob:
 def expand(patterns: Sequence[str], listings: Listings | None = None) -> list[Source]:
     """Return the sources that `patterns` name, each once, sorted by (name, uri).
 
-    Each folder is listed once, those of `listings` not again. A glob keeps what ends in `.tar`. Sources below two roots may have the same name; one
-    pattern over both, such as `{a,b}/*.tar`, gives them different names.
+    Each folder is listed once, those of `listings` not again. A glob keeps what ends in `.tar`. Sources below two
+    roots may have the same name; one pattern over both, such as `{a,b}/*.tar`, gives them different names.
 
     Raises InputError for named files that are missing (all are counted), a glob or folder without a match, compressed
     tars, and credentials in a pattern.
