@@ -12,6 +12,7 @@ from jobs.commands.reference_sets import named_sets
 from jobs.commands.shared import has_summary, reporter
 from jobs.show import answers
 from jobs.spark.run import Context, context
+from jobs.units.cost import Account
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.schema import Stage
@@ -133,7 +134,8 @@ def _blaming(options: Mapping[str, str]) -> Iterator[None]:
 
 def _run(config: PipelineConfig, flags: Mapping[str, Any], work: Callable[[Context], Manifest]) -> None:
     progress = reporter(as_json=flags["as_json"])
-    with context(config, reporter=progress, restart=flags["restart"]) as ctx:
+    account = Account(from_start=True)
+    with context(config, reporter=progress, restart=flags["restart"], account=account) as ctx:
         manifest = work(ctx)
     if has_summary(as_json=flags["as_json"]):
         answers.print_done(manifest, as_json=flags["as_json"])

@@ -169,7 +169,7 @@ def prepared_workers(spark: SparkSession) -> Iterator[None]:
     get the project's packages.
     """
     send_sources_if_needed(spark)
-    context = None if _is_remote(spark) else spark.sparkContext
+    context = None if is_remote(spark) else spark.sparkContext
     if context is None or "PYSPARK_PYTHON" in os.environ or not str(context.master).startswith("local"):
         yield
         return
@@ -181,7 +181,8 @@ def prepared_workers(spark: SparkSession) -> Iterator[None]:
         context.pythonExec = before
 
 
-def _is_remote(spark: SparkSession) -> bool:
+def is_remote(spark: SparkSession) -> bool:
+    """Return whether `spark` is a session of Spark Connect."""
     return ".connect." in type(spark).__module__
 
 
@@ -248,7 +249,7 @@ _SENT_TO: weakref.WeakSet[SparkSession] = weakref.WeakSet()
 
 def send_sources_if_needed(spark: SparkSession) -> None:
     """Give the project's packages, once, to workers that may not have them installed."""
-    if not _is_remote(spark) and str(spark.conf.get("spark.master", "local")).startswith("local"):
+    if not is_remote(spark) and str(spark.conf.get("spark.master", "local")).startswith("local"):
         return
     if spark in _SENT_TO or not Path(__file__).is_file():  # no file: this runs from the zip that spark-submit sent
         return

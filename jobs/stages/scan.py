@@ -30,6 +30,7 @@ from jobs.units.plan import Plan, Unit, UnitMaker, numbered
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
+from manifests.format.cost import UNITS
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage
@@ -132,8 +133,10 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
             with_local=plan.config["local_features"],
             roots=tuple(plan.roots),
         )
+        ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
         _check_broken(plan, config.scan.max_broken_tars, ctx)
+        ctx.account.begin("keys")
         return make_keys_unique(spark, plan)
 
     return run_stage(plan, work, ctx)

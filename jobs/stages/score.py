@@ -14,6 +14,7 @@ from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit
 from manifests import storage
+from manifests.format.cost import UNITS
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
@@ -48,6 +49,7 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             roots=plan.roots,
             make=functools.partial(make_scorer, config.score, limits),
         )
+        ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)

@@ -12,7 +12,6 @@ import json
 import logging
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.show import logs
+from jobs.units.cost import process_seconds
 from jobs.units.failures import note_failure
 from jobs.units.lease import Fence
 from jobs.units.plan import Unit
@@ -74,7 +74,7 @@ class Recorder:
 
     output: str
     fence: Fence
-    clock: Callable[[], float] = time.process_time
+    clock: Callable[[], float] = process_seconds
 
     def once(self, unit: Unit, do: Perform) -> Receipt:
         """Run `do`, publish what it wrote, and return the receipt that counts: its own or that of an earlier attempt.

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from manifests import exclusive, storage
 from manifests.errors import ManifestError, StorageUnavailable
+from manifests.format.cost import Spent, cost_of, images_worked
 from manifests.format.digest import combine, digest, settings_hash
 from manifests.format.receipts import WORK, Receipt, add_counts
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
@@ -86,7 +87,7 @@ class Manifest:
     parts: Sequence[Part]
     broken_sources: Mapping[str, str]
     facts: Mapping[str, int]
-    cost: Mapping[str, float]
+    cost: Mapping[str, Any]
     created: str
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -278,7 +279,7 @@ def commit(
     about: Provenance,
     *,
     created: str,
-    wall_seconds: float = 0.0,
+    spent: Spent | None = None,
     run_folder: str | None = None,
 ) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, and return the manifest.
@@ -288,19 +289,18 @@ def commit(
     Raises ManifestError when there is a manifest already.
     """
     uri = storage.absolute(uri)
-    manifest = _manifest_of(uri, receipts, about, created=created, wall_seconds=wall_seconds)
+    manifest = _manifest_of(uri, receipts, about, created=created, spent=spent or Spent())
     if not _put_in_place(manifest, run_folder):
         raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
     return manifest
 
 
-def _manifest_of(
-    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float
-) -> Manifest:
+def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, spent: Spent) -> Manifest:
     ordered = sorted(receipts, key=lambda r: r.part)
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
-    seconds = round(sum(r.seconds for r in ordered), 3)
+    images = images_worked(about.stage, rows, counts)
+    cost = cost_of(ordered, images, spent)
     columns = schema(about.stage) if about.schema is None else about.schema
     return Manifest(
         uri=uri,
@@ -314,7 +314,16 @@ def _manifest_of(
         parents=about.parents,
         roots=about.roots,
         counts=counts,
-        funnel=[*about.funnel, {"stage": about.made_by, "rows": rows, "core_seconds": seconds, **counts}],
+        funnel=[
+            *about.funnel,
+            {
+                "stage": about.made_by,
+                "rows": rows,
+                "core_seconds": cost["core_seconds"],
+                "images_worked": images,
+                **counts,
+            },
+        ],
         parts=[
             Part(
                 name=r.part,
@@ -330,12 +339,7 @@ def _manifest_of(
         broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
         source_warnings=dict(sorted((s, why) for r in ordered for s, why in r.source_warnings.items())),
         facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
-        cost={
-            "core_seconds": seconds,
-            "wall_seconds": round(wall_seconds, 3),
-            "core_milliseconds_per_row": round(1000 * seconds / max(1, rows), 4),
-            "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
-        },
+        cost=cost,
         created=created,
         schema=columns,
         derivation=about.derivation,
