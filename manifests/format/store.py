@@ -66,10 +66,10 @@ class Manifest:
     """A committed manifest: the content of `_manifest.json`.
 
     `digest` depends only on the rows (see format.digest). `fingerprint` is the hash of the stage, configuration,
-    software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash: `core_seconds` of
-    the Python work in all units, `wall_seconds` of the run that committed, shuffles included. `derivation` is empty
-    unless an operation made the manifest: it has the `operation` (sample, select, merge, patch) and its settings.
-    `stage` and `config` are then those of the manifest that the rows were taken from.
+    software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash; earlier
+    versions recorded less of it, see format.cost. `derivation` is empty unless an operation made the manifest: it has
+    the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
+    manifest that the rows were taken from.
     """
 
     uri: str

@@ -24,7 +24,8 @@ WORKED = {"scan": "rows", "deduped": "status", "scored": "text_step", "chosen": 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process wait for all")
 def test_stages_add_up_to_the_kernels_count(corpus: Path, tmp_path: Path) -> None:
     """With a filter that burns in the workers and their children, Spark's shuffles, and a start of everything."""
-    spark = {"master": "local[2]", "conf": {"spark.python.daemon.module": "tests.support.waited_daemon"}}
+    conf = {"spark.python.daemon.module": "tests.support.waited_daemon", "spark.sql.shuffle.partitions": "2"}
+    spark = {"master": "local[2]", "conf": conf}
     scan = {"filters": {"burning": "tests.support.burning:Burning"}}
     pipeline = write_pipeline(tmp_path / "p.yaml", [corpus / "*.tar"], tmp_path / "out", spark=spark, scan=scan)
     command = [sys.executable, "-m", "tests.support.waited", sys.executable, "-m", "jobs", "run", str(pipeline)]
