@@ -5,15 +5,19 @@ when it ends a task, in an accumulator.
 """
 
 import functools
+import logging
 import weakref
 
 import psutil
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.accumulators import Accumulator, AccumulatorParam
 from pyspark.sql import SparkSession
 
 from jobs.spark.session import is_remote
 from jobs.units.cost import Account, Seen, process_seconds, used_by
+
+_log = logging.getLogger(__name__)
 
 REPORT_EVERY_SECONDS = 0.1  # of a worker's processor time; a report takes less than a hundredth of it
 
@@ -31,8 +35,12 @@ def include(account: Account, spark: SparkSession, *, from_start: bool) -> None:
         return
     jvm = spark.sparkContext._jvm
     assert jvm is not None  # noqa: S101 - a context that runs has a JVM
-    driver = psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))
-    account.include(functools.partial(_started_by, driver), from_start=from_start)
+    try:
+        driver = psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))
+    except (Py4JError, psutil.Error) as e:  # a caller's JVM may refuse the question, or run in another container
+        _log.debug("the driver's JVM is not counted: %s", e)
+    else:
+        account.include(functools.partial(_started_by, driver), from_start=from_start)
     account.include(lambda: reports.value, from_start=from_start)
 
 
@@ -41,7 +49,7 @@ def _started_by(jvm: psutil.Process) -> Seen:
     try:
         daemons = jvm.children()
         workers = [worker for daemon in daemons if daemon.is_running() for worker in daemon.children()]
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         daemons = workers = []
     return {name: (0.0, seconds) for name, seconds in used_by([jvm, *daemons, *workers]).items()}
 
