@@ -23,14 +23,14 @@ class Spent:
     wall_seconds: float = 0.0
 
 
-def images_worked(stage: Stage, rows: int, counts: Mapping[str, Mapping[str, int]]) -> int:
-    """Return how many images `stage` worked on, of `rows` that are counted in `counts`.
+def images_worked(made_by: str, rows: int, counts: Mapping[str, Mapping[str, int]]) -> int:
+    """Return how many images the stage or operation `made_by` worked on, of `rows` that are counted in `counts`.
 
-    Dedupe compares rows with pixels, score works on rows that it gives a step; other stages work on all rows.
+    Dedupe compares rows with pixels, score works on rows that it gives a step; all others work on all rows.
     """
-    if stage is Stage.DEDUPE:
+    if made_by == Stage.DEDUPE:
         return sum(counts.get("status", {}).get(status, 0) for status in STATUSES_WITH_PIXELS)
-    if stage is Stage.SCORE:
+    if made_by == Stage.SCORE:
         return sum(counts.get("text_step", {}).values())
     return rows
 

@@ -299,7 +299,7 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
     ordered = sorted(receipts, key=lambda r: r.part)
     rows = sum(r.rows for r in ordered)
     counts = add_counts(r.counts for r in ordered)
-    images = images_worked(about.stage, rows, counts)
+    images = images_worked(about.made_by, rows, counts)
     cost = cost_of(ordered, images, spent)
     columns = schema(about.stage) if about.schema is None else about.schema
     return Manifest(
