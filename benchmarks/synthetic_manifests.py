@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from manifests import storage
+from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest, Provenance, commit, is_committed, lanes_of, open_manifest
+from manifests.format.store import Manifest, Provenance, is_committed, lanes_of, open_manifest
 
 ROWS_PER_PART = 250_000
 ROOTS = ("file:///corpus",)

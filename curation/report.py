@@ -16,7 +16,8 @@ class FunnelRow:
     """One stage, or operation on manifests, of the funnel.
 
     `came_in` + `added` - `left` = `went_on`, and `reasons` add up to `left`. Only operations add rows: a patch may
-    keep rows that were dropped. `core_milliseconds`: the mean processor time for each row.
+    keep rows that were dropped. `core_milliseconds`: the mean processor time for each image that it worked on, of all
+    processes.
     """
 
     stage: str
@@ -64,6 +65,7 @@ def _runs(stages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 def _row(stage: Mapping[str, Any], came_in: int, reasons: Mapping[str, int], added: int = 0) -> FunnelRow:
     left = sum(reasons.values())
+    images = stage.get("images_worked", stage["rows"])  # earlier versions did not record it
     return FunnelRow(
         stage=stage["stage"],
         came_in=came_in,
@@ -72,7 +74,7 @@ def _row(stage: Mapping[str, Any], came_in: int, reasons: Mapping[str, int], add
         added=added,
         reasons=reasons,
         notes=dict(stage.get("text_step", {})) if stage["stage"] == Stage.SCORE else {},
-        core_milliseconds=round(1000 * stage["core_seconds"] / max(1, stage["rows"]), 3),
+        core_milliseconds=round(1000 * stage["core_seconds"] / max(1, images), 3),
     )
 
 

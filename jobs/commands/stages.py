@@ -12,6 +12,7 @@ from jobs.commands.reference_sets import named_sets
 from jobs.commands.shared import has_summary, reporter
 from jobs.show import answers
 from jobs.spark.run import Context, context
+from jobs.units.cost import Account
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.schema import Stage
@@ -139,7 +140,9 @@ def _run(
     work: Callable[[Context], Manifest],
 ) -> None:
     progress = reporter(as_json=flags["as_json"])
-    with context(config, reporter=progress, restart=flags["restart"], onto=earlier) as ctx:
+    account = Account(from_start=True)
+    given = {"restart": flags["restart"], "onto": earlier, "account": account}
+    with context(config, reporter=progress, **given) as ctx:
         manifest = work(ctx)
     if has_summary(as_json=flags["as_json"]):
         answers.print_done(manifest, as_json=flags["as_json"])

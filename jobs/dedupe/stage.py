@@ -10,7 +10,7 @@ Only narrow columns are shuffled. At the end each part gets the new columns of i
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -91,7 +91,8 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         sets = picture_sets(config.dedupe, parent)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        assigned = assignments(spark, sets, config.dedupe, limits, plan.options)
+        assigned = assignments(spark, sets, config.dedupe, limits, plan.options, begin=ctx.account.begin)
+        ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, plan, todo, parent, columns)
 
@@ -104,24 +105,33 @@ def assignments(
     config: DedupeConfig,
     limits: DecodeLimits,
     options: Mapping[str, Mapping[str, Any]],
+    *,
+    begin: Callable[[str], None],
 ) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe for each row of the parent, which is the first of `sets`."""
+    """Return `part`, `key` and the columns of dedupe for each row of the parent, which is the first of `sets`.
+
+    `begin` is called with the name of each phase when it begins.
+    """
+    begin("reading")
     rows = read_rows(spark, sets, options, config.min_quality).localCheckpoint()
     pictures = pictures_of(rows).localCheckpoint()
     if tuple(config.copies) == ONLY_EXACT:
         return duplicate_columns(rows, pictures, None)
+    begin("candidates")
     by_embedding = config.fingerprint == "embedding"
     read = functools.partial(read_set, spark, options=options)
     pairs = embedding_candidates(sets, config, read) if by_embedding else pdq_candidates(pictures, config)
     if config.needs_local_features:
         pairs = pairs.unionByName(local_candidates(sets, config, read))
     pairs = _worth_matching(pairs, pictures).localCheckpoint()
+    begin("matching")
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
     matched = with_places(
         spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
     ).localCheckpoint()
     match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
     copies = match(pairs)
+    begin("clusters")
     if all(each.origin == PARENT for each in sets):
         return duplicate_columns(rows, pictures, star_clusters(copies, matched, match))
     settled, left = match_fixed(copies, matched, match)

@@ -67,8 +67,10 @@ def dedupe_again(config: PipelineConfig, source: str, output: str, ctx: Context)
     decision = Decision(copies=frozenset(plan.config["copies"]), strictness=Strictness(**plan.config["strictness"]))
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        ctx.account.begin("reading")
         rows = frames.read(spark, frames.parts_of(parent, plan.options), _READ, _FLAGGED, _Flag(decision))
         answer = _decided(rows.localCheckpoint(), decision)
+        ctx.account.begin("writing")
         write_slices(answer, plan, todo, parent, [f.name for f in COLUMNS[Stage.DEDUPE]])
 
     return run_stage(plan, work, ctx)

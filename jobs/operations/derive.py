@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.choosing.verdicts import kept_bytes
+from jobs.operations.engines import count_engine
 from jobs.units.commit import finish
+from jobs.units.cost import COMMITTING, Account
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import State, begun, inspect
@@ -87,11 +89,13 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
     `engine` returns the engine and is called only if one is needed. Raises RunAtWork when another run writes to the
     output, and RunChanged when the output contains other work.
     """
-    started = time.monotonic()
+    started, account = time.monotonic(), Account()
     settled = inspect(_plan(request, []), restart=restart)
     if settled.manifest is not None:
         reporter.say(f"{request.about.made_by}: up to date, {settled.manifest.rows:,} rows at {request.output}")
         return settled.manifest
+    count_engine(account, engine())
+    account.begin("deciding")
     pieces = plan_pieces(request.sources, _rows_by_part(request, engine()))
     if not (pieces or request.extra):
         request = replace(request, extra={"no rows": lambda: iter(())})  # readers of Parquet need at least one part
@@ -102,10 +106,12 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
             reporter.say(f"{plan.made_by}: {notice}")
         if state.manifest is not None:
             return state.manifest  # another run has made it meanwhile
+        account.begin("writing")
         done = engine().done_counter()
         with reporter.watch(plan, state, done):
             _write(request, replace(plan, done=done), state, pieces, engine())
-        return finish(begin, started, digest=request.digest)
+        account.begin(COMMITTING)
+        return finish(begin, started, digest=request.digest, account=account)
 
 
 def count_expected_rows(request: Request, engine: Engine) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jobs.operations.engine_choice import EngineChoice, storage_options
+from jobs.units.cost import Account
 from jobs.units.progress import Reporter
 from manifests.format.store import Manifest
 from manifests.sql.engine import DuckEngine, Engine
@@ -39,3 +40,12 @@ def _start(
     from jobs.operations.spark_engine import started  # noqa: PLC0415 - Spark, which DuckDB does without
 
     return stack.enter_context(started(choice, storage_options(choice)))
+
+
+def count_engine(account: Account, engine: Any) -> None:
+    """Let `account` count, from now on, the processes of the Spark session of `engine`, if it has one."""
+    spark = getattr(engine, "session", None)
+    if spark is not None:
+        from jobs.spark import processes  # noqa: PLC0415 - Spark, which DuckDB does without
+
+        processes.include(account, spark, from_start=False)

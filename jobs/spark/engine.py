@@ -50,7 +50,7 @@ class SparkEngine:
     name = "spark"
 
     def __init__(self, spark: SparkSession, options: Mapping[str, Mapping[str, Any]]) -> None:
-        self._spark = spark
+        self.session = spark
         self._options = options
         self._checked: set[tuple[str, int]] = set()
         self._named: set[str] = set()
@@ -70,7 +70,7 @@ class SparkEngine:
         # When Spark has stopped, its views are gone, and the reason was reported.
         with contextlib.suppress(Exception):
             for name in self._named:
-                self._spark.catalog.dropTempView(name)
+                self.session.catalog.dropTempView(name)
             self._settings.__exit__(kind, error, at)
 
     def view(
@@ -95,7 +95,7 @@ class SparkEngine:
         with duckdb_errors(manifest.uri):
             nothing = pa.schema([manifest.schema.field(each) for each in query.reads]).empty_table()
             kinds = self._remember(name, query.evaluate(self._empty, nothing, place=0, first_row=0))
-        frame = part_tasks(self._spark, manifest, places)
+        frame = part_tasks(self.session, manifest, places)
         self._name(name, frames.map_batches(frame, query, frames.ddl(kinds), self._options))
 
     def table(self, name: str, rows: pa.Table) -> None:
@@ -105,7 +105,7 @@ class SparkEngine:
             rows = self._empty.sql("SELECT * FROM given").to_arrow_table()
             self._empty.unregister("given")
             self._remember(name, rows)
-        self._name(name, self._spark.createDataFrame(frames.for_spark(rows)))
+        self._name(name, self.session.createDataFrame(frames.for_spark(rows)))
 
     def keep(self, name: str, sql: str) -> None:
         """See Engine. The rows stay in the workers, see docs/adr/0010."""
@@ -133,18 +133,18 @@ class SparkEngine:
         column = _backticked(_names_in(group)[0])
         with _spark_errors():
             # Given a number, Spark does not merge small partitions: the work on a small group may take long.
-            partitions = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 1)
+            partitions = int(self.session.conf.get("spark.sql.shuffle.partitions") or 1)
             frame = self._frame(sql, kinds).repartition(partitions, column)
             answers = frames.map_groups(frame, column, worker.answer, frames.ddl(ANSWER), self._options).toArrow()
         yield from map(json.loads, answers.column("answer").to_pylist())
 
     def done_counter(self) -> DoneCounter | None:
         """See Engine."""
-        return frames.done_counter(self._spark)
+        return frames.done_counter(self.session)
 
     def _frame(self, sql: str, kinds: pa.Schema) -> DataFrame:
         """Return the rows of `sql`, with the names that DuckDB has for its columns."""
-        return self._spark.sql(spark_sql(sql)).toDF(*kinds.names)
+        return self.session.sql(spark_sql(sql)).toDF(*kinds.names)
 
     def _kinds(self, sql: str) -> pa.Schema:
         with duckdb_errors("query"):

@@ -16,6 +16,7 @@ from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.show import logs
+from jobs.spark import processes
 from jobs.spark.session import is_remote
 from jobs.units.plan import Plan, Unit
 from jobs.units.worker import DONE_DDL, Perform, Recorder, Task, prepare_worker
@@ -141,7 +142,7 @@ def map_batches(frame: DataFrame, function: MapBatches, columns: str, options: O
 
     `columns` are the names and types that it yields, as Spark's DDL. `options` are the storage arguments of workers.
     """
-    return frame.mapInArrow(_PreparedMap(worker=_Worker.now(options), function=function), columns)
+    return frame.mapInArrow(_PreparedMap(worker=_Worker.now(frame.sparkSession, options), function=function), columns)
 
 
 def map_groups(
@@ -151,31 +152,39 @@ def map_groups(
 
     `columns` and `options` are as in `map_batches`. A group must fit in a worker's memory.
     """
-    worker = _Worker.now(options)
+    worker = _Worker.now(frame.sparkSession, options)
 
     # Spark inspects the signature: it must be a plain function with annotations.
     def apply(table: pa.Table) -> pa.Table:
         worker.prepare()
-        return function(table)
+        result = function(table)
+        worker.report()
+        return result
 
     return frame.groupBy(column).applyInArrow(apply, columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Worker:
-    """Prepares a Python worker, with settings taken from the driver."""
+    """Prepares a Python worker, with settings taken from the driver, and lets it report what it used."""
 
     options: Options
     log_level: int
+    reports: processes.Reports | None
 
     @classmethod
-    def now(cls, options: Options | None) -> "_Worker":
-        return cls(options=options or {}, log_level=logs.worker_level())
+    def now(cls, spark: SparkSession, options: Options | None) -> "_Worker":
+        return cls(options=options or {}, log_level=logs.worker_level(), reports=processes.reports_of(spark))
 
     def prepare(self) -> None:
+        processes.this_worker()
         task = TaskContext.get()
         logs.configure_worker(self.log_level, attempt=1 if task is None else task.attemptNumber() + 1)
         prepare_worker(self.options)
+
+    def report(self) -> None:
+        if self.reports is not None:
+            processes.this_worker().report(self.reports)
 
 
 def is_retry() -> bool:
@@ -192,6 +201,7 @@ class _PreparedMap:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         self.worker.prepare()
         yield from self.function(batches)
+        self.worker.report()
 
 
 def one_task_each(spark: SparkSession, tasks: Mapping[str, int], column: str = "task") -> DataFrame:

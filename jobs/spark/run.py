@@ -10,9 +10,10 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
-from jobs.spark import frames, session
+from jobs.spark import frames, processes, session
 from jobs.units.accepted import accepted_receipts
 from jobs.units.commit import finish
+from jobs.units.cost import COMMITTING, PLANNING, STARTING, Account
 from jobs.units.failures import read_failures
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
@@ -31,6 +32,7 @@ class Context:
     """What stages share in one command: where Spark is, how to report, and whether to start over.
 
     `given` is a session of the caller's, which is never stopped. `onto` has manifests of an earlier run, by stage.
+    `account` adds up what the command costs.
     """
 
     spark_config: SparkConfig = field(default_factory=SparkConfig)
@@ -39,6 +41,7 @@ class Context:
     reporter: Reporter = field(default_factory=Reporter)
     restart: bool = False
     onto: Mapping[Stage, str] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
     _spark: SparkSession | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -46,9 +49,13 @@ class Context:
     def spark(self) -> SparkSession:
         """The session, started when first needed: a run with nothing to do never starts Spark."""
         if self._spark is None:
+            self.account.begin(STARTING)
+            is_new = self.given is None and session.existing_session() is None
             self._spark = self._stack.enter_context(
                 session.opened(self.spark_config, name="curate", given=self.given)
             )
+            processes.include(self.account, self._spark, from_start=is_new)
+            self.account.begin(PLANNING)
         return self._spark
 
     def close(self) -> None:
@@ -63,6 +70,7 @@ def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[C
     spark_config = config.spark if config else SparkConfig()
     made = Context(spark_config=spark_config, options=config.storage if config else {}, **settings)
     storage.configure(made.options)
+    made.account.begin(PLANNING)
     try:
         yield made
     finally:
@@ -99,7 +107,8 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
             except Exception as e:
                 plan.run.require_held()
                 raise StageFailed(explain_failure(plan, e)) from e
-        return finish(begin, started, replaced=replaced)
+        ctx.account.begin(COMMITTING)
+        return finish(begin, started, replaced=replaced, account=ctx.account)
 
 
 def explain_failure(plan: Plan, error: Exception) -> str:

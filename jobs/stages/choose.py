@@ -26,6 +26,7 @@ from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.units.plan import Plan, Unit
 from manifests.errors import InputError
+from manifests.format.cost import UNITS
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
 
@@ -69,6 +70,7 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     parent = read_parent(source, Stage.SCORE).manifest
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
+        ctx.account.begin("selection")
         selection = find_selection(spark, parent, config.choose, ctx, plan.options)
         perform = MapPart(
             stage=Stage.CHOOSE,
@@ -77,6 +79,7 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
             make=functools.partial(Chooser, rules_of(config.choose), selection, config.choose.salt),
             count=kept_bytes,
         )
+        ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)

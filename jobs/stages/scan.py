@@ -33,6 +33,7 @@ from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
 from manifests.file_names import numbered
+from manifests.format.cost import UNITS
 from manifests.format.digest import settings_hash
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.roots import longest_first
@@ -133,8 +134,10 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
             with_local=plan.config["local_features"],
             roots=tuple(plan.roots),
         )
+        ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
         _check_broken(plan, config.scan.max_broken_tars, ctx)
+        ctx.account.begin("keys")
         return make_keys_unique(spark, plan)
 
     return run_stage(plan, work, ctx)

@@ -18,6 +18,7 @@ from jobs.spark.run import Context, read_parent, run_stage
 from jobs.stages.onto import onto
 from jobs.units.plan import Plan, Unit
 from manifests.errors import ManifestError
+from manifests.format.cost import UNITS
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, read_batches
@@ -56,6 +57,7 @@ def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             make=functools.partial(make_scorer, config.score, limits),
             reuse=with_earlier_scores,
         )
+        ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)

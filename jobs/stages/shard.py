@@ -90,6 +90,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         if not todo:
             return
+        ctx.account.begin("placing")
         placed = place(spark, parent, config.shard.salt, shards, plan.options)
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
@@ -97,6 +98,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             roots=plan.roots,
             parent_schema=parent.schema,
         )
+        ctx.account.begin("writing")
         wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
         write_groups(placed, "shard", wanted, writer, plan)
 

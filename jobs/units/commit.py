@@ -6,15 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 
 from jobs.units.accepted import accepted_receipts, faults_of
+from jobs.units.cost import Account
 from jobs.units.plan import Plan
 from jobs.units.state import Begun, tidy
 from manifests.errors import StageFailed
+from manifests.format.commit import commit
+from manifests.format.cost import Spent
 from manifests.format.digest import combine
 from manifests.format.digest import digest as digest_of
 from manifests.format.integrity import file_sizes
 from manifests.format.receipts import Receipt
 from manifests.format.schema import schema
-from manifests.format.store import Manifest, commit
+from manifests.format.store import Manifest
 
 _log = logging.getLogger(__name__)
 
@@ -22,12 +25,18 @@ SHOWN = 5
 
 
 def finish(
-    work: Begun, started: float, *, digest: str | None = None, replaced: Mapping[str, Receipt] | None = None
+    work: Begun,
+    started: float,
+    *,
+    digest: str | None = None,
+    replaced: Mapping[str, Receipt] | None = None,
+    account: Account | None = None,
 ) -> Manifest:
     """Commit the manifest of the plan of `work` from its receipts, and return it.
 
     `started` is when the run began, by `time.monotonic`. `replaced` has receipts that count instead of those of the
-    units, by unit. Commits nothing and raises StageFailed when units left no receipt, when files are missing or have
+    units, by unit. `account` knows what the run has spent; without it, what the receipts say is recorded. Commits
+    nothing and raises StageFailed when units left no receipt, when files are missing or have
     other sizes than their receipts name, when a unit has other rows than the part that it was made from, or when
     `digest` is given and is not that of the rows; raises LeaseLost when another run has taken over.
     """
@@ -43,7 +52,6 @@ def finish(
         )
     _require_files(plan, receipts, file_sizes(plan.output))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    wall_seconds = time.monotonic() - started
     plan.run.require_held()
     if work.lease is not None:
         work.lease.stop()
@@ -52,12 +60,21 @@ def finish(
         list(receipts.values()),
         plan,
         created=now,
-        wall_seconds=wall_seconds,
+        spent=_spent(work, receipts, account, time.monotonic() - started),
         run_folder=plan.run.folder,
     )
     _log.info("%s: committed %d rows at %s, digest %s", plan.made_by, manifest.rows, manifest.uri, manifest.digest)
     tidy(manifest, plan.run)
     return manifest
+
+
+def _spent(work: Begun, receipts: Mapping[str, Receipt], account: Account | None, wall_seconds: float) -> Spent:
+    """Return what the stage has cost: of units of earlier runs what their receipts say, else what `account` says."""
+    if account is None:
+        return Spent(wall_seconds=wall_seconds)
+    earlier = sum(each.seconds for each in work.state.receipts.values())
+    now = sum(each.seconds for name, each in receipts.items() if name not in work.state.receipts)
+    return account.taken(wall_seconds=wall_seconds, earlier_seconds=earlier, unit_seconds=now)
 
 
 def _require_all(plan: Plan, receipts: Mapping[str, Receipt]) -> None:

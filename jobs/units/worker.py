@@ -12,7 +12,6 @@ import json
 import logging
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.show import logs
+from jobs.units.cost import process_seconds
 from jobs.units.earlier import copied
 from jobs.units.failures import note_failure
 from jobs.units.lease import Fence
@@ -90,10 +90,10 @@ class Recorder:
     fence: Fence
     group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     done: DoneCounter | None = None
-    clock: Callable[[], float] = time.process_time
+    clock: Callable[[], float] = process_seconds
 
     @classmethod
-    def of(cls, plan: Plan, *, clock: Callable[[], float] = time.process_time) -> "Recorder":
+    def of(cls, plan: Plan, *, clock: Callable[[], float] = process_seconds) -> "Recorder":
         """Return the recorder of the units of `plan`, whose work has begun."""
         return cls(output=plan.output, fence=plan.run, group_sizes=plan.group_sizes, done=plan.done, clock=clock)
 

@@ -10,20 +10,19 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from manifests import exclusive, storage
+from manifests import storage
 from manifests.errors import ManifestError, StorageUnavailable
-from manifests.format.digest import combine, digest, settings_hash
+from manifests.format.digest import settings_hash
 from manifests.format.parquet_files import open_parquet
-from manifests.format.receipts import WORK, Receipt, add_counts
+from manifests.format.receipts import WORK
 from manifests.format.schema import FORMAT_VERSION, READABLE_VERSIONS, Stage, schema
 from manifests.format.stand_ins import name_stand_in
-from manifests.format.tables import AS_JSON, TABLES, TableFile, TableRows, table_names, with_tables, without_tables
+from manifests.format.tables import AS_JSON, TableFile, TableRows, table_names, without_tables
 from manifests.format.wellformed import is_part, wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
@@ -74,10 +73,10 @@ class Manifest:
 
     `parts` and `inputs["sources"]` are read then; how many they are is known before. `tables` are the tables' paths.
     `digest` depends only on the rows (see format.digest). `fingerprint` is the hash of the stage, configuration,
-    software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash: `core_seconds` of
-    the Python work in all units, `wall_seconds` of the run that committed, shuffles included. `derivation` is empty
-    unless an operation made the manifest: it has the `operation` (sample, select, merge, patch) and its settings.
-    `stage` and `config` are then those of the manifest that the rows were taken from.
+    software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash; earlier
+    versions recorded less of it, see format.cost. `derivation` is empty unless an operation made the manifest: it has
+    the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
+    manifest that the rows were taken from.
     """
 
     uri: str
@@ -95,7 +94,7 @@ class Manifest:
     parts: Sequence[Part]
     broken_sources: Mapping[str, str]
     facts: Mapping[str, int]
-    cost: Mapping[str, float]
+    cost: Mapping[str, Any]
     created: str
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -290,95 +289,6 @@ class Provenance:
     def made_by(self) -> str:
         """The name of the stage or operation that makes it."""
         return str(self.derivation.get("operation", self.stage))
-
-
-def commit(
-    uri: str,
-    receipts: Sequence[Receipt],
-    about: Provenance,
-    *,
-    created: str,
-    wall_seconds: float = 0.0,
-    run_folder: str | None = None,
-) -> Manifest:
-    """Write `_manifest.json` from the receipts of all units, and return the manifest.
-
-    The row of this stage is added to the funnel of `about`. `run_folder` is the URI of the folder of the run that
-    commits. A run that takes over removes it, and then nothing can be committed on a disk: raises FileNotFoundError.
-    Raises ManifestError when there is a manifest already.
-    """
-    uri = storage.absolute(uri)
-    manifest = _manifest_of(uri, receipts, about, created=created, wall_seconds=wall_seconds)
-    document, tables = with_tables(manifest.document())
-    storage.make_folder(storage.join(uri, TABLES))
-    for path, data in tables.items():
-        if not _put_in_place(uri, path, data, run_folder) and storage.read_bytes(storage.join(uri, path)) != data:
-            raise ManifestError(f"{uri}/{path}: not the content of its name; remove it and run the command again")
-    content = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-    if not _put_in_place(uri, MANIFEST_FILE, content, run_folder):
-        raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
-    return dataclasses.replace(manifest, tables=sorted(tables))
-
-
-def _manifest_of(
-    uri: str, receipts: Sequence[Receipt], about: Provenance, *, created: str, wall_seconds: float
-) -> Manifest:
-    ordered = sorted(receipts, key=lambda r: r.part)
-    rows = sum(r.rows for r in ordered)
-    counts = add_counts(r.counts for r in ordered)
-    seconds = round(sum(r.seconds for r in ordered), 3)
-    columns = schema(about.stage) if about.schema is None else about.schema
-    return Manifest(
-        uri=uri,
-        stage=about.stage,
-        rows=rows,
-        digest=digest(combine(r.row_lanes for r in ordered), rows, columns),
-        fingerprint=about.fingerprint,
-        config=about.config,
-        software=about.software,
-        inputs=about.inputs,
-        parents=about.parents,
-        roots=about.roots,
-        counts=counts,
-        funnel=[*about.funnel, {"stage": about.made_by, "rows": rows, "core_seconds": seconds, **counts}],
-        parts=[
-            Part(
-                name=r.part,
-                rows=r.rows,
-                size_bytes=r.size_bytes,
-                sha256=r.sha256,
-                lanes=r.lanes,
-                key_lanes=r.key_lanes,
-                files=r.files,
-                fingerprint=None if r.broken_sources or r.is_changed else r.fingerprint,
-                counts=r.counts,
-                facts=r.facts,
-            )
-            for r in ordered
-        ],
-        broken_sources=dict(sorted((s, why) for r in ordered for s, why in r.broken_sources.items())),
-        source_warnings=dict(sorted((s, why) for r in ordered for s, why in r.source_warnings.items())),
-        facts=add_counts({"facts": r.facts} for r in ordered).get("facts", {}),
-        cost={
-            "core_seconds": seconds,
-            "wall_seconds": round(wall_seconds, 3),
-            "core_milliseconds_per_row": round(1000 * seconds / max(1, rows), 4),
-            "peak_worker_memory_bytes": max((r.peak_memory_bytes for r in ordered), default=0),
-        },
-        created=created,
-        schema=columns,
-        derivation=about.derivation,
-    )
-
-
-def _put_in_place(uri: str, name: str, content: bytes, run_folder: str | None) -> bool:
-    """Write a file of the manifest at `uri` if there is none yet, in one step, and return whether it was written."""
-    place = storage.join(uri, name)
-    if run_folder is None or not storage.is_local(uri):
-        return exclusive.create(place, content)
-    staged = storage.join(run_folder, name.rsplit("/", 1)[-1])
-    exclusive.rewrite(staged, content)
-    return exclusive.put_file(place, Path(storage.filesystem(staged)[1]))
 
 
 def unit_of(part: str) -> str:

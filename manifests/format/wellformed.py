@@ -34,6 +34,10 @@ def _named(each: Shape) -> Shape:
     return lambda value: isinstance(value, Mapping) and all(map(each, value.values()))
 
 
+def _either(*shapes: Shape) -> Shape:
+    return lambda value: any(is_right(value) for is_right in shapes)
+
+
 def _record(**shapes: Shape) -> Shape:
     return lambda value: (
         isinstance(value, Mapping)
@@ -74,7 +78,7 @@ _SHAPES: Mapping[str, Shape] = {
     "broken_sources": _or_table(_named(_is_text)),
     "source_warnings": _or_table(_named(_is_text)),
     "facts": _named(_is_count),
-    "cost": _named(_is_number),
+    "cost": _named(_either(_is_number, _named(_is_number))),
 }
 
 

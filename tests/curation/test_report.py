@@ -111,6 +111,14 @@ def test_after_choose_its_reasons_show_where_each_row_left():
     assert (shard.came_in, shard.left, shard.went_on) == (30, 0, 30)
 
 
+def test_the_cost_is_that_of_an_image_that_the_stage_worked_on():
+    """Manifests of earlier versions do not say on how many; then it is that of a row."""
+    (before,) = funnel([stage(Stage.SCORE, 100, 30.0)])
+    (now,) = funnel([stage(Stage.SCORE, 100, 30.0, images_worked=60)])
+    (nothing,) = funnel([stage(Stage.SCORE, 100, 0.5, images_worked=0)])
+    assert (before.core_milliseconds, now.core_milliseconds, nothing.core_milliseconds) == (300.0, 500.0, 500.0)
+
+
 def test_nothing_and_no_rows():
     assert funnel([]) == []
     (row,) = funnel([stage(Stage.SCAN, 0, 0.0)])

@@ -141,6 +141,9 @@ def test_a_cluster_gives_the_local_digest(reference: Reference, cluster: Cluster
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(tmp_path / "out") == reference.digests
     assert tar_hashes(tmp_path / "out/shards") == tar_hashes(reference.output / "shards")
+    for stage in ("scan", "scored"):  # executors are other processes, whose workers report what they use
+        local, there = (open_manifest(f"{at}/{stage}").cost for at in (reference.output, tmp_path / "out"))
+        assert there["core_seconds"] > local["core_seconds"] / 2, stage
     assert {log.parts[-4] for log in executor_logs(cluster) - before} == {"work0", "work1"}, "both workers took part"
 
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from curation.sources.tars import read_tar
 from manifests import storage
+from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, part_name, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest, Provenance, commit, lanes_of
+from manifests.format.store import Manifest, Provenance, lanes_of
 
 CREATED = "2025-01-01T00:00:00+00:00"
 _REQUIRED = {"source": "file:///data/0.tar", "member": "a.jpg", "status": "ok", "keep": True}

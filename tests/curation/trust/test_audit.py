@@ -26,9 +26,10 @@ from curation.trust.audit_page import MAX_SIDE_PIXELS, Picture, page, pictures
 from examples.corpus import make_corpus
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
+from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Parent, Provenance, commit, lanes_of, open_manifest
+from manifests.format.store import Parent, Provenance, lanes_of, open_manifest
 from tests.conftest import curate
 
 RULES = AuditRules(keep="heavy", min_light_score=0.2, min_heavy_score=0.7)

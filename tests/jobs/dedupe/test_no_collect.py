@@ -9,6 +9,7 @@ from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
 from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
 from jobs.dedupe.stage import assignments
+from jobs.units.cost import Account
 from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
 from tests.conftest import TOP, Reference
@@ -72,8 +73,9 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
     spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
     try:
+        begin = Account().begin
         with shuffles(spark) as found:
-            answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {})
+            answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {}, begin=begin)
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:
         spark.conf.set("spark.sql.autoBroadcastJoinThreshold", before)

@@ -15,8 +15,9 @@ from pyspark import cloudpickle
 from jobs.spark.engine import SparkEngine, spark_sql
 from manifests import storage
 from manifests.errors import CurateError, InputError, ManifestError, StageFailed
+from manifests.format.commit import commit
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest, commit, open_manifest
+from manifests.format.store import Manifest, open_manifest
 from manifests.sql.engine import DuckEngine, columns_of, sql_text
 from tests.manifests.format.test_store import ABOUT, CREATED, write_unit
 

@@ -20,9 +20,10 @@ from jobs.cli.main import main
 from jobs.setup import models
 from jobs.spark import session
 from manifests import storage
+from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Provenance, commit, lanes_of
+from manifests.format.store import Provenance, lanes_of
 from tests.support.easyocr_weights import needs_easyocr, write_random_weights
 
 WEIGHTS = bytes(range(256)) * 5000

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.show import logs
-from jobs.spark import frames
+from jobs.spark import frames, processes
+from tests.support.burning import burn, burn_in_child
 
 OPTIONS = {"test-protocol": {"endpoint_url": "http://storage"}}
 
@@ -67,3 +68,25 @@ def test_both_ways_into_workers_prepare_them(spark) -> None:
     rows = frames.map_batches(numbers, of_batches, "seen string", OPTIONS).collect()
     rows += frames.map_groups(numbers, "parity", of_group, "seen string", OPTIONS).collect()
     assert {row["seen"] for row in rows} == {json.dumps([OPTIONS["test-protocol"], 1, 1])}
+
+
+def test_workers_report_what_they_and_their_jvm_used(spark) -> None:
+    def burning_map(batches):
+        for batch in batches:
+            burn(0.3)
+            yield batch
+
+    def burning_group(table: pa.Table) -> pa.Table:
+        burn_in_child(0.3)
+        return table
+
+    reports = processes.reports_of(spark)
+    for run in (
+        lambda: frames.map_batches(spark.range(1), burning_map, "id long"),
+        lambda: frames.map_groups(spark.range(1), "id", burning_group, "id long"),
+    ):
+        before = {name: last for name, (_, last) in reports.value.items()}
+        run().collect()
+        more = {name: last - before.get(name, first) for name, (first, last) in reports.value.items()}
+        assert sum(more.values()) >= 0.28  # the kernel shows other processes hundredths of a second
+    assert len(reports.value) >= 3, "a worker, the daemon that started it, and the JVM"

@@ -30,9 +30,10 @@ from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.exports import LISTED, Export, Format, export
 from manifests.exchange.key_lists import VALUES, read_keys
 from manifests.exchange.uid_pairs import UID_PAIR, pairs_of, uids_of
+from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Provenance, commit, lanes_of
+from manifests.format.store import Provenance, lanes_of
 from tests.docs.test_docs import blocks
 
 CHOSEN = schema(Stage.CHOOSE)

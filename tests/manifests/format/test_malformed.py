@@ -147,6 +147,7 @@ WRONG_TYPES: dict[str, Callable[[Path], None]] = {
     "a derivation that is a list": fields(derivation=[]),
     "inputs that are null": fields(inputs=None),
     "a cost that is a text": fields(cost="high"),
+    "a phase of the cost that is a text": fields(cost={"phases": {"units": "long"}}),
     "a part whose name is a number": fields(
         parts=[{"name": 7, "rows": 1, "size_bytes": 1, "sha256": "", "lanes": [0] * 4, "files": {}}]
     ),

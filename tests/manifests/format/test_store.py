@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from manifests import storage
 from manifests.errors import ManifestError
+from manifests.format.commit import commit
 from manifests.format.digest import combine, digest, row_lanes
 from manifests.format.receipts import (
     ROW_GROUP_ROWS,
@@ -29,7 +30,7 @@ from manifests.format.receipts import (
     write_part,
 )
 from manifests.format.schema import FORMAT_VERSION, Stage, schema
-from manifests.format.store import Parent, Provenance, commit, is_committed, lanes_of, open_manifest, read_batches
+from manifests.format.store import Parent, Provenance, is_committed, lanes_of, open_manifest, read_batches
 from manifests.redaction import REDACTED, redact
 
 SCAN = schema(Stage.SCAN)

@@ -8,8 +8,9 @@ import pytest
 
 from manifests import storage
 from manifests.errors import ManifestError
+from manifests.format.commit import commit
 from manifests.format.schema import Stage
-from manifests.format.store import MANIFEST_FILE, Manifest, Parent, Provenance, commit, open_manifest
+from manifests.format.store import MANIFEST_FILE, Manifest, Parent, Provenance, open_manifest
 from manifests.format.tables import TableFile, with_tables
 from tests.support.making import CREATED, commit_rows, receipts_of
 
