@@ -17,8 +17,8 @@ restart  discard the committed manifest, with all parts, for one of other settin
 `requests` are those that the server got, or on a disk the calls that open, list, link, move or remove a file of the
 input or the output; there each file is removed by itself. `exponent` is the slope of log time by log units, from the
 smallest size to the largest. Exits with 1 if a bar is missed: at the largest size 1 GiB of memory for each operation,
-1 s and 200 MB to open, 30 s to resume, and on S3 one request for 100 units and operation, or for 1,000 names that are
-listed or removed if these are more; an exponent of 1.1.
+1 s and 200 MB to open, 30 s to resume, and on S3 one request for 100 units and operation, besides one for each 1,000
+tars or parts that have to be listed; an exponent of 1.1.
 """
 
 import json
@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.control.server import BUCKET, Server
-from manifests.format.receipts import Receipt, group_of, receipt_uri, to_lines
+from manifests.format.merged_receipts import group_sizes, merge_receipts
+from manifests.format.receipts import RECEIPTS, Receipt, group_of, receipt_uri
 from tests.support.making import receipts_of
 
 TARS_PER_UNIT, TAR_BYTES, UNIT_BYTES = 10, 120 << 20, 1 << 30
@@ -70,7 +71,7 @@ class Line:
             found.append("memory")
         if self.seconds > MAX_SECONDS.get(self.operation, math.inf):
             found.append("time")
-        if self.on == "s3" and self.requests > max(self.units / UNITS_PER_REQUEST, self.names / NAMES_PER_REQUEST):
+        if self.on == "s3" and self.requests > self.units / UNITS_PER_REQUEST + self.names / NAMES_PER_REQUEST:
             found.append("requests")
         return found
 
@@ -147,11 +148,11 @@ def simulate(place: Place, units: int, plan: Path) -> Iterator[Line]:
     yield made
     receipts = receipts_of(planned, fingerprints=_fingerprints(plan))
     half = planned // 2
-    _fill(place, found["run"], top, receipts[:half], planned)
+    _fill(place, found["run"], top, receipts[:half], receipts)
     made, found = line("resume", names=half)
     _require(found["done"] == half, "the receipts of half of the units are found")
     yield made
-    _fill(place, found["run"], top, receipts[half:], planned)
+    _fill(place, found["run"], top, receipts[half:], receipts[half:])
     made, found = line("commit", names=planned)
     _require(found["rows"] == sum(receipt.rows for receipt in receipts), "all rows are committed")
     yield made
@@ -173,18 +174,22 @@ def _fingerprints(plan: Path) -> list[str]:
     return [unit.fingerprint for unit in pickle.loads(plan.read_bytes()).units]  # noqa: S301 - our own
 
 
-def _fill(place: Place, run: str, top: str, receipts: Sequence[Receipt], units: int) -> None:
-    """Write what workers leave: parts, receipts, and the merged receipts of groups that are complete."""
-    below = run.removeprefix(f"{place.top}/")
-    files = {f"{top}/out/{receipt.part}": b"x" * receipt.size_bytes for receipt in receipts}
-    files |= {receipt_uri(below, receipt.unit): receipt.to_json() for receipt in receipts}
-    groups: dict[str, list[Receipt]] = {}
-    for receipt in receipts:
-        groups.setdefault(group_of(receipt.unit), []).append(receipt)
-    last = list(groups)[-1]  # of a run that was killed, some groups are not complete
-    for group, some in groups.items():
-        if group != last or len(receipts) == units:
-            files[f"{below}/receipts/{group}.jsonl"] = to_lines(some)
+def _fill(place: Place, run: str, top: str, receipts: Sequence[Receipt], todo: Sequence[Receipt]) -> None:
+    """Write what workers leave that have done the units of `receipts`, of those of `todo`: parts, and receipts."""
+    sizes = group_sizes(each.unit for each in todo)
+    with tempfile.TemporaryDirectory() as folder:
+        here = f"file://{folder}"
+        Path(folder, RECEIPTS).mkdir()
+        for group in sizes:
+            Path(folder, RECEIPTS, group).mkdir()
+        for receipt in receipts:
+            Path(receipt_uri(folder, receipt.unit)).write_bytes(receipt.to_json())
+        for unit in {group_of(receipt.unit): receipt.unit for receipt in receipts}.values():
+            merge_receipts(here, unit, sizes)
+        below = run.removeprefix(f"{place.top}/")
+        found = {str(path.relative_to(folder)): path for path in Path(folder).rglob("*.json*")}
+        files = {f"{below}/{name}": path.read_bytes() for name, path in found.items()}
+    files |= {f"{top}/out/{receipt.part}": b"x" * receipt.size_bytes for receipt in receipts}
     place.put(files)
 
 

@@ -14,7 +14,8 @@ from jobs.units.plan import Plan
 from manifests import exclusive, storage
 from manifests.errors import ManifestError
 from manifests.format.integrity import file_sizes
-from manifests.format.receipts import Receipt, from_lines, read_receipt, read_receipts, to_lines
+from manifests.format.merged_receipts import from_lines, read_receipts, to_lines
+from manifests.format.receipts import Receipt, read_receipt
 
 TAKEN_OVER = "taken-over.jsonl"
 
@@ -72,7 +73,7 @@ def earlier_receipts(plan: Plan, work: str, token: int) -> Found:
     for name in [name for name in valid if faults_of(valid[name], sizes)]:
         _log.warning("%s: unit %s is done again: %s", plan.output, name, faults_of(valid.pop(name), sizes)[0])
     mine = {name: receipt for name, receipt in valid.items() if wanted.get(name) == receipt.fingerprint}
-    others = [receipt for name, receipt in valid.items() if name not in mine and receipt.has_part_by_content]
+    others = [receipt for name, receipt in valid.items() if name not in mine and not receipt.fixed_files]
     return Found(receipts=mine, moved={receipt.fingerprint: receipt for receipt in others})
 
 

@@ -16,7 +16,8 @@ from jobs.units.output_place import require_folder
 from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
 from manifests.errors import InputError, LeaseLost, ManifestError, RunAtWork, RunChanged
-from manifests.format.receipts import WORK, Receipt, group_sizes
+from manifests.format.merged_receipts import group_sizes
+from manifests.format.receipts import WORK, Receipt
 from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
 from manifests.format.tables import TABLES, with_tables, without_tables
 
@@ -43,21 +44,27 @@ def inspect(plan: Plan, *, restart: bool = False) -> State:
     naming what changed, when work of another configuration is there and `restart` is not set. While the run is
     unfinished, a changed input does not raise: its units are done again, and a notice names it.
     """
+    return _inspect(plan, restart=restart)[0]
+
+
+def _inspect(plan: Plan, *, restart: bool) -> "tuple[State, _Before | None]":
+    """Return what `inspect` does, and what earlier runs left; None if the manifest is finished."""
     require_folder(plan.output)
     manifest = _committed(plan.output)
     if manifest is not None and manifest.fingerprint == plan.fingerprint:
-        return State(manifest=manifest, receipts={}, todo=[], notices=[])
-    token = require_free(work_uri(plan.output))
-    return _found(plan, manifest, _Before.read(plan, token), restart=restart)
+        return State(manifest=manifest, receipts={}, todo=[], notices=[]), None
+    before = _Before.read(plan, require_free(work_uri(plan.output)))
+    return _found(plan, manifest, before, restart=restart), before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Before:
     """What earlier runs left: the plan of the last one, None without one, and the receipts that are valid now.
 
-    `moved` are receipts of units that have another name now, by fingerprint.
+    `moved` are receipts of units that have another name now, by fingerprint. `token` is that of the last run.
     """
 
+    token: int
     plan: Mapping[str, Any] | None
     receipts: Mapping[str, Receipt]
     moved: Mapping[str, Receipt]
@@ -67,7 +74,7 @@ class _Before:
         """Read what the runs up to `token` left."""
         work = work_uri(plan.output)
         found = earlier_receipts(plan, work, token + 1)
-        return cls(plan=_read_plan(work, token), receipts=found.receipts, moved=found.moved)
+        return cls(token=token, plan=_read_plan(work, token), receipts=found.receipts, moved=found.moved)
 
 
 def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: bool) -> State:
@@ -164,13 +171,15 @@ def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
     The lease is given back when the block ends. Without anything to do, none is taken. Raises as `inspect` does.
     """
     work = work_uri(plan.output)
-    state = inspect(plan, restart=restart)
+    state, before = _inspect(plan, restart=restart)
     if state.manifest is not None and not _is_left(work):
         yield Begun(plan=plan, state=state, lease=None)
         return
     with held(work) as lease, lease.fence.guarding():
         try:
-            state = _take_over(plan, lease.fence, restart=restart)
+            if before is None or before.token != lease.fence.token - 1:  # others ran meanwhile
+                before = _Before.read(plan, lease.fence.token - 1)
+            state = _take_over(plan, lease.fence, before, restart=restart)
         except (RunChanged, FileNotFoundError):
             if is_committed(plan.output):  # while this run took the lease
                 with contextlib.suppress(LeaseLost):
@@ -187,13 +196,12 @@ def begun(plan: Plan, *, restart: bool = False) -> Iterator[Begun]:
     yield Begun(plan=plan, state=state, lease=None)
 
 
-def _take_over(plan: Plan, fence: Fence, *, restart: bool) -> State:
+def _take_over(plan: Plan, fence: Fence, before: _Before, *, restart: bool) -> State:
     """Make the output that of the run with the lease, and return what is left to do.
 
     An earlier run that may still exist loses its folder before anything is decided, and with it the files that it
     could commit. Until then, all that is there stays.
     """
-    before = _Before.read(plan, fence.token - 1)
     _found(plan, _committed(plan.output), before, restart=restart)
     _write_plan(plan, fence)
     take_over(fence, before.receipts)

@@ -27,12 +27,11 @@ from jobs.units.plan import Plan, Unit
 from manifests import exclusive, storage
 from manifests.format.done import DoneCounter, done_of
 from manifests.format.integrity import file_sha256
+from manifests.format.merged_receipts import merge_receipts
 from manifests.format.receipts import (
     Receipt,
     WrittenPart,
     create_receipt,
-    group_of,
-    merge_receipts,
     part_name,
     read_receipt,
 )
@@ -125,12 +124,10 @@ class Recorder:
 
     def _merge(self, unit: str) -> None:
         """Merge the receipts of the group if the unit is its last. Without that, the driver reads them one by one."""
-        group = group_of(unit)
         try:
-            if group in self.group_sizes:
-                merge_receipts(self.fence.folder, group, self.group_sizes[group])
+            merge_receipts(self.fence.folder, unit, self.group_sizes)
         except OSError:
-            _log.info("the receipts of group %s are not merged", group, exc_info=True)
+            _log.info("receipts are not merged", exc_info=True)
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[str]:

@@ -47,7 +47,7 @@ def require_sizes(manifest: Manifest, places: Sequence[int] | None = None) -> No
     sizes = part_sizes(manifest, parts)
     faults = [fault for part in parts if (fault := _size_fault(manifest, part, sizes)) is not None]
     if faults:
-        more = f"; {len(faults) - NAMED_FAULTS:,} more parts" if len(faults) > NAMED_FAULTS else ""
+        more = f"; such parts in all: {len(faults):,}" if len(faults) > NAMED_FAULTS else ""
         raise ManifestError(f"{'; '.join(faults[:NAMED_FAULTS])}{more}; {RESTORE}")
 
 

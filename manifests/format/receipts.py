@@ -1,6 +1,5 @@
 """Parts and receipts: write the rows of one unit as a Parquet file, and record that it is done."""
 
-import contextlib
 import dataclasses
 import json
 import re
@@ -22,10 +21,9 @@ ROW_GROUP_ROWS = 65_536
 WORK = "_work"
 RECEIPTS = "receipts"
 NAME_DIGITS = 12
-GROUP_UNITS = 256
+GROUP_UNITS, GROUPS_IN_BATCH = 64, 16
 COUNTED = ("status", "duplicate_kind", "text_step", "text_class", "drop_reason", "keep")
 _NUMBER = re.compile(r"(\d+)([^\d]*)$")
-_MERGED = ".jsonl"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,14 +161,18 @@ def part_name(unit: str, sha256: str) -> str:
 
 
 def group_of(unit: str) -> str:
-    """Return the group of a unit: GROUP_UNITS units with successive numbers, whose receipts are merged."""
-    found = _NUMBER.search(unit)
-    return f"{int(found[1]) // GROUP_UNITS:05d}{found[2]}" if found else "others"
+    """Return the group of a unit: GROUP_UNITS units with successive numbers, whose receipts are in one folder."""
+    return _quotient(unit, GROUP_UNITS)
 
 
-def group_sizes(units: Iterable[str]) -> dict[str, int]:
-    """Return group → how many of `units` are in it."""
-    return dict(Counter(map(group_of, units)))
+def batch_of(group: str) -> str:
+    """Return the batch of a group: GROUPS_IN_BATCH groups with successive numbers."""
+    return _quotient(group, GROUPS_IN_BATCH)
+
+
+def _quotient(name: str, many: int) -> str:
+    found = _NUMBER.search(name)
+    return f"{int(found[1]) // many:05d}{found[2]}" if found else "others"
 
 
 def receipt_uri(run_folder: str, unit: str) -> str:
@@ -191,70 +193,3 @@ def create_receipt(run_folder: str, receipt: Receipt) -> bool:
 def read_receipt(run_folder: str, unit: str) -> Receipt:
     """Return the receipt of `unit`. Raises ManifestError if it is damaged, FileNotFoundError if there is none."""
     return Receipt.from_json(storage.read_bytes(receipt_uri(run_folder, unit)))
-
-
-def merge_receipts(run_folder: str, group: str, units: int) -> bool:
-    """Write the receipts of a group into one file if those of all its `units` are there; return whether they are.
-
-    The worker that ends the last unit of a group calls it. Receipts never change, so that whoever merges them writes
-    the same; the receipts themselves stay, for attempts that are late.
-    """
-    folder = storage.join(run_folder, RECEIPTS, group)
-    names = [name for name in storage.list_names(folder) if name.endswith(".json")]
-    if len(names) < units:
-        return False
-    found = _read_single(folder, names)
-    if len(found) < units:  # one is damaged: its unit is done again
-        return False
-    exclusive.create(_merged_uri(run_folder, group), to_lines(found.values()), make_folder=False)
-    return True
-
-
-def read_receipts(run_folder: str) -> dict[str, Receipt]:
-    """Return unit → receipt in the folder of a run: of merged groups from one file each, of others one by one.
-
-    A damaged receipt is left out, so that its unit is done again.
-    """
-    folder = storage.join(run_folder, RECEIPTS)
-    there = storage.list_names(folder)
-    merged = [name for name in there if name.endswith(_MERGED)]
-    found: dict[str, Receipt] = {}
-    for data in storage.read_many(folder, merged).values():
-        found |= from_lines(data)
-    for group in there:
-        if not group.endswith(_MERGED) and group + _MERGED not in merged:
-            inside = storage.join(folder, group)
-            names = [name for name in storage.list_names(inside) if name.endswith(".json")]
-            found |= _read_single(inside, names)
-    return found
-
-
-def to_lines(receipts: Iterable[Receipt]) -> bytes:
-    """Return receipts as JSON, one a line, in the order of their units."""
-    ordered = sorted(receipts, key=lambda receipt: receipt.unit)
-    lines = [json.dumps(dataclasses.asdict(each), sort_keys=True) for each in ordered]
-    return "\n".join([*lines, ""]).encode()
-
-
-def from_lines(data: bytes) -> dict[str, Receipt]:
-    """Return unit → receipt of what `to_lines` wrote. Lines that are none are left out."""
-    found = {}
-    for line in data.splitlines():
-        with contextlib.suppress(ManifestError):
-            receipt = Receipt.from_json(line)
-            found[receipt.unit] = receipt
-    return found
-
-
-def _merged_uri(run_folder: str, group: str) -> str:
-    return storage.join(run_folder, RECEIPTS, group + _MERGED)
-
-
-def _read_single(folder: str, names: list[str]) -> dict[str, Receipt]:
-    found: dict[str, Receipt] = {}
-    for name, data in storage.read_many(folder, names).items():
-        with contextlib.suppress(ManifestError):
-            receipt = Receipt.from_json(data)
-            if f"{receipt.unit}.json" == name:
-                found[receipt.unit] = receipt
-    return found

@@ -160,7 +160,7 @@ def test_parts_that_are_gone_or_of_another_size_are_named(proxy, client):
     assert str(error.value) == (
         "s3://requests/damaged/part-00000.parquet: missing; "
         f"s3://requests/damaged/part-00001.parquet: 5 bytes, {size:,} when it was committed; "
-        "s3://requests/damaged/part-00002.parquet: missing; 1 more parts; "
+        "s3://requests/damaged/part-00002.parquet: missing; such parts in all: 4; "
         "restore the part, or make the manifest again"
     )
     require_sizes(manifest, [4])

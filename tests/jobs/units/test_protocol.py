@@ -58,22 +58,25 @@ def keys_of(version: int, unit: int) -> list[str]:
     return [f"v{version}-u{unit}-{n}" for n in range(3)]
 
 
-def plan_of(output: str, version: int, units: int) -> Plan:
-    """The plan of `version` of the settings, for an input that has grown to so many units."""
+def plan_of(output: str, version: int, units: int, first: int = 0) -> Plan:
+    """The plan of `version` of the settings, for an input that has grown to so many units, at either end.
+
+    The content of the units is numbered from `first`, their names from 0: some may have been done under other names.
+    """
     config = {"version": version}
     return Plan(
         stage=Stage.SCAN,
         config=config,
         software={},
-        inputs={"units": units},
+        inputs={"first": first, "units": units},
         parents=[],
         roots=[],
         funnel=[],
         schema=COLUMNS,
         output=output,
         units=[
-            Unit(name=f"part-{n:05d}", inputs={"n": n}, fingerprint=settings_hash(config, n), rows=3)
-            for n in range(units)
+            Unit(name=f"part-{n - first:05d}", inputs={"n": n}, fingerprint=settings_hash(config, n), rows=3)
+            for n in range(first, first + units)
         ],
         options={},
     )
@@ -130,9 +133,14 @@ class Protocol(RuleBasedStateMachine):
     # --- what may happen
 
     @precondition(lambda self: sum(not each.has_ended for each in self.drivers()) < 4)
-    @rule(version=st.integers(0, VERSIONS - 1), units=st.integers(1, MOST_UNITS), restart=st.booleans())
-    def start_driver(self, version: int, units: int, restart: bool) -> None:
-        self.start("driver", lambda: self.drive(version, units, restart=restart), restart=restart)
+    @rule(
+        version=st.integers(0, VERSIONS - 1),
+        units=st.integers(1, MOST_UNITS),
+        first=st.integers(0, 1),
+        restart=st.booleans(),
+    )
+    def start_driver(self, version: int, units: int, first: int, restart: bool) -> None:
+        self.start("driver", lambda: self.drive(version, units, first, restart=restart), restart=restart)
 
     @precondition(lambda self: self.tasks)
     @rule(which=st.integers(0, 1 << 16), other_bytes=st.integers(0, 2))
@@ -196,7 +204,7 @@ class Protocol(RuleBasedStateMachine):
                 each.kill()  # it has not begun: later it would be a new run that is to replace the manifest
         stopped = [each for each in self.actors if not each.has_ended]
         self.tasks.clear()
-        driver = self.start("driver", lambda: self.drive(0, MOST_UNITS, restart=True), restart=True)
+        driver = self.start("driver", lambda: self.drive(0, MOST_UNITS, 0, restart=True), restart=True)
         for _ in range(MOST_CALLS):
             self.move(driver, 20)
             self.a_commit_is_whole()
@@ -218,7 +226,7 @@ class Protocol(RuleBasedStateMachine):
     def tidy(self) -> None:
         """Run once more: on an object store, a request that was on its way may have left a file that nobody names."""
         self.a_commit_is_whole()
-        driver = self.start("driver", lambda: self.drive(0, MOST_UNITS, restart=False))
+        driver = self.start("driver", lambda: self.drive(0, MOST_UNITS, 0, restart=False))
         self.let_leases_expire()
         self.move(driver, MOST_CALLS)
         assert driver.has_ended
@@ -236,8 +244,10 @@ class Protocol(RuleBasedStateMachine):
     def check_rows(self, manifest: Manifest) -> None:
         version, units = manifest.config["version"], len(manifest.parts)
         keys = [key for part in manifest.parts for key in manifest.read_part(part, ["key"])["key"].to_pylist()]
-        assert sorted(keys) == sorted(key for unit in range(units) for key in keys_of(version, unit))
-        assert manifest.inputs == {"units": units}
+        first = manifest.inputs["first"]
+        wanted = [key for unit in range(first, first + units) for key in keys_of(version, unit)]
+        assert sorted(keys) == sorted(wanted)
+        assert manifest.inputs == {"first": first, "units": units}
         assert manifest.rows == len(keys)
 
     # --- actors
@@ -268,9 +278,9 @@ class Protocol(RuleBasedStateMachine):
         if actor.error is not None and not isinstance(actor.error, CurateError):
             raise actor.error
 
-    def drive(self, version: int, units: int, *, restart: bool) -> None:
+    def drive(self, version: int, units: int, first: int, *, restart: bool) -> None:
         """What a stage does, with workers that the test starts."""
-        plan = plan_of(self.output, version, units)
+        plan = plan_of(self.output, version, units, first)
         with begun(plan, restart=restart) as begin:
             if begin.state.manifest is not None:
                 return

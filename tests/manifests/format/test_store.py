@@ -19,13 +19,13 @@ from manifests import storage
 from manifests.errors import ManifestError
 from manifests.format.commit import commit
 from manifests.format.digest import combine, digest, row_lanes
+from manifests.format.merged_receipts import read_receipts
 from manifests.format.receipts import (
     ROW_GROUP_ROWS,
     Receipt,
     add_counts,
     count_values,
     create_receipt,
-    read_receipts,
     receipt_uri,
     write_part,
 )
