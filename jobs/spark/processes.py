@@ -41,7 +41,8 @@ def include(account: Account, spark: SparkSession, *, from_start: bool) -> None:
         _log.debug("the driver's JVM is not counted: %s", e)
     else:
         account.include(functools.partial(_started_by, driver), from_start=from_start)
-    account.include(lambda: reports.value, from_start=from_start)
+    # A copy: a task that ends meanwhile changes the value in another thread.
+    account.include(lambda: dict(reports.value), from_start=from_start)
 
 
 def _started_by(jvm: psutil.Process) -> Seen:
