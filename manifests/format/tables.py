@@ -33,6 +33,7 @@ from manifests.errors import ManifestError
 TABLES = "_tables"
 MAX_INLINE_BYTES = 4096  # of a field as JSON
 NAME_DIGITS = 12
+MADE_AT_ONCE = 1024
 PARTS = pa.schema(
     [
         ("name", pa.string()),
@@ -96,7 +97,8 @@ class TableFile:
         if len(data) != self.size_bytes or hashlib.sha256(data).hexdigest() != self.sha256:
             raise ManifestError(f"{uri}: altered: its sha256 is not the committed one; {_RESTORE}")
         try:
-            found = pq.read_table(io.BytesIO(data))
+            with pq.ParquetFile(io.BytesIO(data)) as parquet:
+                found = parquet.read(use_threads=False)
         except (pa.ArrowException, OSError) as e:
             raise ManifestError(f"{uri}: not readable Parquet ({e}); {_RESTORE}") from e
         if found.num_rows != self.rows:
@@ -105,20 +107,28 @@ class TableFile:
 
 
 class TableRows(Sequence[T], Generic[T]):
-    """The rows of a table, made into objects by `make` when one is first asked for. The length is known before."""
+    """The rows of a table, made into objects by `make`, some at a time, when they are asked for.
+
+    The file is read when the first one is. The length is known before.
+    """
 
     def __init__(self, folder: str, file: TableFile, make: Callable[[Mapping[str, Any]], T]) -> None:
         self._folder, self._file, self._make = folder, file, make
-        self._rows: list[T] | None = None
+        self._table: pa.Table | None = None
+        self._made: dict[int, list[T]] = {}  # position of the first, in steps of MADE_AT_ONCE
 
-    def _read(self) -> list[T]:
-        if self._rows is None:
+    def _from(self, first: int) -> list[T]:
+        """Return the rows that are made together, the first of which is at `first`."""
+        if first not in self._made:
+            if self._table is None:
+                self._table = self._file.read(self._folder)
             try:
-                self._rows = [self._make(row) for row in self._file.read(self._folder).to_pylist()]
+                rows = self._table.slice(first, MADE_AT_ONCE).to_pylist()
+                self._made[first] = [self._make(row) for row in rows]
             except (KeyError, TypeError, ValueError) as e:
                 where = storage.join(self._folder, self._file.table)
                 raise ManifestError(f"{where}: damaged ({e!r}); {_RESTORE}") from e
-        return self._rows
+        return self._made[first]
 
     def __len__(self) -> int:
         """Return the number of rows, without reading them."""
@@ -130,15 +140,19 @@ class TableRows(Sequence[T], Generic[T]):
     def __getitem__(self, place: slice) -> Sequence[T]: ...
     def __getitem__(self, place: int | slice) -> T | Sequence[T]:
         """Return a row, or several."""
-        return self._read()[place]
+        places = range(len(self))[place]
+        if isinstance(places, range):
+            return [self[each] for each in places]
+        return self._from(places - places % MADE_AT_ONCE)[places % MADE_AT_ONCE]
 
     def __iter__(self) -> Iterator[T]:
         """Yield the rows."""
-        return iter(self._read())
+        for first in range(0, len(self), MADE_AT_ONCE):
+            yield from self._from(first)
 
     def __eq__(self, other: object) -> bool:
         """Whether `other` is a list or table of equal rows."""
-        return isinstance(other, Sequence) and self._read() == list(other)
+        return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -148,7 +162,7 @@ class TableRows(Sequence[T], Generic[T]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the rows, which another process reads when it needs them."""
-        return {**self.__dict__, "_rows": None}
+        return {**self.__dict__, "_table": None, "_made": {}}
 
 
 class TableMapping(Mapping[str, Any]):
