@@ -15,7 +15,7 @@ from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.run import Context
 from jobs.stages.choose import choose, plan_choose, rules_of
-from jobs.stages.onto import onto
+from jobs.stages.onto import earlier
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
@@ -63,7 +63,6 @@ _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] 
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
     Stage.DEDUPE: _plan_dedupe,
-    Stage.SCORE: plan_score,
     Stage.CHOOSE: plan_choose,
     Stage.SHARD: plan_shard,
 }
@@ -138,8 +137,7 @@ def outlook(
             reason = waits_for or READS[stage]
             found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
             continue
-        plan = plan_scan(config, output) if source is None else _PLANS[stage](config, source, output)
-        plan = onto(plan, ctx)
+        plan = _plan(config, stage, source, output, ctx)
         if source is None:
             require_readable_input(plan)
         found.append(_outlook(plan, restart=ctx.restart))
@@ -150,6 +148,14 @@ def outlook(
         for each in found:
             require_writable(each.output)
     return found
+
+
+def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Plan:
+    if source is None:
+        return plan_scan(config, output, onto=earlier(stage, output, ctx))
+    if stage is Stage.SCORE:
+        return plan_score(config, source, output, onto=earlier(stage, output, ctx))
+    return _PLANS[stage](config, source, output)
 
 
 def _outlook(plan: Plan, *, restart: bool) -> Outlook:

@@ -41,16 +41,17 @@ class Slice:
         return sum(file.size_bytes for file in self.files) if self.files else self.source.size_bytes
 
 
-def group_sources(sources: Sequence[Source], unit_bytes: int) -> list[list[Slice]]:
+def group_sources(sources: Sequence[Source], unit_bytes: int, *, halved: int = 0) -> list[list[Slice]]:
     """Return what each unit reads: all of `sources` in their order, each tar and each loose sample in one unit.
 
     A unit has from half to twice `unit_bytes`, or a single tar that is larger with less than half of them on each
     side. `unit_bytes` is doubled until there are at most MAX_UNITS, and halved while there would be fewer than about
-    FEW_UNITS, but not below LEAST_UNIT_BYTES; so it seldom changes while the input grows.
+    FEW_UNITS, but not below LEAST_UNIT_BYTES; so it seldom changes while the input grows. After that it is halved
+    `halved` times more, to find the units that the input had when it was smaller.
     """
     sizes = np.fromiter((_counted_bytes(each) for each in _indivisible(sources)), np.int64)
     marks = np.fromiter((_mark(each) for each in _indivisible(sources)), np.uint64)
-    unit_bytes = fitting_unit_bytes(unit_bytes, int(sizes.sum()))
+    unit_bytes = fitting_unit_bytes(unit_bytes, int(sizes.sum())) >> halved
     while len(starts := unit_starts(sizes, marks, unit_bytes)) > MAX_UNITS:
         unit_bytes *= 2
     some = _indivisible(sources)

@@ -78,16 +78,19 @@ def same_bits(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Parquet parts in one folder with their numbers of rows, and the storage arguments to read them."""
+    """Parquet parts in one folder with their rows and bytes, by name, and the storage arguments to read them."""
 
     folder: str
     rows: Mapping[str, int]
+    size_bytes: Mapping[str, int]
     options: Options
 
 
 def parts_of(manifest: Manifest, options: Options) -> Parts:
     """Return the parts of a committed manifest."""
-    return Parts(folder=manifest.uri, rows={p.name: p.rows for p in manifest.parts}, options=options)
+    rows = {part.name: part.rows for part in manifest.parts}
+    size_bytes = {part.name: part.size_bytes for part in manifest.parts}
+    return Parts(folder=manifest.uri, rows=rows, size_bytes=size_bytes, options=options)
 
 
 def read(
@@ -103,7 +106,8 @@ def read(
     other rows than when it was committed makes its task fail.
     """
     reader = _PartReader(folder=parts.folder, columns=columns, transform=transform)
-    return map_batches(one_task_each(spark, parts.rows), reader, ddl(schema), parts.options)
+    tasks = {json.dumps([name, parts.size_bytes[name]]): rows for name, rows in parts.rows.items()}
+    return map_batches(one_task_each(spark, tasks), reader, ddl(schema), parts.options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,8 +118,10 @@ class _PartReader:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for name, rows in zip(batch.column("task").to_pylist(), batch.column("rows").to_pylist(), strict=True):
-                for found in read_batches(storage.join(self.folder, name), self.columns, rows=rows):
+            for task, rows in zip(batch.column("task").to_pylist(), batch.column("rows").to_pylist(), strict=True):
+                name, size_bytes = json.loads(task)
+                uri = storage.join(self.folder, name)
+                for found in read_batches(uri, self.columns, rows=rows, size_bytes=size_bytes):
                     table = for_spark(pa.Table.from_batches([found]))
                     table = table.append_column(PART, pa.array([name] * len(table), pa.string()))
                     yield from (self.transform(table) if self.transform else table).to_batches()

@@ -106,7 +106,7 @@ class MapPart:
         facts: Counter[str] = Counter()
 
         def added() -> Iterator[pa.RecordBatch]:
-            for batch in read_batches(source, rows=unit.rows):
+            for batch in read_batches(source, rows=unit.rows, size_bytes=unit.size_bytes):
                 table = add(pa.Table.from_batches([batch]))
                 facts.update(self.count(table))
                 yield from table.to_batches()

@@ -25,9 +25,10 @@ from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
-from jobs.stages.onto import onto
+from jobs.stages.onto import earlier
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
+from jobs.units.earlier import with_parts_of
 from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
@@ -42,10 +43,13 @@ from manifests.format.store import Manifest, is_committed, open_manifest
 
 DECIDES_ROWS = ("max_image_bytes", "max_image_pixels", "text_density", "sample_names")
 MAX_WARNINGS = 5
+MOST_HALVED = 3  # sizes of units that are tried to find those of an earlier scan
 
 
-def plan_scan(config: PipelineConfig, output: str) -> Plan:
+def plan_scan(config: PipelineConfig, output: str, *, onto: Manifest | None = None) -> Plan:
     """Return the plan of a scan of the configured input. Lists the storage and reads no image.
+
+    `onto` is the manifest of an earlier scan, whose parts are taken for units that are the same.
 
     Loads user filters and the embedding's model once, so that missing or wrong ones are refused before any work
     starts. Raises InputError when an input is missing, compressed, or contains credentials, and
@@ -65,14 +69,8 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
     if not settings["local_features"]:
         settings["local_features"] = _has_local_features(output, settings, versions, inputs)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
-    read = _unit_inputs(sources, config.scan, listings)
-    units = [
-        maker.unit(
-            f"part-{numbered(i, len(read))}", {"sources": some}, size_bytes=sum(each["bytes"] for each in some)
-        )
-        for i, some in enumerate(read)
-    ]
-    return Plan(
+    make = functools.partial(_units, maker, sources, config.scan, _Known.of(sources, listings))
+    plan = Plan(
         stage=Stage.SCAN,
         output=storage.absolute(output),
         config=settings,
@@ -81,9 +79,24 @@ def plan_scan(config: PipelineConfig, output: str) -> Plan:
         parents=[],
         roots=sorted({s.root for s in sources}),
         funnel=[],
-        units=units,
+        units=make() if onto is None else _most_alike(make, onto),
         options=config.storage,
     )
+    return plan if onto is None else with_parts_of(plan, onto)
+
+
+def _most_alike(make: Callable[..., list[Unit]], onto: Manifest) -> list[Unit]:
+    """Return the units of the size of which most are in `onto`, whose input may have been small, and so its units."""
+    known = {part.fingerprint for part in onto.parts}
+    best, most = list[Unit](), -1
+    for halved in range(MOST_HALVED + 1):
+        units = make(halved=halved)
+        found = sum(unit.size_bytes or 0 for unit in units if unit.fingerprint in known)
+        if found > most:
+            best, most = units, found
+        if 2 * most >= sum(unit.size_bytes or 0 for unit in units):
+            break
+    return best
 
 
 def _has_local_features(
@@ -104,27 +117,47 @@ def _reading(config: ScanConfig) -> dict[str, Any]:
     return {"ignore_zeros": True} if config.ignore_zeros else {}
 
 
-def _unit_inputs(sources: Sequence[Source], config: ScanConfig, listings: Listings) -> list[list[dict[str, Any]]]:
-    """Return what each unit reads, as JSON: tars, and files of folders, each with what changes with its content."""
-    tables = sibling_states([s.uri for s in sources if not s.is_folder], listings)
-    roots = longest_first(list({s.root for s in sources}))
-    return [[_input(each, tables, roots) for each in some] for some in group_sources(sources, config.unit_bytes)]
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What is known of all sources: the states of tables beside tars, by tar, and the roots, the longest first."""
+
+    tables: Mapping[str, str]
+    roots: Sequence[str]
+
+    @classmethod
+    def of(cls, sources: Sequence[Source], listings: Listings) -> "_Known":
+        tables = sibling_states([s.uri for s in sources if not s.is_folder], listings)
+        return cls(tables=tables, roots=longest_first(list({s.root for s in sources})))
 
 
-def _input(some: Slice, tables: Mapping[str, str], roots: Sequence[str]) -> dict[str, Any]:
+def _units(
+    maker: UnitMaker, sources: Sequence[Source], config: ScanConfig, known: _Known, *, halved: int = 0
+) -> list[Unit]:
+    """Return the units: each reads tars, and files of folders, with what changes with their content."""
+    groups = group_sources(sources, config.unit_bytes, halved=halved)
+    read = [[_input(each, known) for each in some] for some in groups]
+    return [
+        maker.unit(
+            f"part-{numbered(i, len(read))}", {"sources": some}, size_bytes=sum(each["bytes"] for each in some)
+        )
+        for i, some in enumerate(read)
+    ]
+
+
+def _input(some: Slice, known: _Known) -> dict[str, Any]:
     source = some.source
     # The digest counts a source relative to its root: with another root, the unit is another.
-    root = next(each for each in roots if source.uri.startswith(each))
+    root = next(each for each in known.roots if source.uri.startswith(each))
     read: dict[str, Any] = {"uri": source.uri, "root": root, "name": source.name, "bytes": some.size_bytes}
     if not source.is_folder:
-        return {**read, "state": source.etag, "table": tables.get(source.uri)}
+        return {**read, "state": source.etag, "table": known.tables.get(source.uri)}
     # Of its own files alone, so that a new file in the folder changes no other unit.
     return {**read, "state": state_of(some.files), "files": [(file.path, file.size_bytes) for file in some.files]}
 
 
 def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
     """Scan the configured input into the manifest at `output` and return it."""
-    plan = onto(plan_scan(config, output), ctx)
+    plan = plan_scan(config, output, onto=earlier(Stage.SCAN, output, ctx))
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> Mapping[str, Receipt]:
         perform = functools.partial(

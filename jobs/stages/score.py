@@ -15,7 +15,8 @@ from filters.protocol import load_engine
 from jobs.spark import frames
 from jobs.spark.part_stages import AddColumns, MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.stages.onto import onto
+from jobs.stages.onto import earlier
+from jobs.units.earlier import with_rows_of
 from jobs.units.plan import Plan, Unit
 from manifests.errors import ManifestError
 from manifests.format.cost import UNITS
@@ -27,8 +28,10 @@ from manifests.redaction import redact
 _log = logging.getLogger(__name__)
 
 
-def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
+def plan_score(config: PipelineConfig, source: str, output: str, *, onto: Manifest | None = None) -> Plan:
     """Return the plan of scoring the deduplicated manifest at `source`.
+
+    `onto` is the manifest of an earlier score, of which the scores of images that are the same are taken.
 
     Loads the engine once, so that a missing model or a wrong option is refused before any work starts.
     Raises filters.protocol.FilterError, and as `read_parent` does.
@@ -40,12 +43,13 @@ def plan_score(config: PipelineConfig, source: str, output: str) -> Plan:
     shown = {"options": redact(options), "mark": settings_hash(options)} if options else {}
     settings = {**config.score.model_dump(exclude={"batch_images"}), "engine_options": shown}
     versions = {"engine": engine.version, "cascade": Scorer.VERSION, "decoder": DECODER_VERSION}
-    return plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
+    plan = plan_parts(Stage.SCORE, lineage, output, settings, versions, config.storage)
+    return plan if onto is None else with_rows_of(plan, onto)
 
 
 def score(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
     """Score the deduplicated manifest at `source` into the manifest at `output` and return it."""
-    plan = onto(plan_score(config, source, output), ctx)
+    plan = plan_score(config, source, output, onto=earlier(Stage.SCORE, output, ctx))
     parent = read_parent(source, Stage.DEDUPE).manifest
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:

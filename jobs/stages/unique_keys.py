@@ -70,8 +70,10 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> dict[str, Receipt]:
 
 
 def _parts(plan: Plan, receipts: Iterable[Receipt]) -> frames.Parts:
-    rows = {each.part: each.rows for each in sorted(receipts, key=lambda each: each.part)}
-    return frames.Parts(folder=plan.output, rows=rows, options=plan.options)
+    ordered = sorted(receipts, key=lambda each: each.part)
+    rows = {each.part: each.rows for each in ordered}
+    size_bytes = {each.part: each.size_bytes for each in ordered}
+    return frames.Parts(folder=plan.output, rows=rows, size_bytes=size_bytes, options=plan.options)
 
 
 def _are_distinct(spark: SparkSession, parts: frames.Parts) -> bool:

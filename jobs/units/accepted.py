@@ -2,12 +2,13 @@
 
 Each run has a folder of its own in `_work/runs`, so that a worker which outlived its driver cannot add a receipt to a
 later run. A run begins by reading the receipts of all earlier ones. Those that are still valid, and whose files are
-there, it writes into one file of its own, `taken-over.jsonl`, and removes the earlier folders.
+there, it writes into a file of its own, `taken-over.jsonl`, those of units that have another name now into
+`moved.jsonl`, and removes the earlier folders.
 """
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jobs.units.lease import Fence, fences_up_to
 from jobs.units.plan import Plan
@@ -17,7 +18,7 @@ from manifests.format.integrity import file_sizes
 from manifests.format.merged_receipts import from_lines, read_receipts, to_lines
 from manifests.format.receipts import Receipt, read_receipt
 
-TAKEN_OVER = "taken-over.jsonl"
+TAKEN_OVER, MOVED = "taken-over.jsonl", "moved.jsonl"
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def read_accepted(fence: Fence, unit: str) -> Receipt:
     try:
         return read_receipt(fence.folder, unit)
     except FileNotFoundError:
-        found = _read_taken_over(fence.folder)
+        found = _by_unit(_read_lines(fence.folder, TAKEN_OVER))
         if unit not in found:
             raise ManifestError(f"{fence.folder}: no receipt of {unit}; run the same command again") from None
         return found[unit]
@@ -40,7 +41,7 @@ def read_accepted(fence: Fence, unit: str) -> Receipt:
 
 def read_run(folder: str) -> dict[str, Receipt]:
     """Return unit → receipt in the folder of a run: those that it took over, then its own."""
-    return {**_read_taken_over(folder), **read_receipts(folder)}
+    return {**_by_unit(_read_lines(folder, TAKEN_OVER)), **read_receipts(folder)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class Found:
     sources were added before theirs, by fingerprint.
     """
 
-    receipts: Mapping[str, Receipt]
-    moved: Mapping[str, Receipt]
+    receipts: Mapping[str, Receipt] = dataclasses.field(default_factory=dict)
+    moved: Mapping[str, Receipt] = dataclasses.field(default_factory=dict)
 
 
 def earlier_receipts(plan: Plan, work: str, token: int) -> Found:
@@ -61,28 +62,34 @@ def earlier_receipts(plan: Plan, work: str, token: int) -> Found:
     A receipt is valid if a unit of the plan has the same settings and inputs, if no source was broken, and if its
     files are there with the sizes that it names.
     """
-    found: dict[str, Receipt] = {}
+    found: list[Receipt] = []
     for fence in fences_up_to(work, token - 1):
-        found |= read_run(fence.folder)
+        found += [*_read_lines(fence.folder, MOVED), *read_run(fence.folder).values()]
     wanted = {unit.name: unit.fingerprint for unit in plan.units}
     known = set(wanted.values())
-    valid = {name: r for name, r in found.items() if r.fingerprint in known and not r.broken_sources}
+    valid = [receipt for receipt in found if receipt.fingerprint in known and not receipt.broken_sources]
     if not valid:
-        return Found(receipts={}, moved={})
+        return Found()
     sizes = file_sizes(plan.output)
-    for name in [name for name in valid if faults_of(valid[name], sizes)]:
-        _log.warning("%s: unit %s is done again: %s", plan.output, name, faults_of(valid.pop(name), sizes)[0])
-    mine = {name: receipt for name, receipt in valid.items() if wanted.get(name) == receipt.fingerprint}
-    others = [receipt for name, receipt in valid.items() if name not in mine and not receipt.fixed_files]
-    return Found(receipts=mine, moved={receipt.fingerprint: receipt for receipt in others})
+    mine, moved = dict[str, Receipt](), dict[str, Receipt]()
+    for receipt in valid:
+        if faults := faults_of(receipt, sizes):
+            _log.warning("%s: unit %s is done again: %s", plan.output, receipt.unit, faults[0])
+        elif wanted.get(receipt.unit) == receipt.fingerprint:
+            mine[receipt.unit] = receipt
+        elif not receipt.fixed_files:
+            moved[receipt.fingerprint] = receipt
+    return Found(receipts=mine, moved=moved)
 
 
-def take_over(fence: Fence, receipts: Mapping[str, Receipt]) -> None:
-    """Make `receipts` those of the run that holds the lease, and remove the folders of earlier runs.
+def take_over(fence: Fence, found: Found) -> None:
+    """Make what was `found` that of the run that holds the lease, and remove the folders of earlier runs.
 
     The folders are found by their leases, not by a listing: one that stayed would let an earlier run commit.
     """
-    exclusive.rewrite(storage.join(fence.folder, TAKEN_OVER), to_lines(receipts.values()))
+    exclusive.rewrite(storage.join(fence.folder, TAKEN_OVER), to_lines(found.receipts.values()))
+    if found.moved:
+        exclusive.rewrite(storage.join(fence.folder, MOVED), to_lines(found.moved.values()))
     for earlier in fences_up_to(fence.work, fence.token - 1):
         exclusive.remove_folder(earlier.folder)
 
@@ -98,9 +105,12 @@ def faults_of(receipt: Receipt, sizes: Mapping[str, int]) -> list[str]:
     return found
 
 
-def _read_taken_over(folder: str) -> dict[str, Receipt]:
+def _read_lines(folder: str, name: str) -> list[Receipt]:
     try:
-        data = storage.read_bytes(storage.join(folder, TAKEN_OVER))
+        return from_lines(storage.read_bytes(storage.join(folder, name)))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return from_lines(data)
+        return []
+
+
+def _by_unit(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    return {receipt.unit: receipt for receipt in receipts}

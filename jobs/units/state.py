@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jobs.units.accepted import earlier_receipts, take_over
+from jobs.units.accepted import Found, earlier_receipts, take_over
 from jobs.units.differences import differences, first
 from jobs.units.earlier import with_moved
 from jobs.units.lease import Fence, Lease, fences_up_to, held, require_free, work_uri
@@ -61,20 +61,18 @@ def _inspect(plan: Plan, *, restart: bool) -> "tuple[State, _Before | None]":
 class _Before:
     """What earlier runs left: the plan of the last one, None without one, and the receipts that are valid now.
 
-    `moved` are receipts of units that have another name now, by fingerprint. `token` is that of the last run.
+    `token` is that of the last run.
     """
 
     token: int
     plan: Mapping[str, Any] | None
-    receipts: Mapping[str, Receipt]
-    moved: Mapping[str, Receipt]
+    found: Found
 
     @classmethod
     def read(cls, plan: Plan, token: int) -> "_Before":
         """Read what the runs up to `token` left."""
         work = work_uri(plan.output)
-        found = earlier_receipts(plan, work, token + 1)
-        return cls(token=token, plan=_read_plan(work, token), receipts=found.receipts, moved=found.moved)
+        return cls(token=token, plan=_read_plan(work, token), found=earlier_receipts(plan, work, token + 1))
 
 
 def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: bool) -> State:
@@ -104,12 +102,13 @@ def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: b
         if before.plan.get("fingerprint") != plan.fingerprint:
             lines = differences(before.plan.get("inputs"), plan.inputs)
             notices += [f"input changed: {line}" for line in first(lines)]
-    todo = with_moved([u for u in plan.units if u.name not in before.receipts], before.moved, plan.output)
-    if before.moved:
-        notices.append(f"{len(before.moved)} units that are done have other numbers now; their parts are copied")
-    if before.receipts:
-        notices.append(f"resuming: {len(before.receipts)} of {len(plan.units)} units are done")
-    return State(manifest=None, receipts=before.receipts, todo=todo, notices=notices)
+    receipts, moved = before.found.receipts, before.found.moved
+    todo = with_moved([u for u in plan.units if u.name not in receipts], moved, plan.output)
+    if copied := sum(unit.fingerprint in moved for unit in todo):
+        notices.append(f"{copied} units that are done have other numbers now; their parts are copied")
+    if receipts:
+        notices.append(f"resuming: {len(receipts)} of {len(plan.units)} units are done")
+    return State(manifest=None, receipts=receipts, todo=todo, notices=notices)
 
 
 def _settings_of(plan: Plan) -> dict[str, Any]:
@@ -204,10 +203,10 @@ def _take_over(plan: Plan, fence: Fence, before: _Before, *, restart: bool) -> S
     """
     _found(plan, _committed(plan.output), before, restart=restart)
     _write_plan(plan, fence)
-    take_over(fence, before.receipts)
+    take_over(fence, before.found)
     state = _found(plan, _committed(plan.output), before, restart=restart)
     if restart and state.manifest is None and not state.receipts:
-        take_over(fence, {})
+        take_over(fence, Found())
         discard(plan.output, fence)
     return state
 

@@ -63,7 +63,7 @@ def read_receipts(run_folder: str) -> dict[str, Receipt]:
     merged = [f"{_BATCH}{each}{_LINES}" for each in batches] + [f"{_GROUP}{each}{_LINES}" for each in groups]
     found: dict[str, Receipt] = {}
     for data in storage.read_many(folder, sorted(merged)).values():
-        found |= from_lines(data)
+        found |= {receipt.unit: receipt for receipt in from_lines(data)}
     for group in there:
         if not group.endswith(_LINES) and group not in groups and batch_of(group) not in batches:
             inside = storage.join(folder, group)
@@ -78,13 +78,12 @@ def to_lines(receipts: Iterable[Receipt]) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def from_lines(data: bytes) -> dict[str, Receipt]:
-    """Return unit → receipt of what `to_lines` wrote. Lines that are none are left out."""
-    found = {}
+def from_lines(data: bytes) -> list[Receipt]:
+    """Return the receipts that `to_lines` wrote. Lines that are none are left out."""
+    found = []
     for line in data.splitlines():
         with contextlib.suppress(ManifestError):
-            receipt = Receipt.from_json(line)
-            found[receipt.unit] = receipt
+            found.append(Receipt.from_json(line))
     return found
 
 

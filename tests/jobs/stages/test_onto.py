@@ -1,15 +1,22 @@
 """A run on top of an earlier one (`--onto`): the same digest as a run from nothing, without doing it all again."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from curation.config_files import load_config
 from curation.text.earlier_scores import EarlierScores
+from jobs.stages.scan import plan_scan
+from jobs.units.plan import Plan
+from manifests import storage
+from manifests.format.commit import commit
 from manifests.format.schema import COLUMNS, Stage, schema
-from manifests.format.store import open_manifest
+from manifests.format.store import Manifest, Provenance, open_manifest
 from tests.conftest import Reference, curate, digests, write_pipeline
+from tests.support.making import CREATED, receipts_of
 
 ONE_TAR = {"scan": {"unit_bytes": 1}}
 
@@ -83,6 +90,29 @@ def test_other_settings_take_nothing_and_say_why(reference: Reference, tmp_path:
     done = curate("scan", *given, "--set", "scan.text_density=false")
     assert "0 of" in done.stderr
     assert "its settings differ: config.text_density: true → false" in done.stderr
+
+
+def test_units_have_the_size_that_most_of_the_earlier_ones_had(tmp_path: Path) -> None:
+    """A small input has smaller units; when it doubles, so do they, but not on top of the earlier scan."""
+
+    def planned(tars: int, onto: Manifest | None = None) -> Plan:
+        for number in range(tars):
+            (tmp_path / f"{number:03d}.tar").touch()
+            os.truncate(tmp_path / f"{number:03d}.tar", 1 << 20)
+            os.utime(tmp_path / f"{number:03d}.tar", (0, 0))
+        return plan_scan(load_config(None, [f"input={tmp_path}/*.tar", "output=out"]), str(tmp_path / "m"), onto=onto)
+
+    before = planned(100)
+    receipts = receipts_of(len(before.units), [unit.fingerprint for unit in before.units])
+    about = {name: getattr(before, name) for name in Provenance.__dataclass_fields__}
+    made = commit(storage.absolute(str(tmp_path / "may")), receipts, Provenance(**about), created=CREATED)
+    known = {unit.fingerprint for unit in before.units}
+    plain = known & {unit.fingerprint for unit in planned(140).units}
+    assert len(plain) < 0.7 * len(known), "units are larger now"
+    after = planned(140, made)
+    copied = sum(unit.made is not None for unit in after.units)
+    assert copied > 0.9 * len(known)
+    assert after.notices == [f"{copied} of {len(after.units)} units are copied from {made.uri}"]
 
 
 def test_scores_of_the_same_images_are_taken_and_others_are_scored() -> None:
