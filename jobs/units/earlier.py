@@ -69,8 +69,12 @@ def _differences(plan: Plan, earlier: Manifest) -> list[str]:
 
 def _notice(plan: Plan, earlier: Manifest, found: int, how: str) -> str:
     text = f"{found:,} of {len(plan.units):,} units are {how} from {earlier.uri}"
-    differ = _differences(plan, earlier)
-    return text if found or not differ else f"{text}; its settings differ: {', '.join(first(differ, 3))}"
+    if found:
+        return text
+    if differ := _differences(plan, earlier):
+        return f"{text}; its settings differ: {', '.join(first(differ, 3))}"
+    is_recorded = any(part.fingerprint is not None for part in earlier.parts)
+    return text if is_recorded else f"{text}; its version did not record what parts were made of"
 
 
 def with_moved(units: Sequence[Unit], receipts: Mapping[str, Receipt], output: str) -> list[Unit]:
