@@ -49,13 +49,15 @@ def create(uri: str, data: bytes, *, make_folder: bool = True) -> bool:
 
 @explained
 def make_subfolder(uri: str) -> None:
-    """Make a folder if it is missing, but not those above it. Object stores have no folders: nothing is done.
+    """Make a folder if it is missing, but on a disk not those above it. Object stores have no folders.
 
-    Raises FileNotFoundError if the folder above it is missing.
+    Raises FileNotFoundError if the folder above it is missing on a disk.
     """
-    if storage.is_local(uri):
-        with contextlib.suppress(FileExistsError):
-            Path(storage.filesystem(uri)[1]).mkdir()
+    if not storage.is_local(uri):
+        storage.make_folder(uri)
+        return
+    with contextlib.suppress(FileExistsError):
+        Path(storage.filesystem(uri)[1]).mkdir()
 
 
 @explained

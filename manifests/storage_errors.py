@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-import fsspec.config
-
 from manifests.errors import CurateError, StorageUnavailable
 from manifests.retries import Backoff, retried
 
@@ -99,6 +97,8 @@ def explained(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenat
         if _is_local(uri):
             return function(uri, *args, **named)
         try:
+            import fsspec.config  # noqa: PLC0415 - the command line imports this module, and does without
+
             backoff = Backoff.of(fsspec.config.conf.get("retries", {}))
             return retried(lambda: function(uri, *args, **named), is_transient, backoff)
         except Exception as e:

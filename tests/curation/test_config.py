@@ -489,7 +489,7 @@ def test_storage_options_are_in_no_fingerprint_and_in_no_plan():
     assert secret.options == {"s3": {"key": "me", "secret": "S3CR3T"}}
     assert secret.fingerprint == open_.fingerprint
     assert secret.units == open_.units
-    assert "S3CR3T" not in secret.to_json().decode()
+    assert "S3CR3T" not in json.dumps(secret.document())
 
 
 def test_where_the_work_runs_is_in_no_fingerprint():

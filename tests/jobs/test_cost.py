@@ -63,10 +63,10 @@ def test_a_resumed_run_counts_what_receipts_say_of_earlier_units(corpus: Path, t
     good, broken, output = tmp_path / "a.tar", tmp_path / "b.tar", tmp_path / "scan"
     good.write_bytes((corpus / "00000.tar").read_bytes())
     broken.write_bytes((corpus / "00001.tar").read_bytes()[:50_000])
-    arguments = ["scan", good, broken, "-o", output, "--tars-per-unit", "1"]
+    arguments = ["scan", good, broken, "-o", output, "--unit-bytes", "1"]
     curate(*arguments, check=1)
 
-    config = PipelineConfig(input=[str(good), str(broken)], output=str(output), scan={"tars_per_unit": 1})
+    config = PipelineConfig(input=[str(good), str(broken)], output=str(output), scan={"unit_bytes": 1})
     (receipt,) = inspect(plan_scan(config, str(output))).receipts.values()
     assert receipt.seconds > 0
     curate(*arguments, "--max-broken-tars", "1")
