@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-from curation.config import PipelineConfig, ScanConfig, SparkConfig
+from curation.config import DedupeConfig, PipelineConfig, ScanConfig, SparkConfig
 from curation.pictures.decode import DecodeLimits, decode
 from curation.pictures.pdq import pdq
 from curation.sources.members import IMAGE_EXTENSIONS, split_member
@@ -106,6 +106,7 @@ def _config(tars: Sequence[Path], density: bool) -> PipelineConfig:
         input=tuple(str(t) for t in tars),
         output="unused",
         scan=ScanConfig(text_density=density),
+        dedupe=DedupeConfig(copies=("exact", "mild")),  # the bare loop has no local features
         spark=SparkConfig(master="local[1]"),
     )
 
