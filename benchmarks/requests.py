@@ -10,7 +10,7 @@ query           `curate query` that reads one column.
 verify --quick  files, sums and keys.
 remove          a folder with as many objects as --objects says; only requests count.
 
-`needed` is `_manifest.json`, and of each part the footer and the column chunks of these columns; for verify --quick
+`needed` is `_manifest.json`, its table of parts, and of each part the footer and the column chunks of these columns; for verify --quick
 it is every byte of every part once, because all are hashed. The bar is for `fetched / needed`. Exits with 1 if one
 is missed.
 """
@@ -67,8 +67,8 @@ class Line:
 
 
 def needed_bytes(manifest: Manifest, columns: Sequence[str]) -> int:
-    """Return the size of `_manifest.json`, and of the footers and chunks of `columns` of all parts of a local one."""
-    total = _local(manifest_uri(manifest.uri)).stat().st_size
+    """Return the size of `_manifest.json`, its table of parts, and footers and chunks of `columns` of a local one."""
+    total = _document_bytes(manifest)
     for part in manifest.parts:
         metadata = pq.read_metadata(_local(manifest.part_uri(part)))
         total += metadata.serialized_size + 8  # its length and the magic number
@@ -78,14 +78,20 @@ def needed_bytes(manifest: Manifest, columns: Sequence[str]) -> int:
     return total
 
 
+def _document_bytes(manifest: Manifest) -> int:
+    files = [manifest_uri(manifest.uri), *(f"{manifest.uri}/{path}" for path in manifest.tables if "/parts-" in path)]
+    return sum(_local(uri).stat().st_size for uri in files)
+
+
 def _local(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
 def upload(local: Manifest, uri: str) -> None:
     """Copy the files of a local manifest to `uri`."""
-    for path in sorted(_local(local.uri).iterdir()):
-        storage.write_bytes(storage.join(uri, path.name), path.read_bytes())
+    top = _local(local.uri)
+    for path in sorted(path for path in top.rglob("*") if path.is_file()):
+        storage.write_bytes(storage.join(uri, str(path.relative_to(top))), path.read_bytes())
 
 
 def read_for_dedupe(uri: str) -> None:
@@ -133,7 +139,7 @@ def measure(local: Manifest, objects: int, say: Callable[[str], None]) -> list[L
             client.put_object(Bucket=BUCKET, Key=f"full/{number:06d}", Body=b"")
         storage.configure({"s3": {"endpoint_url": proxy.url}})
         parts = len(local.parts)
-        whole = _local(manifest_uri(local.uri)).stat().st_size + local.size_bytes
+        whole = _document_bytes(local) + local.size_bytes
         works: list[tuple[str, Callable[[], None], int | None, int]] = [
             ("dedupe's columns", lambda: read_for_dedupe(uri), needed_bytes(local, NARROW), parts),
             (f"query of {QUERY_COLUMN}", lambda: query_one_column(uri), needed_bytes(local, [QUERY_COLUMN]), parts),
