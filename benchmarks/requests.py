@@ -10,9 +10,9 @@ query           `curate query` that reads one column.
 verify --quick  files, sums and keys.
 remove          a folder with as many objects as --objects says; only requests count.
 
-`needed` is `_manifest.json`, its table of parts, and of each part the footer and the column chunks of these columns; for verify --quick
-it is every byte of every part once, because all are hashed. The bar is for `fetched / needed`. Exits with 1 if one
-is missed.
+`needed` is `_manifest.json`, its table of parts, and of each part the footer and the column chunks of these columns;
+for verify --quick it is every byte of every part once, because all are hashed. The bar is for `fetched / needed`.
+Exits with 1 if one is missed.
 """
 
 import json
