@@ -103,6 +103,13 @@ def test_a_scan_of_another_input_is_refused(pipeline, full, tmp_path):
         pipeline.outlook(full, FEW_KINDS, f"input={tmp_path}/other/*.tar")
 
 
+def test_a_scan_whose_input_has_grown_is_refused_with_the_way_to_go_on(pipeline, plain, tmp_path):
+    make_corpus(tmp_path / "more", images=2, tars=1)
+    grown = f"input=[{pipeline.corpus}/*.tar,{tmp_path}/more/*.tar]"
+    with pytest.raises(RunChanged, match=r"sources[\s\S]*has grown: name another output and add --onto"):
+        pipeline.outlook(plain, FEW_KINDS, grown)
+
+
 def test_a_new_scan_measures_only_what_is_needed(pipeline, tmp_path):
     assert plan_scan(pipeline.config(tmp_path), str(tmp_path / "a")).config["local_features"] is True
     assert plan_scan(pipeline.config(tmp_path, FEW_KINDS), str(tmp_path / "a")).config["local_features"] is False

@@ -13,6 +13,7 @@ from jobs.units.worker import Attempt, Recorder
 from manifests import storage
 from manifests.format.receipts import Receipt
 from manifests.format.store import Manifest, open_manifest
+from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.jobs.units.test_protocol import perform, plan_of
 
 
@@ -68,6 +69,18 @@ def test_parts_of_another_output_are_copied_and_stay_when_that_is_gone(runs: Run
     storage.remove(earlier.uri)
     assert made is not None
     assert sum(made.read_part(part).num_rows for part in made.parts) == made.rows == 12
+
+
+def test_parts_are_copied_on_an_object_store(s3) -> None:  # noqa: F811
+    runs = Runs(f"s3://{BUCKET}/copied/may")
+    earlier = runs.run(plan_of(runs.output, 0, 2, first=1))
+    assert earlier is not None
+    later = Runs(f"s3://{BUCKET}/copied/june")
+    made = later.run(with_parts_of(plan_of(later.output, 0, 3, first=1), open_manifest(earlier.uri)))
+    assert later.made == [3]
+    assert made is not None
+    assert [part.sha256 for part in made.parts[:2]] == [part.sha256 for part in earlier.parts]
+    assert sum(made.read_part(part).num_rows for part in made.parts) == made.rows == 9
 
 
 @pytest.mark.parametrize("damage", [b"", b"other bytes", None])
