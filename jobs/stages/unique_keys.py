@@ -101,7 +101,7 @@ class _Rekey:
 
     def __init__(self, plan: Plan, fingerprint: str) -> None:
         self.output, self.roots, self.fingerprint = plan.output, list(plan.roots), fingerprint
-        self.recorder = Recorder.of(plan)
+        self.recorder = replace(Recorder.of(plan), done=None)  # its images were counted by the scan's units
 
     def rewrite(self, table: pa.Table) -> pa.Table:
         """Write the part of the rows in `table` again; return its unit."""

@@ -111,6 +111,7 @@ def _document(manifest: Manifest) -> str:
 def check_files(manifest: Manifest, found: Findings, resources: Resources) -> list[int]:
     """Check files, sums and keys, and return the parts without faults, as positions in `manifest.parts`."""
     _check_sums(manifest, found)
+    _check_sources(manifest, found)
     with ThreadPoolExecutor(1) as pool:
         keys = pool.submit(_are_keys_unique, manifest, resources)  # sorts on one core while the others hash files
         sizes = file_sizes(manifest.uri)
@@ -138,6 +139,15 @@ def _check_sums(manifest: Manifest, found: Findings) -> None:
     for name, times in Counter(part.name for part in parts).items():
         if times > 1:
             found.fault(document, f"names the part {name} {times} times", AGAIN)
+
+
+def _check_sources(manifest: Manifest, found: Findings) -> None:
+    """Read the table of the sources, which nothing else does; that of the parts was read by now."""
+    try:
+        dict(manifest.inputs.get("sources", {}))
+    except ManifestError as e:
+        uri, _, what = str(e).partition(": ")
+        found.fault(uri, what.partition(";")[0], f"restore it, or {AGAIN}")
 
 
 def _check_parts(manifest: Manifest, sizes: Mapping[str, int], found: Findings, resources: Resources) -> list[int]:

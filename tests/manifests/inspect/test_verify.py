@@ -171,6 +171,17 @@ def test_sums_that_do_not_add_up(scanned):
     ]
 
 
+@pytest.mark.parametrize("damage", [None, b"PAR1"])
+def test_a_table_of_sources_that_is_damaged(tmp_path, damage):
+    manifest = commit_rows(tmp_path / "m", [[{"key": "a"}]], inputs={"sources": {"file:///0.tar": "1"}})
+    (path,) = (tmp_path / "m" / "_tables").glob("sources-*.parquet")
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    what = "missing" if damage is None else "altered: its sha256 is not the committed one"
+    assert fault_texts(found_in(open_manifest(manifest.uri), depth="quick")) == [f"{path.name}: {what}"]
+
+
 def test_a_part_that_is_named_twice(scanned):
     parts = scanned.document()["parts"]
     found = found_in(rewrite(scanned, parts=[parts[0], parts[0], parts[1]]), depth="quick")
