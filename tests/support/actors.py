@@ -8,7 +8,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from manifests import exclusive, storage
 
@@ -22,6 +22,28 @@ CALLS = {
         *("remove_folder", "clear_folder", "remove_through"),
     ),
 }
+
+
+_WRITES = ("create", "put_file", "replace_file", "rewrite", "write_bytes")
+_LISTINGS = ("list_names", "entries")
+
+
+class Lag:
+    """Listings that lag behind: actors do not see the files that were written last, though they can be read."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        self._written: list[str] = []
+
+    def wrote(self, uri: str) -> None:
+        """Remember that a file was written."""
+        self._written.append(uri)
+
+    def without_new(self, folder: str, found: Any) -> Any:
+        """Return a listing of `folder`, names or a mapping, without the last `files` that were written."""
+        new = set(self._written[len(self._written) - self.files :])
+        left = [name for name in found if f"{folder.rstrip('/')}/{name}" not in new]
+        return {name: found[name] for name in left} if isinstance(found, dict) else left
 
 
 class Killed(BaseException):
@@ -72,11 +94,11 @@ class Actor(threading.Thread):
 
 
 @contextlib.contextmanager
-def in_steps() -> Iterator[None]:
-    """Make every storage call of an actor wait for its turn, inside the block."""
+def in_steps(lag: Lag) -> Iterator[None]:
+    """Make every storage call of an actor wait for its turn, and its listings lag, inside the block."""
     before = {(module, name): getattr(module, name) for module, names in CALLS.items() for name in names}
     for (module, name), function in before.items():
-        setattr(module, name, _waiting(function))
+        setattr(module, name, _waiting(function, lag))
     try:
         yield
     finally:
@@ -84,12 +106,15 @@ def in_steps() -> Iterator[None]:
             setattr(module, name, function)
 
 
-def _waiting(function: Callable[..., Any]) -> Callable[..., Any]:
+def _waiting(function: Callable[..., Any], lag: Lag) -> Callable[..., Any]:
     @functools.wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        actor = threading.current_thread()
-        if isinstance(actor, Actor):
-            actor.wait_for_turn()
-        return function(*arguments, **named)
+    def call(uri: str, *arguments: Any, **named: Any) -> Any:
+        is_actor = isinstance(threading.current_thread(), Actor)
+        if is_actor:
+            cast(Actor, threading.current_thread()).wait_for_turn()
+        found = function(uri, *arguments, **named)
+        if function.__name__ in _WRITES:
+            lag.wrote(uri)
+        return lag.without_new(uri, found) if is_actor and function.__name__ in _LISTINGS else found
 
     return call

@@ -1,8 +1,8 @@
 """The protocol of runs as a state machine: whatever is killed, stopped, repeated or late, a commit is whole.
 
 Drivers and workers run the real code on real files, or on a real S3 API, one storage call at a time, in an order that
-Hypothesis chooses. A worker may be started many times for one unit, a driver may be overtaken by another while it is
-stopped anywhere, and both may go on long after everybody else has finished.
+Hypothesis chooses; listings may lag behind what was written. A worker may be started many times for one unit, a driver
+may be overtaken by another while it is stopped anywhere, and both may go on long after everybody else has finished.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ from manifests.format.receipts import Receipt, write_part
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, is_committed, open_manifest
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
-from tests.support.actors import Actor, in_steps
+from tests.support.actors import Actor, Lag, in_steps
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +127,8 @@ class Protocol(RuleBasedStateMachine):
         self.folder = tempfile.mkdtemp(prefix="protocol-")
         name = Path(self.folder).name
         self.output = f"file://{self.folder}/out" if self.base is None else f"{self.base}/{name}"
-        self.steps_on = in_steps()
+        self.lag = Lag()
+        self.steps_on = in_steps(self.lag)
         self.steps_on.__enter__()
 
     # --- what may happen
@@ -162,6 +163,10 @@ class Protocol(RuleBasedStateMachine):
     def let_leases_expire(self) -> None:
         work = f"{self.output}/_work"
         _expired.update(leases.lease_uri(work, token) for token in range(1, leases._newest(work)[0] + 1))
+
+    @rule(files=st.integers(0, 4))
+    def let_listings_lag(self, files: int) -> None:
+        self.lag.files = files
 
     # --- what must hold
 
@@ -199,6 +204,7 @@ class Protocol(RuleBasedStateMachine):
     def end(self) -> None:
         """Whatever was left, one more run makes the manifest; whoever is late changes nothing after it."""
         self.let_leases_expire()
+        self.lag.files = 0
         for each in self.drivers():
             if self.started[each.name] and each.name not in self.had_lease:
                 each.kill()  # it has not begun: later it would be a new run that is to replace the manifest
