@@ -1,8 +1,9 @@
 """The protocol of runs as a state machine: whatever is killed, stopped, repeated or late, a commit is whole.
 
 Drivers and workers run the real code on real files, or on a real S3 API, one storage call at a time, in an order that
-Hypothesis chooses; listings may lag behind what was written. A worker may be started many times for one unit, a driver
-may be overtaken by another while it is stopped anywhere, and both may go on long after everybody else has finished.
+Hypothesis chooses; listings may lag behind what was written. A worker may be started many times for one unit, a
+driver may be overtaken by another while it is stopped anywhere, and both may go on long after everybody else has
+finished.
 """
 
 import dataclasses
