@@ -40,7 +40,7 @@ def with_parts_of(plan: Plan, earlier: Manifest) -> Plan:
         if unit.fingerprint in parts
     }
     units = [_with(unit, found.get(unit.name)) for unit in plan.units]
-    return dataclasses.replace(plan, units=units, notices=[_notice(plan, earlier, len(found), "copied")])
+    return dataclasses.replace(plan, units=units, notices=[_notice(plan, earlier, len(found), "are copied from")])
 
 
 def with_rows_of(plan: Plan, earlier: Manifest) -> Plan:
@@ -55,7 +55,7 @@ def with_rows_of(plan: Plan, earlier: Manifest) -> Plan:
         dataclasses.replace(unit, rows_from=earlier.part_uri(found[unit.name])) if unit.name in found else unit
         for unit in plan.units
     ]
-    return dataclasses.replace(plan, units=units, notices=[_notice(plan, earlier, len(found), "taken row by row")])
+    return dataclasses.replace(plan, units=units, notices=[_notice(plan, earlier, len(found), "take rows from")])
 
 
 def _keys(unit: Unit) -> tuple[int, ...] | None:
@@ -68,7 +68,7 @@ def _differences(plan: Plan, earlier: Manifest) -> list[str]:
 
 
 def _notice(plan: Plan, earlier: Manifest, found: int, how: str) -> str:
-    text = f"{found:,} of {len(plan.units):,} units are {how} from {earlier.uri}"
+    text = f"{found:,} of {len(plan.units):,} units {how} {earlier.uri}"
     if found:
         return text
     if differ := _differences(plan, earlier):
