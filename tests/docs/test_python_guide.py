@@ -45,4 +45,5 @@ def test_the_code_runs_in_a_notebook(folder: Path):
     shown = [output["data"]["text/html"] for cell in cells for output in cell.outputs if "data" in output]
     assert any("data:image/jpeg;base64," in each for each in shown)
     assert any("<th>went on</th>" in each for each in shown)
-    assert "the session still runs: 3" in cells[-1].outputs[-1]["text"]
+    # A kernel may send what a line prints in several pieces.
+    assert "the session still runs: 3" in "".join(output.get("text", "") for output in cells[-1].outputs)
