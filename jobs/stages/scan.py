@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -169,9 +169,10 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
         )
         ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
-        _check_broken(plan, config.scan.max_broken_tars, ctx)
+        receipts = accepted_receipts(plan.run)
+        _check_broken(receipts.values(), config.scan.max_broken_tars, ctx)
         ctx.account.begin("keys")
-        return make_keys_unique(spark, plan)
+        return make_keys_unique(spark, plan, receipts)
 
     return run_stage(plan, work, ctx)
 
@@ -295,9 +296,8 @@ def _read(
         )
 
 
-def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
-    receipts = accepted_receipts(plan.run)
-    broken = {s: why for r in receipts.values() for s, why in r.broken_sources.items()}
+def _check_broken(receipts: Collection[Receipt], allowed: int, ctx: Context) -> None:
+    broken = {s: why for r in receipts for s, why in r.broken_sources.items()}
     if len(broken) > allowed:
         shown = "\n".join(f"  {why}" for _, why in sorted(broken.items())[:10])
         raise StageFailed(
@@ -307,7 +307,7 @@ def _check_broken(plan: Plan, allowed: int, ctx: Context) -> None:
         )
     for why in broken.values():
         ctx.reporter.say(f"scan: left out: {why}")
-    warnings = {s: why for r in receipts.values() for s, why in r.source_warnings.items()}
+    warnings = {s: why for r in receipts for s, why in r.source_warnings.items()}
     for _, why in sorted(warnings.items())[:MAX_WARNINGS]:
         ctx.reporter.say(f"scan: warning: {why}")
     if len(warnings) > MAX_WARNINGS:

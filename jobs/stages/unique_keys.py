@@ -44,13 +44,13 @@ _PLACE_SCHEMA = pa.schema(
 )
 
 
-def make_keys_unique(spark: SparkSession, plan: Plan) -> dict[str, Receipt]:
+def make_keys_unique(spark: SparkSession, plan: Plan, accepted: Mapping[str, Receipt]) -> dict[str, Receipt]:
     """Write again the parts with samples that share their key with an earlier one, which get a key of their own.
 
-    Return their receipts, by unit. The parts that they replace stay as they are until the commit. Raises StageFailed
-    if keys are shared afterwards.
+    `accepted` are the receipts of the run. Return those of the new parts, by unit. The parts that they replace stay
+    as they are until the commit. Raises StageFailed if keys are shared afterwards.
     """
-    receipts = {name: each for name, each in accepted_receipts(plan.run).items() if not name.endswith(UNIQUE)}
+    receipts = {name: each for name, each in accepted.items() if not name.endswith(UNIQUE)}
     parts = _parts(plan, receipts.values())
     if _are_distinct(spark, parts):
         return {}
@@ -61,8 +61,8 @@ def make_keys_unique(spark: SparkSession, plan: Plan) -> dict[str, Receipt]:
     later = located.join(shared, "key").withColumn("place", F.row_number().over(order)).where("place > 1")
     writer = _Rekey(plan, settings_hash(sorted((r.part, r.sha256) for r in receipts.values())))
     done = frames.map_groups(later, frames.PART, writer.rewrite, DONE_DDL, plan.options).collect()
-    accepted = accepted_receipts(plan.run)
-    new = {row["unit"].removesuffix(UNIQUE): accepted[row["unit"]] for row in done}
+    now = accepted_receipts(plan.run)
+    new = {row["unit"].removesuffix(UNIQUE): now[row["unit"]] for row in done}
     if not _are_distinct(spark, _parts(plan, {**receipts, **new}.values())):
         raise StageFailed(f"{plan.output}: keys are shared after they were made unique; nothing was committed")
     changed = {name: replace(each, unit=name, is_changed=True) for name, each in new.items()}

@@ -35,10 +35,11 @@ def finish(
     """Commit the manifest of the plan of `work` from its receipts, and return it.
 
     `started` is when the run began, by `time.monotonic`. `replaced` has receipts that count instead of those of the
-    units, by unit. `account` knows what the run has spent; without it, what the receipts say is recorded. Commits
-    nothing and raises StageFailed when units left no receipt, when files are missing or have
-    other sizes than their receipts name, when a unit has other rows than the part that it was made from, or when
-    `digest` is given and is not that of the rows; raises LeaseLost when another run has taken over.
+    units, by unit. `account` knows what the run has spent; without it, what the receipts say is recorded.
+
+    Commits nothing and raises StageFailed when units left no receipt, when files are missing or have other sizes than
+    their receipts name, when a unit has other rows than the part that it was made from, or when `digest` is given and
+    is not that of the rows; raises LeaseLost when another run has taken over.
     """
     plan = work.plan
     names = {unit.name for unit in plan.units}

@@ -114,7 +114,7 @@ def _copy(uri: str, path: Path) -> str:
     """Copy a file to a local path, by a link where that is possible, and return its sha256."""
     if storage.is_local(uri):
         try:
-            os.link(storage.filesystem(uri)[1], path)
+            os.link(os.path.realpath(storage.filesystem(uri)[1]), path)  # not the link, if the part is one
         except OSError:
             pass
         else:

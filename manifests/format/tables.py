@@ -85,6 +85,8 @@ class TableFile:
         found = cls(**value)
         if not isinstance(found.table, str) or not _FILE.fullmatch(found.table):
             raise ValueError(f"{found.table!r} is not the name of a table")
+        if not all(isinstance(number, int) and number >= 0 for number in (found.rows, found.size_bytes)):
+            raise ValueError(f"{found.table}: rows and bytes must be numbers")
         return found
 
     def read(self, folder: str) -> pa.Table:

@@ -12,6 +12,7 @@ from curation.scan.measure import Requested, measure
 from jobs.spark import frames
 from jobs.stages.scan import ReadSettings, plan_scan, scan_unit
 from jobs.stages.unique_keys import make_keys_unique
+from jobs.units.accepted import accepted_receipts
 from jobs.units.commit import finish
 from jobs.units.state import begun
 from jobs.units.worker import Recorder
@@ -50,12 +51,14 @@ def test_an_attempt_after_keys_were_made_unique_changes_nothing(spark, shared_ke
     with begun(plan) as begin:
         perform = perform_of(plan.roots)
         frames.map_units(spark, begin.plan, plan.units, perform)
-        replaced = make_keys_unique(spark, begin.plan)
+        replaced = make_keys_unique(spark, begin.plan, accepted_receipts(begin.plan.run))
         assert len(replaced) == 2
         recorder = Recorder.of(begin.plan)
         for unit in plan.units:
             recorder.once(unit, perform)  # late
-        assert make_keys_unique(spark, begin.plan) == replaced, "again, after a kill"
+        assert make_keys_unique(spark, begin.plan, accepted_receipts(begin.plan.run)) == replaced, (
+            "again, after a kill"
+        )
         made = finish(begin, time.monotonic(), replaced=replaced)
         with pytest.raises(LeaseLost, match="nothing more is written"):
             recorder.once(plan.units[0], perform)  # later still
@@ -73,7 +76,7 @@ def test_nothing_is_committed_if_a_part_is_not_as_its_receipt_says(
     plan = plan_scan(shared_keys, str(tmp_path / "scan"))
     with begun(plan) as begin:
         frames.map_units(spark, begin.plan, plan.units, perform_of(plan.roots))
-        replaced = make_keys_unique(spark, begin.plan)
+        replaced = make_keys_unique(spark, begin.plan, accepted_receipts(begin.plan.run))
         path = next((tmp_path / "scan").glob("part-00000-*.parquet"))
         whole = path.read_bytes()
         path.write_bytes(whole[:-1])

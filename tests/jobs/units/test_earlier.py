@@ -71,6 +71,21 @@ def test_parts_of_another_output_are_copied_and_stay_when_that_is_gone(runs: Run
     assert sum(made.read_part(part).num_rows for part in made.parts) == made.rows == 12
 
 
+def test_a_part_that_is_a_link_is_copied_whole(runs: Runs, tmp_path: Path) -> None:
+    """As in a folder that git-annex or DVC keeps: the new part must not be a link into it."""
+    earlier = runs.run(plan_of(runs.output, 0, 1, first=1))
+    assert earlier is not None
+    path = Path(earlier.part_uri(earlier.parts[0]).removeprefix("file://"))
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("../elsewhere")
+    later = Runs(f"{runs.output}-later")
+    made = later.run(with_parts_of(plan_of(later.output, 0, 1, first=1), earlier))
+    assert later.made == []
+    assert made is not None
+    (tmp_path / "elsewhere").unlink()
+    assert made.read_part(made.parts[0]).num_rows == made.rows == 3
+
+
 def test_parts_are_copied_on_an_object_store(s3) -> None:  # noqa: F811
     runs = Runs(f"s3://{BUCKET}/copied/may")
     earlier = runs.run(plan_of(runs.output, 0, 2, first=1))
