@@ -11,7 +11,8 @@ begin    take the lease of an empty output.
 resume   the same where half of the units are done: read their receipts, check the sizes of their parts, take over.
 commit   check and commit what all units left, and remove what is left over.
 open     read `_manifest.json` and the table of parts.
-show, query, diff   `curate show`, `curate query … "SELECT count(*) FROM manifest"`, `curate diff` of equal manifests.
+show, query, diff   `curate show --rows 0`, `curate query … "SELECT count(*) FROM manifest"`, and `curate diff` of equal
+         manifests.
 restart  discard the committed manifest, with all parts, for one of other settings.
 
 `requests` are those that the server got, or on a disk the calls that open, list, link, move or remove a file of the
@@ -154,18 +155,24 @@ def simulate(place: Place, units: int, plan: Path) -> Iterator[Line]:
     yield made
     _fill(place, found["run"], top, receipts[half:], receipts[half:])
     made, found = line("commit", names=planned)
-    _require(found["rows"] == sum(receipt.rows for receipt in receipts), "all rows are committed")
+    rows = sum(receipt.rows for receipt in receipts)
+    _require(found["rows"] == rows, "all rows are committed")
     yield made
     yield line("open")[0]
     place.copy(f"{top}/out", f"{top}/same")
     sql = "SELECT count(*) FROM manifest"
     for name, arguments in {
-        "show": [output],
+        "show": [output, "--rows", "0"],
         "query": [output, sql],
         "diff": [output, f"{place.top}/{top}/same"],
     }.items():
-        yield line("command", shown=name, line=[name, *arguments])[0]
-    yield line("restart", names=planned)[0]
+        made, found = line("command", shown=name, line=[name, *arguments])
+        wanted = "the same" if name == "diff" else f"{rows}"
+        _require(wanted in found["shown"].replace(",", ""), f"{name} says {wanted}")
+        yield made
+    made, found = line("restart", names=planned)
+    _require(found["todo"] == planned, "all is to be done again")
+    yield made
 
 
 def _fingerprints(plan: Path) -> list[str]:

@@ -93,13 +93,19 @@ def open_it(job: Job, clock: _Clock) -> Mapping[str, Any]:
 
 
 def command(job: Job, clock: _Clock) -> Mapping[str, Any]:
-    """Run a command of curate."""
+    """Run a command of curate. Raises RuntimeError if it fails."""
     from jobs.cli.main import main  # noqa: PLC0415
 
     shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), clock.running(), contextlib.suppress(SystemExit):
-        main(job["line"], prog_name="curate", standalone_mode=False)
-    return {"characters": len(shown.getvalue())}
+    code: Any = None
+    with contextlib.redirect_stdout(shown), clock.running():
+        try:
+            main(job["line"], prog_name="curate")
+        except SystemExit as e:
+            code = e.code
+    if code:
+        raise RuntimeError(f"{job['line']}: exit code {code}")
+    return {"shown": shown.getvalue()}
 
 
 def restart(job: Job, clock: _Clock) -> Mapping[str, Any]:
