@@ -11,8 +11,9 @@ begin    take the lease of an empty output.
 resume   the same where half of the units are done: read their receipts, check the sizes of their parts, take over.
 commit   check and commit what all units left, and remove what is left over.
 open     read `_manifest.json` and the table of parts.
-show, query, diff   `curate show --rows 0`, `curate query … "SELECT count(*) FROM manifest"`, and `curate diff` of equal
-         manifests.
+show     `curate show --rows 0`.
+query    `curate query … "SELECT count(*) FROM manifest"`.
+diff     `curate diff` of equal manifests.
 restart  discard the committed manifest, with all parts, for one of other settings.
 
 `requests` are those that the server got, or on a disk the calls that open, list, link, move or remove a file of the
