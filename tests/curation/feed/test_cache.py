@@ -93,19 +93,20 @@ def test_whatever_happens_to_the_folder_a_read_gives_the_bytes_of_the_object(tmp
             caches[which] = copy.deepcopy(caches[which])
         elif files := segments(folder):
             damage(files[which % len(files)], what, argument)
-        assert used_bytes(folder) <= max_bytes
+        # Another byte in a hole is beyond what the cache counts.
+        assert used_bytes(folder) <= max_bytes or "garble" in [each[0] for each in steps]
 
 
 def damage(path: Path, how: str, place: int) -> None:
     """Change a byte of a file, cut it off there, or remove it."""
-    data = bytearray(path.read_bytes())
+    data = path.read_bytes()
     if how == "lose":
         path.unlink()
     elif how == "cut":
         os.truncate(path, min(place, len(data)))
     elif place < len(data):
-        data[place] ^= 1
-        path.write_bytes(data)
+        with path.open("r+b") as f:
+            os.pwrite(f.fileno(), bytes([data[place] ^ 1]), place)
 
 
 def test_blocks_that_are_garbled_or_cut_off_are_fetched_again(tmp_path):
