@@ -52,6 +52,7 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
+        taken_down=lineage.manifest.taken_down,
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
