@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, overload
@@ -17,6 +17,7 @@ from curation.feed.order import Order, Weights
 from curation.feed.permutation import Numbers
 from curation.feed.samples import Contents, Problem, Sample, read_samples
 from curation.feed.state import Ranks
+from manifests import storage
 from manifests.errors import BrokenSource, InputError
 
 Batch = dict[str, Any]
@@ -62,7 +63,8 @@ class Recipe:
     """Everything that decides the batches of a rank: it can be pickled, and gives the same ones anywhere.
 
     `denied` marks rows that are not fed, bool of shape (rows,). After `max_bad` samples in a row that cannot be read
-    or are denied, reading fails. `ahead_bytes` bounds what is read before it is asked for.
+    or are denied, reading fails. `ahead_bytes` bounds what is read before it is asked for. `storage` has fsspec
+    arguments by protocol, for processes that do not have them yet.
     """
 
     index: Index
@@ -74,6 +76,7 @@ class Recipe:
     max_bad: int
     ahead_bytes: int
     threads: int
+    storage: Mapping[str, Mapping[str, Any]]
 
     def rows(self, epoch: int, positions: Numbers) -> Numbers:
         """Return the rows at `positions`, int64 of shape (n,); those beyond the end count from the beginning."""
@@ -107,6 +110,7 @@ class Recipe:
 
         Raises BrokenSource after `max_bad` bad samples in a row, StorageUnavailable when a storage does not answer.
         """
+        storage.configure(self.storage)
         bad_in_a_row = 0
         for batch in self._read_ahead(steps):
             for is_bad in batch[_BAD]:
@@ -147,7 +151,7 @@ class Recipe:
         return stored * PIXELS_PER_BYTE if side is None else stored + len(rows) * 3 * side**2
 
     def _batch(self, step: Step, decoders: ThreadPoolExecutor) -> Batch:
-        """Return a batch, complete whatever is wrong: the next good sample stands in for a bad one, with mask False."""
+        """Return a batch, always complete: for a bad sample the next good one stands in, with mask False."""
         positions = self.ranks.positions(step.start)
         found = self._read(step.epoch, positions, decoders)
         good = np.array([isinstance(each, dict) for each in found])
@@ -165,9 +169,7 @@ class Recipe:
             _BAD: ~good,
         }
 
-    def _read(
-        self, epoch: int, positions: Numbers, decoders: ThreadPoolExecutor
-    ) -> list[Sample | Problem | None]:
+    def _read(self, epoch: int, positions: Numbers, decoders: ThreadPoolExecutor) -> list[Sample | Problem | None]:
         """Return the samples at `positions`, None for those that are denied."""
         rows = self.rows(epoch, positions)
         fed = np.ones(len(rows), bool) if self.denied is None else ~self.denied.values[rows]
@@ -202,11 +204,12 @@ def collate(samples: Sequence[Sample], *, as_lists: Container[str] = ()) -> Batc
 
     Raises InputError when the samples have different names.
     """
-    names = list(samples[0])
     for sample in samples:
         if sample.keys() != samples[0].keys():
-            raise InputError(f"transform: samples with {sorted(sample)} and with {names}; return the same names for all")
-    values = {name: [sample[name] for sample in samples] for name in names}
+            raise InputError(
+                f"transform: some samples have {sorted(samples[0])}, others {sorted(sample)}; return the same names"
+            )
+    values = {name: [sample[name] for sample in samples] for name in samples[0]}
     return {name: each if name in as_lists else _stacked(each) for name, each in values.items()}
 
 
@@ -222,6 +225,6 @@ def _stacked(values: list[Any]) -> Any:
 def _too_many(bad: int, problems: Sequence[str]) -> BrokenSource:
     last = f"the last: {problems[-1]}" if problems else "all are denied"
     return BrokenSource(
-        f"{bad} samples in a row cannot be fed, {last}; check that the shards or sources are where the manifest says, "
-        "or raise max_bad"
+        f"{bad} samples in a row cannot be fed, {last}; check that the files are where the manifest says, or raise "
+        "max_bad"
     )

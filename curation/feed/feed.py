@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 from curation.feed.batches import Batch, Recipe
 from curation.feed.state import State
@@ -17,9 +18,9 @@ NAMED_PROBLEMS = 100
 class Feed:
     """Batches of samples for this rank; each iteration is an epoch. `curate.feed` makes one.
 
-    A batch is a mapping: what samples contain, by name, and for each sample `position`, its position in the epoch, and
+    A batch is a mapping: what samples contain, by name; for each sample `position`, its position in the epoch, and
     `mask`, whether it counts: False for one that only stands in for a sample that cannot be read, or that fills the
-    last step. `problems` of a batch names what could not be read.
+    last step; `problems`, what could not be read; and `epoch`.
 
     If an iteration is left before its end, the next one goes on there.
     """
@@ -54,8 +55,8 @@ class Feed:
     def __repr__(self) -> str:
         ranks = self.recipe.ranks
         return (
-            f"<curate.Feed of {self.samples:,} samples, {self.recipe.order.name}; rank {ranks.rank} of {ranks.world}; "
-            f"epoch {self.epoch}, position {self.position:,}>"
+            f"<curate.Feed of {self.samples:,} samples, {self.recipe.order.name}; rank {ranks.rank} of "
+            f"{ranks.world}; epoch {self.epoch}, position {self.position:,}>"
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -115,30 +116,29 @@ class Feed:
             prefetch: batches that each worker has ready.
             pin_memory: put tensors in page-locked memory, for faster copies to a GPU.
 
-        Its images have shape (batch, 3, height, width), in channels-last memory. Raises InputError when PyTorch is not
-        installed.
+        Its images have the shape (batch, 3, height, width), in channels-last memory. Raises InputError when PyTorch
+        is not installed.
         """
-        return _torch_loaders().Loader(
-            self, workers=workers, context=context, prefetch=prefetch, pin_memory=pin_memory
-        )
+        how = {"workers": workers, "context": context, "prefetch": prefetch, "pin_memory": pin_memory}
+        return cast("Loader", _torch_loaders().Loader(self, **how))
 
     def dataset(self) -> "FeedDataset":
-        """Return an iterable PyTorch dataset of batches, for `StatefulDataLoader(feed.dataset(), batch_size=None)`."""
-        return _torch_loaders().FeedDataset(self)
+        """Return an iterable PyTorch dataset, to be loaded by `StatefulDataLoader` with `batch_size=None`."""
+        return cast("FeedDataset", _torch_loaders().FeedDataset(self))
 
     def batch_dataset(self) -> "BatchDataset":
         """Return a map-style PyTorch dataset of batches, to be used with `sampler` and `batch_size=None`.
 
         `dataset[n]` is also sample number n, counted in the order of the manifest.
         """
-        return _torch_loaders().BatchDataset(self.recipe)
+        return cast("BatchDataset", _torch_loaders().BatchDataset(self.recipe))
 
     def sampler(self) -> "StepSampler":
         """Return the sampler for `batch_dataset`, which has the epochs and the state of this feed."""
-        return _torch_loaders().StepSampler(self)
+        return cast("StepSampler", _torch_loaders().StepSampler(self))
 
 
-def _torch_loaders() -> Any:
+def _torch_loaders() -> ModuleType:
     try:
         from curation.feed import torch_loaders  # noqa: PLC0415 - PyTorch is optional
     except ImportError as e:

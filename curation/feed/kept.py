@@ -60,7 +60,8 @@ class MappedArray:
     @functools.cached_property
     def values(self) -> NDArray[Any]:
         """The array."""
-        return np.load(self.path, mmap_mode="r")
+        values: NDArray[Any] = np.load(self.path, mmap_mode="r")
+        return values
 
     def __getstate__(self) -> dict[str, str]:
         return {"path": self.path}

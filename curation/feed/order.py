@@ -26,10 +26,13 @@ WEIGHT_ONE = 1 << 20
 class Order(Protocol):
     """The slots of an epoch in the order in which they are fed."""
 
-    size: int
-    """Slots of an epoch."""
-    name: str
-    """What distinguishes it from other orders of the same rows."""
+    @property
+    def size(self) -> int:
+        """Slots of an epoch."""
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it from other orders of the same rows."""
 
     def slots(self, epoch: int, positions: Numbers) -> Numbers:
         """Return the slots at `positions`, int64 of shape (n,), each from 0 to `size` - 1."""
@@ -109,10 +112,9 @@ def order_of(text: str, size: int, seed: int) -> Order:
 class Weights:
     """How often each row comes in an epoch: its weight on average, and rounded down or up in each single epoch.
 
-    This is systematic sampling (Madow and Madow, 1944): slots stand at equal distances on the line of all weights, from
-    a random beginning that changes with the epoch. A whole number of times is exact if all weights are whole.
-    `ends` has the sums of the weights up to and with each row, int64 of shape (rows,), in 2^20ths; `slots` is how many
-    an epoch has.
+    This is systematic sampling (Madow and Madow, 1944): slots stand at equal distances on the line of all weights,
+    from a random beginning that changes with the epoch. Whole weights are exact in each epoch. `ends` has the sums of
+    the weights up to and with each row, int64 of shape (rows,), in 2^20ths; `slots` is how many an epoch has.
     """
 
     ends: MappedArray

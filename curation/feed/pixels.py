@@ -40,9 +40,9 @@ class NotDecoded(Exception):
 class Fit:
     """How images become squares of `size` by `size` pixels; with size None they keep their own size.
 
-    crop: the short side is scaled to `size`, and the middle is taken. pad: the long side is scaled, and white bars are
-    added. stretch: both sides are scaled. random_crop: a random part, 20 to 100 % of the area with sides of 3:4 to
-    4:3, is scaled, and mirrored every other time (Szegedy et al., "Going Deeper with Convolutions", 2015).
+    crop: the short side is scaled to `size`, and the middle is taken. pad: the long side is scaled, and white bars
+    are added. stretch: both sides are scaled. random_crop: a random part, 20 to 100 % of the area with sides of 3:4
+    to 4:3, is scaled, and mirrored every other time (Szegedy et al., "Going Deeper with Convolutions", 2015).
     """
 
     size: int | None = None
@@ -133,7 +133,7 @@ def _padded(rgb: Pixels, size: int, _random: np.random.Generator) -> Pixels:
 
 
 def _randomly_cropped(rgb: Pixels, size: int, random: np.random.Generator) -> Pixels:
-    top, left, height, width = _random_box(*rgb.shape[:2], random)
+    top, left, height, width = _random_box(rgb.shape[0], rgb.shape[1], random)
     square = _scaled(rgb[top : top + height, left : left + width], size, size)
     return np.ascontiguousarray(square[:, ::-1]) if random.integers(2) else square
 
@@ -142,7 +142,7 @@ def _random_box(height: int, width: int, random: np.random.Generator) -> tuple[i
     """Return top, left, height and width of a random part; the largest one in the middle if ten tries do not fit."""
     for _ in range(CROP_TRIES):
         area = height * width * random.uniform(*CROP_AREA)
-        ratio = math.exp(random.uniform(*map(math.log, CROP_RATIO)))
+        ratio = math.exp(random.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
         tall, wide = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < tall <= height and 0 < wide <= width:
             return int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1)), tall, wide

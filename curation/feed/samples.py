@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,15 @@ class Contents:
     The sha256 of the share `verify` of the images is compared with the manifest's.
     """
 
-    members: Sequence[str] = ("image",)
-    columns: Sequence[str] = ()
+    members: Sequence[str]
+    columns: Sequence[str]
+    fit: Fit
     is_decoded: bool = True
-    fit: Fit = Fit()
     limits: DecodeLimits = DEFAULT_LIMITS
     transform: Transform | None = None
     verify: float = 0.0
     seed: int = 0
-    read: ReadRanges = field(default=try_ranges)
+    read: ReadRanges = try_ranges
 
 
 def read_samples(
@@ -68,18 +68,26 @@ def read_samples(
     Their bytes are read together. Raises StorageUnavailable when the storage of one does not answer.
     """
     taken = index.take(rows)
-    names = list(taken)
-    places = [dict(zip(names, values, strict=True)) for values in zip(*taken.values(), strict=True)]
+    places = [dict(zip(taken, values, strict=True)) for values in zip(*taken.values(), strict=True)]
     wanted = [(i, member, where) for i, place in enumerate(places) for member, where in _ranges(place, contents)]
-    found: list[dict[str, bytes | OSError]] = [{} for _ in places]
+    stored: list[dict[str, bytes]] = [{} for _ in places]
+    problems: dict[int, str] = {}
     for (i, member, where), data in zip(wanted, contents.read([w for *_, w in wanted]), strict=True):
-        is_short = isinstance(data, bytes) and len(data) != where.size_bytes
-        found[i][member] = OSError(f"{where.uri} ends before byte {where.offset + where.size_bytes}") if is_short else data
-    jobs = [
-        threads.submit(_sample, place, members, epoch, int(position), contents)
-        for place, members, position in zip(places, found, positions, strict=True)
+        if isinstance(data, OSError):
+            problems[i] = str(data)
+        elif len(data) < where.size_bytes:
+            problems[i] = f"{where.uri} ends before byte {where.offset + where.size_bytes}"
+        else:
+            stored[i][member] = data
+    jobs = {
+        i: threads.submit(_sample, place, stored[i], epoch, int(positions[i]), contents)
+        for i, place in enumerate(places)
+        if i not in problems
+    }
+    return [
+        Problem(key=place["key"], why=problems[i]) if i in problems else jobs[i].result()
+        for i, place in enumerate(places)
     ]
-    return [job.result() for job in jobs]
 
 
 def _ranges(place: Mapping[str, Any], contents: Contents) -> Iterator[tuple[str, ByteRange]]:
@@ -90,22 +98,20 @@ def _ranges(place: Mapping[str, Any], contents: Contents) -> Iterator[tuple[str,
 
 
 def _sample(
-    place: Mapping[str, Any], members: Mapping[str, bytes | OSError], epoch: int, position: int, contents: Contents
+    place: Mapping[str, Any], stored: Mapping[str, bytes], epoch: int, position: int, contents: Contents
 ) -> Sample | Problem:
+    """Return a sample from its members as they are stored."""
     key = place["key"]
-    for data in members.values():
-        if isinstance(data, OSError):
-            return Problem(key=key, why=str(data))
     sample: Sample = {"key": key}
     if "image" in contents.members:
-        data = members["image"]
-        if _is_verified(key, epoch, contents.verify) and hashlib.sha256(data).digest() != place["image_sha256"]:
+        sample["image"] = stored["image"]
+        if _is_verified(key, epoch, contents.verify) and _sha256(stored["image"]) != place["image_sha256"]:
             return Problem(key=key, why="the sha256 of its image is not the manifest's")
-        sample["image"] = data
     if "caption" in contents.members:
-        sample["caption"] = decode_text(members["caption"])[0] if "caption" in members else place["caption_text"] or ""
+        caption = stored.get("caption")
+        sample["caption"] = (place["caption_text"] or "") if caption is None else decode_text(caption)[0]
     if "json" in contents.members:
-        sample["json"] = _parsed(members.get("json"))
+        sample["json"] = _parsed(stored.get("json"))
     for name in contents.columns:
         sample[name] = place[f"column_{name}"]
     return _finished(sample, epoch, position, contents)
@@ -120,6 +126,10 @@ def _finished(sample: Sample, epoch: int, position: int, contents: Contents) -> 
         except NotDecoded as e:
             return Problem(key=sample["key"], why=str(e))
     return sample if contents.transform is None else contents.transform(sample, random)
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _is_verified(key: str, epoch: int, share: float) -> bool:

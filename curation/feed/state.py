@@ -81,9 +81,9 @@ class Ranks:
         return left // self.stride if self.remainder == "drop" else -(-left // self.stride)
 
     def positions(self, start: int) -> Numbers:
-        """Return the positions of this rank's batch, int64 of shape (batch_size,), in the step that begins at `start`.
+        """Return the positions of this rank's batch in the step that begins at `start`, int64 of shape (batch_size,).
 
-        They may be beyond the end of the epoch, in its last step.
+        In the last step of an epoch, some may be beyond its end.
         """
         first = start + self.rank * self.batch_size
         return np.arange(first, first + self.batch_size, dtype=np.int64)

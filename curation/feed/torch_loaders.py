@@ -32,8 +32,8 @@ def _tensor(value: Any) -> Any:
 class Loader:
     """Batches of tensors, read and decoded by worker processes; each iteration is an epoch of its feed.
 
-    Workers live from the first batch until `close`: they read on into the next epoch while the last batches of one are
-    trained on. Has the state of the feed, however far the workers are.
+    Workers live from the first batch until `close`: they read on into the next epoch while the last batches of one
+    are trained on. The loader has the state of the feed, however far the workers are.
     """
 
     def __init__(self, feed: Feed, *, workers: int, context: str | None, prefetch: int, pin_memory: bool) -> None:
@@ -114,8 +114,8 @@ def _worker() -> tuple[int, int]:
 class FeedDataset(IterableDataset[Batch]):
     """The batches that are left of the epoch of a feed, for loaders of others, with `batch_size=None`.
 
-    An iterator has the state of one worker, which `StatefulDataLoader` keeps for each. Go to an epoch with `set_epoch`
-    of the feed; a loader must start its workers anew for each (`persistent_workers=False`).
+    An iterator has the state of one worker, which `StatefulDataLoader` keeps for each. Go to an epoch with
+    `set_epoch` of the feed; a loader must start its workers anew for each (`persistent_workers=False`).
     """
 
     def __init__(self, feed: Feed) -> None:

@@ -1,17 +1,17 @@
 """Feeds a trainer from manifests, in Python."""
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from curation.feed.batches import Recipe
 from curation.feed.cache import RangeCache
 from curation.feed.denied import denied_rows
 from curation.feed.feed import Feed
-from curation.feed.index import Index, Selection, identity, open_index
+from curation.feed.index import Index
+from curation.feed.index_making import Selection, identity, open_index
 from curation.feed.mixture import check_shares, weights_of
 from curation.feed.order import order_of
 from curation.feed.pixels import Fit
@@ -77,8 +77,8 @@ def feed(
         weight: how often a row comes in an epoch, a SQL expression, such as "1 + 2 * text_score"; on average if it is
             no whole number, and 0 leaves a row out.
         shares: the share of each manifest in an epoch; by default each sample comes once.
-        deny: lists of hashes of pictures that are not fed, see `curate takedown`. They can be given or changed between
-            a state and its resumption.
+        deny: lists of hashes of pictures that are not fed, see `curate takedown`. They may change between a state and
+            going on from it.
         order: shuffled, a random permutation of all samples; windowed or windowed:SAMPLES, a random order of runs of
             consecutive samples, for slow storage; or stored.
         seed: of the order and of random numbers.
@@ -126,9 +126,7 @@ def feed(
         committed = [committed_of(each) for each in several]
         rows = settings_hash([identity(each, selection) for each in committed])
         index = Index(tuple(open_index(each, selection, folder) for each in committed))
-        weights = weights_of(
-            index, shares=shares, is_weighted=weight is not None, seed=seed, cache=folder, name=rows
-        )
+        weights = weights_of(index, shares=shares, is_weighted=weight is not None, seed=seed, cache=folder, name=rows)
         ordered = order_of(order, len(index) if weights is None else weights.slots, seed)
         denied = denied_rows(committed, selection, _deny_list(deny, committed), folder, rows)
     recipe = Recipe(
@@ -152,3 +150,41 @@ def feed(
         selection=settings_hash(rows, shares),
     )
     return Feed(recipe, state)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what is kept between calls: `curate` in the user's folder for caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "curate").absolute()
+
+
+def _texts(names: Sequence[str], argument: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise InputError(f"{argument}: {names!r} is a text; give a list of names")
+    return tuple(dict.fromkeys(names))
+
+
+def _deny_list(paths: Iterable[str], manifests: Sequence[Committed]) -> DenyList:
+    """Return the hashes of the lists at `paths`, and those that the manifests record."""
+    if isinstance(paths, str):
+        raise InputError(f"deny: {paths!r} is a text; give a list of paths")
+    recorded = DenyList.of(line for each in manifests for line in each.taken_down)
+    return DenyList.read(paths) | recorded
+
+
+def _ranks(rank: int | None, world: int | None, batch_size: int, remainder: str) -> Ranks:
+    if (rank is None) != (world is None):
+        raise InputError("rank and world: give both, or none")
+    if rank is None or world is None:
+        rank, world = _found_ranks()
+    return Ranks(rank=rank, world=world, batch_size=batch_size, remainder=remainder)
+
+
+def _found_ranks() -> tuple[int, int]:
+    """Return the rank of this process and how many there are."""
+    torch = sys.modules.get("torch")  # who has a process group has imported it
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    try:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError as e:
+        raise InputError(f"RANK or WORLD_SIZE in the environment: {e}; correct it, or give rank and world") from e
