@@ -96,7 +96,7 @@ def _place(manifest: Manifest, member: str, *, in_shards: bool) -> dict[str, str
         }
     return {
         f"{member}_file": f"CASE WHEN source LIKE '%/' THEN source || {prefix}member ELSE source END",
-        f"{member}_offset": f"{prefix}offset",
+        f"{member}_offset": quoted(f"{prefix}offset"),  # a word of SQL
         f"{member}_size": f"{prefix}size",
     }
 

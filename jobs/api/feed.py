@@ -103,6 +103,11 @@ def feed(
         raise InputError("manifest: none; name one at least")
     if shares is not None:
         check_shares(shares, len(several))
+    _check(seed=(seed, 0), max_bad=(max_bad, 1), ahead_bytes=(ahead_bytes, 0), cache_bytes=(cache_bytes, 0))
+    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    _check(threads=(threads, 1))
+    if not 0 <= verify <= 1:
+        raise InputError(f"verify: {verify}; it is a share, 0 to 1")
     folder = Path(cache).expanduser().absolute() if cache else cache_folder()
     selection = Selection(
         members=_texts(members, "members"),
@@ -138,7 +143,7 @@ def feed(
         denied=denied,
         max_bad=max_bad,
         ahead_bytes=ahead_bytes,
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads,
         storage=storage or {},
     )
     state = State(
@@ -155,6 +160,13 @@ def feed(
 def cache_folder() -> Path:
     """Return the folder for what is kept between calls: `curate` in the user's folder for caches."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "curate").absolute()
+
+
+def _check(**given: tuple[Any, int]) -> None:
+    """Raise InputError unless each value is a whole number, at least as large as the number beside it."""
+    for name, (value, least) in given.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name}: {value!r}; give a whole number, at least {least}")
 
 
 def _texts(names: Sequence[str], argument: str) -> tuple[str, ...]:
