@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from curation.shards.write import image_extension
+from curation.shards.read import image_extension
 from curation.sources.byte_ranges import ByteRange, try_ranges
 from curation.sources.tar_stream import ForwardReader, StrictTar
 from manifests import storage

@@ -15,7 +15,8 @@ from PIL import Image
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Origin, measure, rows
 from curation.shards.plan import plan_shards, shuffle_place
-from curation.shards.write import image_extension, write_shard
+from curation.shards.read import image_extension
+from curation.shards.write import write_shard
 from curation.sources.byte_ranges import BYTES_AT_ONCE, in_groups
 from curation.sources.folders import list_folder, read_folder
 from curation.sources.members import IMAGE_EXTENSIONS
