@@ -62,7 +62,7 @@ class InShards:
     uri: str
 
     def __call__(self, row: Mapping[str, Any]) -> Stored:
-        """Return where the files of `row` are; sidecars are in the source if the row does not say where in the tar."""
+        """Return where the files of `row` are: sidecars in the source unless it says where in the tar."""
         uri = storage.join(self.uri, row["shard"])
         image = ByteRange(uri=uri, offset=row["shard_offset"], size_bytes=row["shard_size"])
         return Stored(image=image, json=_in_shard(row, uri, "json"), caption=_in_shard(row, uri, "caption"))

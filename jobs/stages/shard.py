@@ -58,7 +58,7 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     )
 
 
-_SOFTWARE = {"shard": "1"}
+_SOFTWARE = {"shard": "2"}
 
 
 def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:
