@@ -121,7 +121,7 @@ def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[in
 
 def is_unchanged(row: Mapping[str, Any], data: bytes) -> bool:
     """Return whether `data` are the bytes that the scan read for `row`."""
-    return hashlib.sha256(data).hexdigest() == row["sha256"]
+    return bool(hashlib.sha256(data).hexdigest() == row["sha256"])
 
 
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
