@@ -19,8 +19,10 @@ from curation.choosing.verdicts import KEPT_BYTES
 from curation.config import PipelineConfig
 from curation.config_shard import ShardConfig
 from curation.pictures.resize import RESIZER_VERSION
-from curation.shards.layout import ShardForm
+from curation.shards.indexes import Tar, dataset_indexes
+from curation.shards.layout import IMAGE, Layout, ShardForm
 from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
+from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
@@ -30,9 +32,10 @@ from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import StageFailed
 from manifests.file_names import numbered
-from manifests.format.receipts import Receipt, write_part
+from manifests.format.receipts import Receipt, add_counts, write_part
+from manifests.format.roots import relative_sources
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, Whole
 
 SAMPLES_PER_BUCKET = 20_000
 MAX_BUCKETS = 1 << 16
@@ -59,7 +62,22 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
+        summarise=functools.partial(whole_of, form=config.shard.form()),
     )
+
+
+def whole_of(receipts: Sequence[Receipt], *, form: ShardForm) -> Whole:
+    """Return the indexes of shards as a whole, and how well they are shuffled, from their receipts in their order."""
+    rows = sum(receipt.rows for receipt in receipts)
+    facts = add_counts({"facts": receipt.facts} for receipt in receipts).get("facts", {})
+    tars = [
+        Tar(name=name, samples=receipt.rows, size_bytes=about["bytes"])
+        for receipt in receipts
+        for name, about in receipt.files.items()
+        if name.endswith(".tar")
+    ]
+    image = IMAGE if form.layout is Layout.UNIFORM else None
+    return Whole(files=dataset_indexes(tars, image=image), shuffle=shuffle_statistic(facts, rows))
 
 
 def _software(config: ShardConfig) -> dict[str, str]:
@@ -206,4 +224,7 @@ class _ShardWriter:
         ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
         written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)
+        sources = relative_sources(ordered.column("source").combine_chunks(), self.roots).to_pylist()
+        return receipt_of(
+            attempt.unit, part, name=attempt.unit.part, files=written.files, facts=shuffle_facts(sources)
+        )
