@@ -33,7 +33,7 @@ LOCK_FILE = "lock"  # has the number of bytes in use
 _COUNT_BYTES = 8
 _SEGMENT_NAME = re.compile(r"[0-9a-f]{32}-[0-9]+")
 _MARK_SECONDS = 1.0  # how often a segment that is read is marked as used
-_WAIT_SECONDS = 1.0  # for others who write; after that, blocks are not kept
+_WAIT_SECONDS = 1.0  # for others who write, before what is too much is left to them
 _POLL_SECONDS = 0.005
 
 
@@ -136,14 +136,14 @@ class BlockFolder:
         finally:
             os.close(segment)
 
-    def write(self, whole: Sequence[Run]) -> None:
+    def write(self, whole: Sequence[Run], wait_seconds: float) -> None:
         """Write blocks, unless others write for so long that it is better to go on.
 
         Raises OSError, such as for a full disk.
         """
         if not whole:
             return
-        with self.locked(LOCK_FILE, _WAIT_SECONDS) as lock:
+        with self.locked(LOCK_FILE, wait_seconds) as lock:
             if lock is None:
                 return
             for file, numbers, blocks in whole:

@@ -152,47 +152,48 @@ def test_an_answer_is_that_of_reading_without_a_cache(tmp_path):
             assert found == without or (isinstance(found, FileNotFoundError) and type(found) is type(without))
     assert len(segments(tmp_path / "cache")) == 1, "local files are not kept"
     with pytest.raises(FileNotFoundError):
-        cache.fetch_whole("memory://tars/gone", Version(size_bytes=5, identity=""))
+        known = {"memory://tars/gone": Version(size_bytes=5, identity="")}
+        RangeCache(str(tmp_path / "cache"), LIMIT, known).fetch_whole("memory://tars/gone")
     cache.fetch_whole("memory://tars/gone")
     cache.fetch_whole(f"file://{local}")
 
 
 def test_a_file_that_is_shorter_than_its_version_says_ends_where_it_ends(tmp_path):
-    cache = RangeCache(str(tmp_path), LIMIT)
     uri = "memory://tars/b"
     longer = {uri: Version(size_bytes=SIZES[uri] + 5 * BLOCK_BYTES, identity="longer")}
+    cache = RangeCache(str(tmp_path), LIMIT, longer)
     wanted = [part(uri, SIZES[uri] - 10, 3 * BLOCK_BYTES), part(uri, 0, 20), part(uri, SIZES[uri] + BLOCK_BYTES, 9)]
     for _ in range(2):
-        assert cache.read(wanted, versions=longer) == expected(wanted)
+        assert cache.read(wanted) == expected(wanted)
 
 
 # --- the object changes
 
 
-def test_another_version_of_an_object_is_not_answered_from_the_first(tmp_path):
-    uri, fs = "memory://tars/b", fsspec.filesystem("memory")
-    wanted = [part(uri, 10, BLOCK_BYTES)]
-    cache = RangeCache(str(tmp_path), LIMIT)
-    assert cache.read(wanted, versions=versions(0)) == expected(wanted)
-    try:
-        fs.pipe_file(uri, content(uri, 1))
-        assert cache.read(wanted, versions=versions(0)) == expected(wanted), "as long as the reader says so"
-        assert cache.read(wanted, versions=versions(1)) == expected(wanted, 1)
-    finally:
-        fs.pipe_file(uri, content(uri))
+@pytest.fixture
+def replaced():
+    """The URI of an object that was replaced."""
+    uri = "memory://tars/b"
+    fsspec.filesystem("memory").pipe_file(uri, content(uri, 1))
+    yield uri
+    fsspec.filesystem("memory").pipe_file(uri, content(uri))
 
 
-def test_what_is_forgotten_is_fetched_again(tmp_path):
-    uri, fs = "memory://tars/b", fsspec.filesystem("memory")
-    wanted = [part(uri, 10, BLOCK_BYTES)]
-    cache = RangeCache(str(tmp_path), LIMIT)
-    try:
-        fs.pipe_file(uri, content(uri, 1))
-        assert cache.read(wanted, versions=versions()) == expected(wanted, 1)
-    finally:
-        fs.pipe_file(uri, content(uri))
-    cache.forget(uri, versions()[uri])
-    assert cache.read(wanted, versions=versions()) == expected(wanted)
+def test_another_version_of_an_object_is_not_answered_from_the_first(tmp_path, replaced):
+    wanted = [part(replaced, 10, BLOCK_BYTES)]
+    assert RangeCache(str(tmp_path), LIMIT, versions(1)).read(wanted) == expected(wanted, 1)
+    fsspec.filesystem("memory").pipe_file(replaced, content(replaced))
+    assert RangeCache(str(tmp_path), LIMIT, versions(1)).read(wanted) == expected(wanted, 1)
+    assert RangeCache(str(tmp_path), LIMIT, versions()).read(wanted) == expected(wanted)
+
+
+def test_what_is_forgotten_is_fetched_again(tmp_path, replaced):
+    wanted = [part(replaced, 10, BLOCK_BYTES)]
+    cache = RangeCache(str(tmp_path), LIMIT, versions())
+    assert cache.read(wanted) == expected(wanted, 1), "as the storage says"
+    fsspec.filesystem("memory").pipe_file(replaced, content(replaced))
+    cache.forget(replaced)
+    assert cache.read(wanted) == expected(wanted)
 
 
 # --- the bound
@@ -247,7 +248,7 @@ def test_a_count_that_is_damaged_is_counted_again(tmp_path, count):
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "processes"), [("fork", 8), ("spawn", 3)])
 def test_processes_share_a_small_cache(tmp_path, how, processes):
-    cache = RangeCache(str(tmp_path), LIMIT)
+    cache = RangeCache(str(tmp_path), LIMIT, versions())
     with multiprocessing.get_context(how).Pool(processes) as pool:
         assert all(pool.starmap(read_at_random, [(cache, seed) for seed in range(processes)]))
     assert used_bytes(tmp_path) <= LIMIT
@@ -259,7 +260,7 @@ def test_a_process_killed_while_it_writes_harms_nobody(tmp_path, written):
     line = [sys.executable, "-m", cache_reader.__name__, str(tmp_path), str(written)]
     killed = subprocess.run(line, cwd=TOP, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert read_at_random(RangeCache(str(tmp_path), LIMIT), 1), "no lock is left, and no wrong block"
+    assert read_at_random(RangeCache(str(tmp_path), LIMIT, versions()), 1), "no lock is left, and no wrong block"
     assert used_bytes(tmp_path) <= LIMIT
 
 
@@ -272,8 +273,9 @@ def held(path: Path):
 
 
 def test_no_reader_waits_for_a_lock_without_end(tmp_path, monkeypatch):
-    for module in (cached_blocks, cache_module):
-        monkeypatch.setattr(module, "_WAIT_SECONDS", 0.01)
+    for name in ("_READ_WAIT_SECONDS", "_WHOLE_WAIT_SECONDS"):
+        monkeypatch.setattr(cache_module, name, 0.01)
+    monkeypatch.setattr(cached_blocks, "_WAIT_SECONDS", 0.01)
     uri = "memory://tars/b"
     cache, wanted = RangeCache(str(tmp_path), LIMIT), [part(uri, 0, SIZES[uri])]
     with held(tmp_path / LOCK_FILE):

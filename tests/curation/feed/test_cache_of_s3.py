@@ -6,7 +6,6 @@ import random
 import pytest
 
 from curation.feed import cache as cache_module
-from curation.feed import cached_blocks
 from curation.feed.cache import RangeCache, Version
 from curation.feed.cached_blocks import BLOCK_BYTES, SEGMENT_BLOCKS
 from curation.sources.byte_ranges import ByteRange
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.slow  # a server and a proxy
 BUCKET = "cached"
 TAR = f"s3://{BUCKET}/00000.tar"
 CONTENT = random.Random(0).randbytes(2 * SEGMENT_BLOCKS * BLOCK_BYTES + 12_345)
-VERSION = Version(size_bytes=len(CONTENT), identity="first")
+VERSIONS = {TAR: Version(size_bytes=len(CONTENT), identity="first")}
 LIMIT = 64 << 20
 
 
@@ -58,11 +57,11 @@ def expected(wanted):
 
 
 def test_a_range_is_fetched_once_with_little_around_it(proxy, tmp_path):
-    cache, wanted = RangeCache(str(tmp_path), LIMIT), samples(20)
-    assert cache.read(wanted, versions={TAR: VERSION}) == expected(wanted)
+    cache, wanted = RangeCache(str(tmp_path), LIMIT, VERSIONS), samples(20)
+    assert cache.read(wanted) == expected(wanted)
     assert proxy.count("HEAD") == 0
     assert len(proxy.requests) <= 20
-    assert RangeCache(str(tmp_path), LIMIT).read(wanted, versions={TAR: VERSION}) == expected(wanted)
+    assert RangeCache(str(tmp_path), LIMIT, VERSIONS).read(wanted) == expected(wanted)
     assert len(proxy.requests) <= 20, "nothing more"
 
 
@@ -83,37 +82,37 @@ def test_a_tar_that_is_replaced_is_not_answered_from_the_cache(proxy, client, tm
 
 
 def test_a_whole_tar_is_a_request_for_each_segment_and_every_byte_once(proxy, tmp_path):
-    cache, wanted = RangeCache(str(tmp_path), LIMIT), samples(50)
-    cache.fetch_whole(TAR, VERSION)
+    cache, wanted = RangeCache(str(tmp_path), LIMIT, VERSIONS), samples(50)
+    cache.fetch_whole(TAR)
     assert (len(proxy.requests), proxy.body_bytes) == (3, len(CONTENT))
-    cache.fetch_whole(TAR, VERSION)
-    assert cache.read(wanted, versions={TAR: VERSION}) == expected(wanted)
+    cache.fetch_whole(TAR)
+    assert cache.read(wanted) == expected(wanted)
     assert len(proxy.requests) == 3
 
 
 def test_what_is_there_already_is_not_fetched_with_the_whole_tar(proxy, tmp_path):
-    cache = RangeCache(str(tmp_path), LIMIT)
+    cache = RangeCache(str(tmp_path), LIMIT, VERSIONS)
     half = ByteRange(uri=TAR, offset=0, size_bytes=SEGMENT_BLOCKS * BLOCK_BYTES)
-    cache.read([half], versions={TAR: VERSION})
-    cache.fetch_whole(TAR, VERSION)
+    cache.read([half])
+    cache.fetch_whole(TAR)
     assert proxy.body_bytes == len(CONTENT)
 
 
 def fetch_whole(cache: RangeCache) -> None:
     """Do so in another process, which waits as long as it takes."""
-    cached_blocks._WAIT_SECONDS = cache_module._WAIT_SECONDS = 600
-    cache.fetch_whole(TAR, VERSION)
+    cache_module._WHOLE_WAIT_SECONDS = 600
+    cache.fetch_whole(TAR)
 
 
 def test_processes_that_want_the_same_tar_fetch_it_together_once(proxy, tmp_path):
-    cache = RangeCache(str(tmp_path), LIMIT)
+    cache = RangeCache(str(tmp_path), LIMIT, VERSIONS)
     with multiprocessing.get_context("fork").Pool(4) as pool:
         pool.map(fetch_whole, [cache] * 4)
     assert (len(proxy.requests), proxy.body_bytes) == (3, len(CONTENT))
 
 
 def test_a_tar_larger_than_the_cache_is_not_fetched_in_vain(proxy, tmp_path):
-    RangeCache(str(tmp_path), len(CONTENT) - 1).fetch_whole(TAR, VERSION)
+    RangeCache(str(tmp_path), len(CONTENT) - 1, VERSIONS).fetch_whole(TAR)
     assert not proxy.requests
 
 
@@ -134,9 +133,9 @@ def test_a_storage_in_trouble_harms_no_byte(tmp_path):
 
 
 def test_a_storage_that_stays_in_trouble_is_an_error_and_nothing_is_kept_of_it(proxy, tmp_path):
-    cache, wanted = RangeCache(str(tmp_path), LIMIT), samples(3)
+    cache, wanted = RangeCache(str(tmp_path), LIMIT, VERSIONS), samples(3)
     proxy.troubles += [503] * 100
     with pytest.raises(StorageUnavailable, match="again and again"):
-        cache.read(wanted, versions={TAR: VERSION})
+        cache.read(wanted)
     proxy.troubles.clear()
-    assert cache.read(wanted, versions={TAR: VERSION}) == expected(wanted)
+    assert cache.read(wanted) == expected(wanted)
