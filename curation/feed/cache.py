@@ -18,6 +18,7 @@ from curation.feed.cached_blocks import BLOCK_BYTES, BlockFolder, RemoteFile, Ru
 from curation.sources.byte_ranges import ByteRange, try_ranges
 from manifests import storage
 from manifests.errors import InputError, sentence_of
+from manifests.format.store import Manifest
 
 _READ_WAIT_SECONDS = 1.0  # for others who write; after that, a reader goes on, and does not keep what it fetched
 _WHOLE_WAIT_SECONDS = 60.0  # the same for who fetches a whole file, and for others who fetch the same segment
@@ -173,6 +174,15 @@ class RangeCache:
         if not self._is_failing:
             _log.warning("%s; until then, what the cache cannot keep is fetched again", sentence_of(error))
         self._is_failing = True
+
+
+def tar_versions(manifest: Manifest) -> dict[str, Version]:
+    """Return the versions of the tars beside a manifest of shards, by URI, as it records them."""
+    return {
+        storage.join(manifest.uri, name): Version(size_bytes=file["bytes"], identity=file["sha256"])
+        for part in manifest.parts
+        for name, file in part.files.items()
+    }
 
 
 @functools.lru_cache(1 << 16)

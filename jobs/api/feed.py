@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.feed.batches import Recipe
-from curation.feed.cache import RangeCache
+from curation.feed.cache import RangeCache, tar_versions
 from curation.feed.denied import denied_rows
 from curation.feed.feed import Feed
 from curation.feed.index import Index
@@ -117,16 +117,7 @@ def feed(
         from_sources=from_sources,
     )
     ranks = _ranks(rank, world, batch_size, remainder)
-    contents = Contents(
-        members=selection.members,
-        columns=selection.columns,
-        is_decoded=decode,
-        fit=Fit(size=size, how=fit),
-        transform=transform,
-        verify=verify,
-        seed=seed,
-        read=RangeCache(str(folder / "ranges"), cache_bytes).read if cache_bytes else try_ranges,
-    )
+    shape = Fit(size=size, how=fit)
     with translated():
         committed = [committed_of(each) for each in several]
         rows = settings_hash([identity(each, selection) for each in committed])
@@ -134,6 +125,16 @@ def feed(
         weights = weights_of(index, shares=shares, is_weighted=weight is not None, seed=seed, cache=folder, name=rows)
         ordered = order_of(order, len(index) if weights is None else weights.slots, seed)
         denied = denied_rows(committed, selection, _deny_list(deny, committed), folder, rows)
+    contents = Contents(
+        members=selection.members,
+        columns=selection.columns,
+        is_decoded=decode,
+        fit=shape,
+        transform=transform,
+        verify=verify,
+        seed=seed,
+        read=_cached(folder / "ranges", cache_bytes, committed).read if cache_bytes else try_ranges,
+    )
     recipe = Recipe(
         index=index,
         order=ordered,
@@ -155,6 +156,12 @@ def feed(
         selection=settings_hash(rows, shares),
     )
     return Feed(recipe, state)
+
+
+def _cached(folder: Path, max_bytes: int, manifests: Sequence[Committed]) -> RangeCache:
+    """Return a cache that knows the versions of shards, so that no process asks for them."""
+    versions = {uri: version for each in manifests for uri, version in tar_versions(each).items()}
+    return RangeCache(str(folder), max_bytes, versions)
 
 
 def cache_folder() -> Path:
