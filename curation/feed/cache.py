@@ -112,11 +112,6 @@ class RangeCache:
                 fetch = functools.partial(self._fetch_segment, file, wait_seconds)
                 left = [blocks for blocks, is_done in zip(left, pool.map(fetch, left), strict=True) if not is_done]
 
-    def forget(self, uri: str) -> None:
-        """Remove what is kept of a file: for a reader who finds other bytes than there should be."""
-        if (file := self._files([uri]).get(uri)) is not None:
-            self._kept.remove(file)
-
     def _files(self, uris: Collection[str]) -> dict[str, RemoteFile]:
         """Return those of `uris` that are remote files, by URI."""
         unknown = [uri for uri in uris if uri not in self._versions and not storage.is_local(uri)]

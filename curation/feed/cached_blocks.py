@@ -165,16 +165,16 @@ class BlockFolder:
 
     def _reserve(self, lock: int, size_bytes: int) -> bool:
         """Make room, and count bytes before they are written; return False if there is no room."""
+        if size_bytes > self.max_bytes:
+            return False
         used = int.from_bytes(os.pread(lock, _COUNT_BYTES, 0))
         if used + size_bytes > self.max_bytes:
             used = self._remove_oldest(self.max_bytes - max(size_bytes, int(self.max_bytes * FREED_FRACTION)))
-        if used + size_bytes > self.max_bytes:
-            return False
         _write(lock, (used + size_bytes).to_bytes(_COUNT_BYTES), 0)
         return True
 
     def _remove_oldest(self, max_bytes: int) -> int:
-        """Remove the segments that were not used for longest until at most `max_bytes` are left; return how many."""
+        """Remove segments, the least recently used first, until at most `max_bytes` are left; return what is left."""
         segments = []
         with os.scandir(self.folder) as entries:
             for entry in entries:
@@ -189,11 +189,6 @@ class BlockFolder:
             self._remove(name)
             used -= size_bytes
         return used
-
-    def remove(self, file: RemoteFile) -> None:
-        """Remove the segments of a file, as far as they are there."""
-        for block in range(0, file.blocks(0, file.size_bytes).stop, SEGMENT_BLOCKS):
-            self._remove(file.segment_name(block))
 
     def _remove(self, name: str) -> None:
         Path(self.folder, name).unlink(missing_ok=True)

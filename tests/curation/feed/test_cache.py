@@ -69,7 +69,6 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("read"), st.integers(0, 2), RANGES),
         st.tuples(st.just("fetch whole"), st.integers(0, 2), st.sampled_from(sorted(SIZES))),
-        st.tuples(st.just("forget"), st.integers(0, 2), st.sampled_from(sorted(SIZES))),
         st.tuples(st.just("send"), st.integers(0, 2), st.none()),
         st.tuples(st.sampled_from(["garble", "cut", "lose"]), st.integers(0, 20), st.integers(0, 4 * RECORD_BYTES)),
     ),
@@ -87,8 +86,6 @@ def test_whatever_happens_to_the_folder_a_read_gives_the_bytes_of_the_object(tmp
             assert caches[which].read(argument) == expected(argument)
         elif what == "fetch whole":
             caches[which].fetch_whole(argument)
-        elif what == "forget":
-            caches[which].forget(argument)
         elif what == "send":
             caches[which] = copy.deepcopy(caches[which])
         elif files := segments(folder):
@@ -187,15 +184,6 @@ def test_another_version_of_an_object_is_not_answered_from_the_first(tmp_path, r
     assert RangeCache(str(tmp_path), LIMIT, versions()).read(wanted) == expected(wanted)
 
 
-def test_what_is_forgotten_is_fetched_again(tmp_path, replaced):
-    wanted = [part(replaced, 10, BLOCK_BYTES)]
-    cache = RangeCache(str(tmp_path), LIMIT, versions())
-    assert cache.read(wanted) == expected(wanted, 1), "as the storage says"
-    fsspec.filesystem("memory").pipe_file(replaced, content(replaced))
-    cache.forget(replaced)
-    assert cache.read(wanted) == expected(wanted)
-
-
 # --- the bound
 
 
@@ -213,6 +201,15 @@ def test_segments_that_were_not_used_for_longest_go_and_files_of_others_stay(tmp
     cache.read([part("memory://tars/a", starts[3], 10)])
     assert [path.exists() for path in kept] == [True, False, True]
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_what_is_larger_than_the_cache_does_not_empty_it(tmp_path):
+    cache = RangeCache(str(tmp_path), 3 * RECORD_BYTES)
+    cache.read([part("memory://tars/c", 0, 11)])
+    before = segments(tmp_path)
+    wanted = [part("memory://tars/a", 0, 4 * BLOCK_BYTES)]
+    assert cache.read(wanted) == expected(wanted)
+    assert segments(tmp_path) == before
 
 
 def test_who_has_a_segment_open_reads_on_when_it_goes(tmp_path):
