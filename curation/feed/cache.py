@@ -97,20 +97,27 @@ class RangeCache:
             found[place] = data
         return found
 
-    def fetch_whole(self, uri: str) -> None:
-        """Fetch what is missing of a file, with large requests; processes that do so at once share the work.
+    def fetch_whole(self, uris: Sequence[str]) -> None:
+        """Fetch what is missing of files, with large requests; processes that do so at once share the work.
 
-        Does nothing for a local file, for one that is larger than the cache, and once nothing can be kept. Raises
-        StorageUnavailable, and OSError if the file cannot be read.
+        Local files are passed over. It ends where nothing can be kept. Raises InputError if the files are larger than
+        the cache, StorageUnavailable, and OSError if one cannot be read.
         """
-        file = self._files([uri]).get(uri)
-        if file is None or file.size_bytes > self._kept.max_bytes:
-            return
-        left = list(runs(file.blocks(0, file.size_bytes)))
+        files = self._files(uris)
+        needed, allowed = sum(file.kept_bytes for file in files.values()), self._kept.max_bytes
+        if needed > allowed:
+            raise InputError(
+                f"{len(files)} files need {needed:,} bytes in a cache of {allowed:,}; allow it more, or let it keep "
+                "what is read"
+            )
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            for wait_seconds in (0.0, _WHOLE_WAIT_SECONDS):
-                fetch = functools.partial(self._fetch_segment, file, wait_seconds)
-                left = [blocks for blocks, is_done in zip(left, pool.map(fetch, left), strict=True) if not is_done]
+            for file in files.values():
+                left = [b for b in runs(file.blocks(0, file.size_bytes)) if not self._kept.has_all(file, b)]
+                for wait_seconds in (0.0, _WHOLE_WAIT_SECONDS):
+                    fetch = functools.partial(self._fetch_segment, file, wait_seconds)
+                    left = [
+                        blocks for blocks, is_done in zip(left, pool.map(fetch, left), strict=True) if not is_done
+                    ]
 
     def _files(self, uris: Collection[str]) -> dict[str, RemoteFile]:
         """Return those of `uris` that are remote files, by URI."""

@@ -46,6 +46,11 @@ class RemoteFile:
     name: str
     seed: int
 
+    @property
+    def kept_bytes(self) -> int:
+        """The size of all its records."""
+        return self.blocks(0, self.size_bytes).stop * RECORD_BYTES
+
     def block_bytes(self, block: int) -> int:
         """Return the size of a block."""
         return min(BLOCK_BYTES, self.size_bytes - block * BLOCK_BYTES)
@@ -119,18 +124,25 @@ class BlockFolder:
             start = stop
         return found
 
+    def has_all(self, file: RemoteFile, blocks: range) -> bool:
+        """Return whether a segment, whose blocks these are, has no hole. Only a read compares hashes."""
+        try:
+            found = Path(self.folder, file.segment_name(blocks.start)).stat(follow_symlinks=False)
+        except OSError:
+            return False
+        size_bytes = _records_bytes(file, blocks)
+        return found.st_size >= size_bytes and found.st_blocks * 512 >= size_bytes
+
     def _records(self, file: RemoteFile, blocks: range) -> bytes:
         """Return the records of blocks of one segment, as far as they are there, and mark it as used."""
-        last = blocks.stop - 1
-        size_bytes = (last - blocks.start) * RECORD_BYTES + HASH_BYTES + file.block_bytes(last)
         try:
-            segment = self._open(file.segment_name(last), os.O_RDONLY)
+            segment = self._open(file.segment_name(blocks.start), os.O_RDONLY)
         except OSError:
             return b""
         try:
             if time.time() - os.fstat(segment).st_mtime > _MARK_SECONDS:
                 os.utime(segment)
-            return os.pread(segment, size_bytes, _record_offset(blocks))
+            return os.pread(segment, _records_bytes(file, blocks), _record_offset(blocks))
         except OSError:
             return b""
         finally:
@@ -195,6 +207,12 @@ class BlockFolder:
 
     def _open(self, name: str, flags: int) -> int:
         return os.open(f"{self.folder}/{name}", flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _records_bytes(file: RemoteFile, blocks: range) -> int:
+    """Return the size of the records of blocks."""
+    last = blocks.stop - 1
+    return (last - blocks.start) * RECORD_BYTES + HASH_BYTES + file.block_bytes(last)
 
 
 def _record_offset(blocks: range) -> int:

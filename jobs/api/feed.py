@@ -17,7 +17,6 @@ from curation.feed.order import order_of
 from curation.feed.pixels import Fit
 from curation.feed.samples import Contents, Transform
 from curation.feed.state import Ranks, State
-from curation.sources.byte_ranges import try_ranges
 from curation.takedown.deny_list import DenyList
 from jobs.api.errors import translated
 from jobs.api.manifest import Manifest, committed_of, configure
@@ -133,7 +132,7 @@ def feed(
         transform=transform,
         verify=verify,
         seed=seed,
-        read=_cached(folder / "ranges", cache_bytes, committed).read if cache_bytes else try_ranges,
+        cache=_cached(folder / "ranges", cache_bytes, committed) if cache_bytes else None,
     )
     recipe = Recipe(
         index=index,

@@ -85,7 +85,8 @@ def test_whatever_happens_to_the_folder_a_read_gives_the_bytes_of_the_object(tmp
         if what == "read":
             assert caches[which].read(argument) == expected(argument)
         elif what == "fetch whole":
-            caches[which].fetch_whole(argument)
+            with contextlib.suppress(InputError):  # it may be too large
+                caches[which].fetch_whole([argument])
         elif what == "send":
             caches[which] = copy.deepcopy(caches[which])
         elif files := segments(folder):
@@ -120,7 +121,7 @@ def test_blocks_that_are_garbled_or_cut_off_are_fetched_again(tmp_path):
 
 def test_a_segment_under_the_name_of_another_is_not_taken_for_it(tmp_path):
     cache = RangeCache(str(tmp_path), LIMIT)
-    cache.fetch_whole("memory://tars/b")
+    cache.fetch_whole(["memory://tars/b"])
     b = segments(tmp_path)[0]
     wanted = [part("memory://tars/a", 0, 100), part("memory://tars/a", SEGMENT_BLOCKS * BLOCK_BYTES, 100)]
     cache.read(wanted)
@@ -150,9 +151,9 @@ def test_an_answer_is_that_of_reading_without_a_cache(tmp_path):
     assert len(segments(tmp_path / "cache")) == 1, "local files are not kept"
     with pytest.raises(FileNotFoundError):
         known = {"memory://tars/gone": Version(size_bytes=5, identity="")}
-        RangeCache(str(tmp_path / "cache"), LIMIT, known).fetch_whole("memory://tars/gone")
-    cache.fetch_whole("memory://tars/gone")
-    cache.fetch_whole(f"file://{local}")
+        RangeCache(str(tmp_path / "cache"), LIMIT, known).fetch_whole(["memory://tars/gone"])
+    cache.fetch_whole(["memory://tars/gone"])
+    cache.fetch_whole([f"file://{local}"])
 
 
 def test_a_file_that_is_shorter_than_its_version_says_ends_where_it_ends(tmp_path):
@@ -216,7 +217,7 @@ def test_who_has_a_segment_open_reads_on_when_it_goes(tmp_path):
     cache = RangeCache(str(tmp_path), 4 * RECORD_BYTES)
     cache.read([part("memory://tars/b", 0, 100)])
     with segments(tmp_path)[0].open("rb") as f:
-        cache.fetch_whole("memory://tars/b")
+        cache.fetch_whole(["memory://tars/b"])
         cache.read([part("memory://tars/a", 0, 4 * BLOCK_BYTES)])
         assert not Path(f.name).exists()
         assert content("memory://tars/b")[:100] in f.read()
@@ -277,10 +278,10 @@ def test_no_reader_waits_for_a_lock_without_end(tmp_path, monkeypatch):
     cache, wanted = RangeCache(str(tmp_path), LIMIT), [part(uri, 0, SIZES[uri])]
     with held(tmp_path / LOCK_FILE):
         assert RangeCache(str(tmp_path), LIMIT).read(wanted) == expected(wanted)
-        cache.fetch_whole(uri)
+        cache.fetch_whole([uri])
         assert used_bytes(tmp_path) == 0, "nothing is kept meanwhile"
     with held(segments(tmp_path)[0]):
-        cache.fetch_whole(uri)
+        cache.fetch_whole([uri])
     assert used_bytes(tmp_path) == 3 * RECORD_BYTES
 
 
@@ -295,7 +296,7 @@ def test_a_full_disk_is_reported_once_and_reading_goes_on(tmp_path, caplog):
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (RECORD_BYTES + 100, limits[1]))
             found = [cache.read(wanted) for _ in range(3)]
-            cache.fetch_whole("memory://tars/a")
+            cache.fetch_whole(["memory://tars/b"])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert found == [expected(wanted)] * 3
@@ -311,7 +312,7 @@ def test_a_folder_that_is_removed_is_reported_once_and_reading_goes_on(tmp_path,
     (tmp_path / "cache").rmdir()
     with caplog.at_level(logging.WARNING):
         assert [cache.read(wanted) for _ in range(2)] == [expected(wanted)] * 2
-        cache.fetch_whole("memory://tars/a")
+        cache.fetch_whole(["memory://tars/b"])
     assert len(caplog.records) == 1
 
 

@@ -10,7 +10,7 @@ from curation.feed.cache import RangeCache, Version
 from curation.feed.cached_blocks import BLOCK_BYTES, SEGMENT_BLOCKS
 from curation.sources.byte_ranges import ByteRange
 from manifests import storage
-from manifests.errors import StorageUnavailable
+from manifests.errors import InputError, StorageUnavailable
 from tests.support.http_proxy import KINDS
 from tests.support.object_store import proxied_bucket
 
@@ -83,9 +83,9 @@ def test_a_tar_that_is_replaced_is_not_answered_from_the_cache(proxy, client, tm
 
 def test_a_whole_tar_is_a_request_for_each_segment_and_every_byte_once(proxy, tmp_path):
     cache, wanted = RangeCache(str(tmp_path), LIMIT, VERSIONS), samples(50)
-    cache.fetch_whole(TAR)
+    cache.fetch_whole([TAR])
     assert (len(proxy.requests), proxy.body_bytes) == (3, len(CONTENT))
-    cache.fetch_whole(TAR)
+    cache.fetch_whole([TAR, TAR])
     assert cache.read(wanted) == expected(wanted)
     assert len(proxy.requests) == 3
 
@@ -94,14 +94,14 @@ def test_what_is_there_already_is_not_fetched_with_the_whole_tar(proxy, tmp_path
     cache = RangeCache(str(tmp_path), LIMIT, VERSIONS)
     half = ByteRange(uri=TAR, offset=0, size_bytes=SEGMENT_BLOCKS * BLOCK_BYTES)
     cache.read([half])
-    cache.fetch_whole(TAR)
+    cache.fetch_whole([TAR])
     assert proxy.body_bytes == len(CONTENT)
 
 
 def fetch_whole(cache: RangeCache) -> None:
     """Do so in another process, which waits as long as it takes."""
     cache_module._WHOLE_WAIT_SECONDS = 600
-    cache.fetch_whole(TAR)
+    cache.fetch_whole([TAR])
 
 
 def test_processes_that_want_the_same_tar_fetch_it_together_once(proxy, tmp_path):
@@ -112,7 +112,8 @@ def test_processes_that_want_the_same_tar_fetch_it_together_once(proxy, tmp_path
 
 
 def test_a_tar_larger_than_the_cache_is_not_fetched_in_vain(proxy, tmp_path):
-    RangeCache(str(tmp_path), len(CONTENT) - 1, VERSIONS).fetch_whole(TAR)
+    with pytest.raises(InputError, match=r"1 files need 33,[0-9,]+ bytes in a cache of 33,"):
+        RangeCache(str(tmp_path), len(CONTENT), VERSIONS).fetch_whole([TAR])
     assert not proxy.requests
 
 
@@ -125,7 +126,7 @@ def test_a_storage_in_trouble_harms_no_byte(tmp_path):
             wanted = samples(8, seed, "s3://cached-in-trouble/0.tar")
             assert cache.read(wanted) == expected(wanted)
         cache = RangeCache(str(tmp_path), LIMIT)
-        cache.fetch_whole("s3://cached-in-trouble/0.tar")
+        cache.fetch_whole(["s3://cached-in-trouble/0.tar"])
         assert set(proxy.met) == set(KINDS)
         proxy.requests.clear()
         assert cache.read(wanted) == expected(wanted)

@@ -2,6 +2,8 @@
 
 import pytest
 
+import curate
+from manifests.errors import InputError
 from tests.support.feeding import make_shards
 from tests.support.feeding_ranks import samples_of, samples_of_ranks
 from tests.support.object_store import options_of, proxied_bucket
@@ -30,3 +32,18 @@ def test_two_ranks_get_the_samples_of_a_local_feed(tmp_path, context, order):
         proxy.requests.clear()
         assert samples_of_ranks(f"s3://{bucket}/shards", 2, context, **options) == local
         assert not [each for each in proxy.requests if each.path.endswith(".tar")], "all is in the cache"
+
+
+def test_a_feed_fetches_its_files_before_it_starts(tmp_path):
+    with proxied_bucket("fetched-before") as (_, proxy):
+        make_shards("s3://fetched-before/shards", SAMPLES)
+        options = {"cache": str(tmp_path), "storage": options_of(proxy), "decode": False}
+        feed = curate.feed("s3://fetched-before/shards", cache_bytes=1 << 30, **options)
+        feed.fetch()
+        proxy.requests.clear()
+        feed.fetch()
+        assert sum(int(batch["mask"].sum()) for batch in feed) == SAMPLES
+        assert not proxy.requests
+        for too_small, said in ((0, "make the feed with cache_bytes"), (1 << 14, "bytes in a cache of 16,384")):
+            with pytest.raises(InputError, match=said):
+                curate.feed("s3://fetched-before/shards", cache_bytes=too_small, **options).fetch()
