@@ -120,7 +120,7 @@ class Feed:
         cache, ranks = self.recipe.contents.cache, self.recipe.ranks
         if cache is None:
             raise InputError("there is no cache to fetch files into; make the feed with cache_bytes")
-        uris = self.recipe.index.files.to_pylist()
+        uris = self.recipe.index.uris()
         first = len(uris) * ranks.rank // ranks.world  # ranks begin at different files
         cache.fetch_whole(uris[first:] + uris[:first])
 

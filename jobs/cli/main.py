@@ -50,6 +50,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
     },
+    "Train": {
+        "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),
+    },
     "Trust": {
         "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is valid, and report every fault."),
         "audit": Listed("jobs.cli.audit:audit", "Measure precision and recall from images labelled by hand."),
