@@ -1,6 +1,6 @@
 """The files of samples for shards: where they are stored, and their bytes, from the nearest place that has them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,10 +21,19 @@ from manifests import storage
 COPY, COPY_OFFSET = "copy", "copy_offset"
 """Columns with the file and the first byte of a temporary copy of a sample, see curation.shards.copies."""
 
-_SOURCE_COLUMNS = ("key", "source", "member", "offset", "size", "sha256", "format")
-_SIDECAR_COLUMNS = tuple(f"{kind}_{part}" for kind in ("json", "caption") for part in ("member", "offset", "size"))
-READ_COLUMNS = (*_SOURCE_COLUMNS, *_SIDECAR_COLUMNS)
-"""Columns that say where the files of a sample are in its source."""
+_SIDECARS = ("json", "caption")
+_READ = (
+    *("key", "source", "member", "offset", "size", "sha256", "status", "format", "caption"),
+    *(f"{kind}_{what}" for kind in _SIDECARS for what in ("member", "offset", "size")),
+    *("shard", "shard_offset", "shard_size"),
+    *(f"shard_{kind}_{what}" for kind in _SIDECARS for what in ("offset", "size")),
+    *(COPY, COPY_OFFSET),
+)
+
+
+def columns_read(names: Iterable[str]) -> list[str]:
+    """Return those of the columns `names` that say where the files of a sample are, and what they must be."""
+    return [name for name in names if name in _READ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +119,8 @@ def contents(
         found: dict[int, list[bytes]] = {}
         for place in places:
             left = [i for i in group if i not in found]
-            found |= _read_valid({i: where for i in left if (where := place(records[i])) is not None}, records)
+            read = read_complete({i: where for i in left if (where := place(records[i])) is not None})
+            found |= {i: files for i, files in read.items() if is_unchanged(records[i], files[0])}
         left = [i for i in group if i not in found]
         found |= _read({i: in_source(records[i]) for i in left})
         for i in left:
@@ -119,19 +129,20 @@ def contents(
             yield records[i], _members(records[i], found.pop(i))
 
 
-def _read_valid(wanted: Mapping[int, Stored], records: Sequence[Mapping[str, Any]]) -> dict[int, list[bytes]]:
-    """Return the files of those samples that are there completely, with the image of their record."""
+def read_complete(wanted: Mapping[int, Stored]) -> dict[int, list[bytes]]:
+    """Return the files of those samples of `wanted` that are there, each with all of its bytes."""
     read = iter(try_ranges([each for where in wanted.values() for each in where.ranges]))
     found = {}
     for i, where in wanted.items():
         files = [(each, next(read)) for each in where.ranges]
         data = [data for each, data in files if isinstance(data, bytes) and len(data) == each.size_bytes]
-        if len(data) == len(files) and is_unchanged(records[i], data[0]):
+        if len(data) == len(files):
             found[i] = data
     return found
 
 
 def _read(wanted: Mapping[int, Stored]) -> dict[int, list[bytes]]:
+    """Return the files of all samples of `wanted`. Raises BrokenSource when one is not there."""
     read = iter(read_ranges([each for where in wanted.values() for each in where.ranges]))
     return {i: [next(read) for _ in where.ranges] for i, where in wanted.items()}
 

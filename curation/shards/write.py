@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.shards.read import contents
+from curation.shards.read import Place, columns_read, contents
 from curation.sources.tars import TarWriter
 from manifests import storage
-from manifests.format.schema import COLUMNS, Stage
+from manifests.format.schema import COLUMNS, Stage, schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,20 +23,23 @@ class WrittenShard:
     files: dict[str, dict[str, Any]]
 
 
-def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
+def write_shard(folder: str, name: str, rows: pa.Table, *, places: Sequence[Place] = ()) -> WrittenShard:
     """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order.
+
+    `rows` have the columns of the choose stage, and those that `places` need, where samples are looked for before
+    their sources are read.
 
     Images are copied byte for byte, and so are sidecars in UTF-8; others are converted to UTF-8. A caption without a
     sidecar gets one. The returned rows have the columns of the shard stage. Memory: one group of images and sidecars.
 
     Raises BrokenSource when an image is not the one that was scanned.
     """
-    records = rows.to_pylist()
-    places: list[dict[str, tuple[int, int]]] = []
+    records = rows.select(columns_read(rows.schema.names)).to_pylist()
+    written: list[dict[str, tuple[int, int]]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
-            for record, members in contents(records):
-                places.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in members})
+            for record, members in contents(records, places):
+                written.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in members})
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
     stats = _stats(records, tar_bytes, tar_sha256)
     stats_name = f"{name}_stats.json"
@@ -44,10 +47,12 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     added: dict[str, Sequence[Any]] = {
         "shard": [f"{name}.tar"] * len(records),
         "shard_index": list(range(len(records))),
-        **_columns("shard", [next(iter(each.values())) for each in places]),
-        **_columns("shard_json", [each.get("json", (None, None)) for each in places]),
-        **_columns("shard_caption", [each.get("txt", (None, None)) for each in places]),
+        **_columns("shard", [next(iter(each.values())) for each in written]),
+        **_columns("shard_json", [each.get("json", (None, None)) for each in written]),
+        **_columns("shard_caption", [each.get("txt", (None, None)) for each in written]),
     }
+    chosen = schema(Stage.CHOOSE)
+    rows = rows.select(chosen.names).cast(chosen)
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array(added[field.name], field.type))
     files: dict[str, dict[str, Any]] = {

@@ -106,12 +106,12 @@ def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list
             found[place] = b"" if isinstance(data, OSError) and data.errno == errno.EINVAL else data
 
 
-def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:
-    """Return `places` in order, in groups of about BYTES_AT_ONCE, which bounds the memory of reading them."""
+def in_groups(places: Sequence[int], sizes_bytes: Sequence[int], group_bytes: int = BYTES_AT_ONCE) -> list[list[int]]:
+    """Return `places` in order, in groups of about `group_bytes`, which bounds the memory of reading them."""
     groups: list[list[int]] = []
     total = 0
     for place, size in zip(places, sizes_bytes, strict=True):
-        if not groups or total + size > BYTES_AT_ONCE:
+        if not groups or total + size > group_bytes:
             groups.append([])
             total = 0
         groups[-1].append(place)
@@ -121,7 +121,7 @@ def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[in
 
 def is_unchanged(row: Mapping[str, Any], data: bytes) -> bool:
     """Return whether `data` are the bytes that the scan read for `row`."""
-    return hashlib.sha256(data).hexdigest() == row["sha256"]
+    return bool(hashlib.sha256(data).hexdigest() == row["sha256"])
 
 
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
