@@ -45,7 +45,8 @@ from rich.table import Table
 
 from benchmarks.synthetic_manifests import make
 from curation.choosing.verdicts import KEPT_BYTES
-from curation.config import PipelineConfig, ShardConfig, SparkConfig
+from curation.config import PipelineConfig, SparkConfig
+from curation.config_shard import ShardConfig
 from curation.shards.copies import copy_samples
 from curation.shards.plan import shuffle_place
 from curation.shards.read import InCopies, Place, in_source
@@ -212,7 +213,7 @@ def write_all(shards: Sequence[pa.Table], folder: str, places: Sequence[Place]) 
     """Write tars and parts, and return the bytes of the tars."""
     total = 0
     for number, rows in enumerate(shards):
-        written = write_shard(folder, f"{number:05d}", rows.sort_by("place"), places=places)
+        written = write_shard(folder, f"{number:05d}", rows.sort_by("place"), nearer=places)
         uri = storage.join(folder, f"{number:05d}.parquet")
         write_part(uri, written.batch.to_batches(), schema(Stage.SHARD), roots=[])
         total += written.files[f"{number:05d}.tar"]["bytes"]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from curation.sources.byte_ranges import (
     ByteRange,
     image_range,
     in_groups,
-    is_unchanged,
     read_ranges,
     require_unchanged,
     sidecar_range,
@@ -17,6 +17,7 @@ from curation.sources.byte_ranges import (
 from curation.sources.members import IMAGE_EXTENSIONS, split_member
 from curation.sources.text_encoding import decode_text
 from manifests import storage
+from manifests.errors import BrokenSource
 
 COPY, COPY_OFFSET = "copy", "copy_offset"
 """Columns with the file and the first byte of a temporary copy of a sample, see curation.shards.copies."""
@@ -25,7 +26,7 @@ _SIDECARS = ("json", "caption")
 _READ = (
     *("key", "source", "member", "offset", "size", "sha256", "status", "format", "caption"),
     *(f"{kind}_{what}" for kind in _SIDECARS for what in ("member", "offset", "size")),
-    *("shard", "shard_offset", "shard_size"),
+    *("shard", "shard_offset", "shard_size", "shard_sha256", "shard_width", "shard_height"),
     *(f"shard_{kind}_{what}" for kind in _SIDECARS for what in ("offset", "size")),
     *(COPY, COPY_OFFSET),
 )
@@ -66,15 +67,20 @@ def in_source(row: Mapping[str, Any]) -> Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class InShards:
-    """Where the files of rows of shards are in the tars in the folder `uri`."""
+    """Where the files of rows of shards are in the tars in the folder `uri`.
+
+    Without `has_json`, json sidecars are taken from the sources: those in tars of the layout uniform are not the same.
+    """
 
     uri: str
+    has_json: bool = True
 
     def __call__(self, row: Mapping[str, Any]) -> Stored:
         """Return where the files of `row` are: sidecars in the source unless it says where in the tar."""
         uri = storage.join(self.uri, row["shard"])
         image = ByteRange(uri=uri, offset=row["shard_offset"], size_bytes=row["shard_size"])
-        return Stored(image=image, json=_in_shard(row, uri, "json"), caption=_in_shard(row, uri, "caption"))
+        json = _in_shard(row, uri, "json") if self.has_json else sidecar_range(row, "json")
+        return Stored(image=image, json=json, caption=_in_shard(row, uri, "caption"))
 
 
 def _in_shard(row: Mapping[str, Any], uri: str, kind: str) -> ByteRange | None:
@@ -120,13 +126,29 @@ def contents(
         for place in places:
             left = [i for i in group if i not in found]
             read = read_complete({i: where for i in left if (where := place(records[i])) is not None})
-            found |= {i: files for i, files in read.items() if is_unchanged(records[i], files[0])}
+            found |= {i: files for i, files in read.items() if sha256(files[0]).hexdigest() == _wanted(records[i])}
         left = [i for i in group if i not in found]
+        for i in left:
+            _require_in_source(records[i])
         found |= _read({i: in_source(records[i]) for i in left})
         for i in left:
             require_unchanged(records[i], found[i][0])
         for i in group:
             yield records[i], _members(records[i], found.pop(i))
+
+
+def _wanted(record: Mapping[str, Any]) -> str:
+    """Return the sha256 of the image: that in the shards, if it was resized for them."""
+    return str(record.get("shard_sha256") or record["sha256"])
+
+
+def _require_in_source(record: Mapping[str, Any]) -> None:
+    if record.get("shard_sha256") is not None:
+        raise BrokenSource(
+            f"{record['shard']}: the picture {record['key']}, which was resized for this shard, is missing or has "
+            "changed, and is nowhere else; restore the shard, or shard the chosen manifest",
+            source=record["shard"],
+        )
 
 
 def read_complete(wanted: Mapping[int, Stored]) -> dict[int, list[bytes]]:

@@ -1,4 +1,4 @@
-"""Shards as tars: their bytes depend on their samples alone."""
+"""Shards as tars: their bytes depend on their samples, and on the settings, alone."""
 
 import hashlib
 import json
@@ -9,10 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.shards.layout import UNIFORM, Sample, ShardForm
 from curation.shards.read import Place, columns_read, contents
 from curation.sources.tars import TarWriter
 from manifests import storage
 from manifests.format.schema import COLUMNS, Stage, schema
+
+Places = Mapping[str, tuple[int, int]]
+"""Extension → first byte and size of the members of a sample in its tar, the image first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,38 +27,35 @@ class WrittenShard:
     files: dict[str, dict[str, Any]]
 
 
-def write_shard(folder: str, name: str, rows: pa.Table, *, places: Sequence[Place] = ()) -> WrittenShard:
-    """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order.
+def write_shard(
+    folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFORM, *, nearer: Sequence[Place] = ()
+) -> WrittenShard:
+    """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order, in the form `form`.
 
-    `rows` have the columns of the choose stage, and those that `places` need, where samples are looked for before
-    their sources are read.
-
-    Images are copied byte for byte, and so are sidecars in UTF-8; others are converted to UTF-8. A caption without a
-    sidecar gets one. The returned rows have the columns of the shard stage. Memory: one group of images and sidecars.
+    Sidecars are converted to UTF-8 where they are not. A caption without a sidecar gets one. `rows` have the columns
+    of the choose stage, and those that `nearer` needs: places where samples are looked for before their sources are
+    read. The returned rows have the columns of the shard stage. Memory: one group of images and sidecars.
 
     Raises BrokenSource when an image is not the one that was scanned.
     """
-    records = rows.select(columns_read(rows.schema.names)).to_pylist()
-    written: list[dict[str, tuple[int, int]]] = []
+    needed = {*columns_read(rows.schema.names), *form.needed}
+    records = rows.select([name for name in rows.schema.names if name in needed]).to_pylist()
+    places: list[Places] = []
+    added: list[dict[str, Any]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
-            for record, members in contents(records, places):
-                written.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in members})
+            for record, stored in contents(records, nearer):
+                sample = form.sample(record, stored)
+                places.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members})
+                added.append(_added(f"{name}.tar", len(added), sample, places[-1]))
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
-    stats = _stats(records, tar_bytes, tar_sha256)
+    stats = _stats(records, added, tar_bytes, tar_sha256)
     stats_name = f"{name}_stats.json"
     storage.write_bytes(storage.join(folder, stats_name), stats)
-    added: dict[str, Sequence[Any]] = {
-        "shard": [f"{name}.tar"] * len(records),
-        "shard_index": list(range(len(records))),
-        **_columns("shard", [next(iter(each.values())) for each in written]),
-        **_columns("shard_json", [each.get("json", (None, None)) for each in written]),
-        **_columns("shard_caption", [each.get("txt", (None, None)) for each in written]),
-    }
     chosen = schema(Stage.CHOOSE)
     rows = rows.select(chosen.names).cast(chosen)
     for field in COLUMNS[Stage.SHARD]:
-        rows = rows.append_column(field, pa.array(added[field.name], field.type))
+        rows = rows.append_column(field, pa.array([each[field.name] for each in added], field.type))
     files: dict[str, dict[str, Any]] = {
         f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256},
         stats_name: {"bytes": len(stats), "sha256": hashlib.sha256(stats).hexdigest()},
@@ -62,17 +63,36 @@ def write_shard(folder: str, name: str, rows: pa.Table, *, places: Sequence[Plac
     return WrittenShard(batch=rows, files=files)
 
 
-def _columns(prefix: str, places: Sequence[tuple[int | None, int | None]]) -> dict[str, Sequence[int | None]]:
-    return {f"{prefix}_offset": [at for at, _ in places], f"{prefix}_size": [size for _, size in places]}
+def _added(tar: str, position: int, sample: Sample, places: Places) -> dict[str, Any]:
+    """Return the values of the columns of the shard stage."""
+    offset, size = next(iter(places.values()))
+    json_offset, json_size = places.get("json", (None, None))
+    caption_offset, caption_size = places.get("txt", (None, None))
+    resized = sample.resized
+    return {
+        "shard": tar,
+        "shard_offset": offset,
+        "shard_size": size,
+        "shard_index": position,
+        "shard_json_offset": json_offset,
+        "shard_json_size": json_size,
+        "shard_caption_offset": caption_offset,
+        "shard_caption_size": caption_size,
+        "shard_sha256": None if resized is None else resized.sha256,
+        "shard_width": None if resized is None else resized.width,
+        "shard_height": None if resized is None else resized.height,
+    }
 
 
-def _stats(records: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str) -> bytes:
+def _stats(
+    records: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str
+) -> bytes:
     """Return the shard's statistics like img2dataset's, without times: the same run writes the same bytes."""
     stats = {
         "count": len(records),
         "successes": len(records),
         "status_dict": dict(sorted(Counter(str(r["status"]) for r in records).items())),
-        "image_bytes": sum(r["size"] for r in records),
+        "image_bytes": sum(each["shard_size"] for each in added),
         "tar_bytes": tar_bytes,
         "tar_sha256": tar_sha256,
     }

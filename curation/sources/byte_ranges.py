@@ -127,14 +127,9 @@ def in_groups(places: Sequence[int], sizes_bytes: Sequence[int], group_bytes: in
     return groups
 
 
-def is_unchanged(row: Mapping[str, Any], data: bytes) -> bool:
-    """Return whether `data` are the bytes that the scan read for `row`."""
-    return bool(hashlib.sha256(data).hexdigest() == row["sha256"])
-
-
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
     """Raise BrokenSource unless `data` are the bytes that the scan read for `row`."""
-    if not is_unchanged(row, data):
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise _changed(image_range(row), f"the sha256 of {row['member']} differs from the manifest's")
 
 

@@ -17,8 +17,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from curation.choosing.verdicts import KEPT_BYTES, kept_bytes
-from curation.config import PipelineConfig, ShardConfig
+from curation.config import PipelineConfig
+from curation.config_shard import ShardConfig
+from curation.pictures.resize import RESIZER_VERSION
 from curation.shards.copies import copy_samples
+from curation.shards.layout import Layout, ShardForm, layout_of
 from curation.shards.plan import ShardPlan, plan_shards
 from curation.shards.read import COPY, COPY_OFFSET, InShards, Place, Stored, columns_read, in_source
 from curation.shards.reading_cost import Reading, ReadingPlan, costs_of, speed_of
@@ -40,7 +43,6 @@ from manifests.format.store import Manifest, read_batches, unit_of
 
 COPIES = "copies"
 LOOKED_AT_PARTS = 8
-_SOFTWARE = {"shard": "2"}
 
 
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -49,16 +51,17 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     Raises as `read_parent` does.
     """
     lineage = _parent(source)
-    settings = config.shard.model_dump(exclude={"read"})
+    settings = config.shard.model_dump(mode="json", exclude={"read"})
     shards = shard_plan(lineage.manifest, config.shard)
-    maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
+    software = _software(config.shard)
+    maker = part_units(Stage.SHARD, lineage.manifest, settings, software)
     sizes = list(shards.sizes())
     units = [shard_unit(maker, i, len(sizes), rows=rows) for i, rows in enumerate(sizes)]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
         config=settings,
-        software=_SOFTWARE,
+        software=software,
         inputs={"parent": lineage.manifest.digest},
         parents=lineage.parents,
         roots=lineage.roots,
@@ -71,6 +74,11 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
 
 def _parent(source: str) -> Lineage:
     return read_parent(source, Stage.CHOOSE, Stage.SHARD)
+
+
+def _software(config: ShardConfig) -> dict[str, str]:
+    """Return the versions of what the bytes of the tars depend on."""
+    return {"shard": "2"} | ({} if config.resize is None else {"resize": RESIZER_VERSION})
 
 
 def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:
@@ -111,7 +119,7 @@ def reading_of(config: PipelineConfig, source: str, output: str) -> ReadingPlan:
     """
     parent = _parent(source).manifest
     shards_uri = find_shards(parent) if parent.stage is Stage.SHARD else None
-    place: Place = in_source if shards_uri is None else InShards(uri=shards_uri)
+    place = _place(parent, shards_uri, config.shard)
     parts = list(_kept_in_some_parts(parent, place))
     read_from = next((where.image.uri for part in parts for where in part), parent.uri)
     speeds = {"source": speed_of(read_from), "output": speed_of(storage.absolute(output))}
@@ -122,6 +130,22 @@ def reading_of(config: PipelineConfig, source: str, output: str) -> ReadingPlan:
 
 
 _NO_SHARDS = "there are no shards any more; samples are read from the sources that they came from"
+
+
+def _place(parent: Manifest, shards_uri: str | None, config: ShardConfig) -> Place:
+    """Return where the samples of `parent` are read first: in its shards, if there are any.
+
+    Raises InputError if the shards are gone, and with them pictures that are nowhere else.
+    """
+    if shards_uri is not None:
+        is_source_json = layout_of(parent) is Layout.ORIGINAL or config.layout == Layout.UNIFORM
+        return InShards(uri=shards_uri, has_json=is_source_json)
+    if parent.stage is Stage.SHARD and parent.config.get("resize") is not None:
+        raise InputError(
+            f"{parent.shards_uri}: there are no shards any more, and their pictures were resized; restore them, or "
+            "shard the chosen manifest"
+        )
+    return in_source
 
 
 def _kept_in_some_parts(parent: Manifest, place: Place) -> Iterator[list[Stored]]:
@@ -170,7 +194,8 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
             shards=len(plan.units),
             roots=plan.roots,
-            places=reading.places(copies),
+            nearer=reading.places(copies),
+            form=config.shard.form(),
         )
         ctx.account.begin("writing")
         copy = None if copies is None else CopySamples(place=reading.place, folder=copies)
@@ -225,7 +250,8 @@ class _ShardWriter:
     maker: UnitMaker
     shards: int
     roots: Sequence[str]
-    places: Sequence[Place]
+    nearer: Sequence[Place]
+    form: ShardForm
 
     def unit(self, group: int) -> Unit:
         """Return the unit of shard number `group`."""
@@ -234,7 +260,7 @@ class _ShardWriter:
     def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the tar, its table and its statistics from the samples in `rows`."""
         ordered = rows.sort_by([(PLACE, "ascending"), ("key", "ascending")])
-        written = write_shard(attempt.folder, attempt.unit.name, ordered, places=self.places)
+        written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form, nearer=self.nearer)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
         facts = kept_bytes(written.batch)
         return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files, facts=facts)
