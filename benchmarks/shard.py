@@ -2,17 +2,17 @@
 
     python -m benchmarks.shard [--images 100000] [--runs 5] [--spark] [--folder F] [--json]
 
-Tars of random images of 50 kB on average, with json and txt, as a crawl leaves them; the files are in memory after the
-first run. `all` keeps every image, `few` 1.3 % of them. Each measurement runs in a process of its own, in turns, and
-its figure is the bytes of the tars that were written by the processor time of all that the process did:
+Tars of random images of 50 kB on average, with json and txt, as a crawl leaves them; the files are in memory after
+the first run. `all` keeps every image, `few` 1.3 % of them. Each measurement runs in a process of its own, in turns,
+and its figure is the bytes of the tars that were written by the processor time of all that the process did:
 
 copy        the tars that `shard` writes, copied as files by Python's shutil.
-copy+sha256 the same, where the sha256 of each file that is read is checked, and that of what is written is taken: what
-            every copy costs that gives the guarantees of shards.
-gather      `shard` by byte range, from rows in memory: reading, sha256 of each image, tar, its sha256, the Parquet part.
+copy+sha256 the same with the guarantees of `shard`: the sha256 of what is read is checked, that of what is written is
+            taken.
+gather      `shard` by byte range, from rows in memory: reading, sha256 of each image, tar and its sha256, Parquet.
 stream      the same from temporary copies, which are made first.
 webdataset  everything is read with the library webdataset, and samples of a set are written with its ShardWriter, as
-            the resharder of DataComp does (rom1504/datacomp, resharder.py).
+            the resharder of DataComp does (mlfoundations/datacomp, resharder.py).
 
 With --spark, `curate shard` runs as a whole, too, on local[1], after another run that warms it up: the processor time
 of all processes, and the most memory that a Python worker had. Starting Spark is not counted.
@@ -364,13 +364,13 @@ def measure(folder: Path, images: int, runs: int, *, on_spark: bool, say: Callab
         if not storage.exists(uri):
             write_all(placed(manifest), uri, [])
     took: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    spawn = multiprocessing.get_context("spawn")
     works = {**WORKS, **(ON_SPARK if on_spark else {})}
     for run in range(runs + 1):
         for (kept, what), work in works.items():
             chosen = manifests[kept].uri.removeprefix("file://")
-            with tempfile.TemporaryDirectory(dir=folder) as out:
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    found = pool.apply(work, (chosen, out))
+            with tempfile.TemporaryDirectory(dir=folder) as out, spawn.Pool(1) as pool:
+                found = pool.apply(work, (chosen, out))
             if run:  # the first one fills the page cache
                 took.setdefault((kept, what), []).append(found)
                 say(f"{run}: {what} of {kept}: {found['tar_bytes'] / 1e6 / found['cpu_seconds']:,.0f} MB/s")

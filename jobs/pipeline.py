@@ -142,8 +142,8 @@ def outlook(
         if source is None:
             require_readable_input(plan)
         found.append(_outlook(plan, restart=ctx.restart))
-        if stage is Stage.SHARD and source is not None and found[-1].state != "up to date":
-            lines = [found[-1].detail, *reading_of(config, source, output).lines()]
+        if stage is Stage.SHARD and found[-1].state != "up to date":
+            lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
             found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
         if found[-1].state != "up to date":
             waits_for = stage

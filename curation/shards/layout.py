@@ -77,7 +77,7 @@ class ShardForm:
         return Sample(members=[(IMAGE, image), *texts], resized=resized)
 
     def _resized(self, record: Mapping[str, Any], image: bytes) -> Resized | None:
-        """Return the image as it was encoded anew, now or for the shards that it was read from; None if it was not."""
+        """Return the image as encoded anew, now or for the shards that it comes from; None if it never was."""
         before = _resized_before(record, image)
         if self.resize is None:
             return before

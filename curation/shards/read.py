@@ -69,7 +69,7 @@ def in_source(row: Mapping[str, Any]) -> Stored:
 class InShards:
     """Where the files of rows of shards are in the tars in the folder `uri`.
 
-    Without `has_json`, json sidecars are taken from the sources: those in tars of the layout uniform are not the same.
+    Without `has_json`, json sidecars are in the sources: those in tars of the layout uniform are others.
     """
 
     uri: str

@@ -57,15 +57,13 @@ class Work:
 
     def __str__(self) -> str:
         """Return it as a clause."""
-        copies = f", {_megabytes(self.copied_bytes)} of temporary copies" if self.copied_bytes else ""
-        return (
-            f"{self.requests:,} requests, {_megabytes(self.read_bytes)} read{copies}, about {self.seconds:,.0f} s of "
-            "one worker"
-        )
+        copied = f" and {_size(self.copied_bytes)} of temporary copies" if self.copied_bytes else ""
+        read = f"{self.requests:,} requests for {_size(self.read_bytes)}"
+        return f"{read}{copied}, about {self.seconds:,.1f} s of a worker"
 
 
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.0f} MB"
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def costs_of(parts: Iterable[Sequence[Stored]], samples: int, *, source: Speed, output: Speed) -> dict[Reading, Work]:
@@ -128,7 +126,8 @@ class ReadingPlan:
         """Return sentences about where samples are read, how, and why."""
         other = next(each for each in Reading if each is not self.chosen)
         why = ", as set" if self.forced else ""
-        return [*self.notes, f"{self.chosen}{why}: {self.costs[self.chosen]}; {other} would be {self.costs[other]}"]
+        mine, others = self.costs[self.chosen], self.costs[other]
+        return [*self.notes, f"samples are read by {self.chosen}{why}: {mine}; by {other}: {others}"]
 
 
 class _Reads:

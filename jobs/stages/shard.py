@@ -42,7 +42,7 @@ from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, read_batches, unit_of
 
 COPIES = "copies"
-LOOKED_AT_PARTS = 8
+LOOKED_AT_PARTS, LOOKED_AT_ROWS = 8, 2048
 
 
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -112,19 +112,21 @@ def shard_plan(manifest: Manifest, config: ShardConfig) -> ShardPlan:
 # --- how samples are read
 
 
-def reading_of(config: PipelineConfig, source: str, output: str) -> ReadingPlan:
-    """Return how the samples of the manifest at `source` are read for shards at `output`, and what it costs.
+def reading_of(config: ShardConfig, parent: Manifest, output: str) -> ReadingPlan:
+    """Return how the samples of `parent` are read for shards at `output`, and what it costs.
 
     The first kept rows of a few parts are looked at.
     """
-    parent = _parent(source).manifest
     shards_uri = find_shards(parent) if parent.stage is Stage.SHARD else None
-    place = _place(parent, shards_uri, config.shard)
+    place: Place = in_source
+    if shards_uri is not None:
+        is_source_json = layout_of(parent) is Layout.ORIGINAL or config.form().layout is Layout.UNIFORM
+        place = InShards(uri=shards_uri, has_json=is_source_json)
     parts = list(_kept_in_some_parts(parent, place))
     read_from = next((where.image.uri for part in parts for where in part), parent.uri)
     speeds = {"source": speed_of(read_from), "output": speed_of(storage.absolute(output))}
     costs = costs_of(parts, kept_rows(parent), **speeds)
-    forced = None if config.shard.read == "auto" else Reading(config.shard.read)
+    forced = None if config.read == "auto" else Reading(config.read)
     notes = [] if parent.stage is not Stage.SHARD or shards_uri else [f"{parent.shards_uri}: {_NO_SHARDS}"]
     return ReadingPlan(place=place, costs=costs, forced=forced, notes=notes)
 
@@ -132,28 +134,13 @@ def reading_of(config: PipelineConfig, source: str, output: str) -> ReadingPlan:
 _NO_SHARDS = "there are no shards any more; samples are read from the sources that they came from"
 
 
-def _place(parent: Manifest, shards_uri: str | None, config: ShardConfig) -> Place:
-    """Return where the samples of `parent` are read first: in its shards, if there are any.
-
-    Raises InputError if the shards are gone, and with them pictures that are nowhere else.
-    """
-    if shards_uri is not None:
-        is_source_json = layout_of(parent) is Layout.ORIGINAL or config.layout == Layout.UNIFORM
-        return InShards(uri=shards_uri, has_json=is_source_json)
-    if parent.stage is Stage.SHARD and parent.config.get("resize") is not None:
-        raise InputError(
-            f"{parent.shards_uri}: there are no shards any more, and their pictures were resized; restore them, or "
-            "shard the chosen manifest"
-        )
-    return in_source
-
-
 def _kept_in_some_parts(parent: Manifest, place: Place) -> Iterator[list[Stored]]:
     """Yield where the first kept samples of some parts are, without damaged parts: the run says what is wrong."""
     columns = ["keep", *columns_read(parent.schema.names)]
     for part in parent.parts[:: max(1, -(-len(parent.parts) // LOOKED_AT_PARTS))]:
         with contextlib.suppress(ManifestError):
-            batches = read_batches(parent.part_uri(part), columns, rows=part.rows, size_bytes=part.size_bytes)
+            uri, known = parent.part_uri(part), {"rows": part.rows, "size_bytes": part.size_bytes}
+            batches = read_batches(uri, columns, LOOKED_AT_ROWS, **known)
             rows = [row for batch in itertools.islice(batches, 1) for row in batch.to_pylist()]
             yield [where for row in rows if row["keep"] and (where := place(row)) is not None]
 
@@ -182,7 +169,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         if not todo:
             return
-        reading = reading_of(config, source, output)
+        reading = reading_of(config.shard, parent, output)
         for line in reading.lines():
             ctx.reporter.say(f"shard: {line}")
         ctx.account.begin("placing")
