@@ -486,7 +486,7 @@ def test_shards_are_read_instead_of_their_sources(sharded, tars, tmp_path):
     for path in tars.values():
         path.unlink()
     found = found_in(sharded, depth="deep")
-    assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 4)
+    assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 8)
 
 
 def test_files_next_to_a_part_are_checked(sharded, tmp_path):
