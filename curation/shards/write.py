@@ -9,14 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.shards.indexes import Members, dali_index, energon_index
 from curation.shards.layout import UNIFORM, Sample, ShardForm
 from curation.shards.read import Place, columns_read, contents
 from curation.sources.tars import TarWriter
 from manifests import storage
 from manifests.format.schema import COLUMNS, Stage, schema
-
-Places = Mapping[str, tuple[int, int]]
-"""Extension → first byte and size of the members of a sample in its tar, the image first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class WrittenShard:
 def write_shard(
     folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFORM, *, nearer: Sequence[Place] = ()
 ) -> WrittenShard:
-    """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order, in the form `form`.
+    """Write `name`.tar from the samples of `rows`, in their order and the form `form`, with statistics and indexes.
 
     Sidecars are converted to UTF-8 where they are not. A caption without a sidecar gets one. `rows` have the columns
     of the choose stage, and those that `nearer` needs: places where samples are looked for before their sources are
@@ -40,30 +38,33 @@ def write_shard(
     """
     needed = {*columns_read(rows.schema.names), *form.needed}
     records = rows.select([name for name in rows.schema.names if name in needed]).to_pylist()
-    places: list[Places] = []
+    members: list[tuple[str, Members]] = []
     added: list[dict[str, Any]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
             for record, stored in contents(records, nearer):
                 sample = form.sample(record, stored)
-                places.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members})
-                added.append(_added(f"{name}.tar", len(added), sample, places[-1]))
+                places = {ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members}
+                members.append((record["key"], places))
+                added.append(_added(f"{name}.tar", len(added), sample, places))
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
-    stats = _stats(records, added, tar_bytes, tar_sha256)
-    stats_name = f"{name}_stats.json"
-    storage.write_bytes(storage.join(folder, stats_name), stats)
+    beside = {
+        f"{name}_stats.json": _stats(records, added, tar_bytes, tar_sha256),
+        f"{name}.idx": dali_index(members),
+        f"{name}.tar.idx": energon_index(members),
+    }
+    files: dict[str, dict[str, Any]] = {f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256}}
+    for file, data in beside.items():
+        storage.write_bytes(storage.join(folder, file), data)
+        files[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     chosen = schema(Stage.CHOOSE)
     rows = rows.select(chosen.names).cast(chosen)
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array([each[field.name] for each in added], field.type))
-    files: dict[str, dict[str, Any]] = {
-        f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256},
-        stats_name: {"bytes": len(stats), "sha256": hashlib.sha256(stats).hexdigest()},
-    }
     return WrittenShard(batch=rows, files=files)
 
 
-def _added(tar: str, position: int, sample: Sample, places: Places) -> dict[str, Any]:
+def _added(tar: str, position: int, sample: Sample, places: Members) -> dict[str, Any]:
     """Return the values of the columns of the shard stage."""
     offset, size = next(iter(places.values()))
     json_offset, json_size = places.get("json", (None, None))

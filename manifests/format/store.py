@@ -76,7 +76,9 @@ class Manifest:
     software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash; earlier
     versions recorded less of it, see format.cost. `derivation` is empty unless an operation made the manifest: it has
     the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
-    manifest that the rows were taken from.
+    manifest that the rows were taken from. `files` describe all of it, such as indexes of its tars, and are beside
+    its parts: path → `bytes`, `sha256`. `shuffle` is how well the samples of its tars are shuffled, see
+    curation.shards.shuffle.
     """
 
     uri: str
@@ -99,6 +101,8 @@ class Manifest:
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    shuffle: Mapping[str, float] = dataclasses.field(default_factory=dict)
     tables: Sequence[str] = ()
 
     @property
@@ -234,7 +238,7 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     Raises ManifestError when its schema is that of a later curate; KeyError, TypeError, ValueError or AttributeError
     when it is damaged.
     """
-    later = ("derivation", "source_warnings")  # earlier versions wrote none
+    later = ("derivation", "source_warnings", "files", "shuffle")  # earlier versions wrote none
     known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "tables", *later}
     full = without_tables(uri, fields)
     values = {name: full[name] for name in known}
@@ -263,10 +267,19 @@ def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What is known of a manifest as a whole when all units are done: path → content of its files, and `shuffle`."""
+
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    shuffle: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
     """What `_manifest.json` records apart from the receipts: everything that decided the rows.
 
     `schema` is None if it is that of the stage. A manifest derived from one of an earlier version has fewer columns.
+    `whole` decides no row.
     """
 
     stage: Stage
@@ -278,6 +291,7 @@ class Provenance:
     funnel: Sequence[Mapping[str, Any]]
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schema: pa.Schema | None = None
+    whole: Whole = Whole()
 
     @property
     def fingerprint(self) -> str:
