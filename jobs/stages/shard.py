@@ -135,7 +135,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
         starts = shard_starts(spark, parent, config.shard.salt, shards, plan.options)
         wanted = [unit.inputs["shard"] for unit in todo]
         find = FindShards(salt=config.shard.salt, starts=starts, wanted=frozenset(wanted))
-        copies = ready_copies(plan) if reading.chosen is Reading.STREAM else None
+        copies = ready_copies(plan, reading.place) if reading.chosen is Reading.STREAM else None
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
             shards=len(plan.units),

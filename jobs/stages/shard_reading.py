@@ -64,12 +64,14 @@ def _kept_in_some_parts(parent: Manifest, place: Place) -> Iterator[list[Stored]
             yield [where for row in rows if row["keep"] and (where := place(row)) is not None]
 
 
-def ready_copies(plan: Plan) -> str:
-    """Return the URI of the folder for temporary copies, which later runs of the same plan use, too.
+def ready_copies(plan: Plan, place: Place) -> str:
+    """Return the URI of the folder for temporary copies from `place`, which later runs of the same plan use, too.
 
-    Copies that another plan has left are removed; all of them are when the manifest is committed.
+    Others are removed: of another plan, and of shards if samples come from the sources now, whose json can be other
+    bytes. All of them are removed when the manifest is committed.
     """
-    folder, mine = storage.join(work_uri(plan.output), COPIES), plan.fingerprint[:16]
+    origin = "sources" if place is in_source else "shards"
+    folder, mine = storage.join(work_uri(plan.output), COPIES), f"{plan.fingerprint[:16]}-{origin}"
     for name in storage.list_names(folder):
         if name != mine:
             exclusive.clear_folder(storage.join(folder, name))
