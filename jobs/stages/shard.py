@@ -168,6 +168,6 @@ class _ShardWriter:
         ordered = rows.sort_by([(PLACE, "ascending"), ("key", "ascending")])
         written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form, nearer=self.nearer)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        sources = relative_sources(ordered.column("source").combine_chunks(), self.roots).to_pylist()
+        sources = relative_sources(written.batch.column("source").combine_chunks(), self.roots).to_pylist()
         facts = {**kept_bytes(written.batch), **shuffle_facts(sources)}
         return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files, facts=facts)
