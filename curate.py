@@ -7,10 +7,12 @@
     m.to_arrow(columns=["key", "text_score"], where="keep")
     m.images(where="text_score > 0.9")
 
-Every name here is documented in docs/guides/python.md. Everything else may change.
+Every name here is documented in docs/guides/python.md, those of `curate.features` in docs/guides/features.md.
+Everything else may change.
 """
 
 from curation.config import PipelineConfig
+from jobs.api import features
 from jobs.api.errors import FilterError
 from jobs.api.images import Image, Images
 from jobs.api.manifest import Manifest, open
@@ -50,6 +52,7 @@ __all__ = [
     "choose",
     "dedupe",
     "diff",
+    "features",
     "merge",
     "open",
     "patch",

@@ -22,7 +22,8 @@ def unit(features: ArrayLike) -> Vectors:
     if not np.isfinite(rows).all():
         raise ValueError("features contain NaN or infinity; leave such rows out")
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, np.float32(1))
+    scaled: Vectors = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return scaled
 
 
 def nearest(

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from curation.sources.keys import keyed_hash64
+
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(-6.0, 2.5, 0.5))
 MAX_STEPS, TOLERANCE = 1000, 1e-6
 
@@ -115,3 +117,14 @@ def choose_probe(
     best = max(tried, key=lambda each: (each[0], each[1].penalty))[1]
     together = np.concatenate([np.asarray(features, np.float64), np.asarray(validation_features, np.float64)])
     return fit_probe(together, np.concatenate([named, others]), best.penalty, start=best)
+
+
+def held_out(keys: Sequence[str], fraction: float, *, salt: str = "held out") -> NDArray[np.bool_]:
+    """Return which rows to hold out for validation or a test: (rows,), about `fraction` of them True.
+
+    A keyed hash of the key decides, so a row stays where it is when others come or go. Another `salt` holds out
+    others. Raises ValueError when `fraction` is no share.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction={fraction}: not a share, 0 to 1")
+    return np.array([keyed_hash64(salt, key) < fraction * 2**64 for key in keys], bool)
