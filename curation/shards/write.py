@@ -41,23 +41,21 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
     Raises BrokenSource when an image is not the one that was scanned.
     """
     records = rows.to_pylist()
-    places: list[tuple[int, int]] = []
+    places: list[dict[str, tuple[int, int]]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
             for record, members in _contents(records):
-                for position, (extension, data) in enumerate(members):
-                    at = tar.add(f"{record['key']}.{extension}", data)
-                    if position == 0:
-                        places.append(at)
+                places.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in members})
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
     stats = _stats(records, tar_bytes, tar_sha256)
     stats_name = f"{name}_stats.json"
     storage.write_bytes(storage.join(folder, stats_name), stats)
     added: dict[str, Sequence[Any]] = {
         "shard": [f"{name}.tar"] * len(records),
-        "shard_offset": [offset for offset, _ in places],
-        "shard_size": [size for _, size in places],
         "shard_index": list(range(len(records))),
+        **_columns("shard", [next(iter(each.values())) for each in places]),
+        **_columns("shard_json", [each.get("json", (None, None)) for each in places]),
+        **_columns("shard_caption", [each.get("txt", (None, None)) for each in places]),
     }
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array(added[field.name], field.type))
@@ -66,6 +64,10 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
         stats_name: {"bytes": len(stats), "sha256": hashlib.sha256(stats).hexdigest()},
     }
     return WrittenShard(batch=rows, files=files)
+
+
+def _columns(prefix: str, places: Sequence[tuple[int | None, int | None]]) -> dict[str, Sequence[int | None]]:
+    return {f"{prefix}_offset": [at for at, _ in places], f"{prefix}_size": [size for _, size in places]}
 
 
 def _contents(

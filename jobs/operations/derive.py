@@ -79,6 +79,7 @@ def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[
         roots=list(dict.fromkeys(itertools.chain.from_iterable(each.roots for each in sources))),
         funnel=first.funnel if len(sources) == 1 else [],
         derivation=derivation,
+        taken_down=sorted(set().union(*(each.taken_down for each in sources))),
         schema=None if first.schema.names == schema(first.stage).names else first.schema,
     )
 

@@ -51,6 +51,7 @@ def plan_parts(
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
+        taken_down=lineage.manifest.taken_down,
         units=units,
         options=options,
         reads=[parent],

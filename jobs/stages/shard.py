@@ -52,13 +52,14 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         parents=lineage.parents,
         roots=lineage.roots,
         funnel=lineage.funnel,
+        taken_down=lineage.manifest.taken_down,
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
     )
 
 
-_SOFTWARE = {"shard": "1"}
+_SOFTWARE = {"shard": "2"}
 
 
 def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:

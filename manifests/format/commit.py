@@ -94,6 +94,7 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
         created=created,
         schema=columns,
         derivation=about.derivation,
+        taken_down=about.taken_down,
     )
 
 

@@ -76,7 +76,8 @@ class Manifest:
     software and inputs of the run that made it (see digest.settings_hash). `cost` is in no hash; earlier
     versions recorded less of it, see format.cost. `derivation` is empty unless an operation made the manifest: it has
     the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
-    manifest that the rows were taken from.
+    manifest that the rows were taken from. `taken_down` are the hashes of pictures that were taken down, from it or
+    from what it was made of, as lines such as `sha256 5f0c…` or `pdq 8ad1…`: no row has one of them.
     """
 
     uri: str
@@ -99,6 +100,7 @@ class Manifest:
     schema: pa.Schema
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    taken_down: Sequence[str] = ()
     tables: Sequence[str] = ()
 
     @property
@@ -137,6 +139,7 @@ class Manifest:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
         for name in ("parts", "parents"):
             fields[name] = [dataclasses.asdict(each) for each in fields[name]]
+        fields["taken_down"] = list(fields["taken_down"])
         described = [
             {"name": f.name, "type": str(f.type), "description": (f.metadata or {})[b"description"].decode()}
             for f in self.schema
@@ -235,7 +238,7 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     when it is damaged.
     """
     later = ("derivation", "source_warnings")  # earlier versions wrote none
-    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "tables", *later}
+    known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "tables", "taken_down", *later}
     full = without_tables(uri, fields)
     values = {name: full[name] for name in known}
     values["stage"] = Stage(values["stage"])
@@ -244,7 +247,18 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     values["parents"] = [Parent(**p) for p in values["parents"]]
     values["schema"] = _recorded_schema(uri, values["stage"], full["schema"])
     more = {name: full.get(name, {}) for name in later}
-    return Manifest(uri=uri, tables=table_names(fields), **more, **values)
+    return Manifest(uri=uri, tables=table_names(fields), taken_down=_taken_down(uri, fields), **more, **values)
+
+
+def _taken_down(uri: str, fields: Mapping[str, Any]) -> Sequence[str]:
+    """Return the hashes of what was taken down, which are read when they are asked for if they are many."""
+    given = fields.get("taken_down", [])  # earlier versions wrote none
+    file = TableFile.from_json(given)
+    return tuple(given) if file is None else TableRows(uri, file, _value_of_row)
+
+
+def _value_of_row(row: Mapping[str, Any]) -> str:
+    return str(row["value"])
 
 
 def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
@@ -267,6 +281,7 @@ class Provenance:
     """What `_manifest.json` records apart from the receipts: everything that decided the rows.
 
     `schema` is None if it is that of the stage. A manifest derived from one of an earlier version has fewer columns.
+    `taken_down` is that of the manifest, see there.
     """
 
     stage: Stage
@@ -278,12 +293,16 @@ class Provenance:
     funnel: Sequence[Mapping[str, Any]]
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schema: pa.Schema | None = None
+    taken_down: Sequence[str] = ()
 
     @property
     def fingerprint(self) -> str:
-        """The hash of everything that decided the rows: stage, configuration, software and inputs."""
-        derivation = [self.derivation] if self.derivation else []
-        return settings_hash(self.stage, self.config, self.software, self.inputs, *derivation)
+        """The hash of everything that decided the rows: stage, configuration, software and inputs.
+
+        What was taken down is in it, because two manifests with equal rows may have other lists.
+        """
+        more = [each for each in (self.derivation, list(self.taken_down)) if each]
+        return settings_hash(self.stage, self.config, self.software, self.inputs, *more)
 
     @property
     def made_by(self) -> str:

@@ -10,7 +10,7 @@ in the folder `_tables`:
 | `parts`                                                | those of PARTS                         |
 | `inputs.sources`                                       | `name`, `value`: the URI and its state |
 | `inputs`, `broken_sources`, `source_warnings`, if long | `name`, `value`                        |
-| `roots`, if long                                       | `value`                                |
+| `roots` and `taken_down`, if long                      | `value`                                |
 | `parents`, if long                                     | `uri`, `stage`, `digest`               |
 
 A table is named by the first digits of its sha256 and never written again.
@@ -57,6 +57,7 @@ _IF_LONG = {
     "broken_sources": _NAMED,
     "source_warnings": _NAMED,
     "roots": _VALUES,
+    "taken_down": _VALUES,
     "parents": _PARENTS,
 }
 _FILE = re.compile(rf"{TABLES}/[a-z_]+-[0-9a-f]{{{NAME_DIGITS}}}\.parquet")
@@ -225,7 +226,8 @@ def with_tables(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 
 def without_tables(folder: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `document` with the rows in place of its references, except those of `parts` and of `inputs.sources`.
+    """Return `document` with the rows in place of its references, except those of `parts`, `taken_down` and
+    `inputs.sources`.
 
     `inputs.sources` becomes a TableMapping. Raises ValueError for a reference to something else than a table, and
     ManifestError when a table is missing or damaged.
@@ -233,7 +235,7 @@ def without_tables(folder: str, document: Mapping[str, Any]) -> dict[str, Any]:
     full = dict(document)
     for name, schema in _IF_LONG.items():
         file = TableFile.from_json(full.get(name))
-        if file is not None:
+        if file is not None and name != "taken_down":  # may be very long, and few ask for it
             full[name] = _field_of(file.read(folder), schema)
     inputs = full.get("inputs")
     sources = TableFile.from_json(inputs.get("sources")) if isinstance(inputs, Mapping) else None

@@ -77,6 +77,7 @@ _SHAPES: Mapping[str, Shape] = {
     "parts": _or_table(_many(is_part)),
     "broken_sources": _or_table(_named(_is_text)),
     "source_warnings": _or_table(_named(_is_text)),
+    "taken_down": _or_table(_many(_is_text)),
     "facts": _named(_is_count),
     "cost": _named(_either(_is_number, _named(_is_number))),
 }

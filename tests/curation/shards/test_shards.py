@@ -181,6 +181,16 @@ def test_rows_have_the_place_of_each_image(source, output):
         image = data[row["shard_offset"] : row["shard_offset"] + row["shard_size"]]
         assert hashlib.sha256(image).hexdigest() == row["sha256"]
         assert (row["shard"], row["shard_index"], row["shard_size"]) == ("00007.tar", place, row["size"])
+    found = {offset: (name, data) for name, data, offset in read_members(f"{output}/00007.tar")}
+    for kind, extension in (("json", "json"), ("caption", "txt")):
+        for row in batch.to_pylist():
+            offset, size = row[f"shard_{kind}_offset"], row[f"shard_{kind}_size"]
+            name = f"{row['key']}.{extension}"
+            if offset is None:
+                assert size is None
+                assert name not in [member for member, _ in found.values()]
+            else:
+                assert (found[offset][0], len(found[offset][1])) == (name, size)
 
 
 def test_members_are_in_the_order_of_rows_the_image_first(source, output):

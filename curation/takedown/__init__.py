@@ -1,0 +1,1 @@
+"""Takedown: what must go, and the hashes by which it never returns."""
