@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from curation.feed.batches import Batch, Recipe
+from curation.feed.batches import Batch, Recipe, Steps
 from curation.feed.state import State
 from manifests.errors import InputError
 
@@ -60,11 +60,19 @@ class Feed:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch
-        for batch in self.recipe.batches(self.recipe.steps(epoch, self.position)):
+        steps = self.steps()
+        for batch in self.recipe.batches(steps):
             self.count(batch)
             yield batch
-        self.set_epoch(epoch + 1)
+        self.set_epoch(steps.epoch + 1)
+
+    def steps(self) -> Steps:
+        """Return the steps that are left of the epoch; of the next one if this one is complete."""
+        left = self.recipe.steps(self.epoch, self.position)
+        if not left and self.position:  # a loop that counts batches never asked for the end
+            self.set_epoch(self.epoch + 1)
+            left = self.recipe.steps(self.epoch)
+        return left
 
     def count(self, batch: Batch) -> None:
         """Move the state on to after `batch`, and count its problems."""
@@ -94,10 +102,8 @@ class Feed:
 
         Raises InputError when it belongs to other samples, or to another order of them.
         """
-        moved = self._state.moved_to(state)
-        if moved.position and not self.recipe.ranks.steps(self.samples, moved.position):
-            moved = dataclasses.replace(moved, epoch=moved.epoch + 1, position=0)  # the epoch was complete
-        self._state = moved
+        self._state = self._state.moved_to(state)
+        self.steps()
 
     def _after(self, batch: Batch) -> State:
         ranks = self.recipe.ranks

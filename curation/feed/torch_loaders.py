@@ -42,29 +42,26 @@ class Loader:
         if workers:
             self._options |= {"multiprocessing_context": context, "prefetch_factor": prefetch}
         self._stream: Iterator[Batch] | None = None
-        self._next: tuple[int, int] | None = None
+        self._coming: Iterator[Step] = iter(())
 
     def __len__(self) -> int:
         return len(self.feed)
 
     def __iter__(self) -> Iterator[Batch]:
-        feed, ranks = self.feed, self.feed.recipe.ranks
-        epoch = feed.epoch
-        for _ in range(ranks.steps(feed.samples, feed.position)):
-            batch = self._batch()
-            feed.count(batch)
-            self._next = (feed.epoch, feed.position)
+        steps = self.feed.steps()
+        for step in steps:
+            batch = self._batch(step)
+            self.feed.count(batch)
             yield batch
-        feed.set_epoch(epoch + 1)
-        self._next = (epoch + 1, 0)
+        self.feed.set_epoch(steps.epoch + 1)
 
-    def _batch(self) -> Batch:
-        """Return the batch where the feed stands; workers start anew if they are elsewhere."""
-        at = (self.feed.epoch, self.feed.position)
-        if self._stream is None or self._next != at:
+    def _batch(self, step: Step) -> Batch:
+        """Return the batch of `step`; workers start anew if another one is their next."""
+        if self._stream is None or next(self._coming) != step:
             self.close()
-            steps = _EndlessBatches(self.feed.recipe, *at)
-            self._stream = iter(DataLoader(steps, batch_size=None, collate_fn=_unchanged, **self._options))
+            endless = _EndlessBatches(self.feed.recipe, step)
+            self._coming = itertools.islice(endless.steps(), 1, None)
+            self._stream = iter(DataLoader(endless, batch_size=None, collate_fn=_unchanged, **self._options))
         return next(self._stream)
 
     def close(self) -> None:
@@ -90,19 +87,20 @@ def _unchanged(batch: Batch) -> Batch:
 
 
 class _EndlessBatches(IterableDataset[Batch]):
-    """The batches from an epoch and a position on, without an end; each worker gives its share of them."""
+    """The batches from a step on, through all epochs; each worker gives its share of them."""
 
-    def __init__(self, recipe: Recipe, epoch: int, position: int) -> None:
-        self._recipe, self._epoch, self._position = recipe, epoch, position
+    def __init__(self, recipe: Recipe, first: Step) -> None:
+        self._recipe, self._first = recipe, first
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps, without an end."""
+        yield from self._recipe.steps(self._first.epoch, self._first.start)
+        for epoch in itertools.count(self._first.epoch + 1):
+            yield from self._recipe.steps(epoch)
 
     def __iter__(self) -> Iterator[Batch]:
-        later = itertools.count(self._epoch + 1)
-        steps = itertools.chain(
-            self._recipe.steps(self._epoch, self._position),
-            itertools.chain.from_iterable(self._recipe.steps(epoch) for epoch in later),
-        )
         worker, workers = _worker()
-        return map(as_tensors, self._recipe.batches(itertools.islice(steps, worker, None, workers)))
+        return map(as_tensors, self._recipe.batches(itertools.islice(self.steps(), worker, None, workers)))
 
 
 def _worker() -> tuple[int, int]:
@@ -173,13 +171,14 @@ class StepSampler(Sampler[Step]):
         self._feed = feed
 
     def __len__(self) -> int:
-        return self._feed.recipe.ranks.steps(self._feed.samples, self._feed.position)
+        return len(self._feed.steps())
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the beginning of an epoch."""
         self._feed.set_epoch(epoch)
 
     def __iter__(self) -> "_Steps":
+        self._feed.steps()  # goes to the next epoch if this one is complete
         return _Steps(self._feed.recipe, self._feed.epoch, self._feed.position)
 
 

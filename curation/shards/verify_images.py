@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from curation.shards.write import image_extension
+from curation.shards.layout import image_member, layout_of
 from curation.sources.byte_ranges import ByteRange, try_ranges
 from curation.sources.tar_stream import ForwardReader, StrictTar
 from manifests import storage
@@ -163,7 +163,8 @@ def _images(
     names = ["key", "source", "member", "offset", "size", "sha256", "status", "format"]
     if manifest.stage is Stage.SHARD:
         names += ["shard", "shard_offset", "shard_size"]
-        names += [name for columns in _SIDECARS.values() for name in columns if name in manifest.schema.names]
+        later = ("shard_sha256", *(name for columns in _SIDECARS.values() for name in columns))
+        names += [name for name in later if name in manifest.schema.names]
     chosen = ", ".join(map(quoted, names))
     with duckdb_errors(manifest.uri):
         rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, parts)} WHERE {where}")
@@ -203,10 +204,10 @@ def _image(manifest: Manifest, row: Mapping[str, Any]) -> _Image | None:
         return _Image(
             key=row["key"],
             uri=storage.join(manifest.shards_uri, row["shard"]),
-            member=f"{row['key']}.{image_extension(row)}",
+            member=image_member(row, layout_of(manifest)),
             offset=row["shard_offset"],
             size=row["shard_size"],
-            sha256=row["sha256"],
+            sha256=row.get("shard_sha256") or row["sha256"],
         )
     is_unhashed = row["sha256"] is None and row["status"] != Status.TOO_LARGE
     if row["status"] == Status.EMPTY or row["offset"] is None or row["size"] is None or is_unhashed:

@@ -16,8 +16,13 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.choosing.verdicts import KEPT_BYTES
-from curation.config import PipelineConfig, ShardConfig
+from curation.config import PipelineConfig
+from curation.config_shard import ShardConfig
+from curation.pictures.resize import RESIZER_VERSION
+from curation.shards.indexes import Tar, dataset_indexes
+from curation.shards.layout import IMAGE, Layout, ShardForm
 from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
+from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
@@ -27,9 +32,10 @@ from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import StageFailed
 from manifests.file_names import numbered
-from manifests.format.receipts import Receipt, write_part
+from manifests.format.receipts import Receipt, add_counts, write_part
+from manifests.format.roots import relative_sources
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, Whole
 
 SAMPLES_PER_BUCKET = 20_000
 MAX_BUCKETS = 1 << 16
@@ -38,16 +44,17 @@ MAX_BUCKETS = 1 << 16
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of writing shards from the chosen manifest at `source`. Raises as `read_parent` does."""
     lineage = read_parent(source, Stage.CHOOSE)
-    settings = config.shard.model_dump()
+    settings = config.shard.model_dump(mode="json")
     shards = shard_plan(lineage.manifest, config.shard)
-    maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
+    software = _software(config.shard)
+    maker = part_units(Stage.SHARD, lineage.manifest, settings, software)
     sizes = list(shards.sizes())
     units = [shard_unit(maker, i, len(sizes), rows=rows) for i, rows in enumerate(sizes)]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
         config=settings,
-        software=_SOFTWARE,
+        software=software,
         inputs={"parent": lineage.manifest.digest},
         parents=lineage.parents,
         roots=lineage.roots,
@@ -56,10 +63,27 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
+        summarise=functools.partial(whole_of, form=config.shard.form()),
     )
 
 
-_SOFTWARE = {"shard": "2"}
+def whole_of(receipts: Sequence[Receipt], *, form: ShardForm) -> Whole:
+    """Return the indexes of shards as a whole, and how well they are shuffled, from their receipts in their order."""
+    rows = sum(receipt.rows for receipt in receipts)
+    facts = add_counts({"facts": receipt.facts} for receipt in receipts).get("facts", {})
+    tars = [
+        Tar(name=name, samples=receipt.rows, size_bytes=about["bytes"])
+        for receipt in receipts
+        for name, about in receipt.files.items()
+        if name.endswith(".tar")
+    ]
+    image = IMAGE if form.layout is Layout.UNIFORM else None
+    return Whole(files=dataset_indexes(tars, image=image), shuffle=shuffle_statistic(facts, rows))
+
+
+def _software(config: ShardConfig) -> dict[str, str]:
+    """Return the versions of what the bytes of the tars depend on."""
+    return {"shard": "2"} | ({} if config.resize is None else {"resize": RESIZER_VERSION})
 
 
 def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:
@@ -98,6 +122,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             shards=len(plan.units),
             roots=plan.roots,
             parent_schema=parent.schema,
+            form=config.shard.form(),
         )
         ctx.account.begin("writing")
         wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
@@ -188,6 +213,7 @@ class _ShardWriter:
     shards: int
     roots: Sequence[str]
     parent_schema: pa.Schema
+    form: ShardForm
 
     def unit(self, group: int) -> Unit:
         """Return the unit of shard number `group`."""
@@ -197,6 +223,9 @@ class _ShardWriter:
         """Write the tar, its table and its statistics from the samples in `rows`."""
         by_place = rows.sort_by([("place", "ascending"), ("key", "ascending")])
         ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
-        written = write_shard(attempt.folder, attempt.unit.name, ordered)
+        written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)
+        sources = relative_sources(ordered.column("source").combine_chunks(), self.roots).to_pylist()
+        return receipt_of(
+            attempt.unit, part, name=attempt.unit.part, files=written.files, facts=shuffle_facts(sources)
+        )

@@ -1,9 +1,11 @@
 """The commit of a manifest: its tables, then `_manifest.json`, each in one step and only where there is none."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from manifests import exclusive, storage
 from manifests.errors import ManifestError
@@ -26,9 +28,9 @@ def commit(
 ) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, and return the manifest.
 
-    The row of this stage is added to the funnel of `about`. `run_folder` is the URI of the folder of the run that
-    commits. A run that takes over removes it, and then nothing can be committed on a disk: raises FileNotFoundError.
-    Raises ManifestError when there is a manifest already.
+    The row of this stage is added to the funnel of `about`, whose files are in place. `run_folder` is the URI of the
+    folder of the run that commits. A run that takes over removes it, and then nothing can be committed on a disk:
+    raises FileNotFoundError. Raises ManifestError when there is a manifest already.
     """
     uri = storage.absolute(uri)
     manifest = _manifest_of(uri, receipts, about, created=created, spent=spent or Spent())
@@ -95,7 +97,13 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
         schema=columns,
         derivation=about.derivation,
         taken_down=about.taken_down,
+        files={path: _described(data) for path, data in about.whole.files.items()},
+        shuffle=about.whole.shuffle,
     )
+
+
+def _described(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _put_in_place(uri: str, name: str, content: bytes, run_folder: str | None) -> bool:

@@ -34,7 +34,7 @@ def picture(number: int, kind: str | None = None, size: tuple[int, int] = (48, 4
 
 def key_of(number: int) -> str:
     """Return the key of sample number `number`."""
-    return hashlib.md5(str(number).encode()).hexdigest()
+    return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
 
 
 def members_of(number: int) -> list[tuple[str, bytes]]:
@@ -51,7 +51,7 @@ def members_of(number: int) -> list[tuple[str, bytes]]:
 def make_shards(
     uri: Path | str, samples: int, per_shard: int = 7, *, first: int = 0, **columns: Sequence[Any]
 ) -> Manifest:
-    """Write shards of `samples` samples, counted from `first`, and return their manifest; `columns` are of all rows."""
+    """Write shards of the samples from number `first` on, with `columns` of all rows, and return their manifest."""
     folder = storage.absolute(str(uri))
     storage.make_folder(folder)
     parts, files = [], {}

@@ -26,7 +26,7 @@ def test_each_position_is_computed_alone(size, key, places):
     positions = np.array([int(place * size) for place in places], np.int64)
     together = permutation(positions)
     assert [int(permutation(positions[i : i + 1])[0]) for i in range(len(positions))] == together.tolist()
-    assert (0 <= together).all() and (together < size).all()
+    assert (together >= 0).all() and (together < size).all()
 
 
 @pytest.mark.parametrize("size", [5, 24, 100, 1000])

@@ -29,7 +29,9 @@ def feed(tmp_path_factory):
 
 
 def keys_of(batches):
-    return [key for batch in batches for key, counts in zip(batch["key"], batch["mask"].tolist(), strict=True) if counts]
+    return [
+        key for batch in batches for key, counts in zip(batch["key"], batch["mask"].tolist(), strict=True) if counts
+    ]
 
 
 def test_a_loader_gives_tensors_in_the_order_of_the_feed(feed):
@@ -182,29 +184,29 @@ def test_lightning_saves_and_restores_the_state(feed, tmp_path):
     lightning = pytest.importorskip("lightning")
 
     class Seen(lightning.LightningModule):
-        def __init__(self):
+        def __init__(self, until):
             super().__init__()
             self.layer = torch.nn.Linear(1, 1)
-            self.keys = []
+            self.keys, self.until = [], until
 
         def training_step(self, batch, place):
+            if place == self.until:
+                raise RuntimeError("the machine is gone")
             self.keys += keys_of([batch])
             return self.layer(batch["image"].float().mean().reshape(1)).sum()
 
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0)
 
-    def trainer(**options):
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        return lightning.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet, **options)
-
-    first = Seen()
-    stopped = trainer(max_steps=9)
-    stopped.fit(first, feed().loader(workers=1))
-    stopped.save_checkpoint(tmp_path / "here.ckpt")
-    second = Seen()
-    trainer(max_epochs=1).fit(second, feed().loader(workers=2), ckpt_path=tmp_path / "here.ckpt", weights_only=False)
-    assert first.keys + second.keys == keys_of(feed())
+    saving = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "last", every_n_train_steps=9, save_top_k=1)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "max_epochs": 2}
+    first, second = Seen(until=12), Seen(until=None)
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        lightning.Trainer(accelerator="cpu", callbacks=[saving], **quiet).fit(first, feed().loader(workers=1))
+    again = lightning.Trainer(accelerator="cpu", enable_checkpointing=False, **quiet)
+    again.fit(second, feed().loader(workers=2), ckpt_path=tmp_path / "last.ckpt")
+    plain = feed()
+    assert first.keys[: 9 * 4] + second.keys == keys_of(plain) + keys_of(plain)
 
 
 def test_accelerate_saves_and_restores_the_state(feed, tmp_path):

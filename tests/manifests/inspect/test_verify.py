@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from curation.shards.layout import Layout, ShardForm
 from curation.shards.verify_images import FAR_HEADER_BYTES, check_images, member_before
 from curation.shards.write import write_shard
 from jobs.cli.main import main
@@ -24,6 +25,7 @@ from tests.jobs.test_object_storage import BUCKET, s3
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 
 __all__ = ["s3"]
+ORIGINAL = ShardForm(layout=Layout.ORIGINAL)
 RESOURCES = Resources(threads=2)
 EMPTY = {"key": "no image", "status": "empty", "offset": None}
 
@@ -474,7 +476,7 @@ def sharded(scanned, tmp_path):
             rows.schema.field("key"),
             [[k.replace("/", "_").replace(".", "_") for k in rows.column("key").to_pylist()]],
         )
-        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", rows)
+        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", rows, ORIGINAL)
         parts.append([dict(row) for row in shard.batch.to_pylist()])
         files[n] = shard.files
     return commit_rows(tmp_path / "shards", parts, Stage.SHARD, files=files)
@@ -507,7 +509,9 @@ def rows_with_sidecars(tmp_path):
     found = rows_of_tar(f"file://{tmp_path}/0.tar", data)[:2]
     rows = [{**row, "key": row["key"][2], "cluster_id": row["key"], "keep": True} for row in found]
     rows[0] |= {"json_offset": 512 * 7, "json_size": 2, "json_member": "a.json", "caption": "text"}
-    shard = write_shard(f"file://{tmp_path}/shards", "00000", pa.Table.from_pylist(rows, schema(Stage.CHOOSE)))
+    shard = write_shard(
+        f"file://{tmp_path}/shards", "00000", pa.Table.from_pylist(rows, schema(Stage.CHOOSE)), ORIGINAL
+    )
     return shard.batch.to_pylist(), {0: shard.files}
 
 
