@@ -32,7 +32,7 @@ def extract(
     """Yield the vector of each row's image, in order.
 
     Args:
-        rows: with the columns `originals.NEEDED`, and `originals.NEEDED_OF_SHARDS` with `shards_uri`.
+        rows: with the columns `originals.needed_columns`.
         embedder: the network.
         decode: decodes one image within limits; may raise DecoderFailed.
         shards_uri: read from the tars there, instead of from the sources.

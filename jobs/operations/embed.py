@@ -88,9 +88,8 @@ def embed(
         }
         schema = stored.schema(workers.dimensions, which.dtype, further, facts)
         parts = _Parts(uri, schema, is_forced=is_forced)
-        names = list(
-            dict.fromkeys([*originals.NEEDED, *originals.NEEDED_OF_SHARDS[: 3 * is_sharded], *which.columns])
-        )
+        needed = originals.needed_columns(manifest.schema.names, from_shards=is_sharded)
+        names = list(dict.fromkeys([*needed, *which.columns]))
         sql = f"SELECT {', '.join(map(quoted, names))} FROM {_VIEW} WHERE {condition} OFFSET {parts.rows}"
         with run_query({_VIEW: manifest}, sql) as answer:
             chunks = regroup((pa.Table.from_batches([batch]) for batch in answer.batches), CHUNK_ROWS)
