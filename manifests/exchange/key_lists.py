@@ -67,9 +67,10 @@ def read_keys(uri: str, column: str | None = None) -> KeyList:
 
     Text has one value per line; empty lines and those that begin with # are skipped. Tables (csv, tsv, json, jsonl,
     parquet) have a column key, uid, url or sha256, the first of them that is there, or `column`; with `column`, csv
-    and tsv need no header. `.npy` is DataComp's, or has texts or numbers. The content of the file decides, or else the end of its name, which `.gz` may follow. Values are
-    texts, integers or UUIDs (see `column_reader`); others, such as NaN, are skipped. Memory is bounded by the
-    distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    and tsv need no header. `.npy` is DataComp's, or has texts or numbers. The content of the file decides, or else
+    the end of its name, which `.gz` may follow. Values are texts, integers or UUIDs (see `column_reader`); others,
+    such as NaN, are skipped. Memory is bounded by the distinct values and 2 GiB. Raises InputError when there is
+    nothing at `uri`, or no such list.
     """
     place = storage.absolute(uri)
     with _reader_errors(place):

@@ -1,0 +1,42 @@
+"""What `curate takedown` and `curate purge` print."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.show.basics import print_json, stdout_console
+
+MAX_ROWS = 50
+
+
+def print_takedown(answer: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what goes and why, then how many rows and hashes, and where the manifest is."""
+    if as_json:
+        print_json(answer)
+        return
+    counts = ", ".join(f"{name} {count:,}" for name, count in answer["counts"].items())
+    _print_rows("Taken down", ("key", "why"), answer["removed"])
+    print(f"removed: {len(answer['removed']):,} of {answer['rows_before']:,} rows ({counts})")
+    print(f"hashes kept: {answer['hashes']:,}")
+    if answer["unhashed"]:
+        print(f"without a hash, so that nothing keeps them from returning: {answer['unhashed']:,}")
+    if answer["digest"] is None:
+        print(f"takedown: would have {answer['rows']:,} rows at {answer['uri']}; nothing was written")
+    else:
+        print(f"takedown: {answer['rows']:,} rows at {answer['uri']}\ndigest: {answer['digest']}")
+
+
+def _print_rows(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the first MAX_ROWS rows as a table."""
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows[:MAX_ROWS]:
+        table.add_row(*(escape(str(row[name])) for name in names))
+    stdout_console().print(table)
+    if len(rows) > MAX_ROWS:
+        print(f"and {len(rows) - MAX_ROWS:,} more; --json has all")
