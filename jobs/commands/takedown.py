@@ -55,21 +55,18 @@ def takedown(manifest: str, output: str, max_distance: int, as_json: bool, **fla
                 for uri in DenyList.of(found.taken_down).write(storage.absolute(flags["list_folder"])):
                     note(f"takedown: hashes at {uri}")
     if has_summary(as_json=as_json) or made is None:
-        show.print_takedown(_answer(source, found, rows, made or target), as_json=as_json)
+        answer = _answer(source, found, rows)
+        answer |= {"uri": target, "digest": None} if made is None else {"uri": made.uri, "digest": made.digest}
+        show.print_takedown(answer, as_json=as_json)
     for sentence in [*(each.sentence for each in found.unmatched), *found.notes]:
         click.echo(f"curate: takedown: {sentence}", err=True)
     if found.unmatched and not flags["allow_unmatched"]:
         raise click.exceptions.Exit(EXIT_UNMATCHED)
 
 
-def _answer(
-    source: Manifest, found: Found, removed: Sequence[Mapping[str, Any]], made: Manifest | str
-) -> dict[str, Any]:
-    """Return what is printed about the manifest that was made, or would be at a URI."""
-    is_made = isinstance(made, Manifest)
+def _answer(source: Manifest, found: Found, removed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is printed about what was found."""
     return {
-        "uri": made.uri if is_made else made,
-        "digest": made.digest if is_made else None,
         "rows": source.rows - len(removed),
         "rows_before": source.rows,
         "removed": removed,
