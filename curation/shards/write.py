@@ -50,7 +50,7 @@ def write_shard(folder: str, name: str, rows: pa.Table) -> WrittenShard:
                     if position == 0:
                         places.append(at)
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
-    stats = _stats(records, tar_bytes, tar_sha256)
+    stats = stats_bytes(records, tar_bytes, tar_sha256)
     stats_name = f"{name}_stats.json"
     storage.write_bytes(storage.join(folder, stats_name), stats)
     added: dict[str, Sequence[Any]] = {
@@ -105,7 +105,7 @@ def image_extension(record: Mapping[str, Any]) -> str:
     return extension if extension in IMAGE_EXTENSIONS else str(record["format"] or "img").lower()
 
 
-def _stats(records: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str) -> bytes:
+def stats_bytes(records: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str) -> bytes:
     """Return the shard's statistics like img2dataset's, without times: the same run writes the same bytes."""
     stats = {
         "count": len(records),

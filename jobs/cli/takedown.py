@@ -1,9 +1,9 @@
-"""`curate takedown`: a manifest without the samples that must go, and the hashes by which they never return."""
+"""`curate takedown` and `curate purge`: samples that must go leave manifests and shards, and never return."""
 
 import click
 
 from jobs.cli.lazy import runs
-from jobs.cli.options import engine_options, examples, making_options
+from jobs.cli.options import engine_options, examples, json_option, making_options
 
 
 @click.command(
@@ -47,4 +47,37 @@ def takedown() -> None:
 
     All options for lists may be repeated. Exits with 1 when an entry of a list matches no row; everything else is
     done nevertheless.
+    """
+
+
+@click.command(
+    epilog=examples(
+        "curate purge out/shards --against out/chosen-2 -o out/shards-2",
+        "curate purge out/shards --against out/chosen-2 --in-place --patch june.patch.json",
+        "curate purge out/shards --against out/chosen-2 -o out/shards-2 --dry-run",
+        "curate purge their/shards --apply june.patch.json --in-place   # who has a copy needs only the patch",
+        "curate verify out/shards-2 --deep",
+    )
+)
+@click.argument("shards")
+@click.option("--against", metavar="MANIFEST", help="Samples that it lacks, or took down, go.")
+@click.option("--apply", "patch_file", metavar="FILE", help="Apply a patch that --patch wrote, instead.")
+@click.option("-o", "--output", metavar="URI", help="Where the shards without them are written.")
+@click.option(
+    "--in-place", is_flag=True, help="Replace the shards: new tars, then the manifest, then the old tars go."
+)
+@click.option("--patch", "patch_out", metavar="FILE", help="Also write a patch for others who have a copy.")
+@click.option("--dry-run", is_flag=True, help="Print what would go from where; write nothing.")
+@click.option("--restart", is_flag=True, help="Discard unfinished work at the output, instead of refusing.")
+@json_option
+@engine_options
+@runs("jobs.commands.purge:purge")
+def purge() -> None:
+    """Take samples out of the tars of SHARDS, and write only those tars again that have one.
+
+    In a tar that has one, all other members keep their bytes and their order. All other tars and tables are linked
+    or copied. An interrupted purge goes on with the same command, and a second one does nothing.
+
+    A patch names byte ranges and has no byte of a picture. SHARDS of --apply may also be a folder with the tars
+    alone.
     """

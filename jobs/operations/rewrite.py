@@ -46,21 +46,26 @@ def rewrite(request: Rewrite, engine: Callable[[], Engine], reporter: Reporter, 
     Raises as `derive` does.
     """
     perform = RowRemover(source=replace(request.source, parts=[], taken_down=[]), roots=request.about.roots)
-    return run_units(_plan(request), perform, engine, reporter, restart=restart)
+    return run_units(Work(plan=_plan(request), perform=perform), engine, reporter, restart=restart)
 
 
-def run_units(
-    plan: Plan,
-    perform: Perform,
-    engine: Callable[[], Engine],
-    reporter: Reporter,
-    *,
-    restart: bool = False,
-    others: Mapping[str, Receipt] | None = None,
-) -> Manifest:
-    """Bring `plan` to its commit on an engine, and return the manifest. `others` are receipts of parts that stay."""
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A plan, and what does one of its units in any process.
+
+    `others` are receipts of parts that stay, and `digest` is that of the result, if it is known.
+    """
+
+    plan: Plan
+    perform: Perform
+    others: Mapping[str, Receipt] = field(default_factory=dict)
+    digest: str | None = None
+
+
+def run_units(work: Work, engine: Callable[[], Engine], reporter: Reporter, *, restart: bool = False) -> Manifest:
+    """Bring the plan of `work` to its commit on an engine, and return the manifest. Raises as `derive` does."""
     started, account = time.monotonic(), Account()
-    with begun(plan, restart=restart) as begin:
+    with begun(work.plan, restart=restart) as begin:
         plan, state = begin.plan, begin.state
         for notice in state.notices:
             reporter.say(f"{plan.made_by}: {notice}")
@@ -76,10 +81,10 @@ def run_units(
             if tasks:
                 numbers = pa.array(range(len(tasks)), pa.int32())
                 engine().table("unit_tasks", pa.table({"unit": numbers, "task": pa.array(tasks, pa.string())}))
-                work = UnitTask(recorder=recorder, perform=perform)
-                list(engine().map_groups("SELECT unit, task FROM unit_tasks", "unit", "unit", work))
+                do = UnitTask(recorder=recorder, perform=work.perform)
+                list(engine().map_groups("SELECT unit, task FROM unit_tasks", "unit", "unit", do))
         account.begin(COMMITTING)
-        return finish(begin, started, replaced=others, account=account)
+        return finish(begin, started, digest=work.digest, replaced=work.others, account=account)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.show.basics import print_json, stdout_console
+from jobs.show.basics import human_bytes, print_json, stdout_console
 
 MAX_ROWS = 50
 
@@ -40,3 +40,19 @@ def _print_rows(title: str, names: Sequence[str], rows: Sequence[Mapping[str, An
     stdout_console().print(table)
     if len(rows) > MAX_ROWS:
         print(f"and {len(rows) - MAX_ROWS:,} more; --json has all")
+
+
+def print_purge(answer: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what went from which shard, then how much in all, and where the shards are."""
+    if as_json:
+        print_json(answer)
+        return
+    _print_rows("Samples", ("key", "shard", "image_bytes"), answer["removed"])
+    _print_rows("Shards", ("shard", "now", "samples", "removed_bytes", "sha256"), answer["shards"])
+    print(f"removed: {answer['samples']:,} samples, {human_bytes(answer['removed_bytes'])} in tars")
+    if answer["digest"] is not None:
+        print(f"purge: {answer['rows']:,} rows at {answer['uri']}\ndigest: {answer['digest']}")
+    elif answer.get("tars") is not None:
+        print(f"purge: {answer['tars']:,} tars written at {answer['uri']}; their tables and indexes, if any, are old")
+    else:
+        print(f"purge: nothing was written at {answer['uri']}")

@@ -44,7 +44,8 @@ class Plan(Provenance):
     `options` are the storage arguments that workers need. No manifest contains them. The rest is known when the work
     begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
     counts those that are finished. `notices` are for the person who runs it. The sizes of the parts
-    of `reads` are checked before the work.
+    of `reads` are checked before the work. `replaces` is the fingerprint of the manifest at the output that the new
+    one replaces in one step; None where none may be there.
     """
 
     output: str
@@ -55,6 +56,7 @@ class Plan(Provenance):
     done: DoneCounter | None = None
     notices: Sequence[str] = ()
     reads: Sequence[Manifest] = ()
+    replaces: str | None = None
 
     @property
     def run(self) -> Fence:
