@@ -5,13 +5,15 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
 
 from curation.choosing.presets import DEFAULT_PRESET, PresetName, default_of
 from curation.config_errors import describe_errors
+from curation.config_shard import ShardConfig
+from curation.config_types import Fraction, Place, PositiveInt, Salt, Section
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
 from curation.pictures.decode import MAX_PIXELS
 from curation.scan.embedder import EmbeddingModel
@@ -36,29 +38,6 @@ def flat_settings(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]
         else:
             flat[f"{prefix}{name}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return flat
-
-
-class Section(pydantic.BaseModel):
-    """Some settings under one name. Unknown names are refused; values cannot be changed afterwards."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-def _place(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a path or URI must be a text")
-    if not value:
-        raise ValueError("an empty path; write . for the working folder")
-    return value
-
-
-# pydantic's own str refuses the surrogate characters that represent bytes of a file name that are not UTF-8.
-Place = Annotated[str, pydantic.PlainValidator(_place), pydantic.WithJsonSchema({"type": "string", "minLength": 1})]
-Salt = Annotated[str, Field(coerce_numbers_to_str=True)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class FilterConfig(Section):
@@ -326,16 +305,6 @@ class ChooseConfig(Section):
         if name is not None and name not in self.model_fields_set:
             name = "preset"
         return None if name is None else f"choose.{name}: {getattr(self, name)}"
-
-
-class ShardConfig(Section):
-    """The tars that trainers read."""
-
-    samples_per_shard: PositiveInt = Field(10_000, description="samples in a tar, unless target_shard_bytes is set")
-    target_shard_bytes: PositiveInt | None = Field(
-        None, description="image bytes in a tar, about, instead of a count"
-    )
-    salt: Salt = Field("curate", description="hashed to shuffle all samples; another salt gives another order")
 
 
 class SparkConfig(Section):

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from curation.config import PipelineConfig, Section, StepsConfig, StrictnessConfig, check_config, flat_settings
+from curation.config import PipelineConfig, StepsConfig, StrictnessConfig, check_config, flat_settings
+from curation.config_types import Section
 from manifests import storage
 from manifests.errors import InputError, StorageUnavailable
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from curation.shards.write import image_extension
+from curation.shards.layout import image_member, layout_of
 from curation.sources.byte_ranges import ByteRange, try_ranges
 from curation.sources.tar_stream import ForwardReader, StrictTar
 from manifests import storage
@@ -43,7 +43,10 @@ _BEFORE_HEADER = (b"L", b"K", b"x", b"X", b"g")  # GNU's long names, pax headers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Image:
-    """One image to check. `sha256` is None when only its header is checked; `folder` is set for a loose file."""
+    """One image, or sidecar of one, to check.
+
+    `sha256` is None when only its header is checked; `folder` is set for a loose file.
+    """
 
     key: str
     uri: str
@@ -51,7 +54,8 @@ class _Image:
     offset: int
     size: int
     sha256: str | None
-    folder: str | None
+    folder: str | None = None
+    is_sidecar: bool = False
 
     @property
     def start(self) -> int:
@@ -81,6 +85,7 @@ class _Checked:
 
     images: int = 0
     image_bytes: int = 0
+    sidecars: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     unread: list[tuple[_Image, str]] = field(default_factory=list)
 
@@ -90,9 +95,9 @@ def check_images(
 ) -> None:
     """Read the images of `parts`, or a `fraction` of them chosen by `salt`, and compare each with its row.
 
-    The images of a manifest of shards are read from its tars, others from their sources. Faults and counts are added
-    to `found`; rows without an image count as `images_skipped`. A file that is missing or cut short is one fault,
-    however many rows depend on it.
+    The images of a manifest of shards are read from its tars, where sidecars are looked for, too; other images are
+    read from their sources. Faults and counts are added to `found`; rows without an image count as `images_skipped`.
+    A file that is missing or cut short is one fault, however many rows depend on it.
     """
     advice = SHARD_NEXT if manifest.stage is Stage.SHARD else SOURCE_NEXT
     total = round(sum(manifest.parts[place].rows for place in parts) * fraction)
@@ -103,6 +108,8 @@ def check_images(
         groups = _groups(images, min(GROUP_BYTES, means.memory_bytes // (2 * threads)))
         for checked in _in_parallel(pool, groups, threads):
             found.checked.update(images=checked.images, image_bytes=checked.image_bytes)
+            if checked.sidecars:
+                found.checked.update(sidecars=checked.sidecars)
             for where, what in checked.faults:
                 found.fault(where, what, advice)
             for image, why in checked.unread:
@@ -118,11 +125,15 @@ class _Unread:
     def __init__(self, reported: Iterable[str]) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._reported = frozenset(reported)
+        self._last: dict[tuple[str, str], str] = {}
         self._gone: set[str] = set()
         self._has_folder: dict[str, bool] = {}
 
     def add(self, image: _Image, why: str) -> None:
-        """Count an image; a loose one in a missing folder counts for the folder."""
+        """Count an image; a loose one in a missing folder counts for the folder.
+
+        A sidecar comes right after its image, and is not counted if that was.
+        """
         uri = image.uri
         if why == MISSING and image.folder is not None:
             if image.folder not in self._has_folder:
@@ -130,7 +141,8 @@ class _Unread:
             uri = uri if self._has_folder[image.folder] else image.folder
         if why == MISSING and (image.folder is None or uri == image.folder):
             self._gone.add(uri)
-        self.counts[uri, why] += 1
+        self.counts[uri, why] += self._last.get((uri, why)) != image.key
+        self._last[uri, why] = image.key
 
     def leave_out(self, images: Iterable[_Image]) -> Iterator[_Image]:
         """Yield the images of files that may exist, and count those of missing files, unless these are reported."""
@@ -151,6 +163,8 @@ def _images(
     names = ["key", "source", "member", "offset", "size", "sha256", "status", "format"]
     if manifest.stage is Stage.SHARD:
         names += ["shard", "shard_offset", "shard_size"]
+        later = ("shard_sha256", *(name for columns in _SIDECARS.values() for name in columns))
+        names += [name for name in later if name in manifest.schema.names]
     chosen = ", ".join(map(quoted, names))
     with duckdb_errors(manifest.uri):
         rows = db.sql(f"SELECT {chosen} FROM {from_parts(db, manifest, parts)} WHERE {where}")
@@ -163,6 +177,25 @@ def _images(
                     found.fault(image.uri, f"the row {image.key!r} has an impossible byte range", SOURCE_NEXT)
                 else:
                     yield image
+                    yield from _sidecars(manifest, row, found)
+
+
+_SIDECARS = {"json": ("shard_json_offset", "shard_json_size"), "txt": ("shard_caption_offset", "shard_caption_size")}
+"""By extension, the columns with their place in a tar, which earlier versions did not write."""
+
+
+def _sidecars(manifest: Manifest, row: Mapping[str, Any], found: Findings) -> Iterator[_Image]:
+    """Yield the sidecars of a row of a shard. Only their headers are checked: the tar as a whole has a sha256."""
+    for extension, columns in _SIDECARS.items():
+        offset, size = (row.get(name) for name in columns)
+        if offset is None:
+            continue
+        uri = storage.join(manifest.shards_uri, row["shard"])
+        if size is None or size < 0 or offset < BLOCKSIZE:
+            found.fault(uri, f"the row {row['key']!r} has an impossible byte range of its {extension}", SHARD_NEXT)
+            continue
+        member = f"{row['key']}.{extension}"
+        yield _Image(key=row["key"], uri=uri, member=member, offset=offset, size=size, sha256=None, is_sidecar=True)
 
 
 def _image(manifest: Manifest, row: Mapping[str, Any]) -> _Image | None:
@@ -171,11 +204,10 @@ def _image(manifest: Manifest, row: Mapping[str, Any]) -> _Image | None:
         return _Image(
             key=row["key"],
             uri=storage.join(manifest.shards_uri, row["shard"]),
-            member=f"{row['key']}.{image_extension(row)}",
+            member=image_member(row, layout_of(manifest)),
             offset=row["shard_offset"],
             size=row["shard_size"],
-            sha256=row["sha256"],
-            folder=None,
+            sha256=row.get("shard_sha256") or row["sha256"],
         )
     is_unhashed = row["sha256"] is None and row["status"] != Status.TOO_LARGE
     if row["status"] == Status.EMPTY or row["offset"] is None or row["size"] is None or is_unhashed:
@@ -248,7 +280,8 @@ def _check(group: Sequence[_Span]) -> _Checked:
             elif span.start + len(data) < image.end - (image.folder is not None):
                 checked.unread.append((image, "cut short"))
             else:
-                checked.images += 1
+                checked.images += not image.is_sidecar
+                checked.sidecars += image.is_sidecar
                 checked.image_bytes += image.size if image.sha256 is not None else 0
                 if wrong := _differences(image, data, image.offset - span.start):
                     checked.faults.append((image.uri, f"{_name(image)}: {' and '.join(wrong)}"))

@@ -119,9 +119,14 @@ def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[in
     return groups
 
 
+def is_unchanged(row: Mapping[str, Any], data: bytes) -> bool:
+    """Return whether `data` are the bytes that the scan read for `row`."""
+    return bool(hashlib.sha256(data).hexdigest() == row["sha256"])
+
+
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
     """Raise BrokenSource unless `data` are the bytes that the scan read for `row`."""
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+    if not is_unchanged(row, data):
         raise _changed(image_range(row), f"the sha256 of {row['member']} differs from the manifest's")
 
 

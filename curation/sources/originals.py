@@ -2,18 +2,24 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from curation.pictures.resize import resized_format
 from curation.sources.byte_ranges import ByteRange, image_range, in_groups, read_ranges
 from manifests import storage
 from manifests.errors import BrokenSource
 
 NEEDED = ("key", "source", "member", "offset", "size", "sha256", "status", "format")
-NEEDED_OF_SHARDS = ("shard", "shard_offset", "shard_size")
+_NEEDED_OF_SHARDS = ("shard", "shard_offset", "shard_size", "shard_sha256")
 _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}
+
+
+def needed_columns(names: Collection[str], *, from_shards: bool) -> list[str]:
+    """Return those of the columns `names` that `fetch` and `save` need. Earlier versions wrote fewer into shards."""
+    return [name for name in (*NEEDED, *(_NEEDED_OF_SHARDS if from_shards else ())) if name in names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +43,8 @@ def save(rows: Sequence[Mapping[str, Any]], folder: str, *, shards_uri: str | No
 def fetch(rows: Sequence[Mapping[str, Any]], *, shards_uri: str | None) -> Iterator[tuple[bytes | None, str]]:
     """Yield the bytes of each row's picture, or None and the reason, in order.
 
-    Rows have the columns NEEDED. With `shards_uri` they also have NEEDED_OF_SHARDS, and pictures are read from the
-    tars there, otherwise from their sources. Bytes whose sha256 differs from the row's are not returned. Memory: one
-    group of pictures.
+    Rows have the columns `needed_columns`. With `shards_uri`, pictures are read from the tars there, otherwise from
+    their sources. Bytes whose sha256 differs from the row's are not returned. Memory: one group of pictures.
     """
     there = [row for row in rows if row["sha256"] is not None and row["size"] is not None]
     places = [_place(row, shards_uri) for row in there]
@@ -68,7 +73,8 @@ def _read(rows: Sequence[Mapping[str, Any]], places: Sequence[ByteRange]) -> Ite
         except BrokenSource:
             found = [_read_one(places[i]) for i in group]
         for i, data in zip(group, found, strict=True):
-            if isinstance(data, bytes) and hashlib.sha256(data).hexdigest() != rows[i]["sha256"]:
+            wanted = rows[i].get("shard_sha256") or rows[i]["sha256"]
+            if isinstance(data, bytes) and hashlib.sha256(data).hexdigest() != wanted:
                 yield f"{places[i].uri}: the sha256 of its bytes is not the manifest's"
             else:
                 yield data
@@ -93,6 +99,6 @@ def _put(row: Mapping[str, Any], data: bytes, folder: str) -> Saved:
 
 def file_name(row: Mapping[str, Any]) -> str:
     """Return the name of a row's file: its key, and the extension of its format, not of the member."""
-    kind = row["format"] or "bin"
+    kind = resized_format(row["format"]) if row.get("shard_sha256") else row["format"] or "bin"
     extension = _EXTENSIONS.get(kind) or re.sub(r"[^a-z0-9]", "", kind.lower()) or "bin"
     return f"{quote(row['key'], safe='')}.{extension}"

@@ -159,7 +159,7 @@ class Manifest:
         as `to_arrow`.
         """
         shards_uri = self.committed.shards_uri if self.committed.stage is Stage.SHARD else None
-        needed = originals.NEEDED if shards_uri is None else (*originals.NEEDED, *originals.NEEDED_OF_SHARDS)
+        needed = originals.needed_columns(self.schema.names, from_shards=shards_uri is not None)
         wanted = list(dict.fromkeys([*needed, *columns]))
         rows = self.to_arrow(wanted, where, limit=limit).to_pylist()
         with translated():

@@ -191,16 +191,30 @@ def choose() -> None:
     epilog=examples(
         "curate shard chosen/ -o shards/ --samples-per-shard 5000",
         "curate shard chosen/ -o s3://bucket/shards --target-shard-bytes 1000000000",
+        "curate shard chosen/ -o shards/ --resize 512:keep-ratio",
     )
 )
 @click.argument("manifest")
 @click.option("--samples-per-shard", type=int, help="Samples in a tar.")
 @click.option("--target-shard-bytes", type=int, help="Image bytes in a tar, about, instead of a count.")
+@click.option(
+    "--layout",
+    type=click.Choice(["uniform", "original"]),
+    help="uniform: every sample as key.jpg, key.json and key.txt, as trainers expect; original: its files as they "
+    "are in the source.  [default: uniform]",
+)
+@click.option(
+    "--resize",
+    metavar="SIDE:keep-ratio",
+    help="Make larger pictures smaller, so that the shorter side has this many pixels, such as 512:keep-ratio. These "
+    "are encoded anew; all others keep their bytes.",
+)
 @click.option("--salt", help="Seed of the global shuffle; another salt gives another order.")
 @_stage_options
 @runs("jobs.commands.stages:shard")
 def shard() -> None:
     """Write the kept images, unchanged, as shuffled webdataset tars.
 
-    The same rows and settings give the same tars, byte for byte.
+    The same rows and settings give the same tars, byte for byte. webdataset, Hugging Face datasets, open_clip, wids,
+    DALI and Energon read them.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from curation.sources.originals import NEEDED, NEEDED_OF_SHARDS, save
+from curation.sources.originals import needed_columns, save
 from jobs.commands.shared import blaming, names_in, output_form
 from jobs.show import look
 from jobs.units.output_place import require_folder
@@ -77,10 +77,10 @@ def _with_images(
         yield from rows_at(manifest, places, names)
         return
     is_sharded = "shard" in manifest.schema.names
-    needed = [*NEEDED, *NEEDED_OF_SHARDS] if is_sharded else NEEDED
+    needed = needed_columns(manifest.schema.names, from_shards=is_sharded)
     folder = storage.absolute(images)
     for table in rows_at(manifest, places, list(dict.fromkeys([*names, *needed]))):
-        records = table.select(list(needed)).to_pylist()
+        records = table.select(needed).to_pylist()
         saved = list(save(records, folder, shards_uri=manifest.shards_uri if is_sharded else None))
         problems += [f"{each.key}: {each.problem}" for each in saved if each.problem]
         yield table.select(list(names)).append_column("image", pa.array([each.uri for each in saved], pa.string()))

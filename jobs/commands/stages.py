@@ -68,7 +68,7 @@ def choose(manifest: str, where: tuple[str, ...], **flags: Any) -> None:
 
 def shard(manifest: str, **flags: Any) -> None:
     """Write the kept images of a chosen manifest as tars."""
-    settings = _taken(flags, "samples_per_shard", "target_shard_bytes", "salt")
+    settings = _taken(flags, "samples_per_shard", "target_shard_bytes", "salt", "layout", "resize")
     _run_stage(Stage.SHARD, manifest, (), settings, flags)
 
 

@@ -342,7 +342,8 @@ def _moved(column: pa.ChunkedArray, cuts: Cuts) -> pa.Array:
 def _files_beside(folder: str, rows: pa.Table, cut: ShardCut) -> dict[str, dict[str, Any]]:
     """Write what is beside a tar again, and return bytes and sha256 by name."""
     name = f"{cut.after.name.removesuffix('.tar')}_stats.json"
-    data = stats_bytes(rows.to_pylist(), cut.after.bytes, cut.after.sha256)
+    records = rows.to_pylist()
+    data = stats_bytes(records, records, cut.after.bytes, cut.after.sha256)
     with storage.write_atomically(storage.join(folder, name)) as f:
         f.write(data)
     return {name: {"bytes": f.size_bytes, "sha256": f.sha256.hexdigest()}}

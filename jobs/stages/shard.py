@@ -16,7 +16,10 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.choosing.verdicts import KEPT_BYTES
-from curation.config import PipelineConfig, ShardConfig
+from curation.config import PipelineConfig
+from curation.config_shard import ShardConfig
+from curation.pictures.resize import RESIZER_VERSION
+from curation.shards.layout import ShardForm
 from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
 from curation.shards.write import write_shard
 from jobs.spark import frames
@@ -38,16 +41,17 @@ MAX_BUCKETS = 1 << 16
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of writing shards from the chosen manifest at `source`. Raises as `read_parent` does."""
     lineage = read_parent(source, Stage.CHOOSE)
-    settings = config.shard.model_dump()
+    settings = config.shard.model_dump(mode="json")
     shards = shard_plan(lineage.manifest, config.shard)
-    maker = part_units(Stage.SHARD, lineage.manifest, settings, _SOFTWARE)
+    software = _software(config.shard)
+    maker = part_units(Stage.SHARD, lineage.manifest, settings, software)
     sizes = list(shards.sizes())
     units = [shard_unit(maker, i, len(sizes), rows=rows) for i, rows in enumerate(sizes)]
     return Plan(
         stage=Stage.SHARD,
         output=storage.absolute(output),
         config=settings,
-        software=_SOFTWARE,
+        software=software,
         inputs={"parent": lineage.manifest.digest},
         parents=lineage.parents,
         roots=lineage.roots,
@@ -59,7 +63,9 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
     )
 
 
-_SOFTWARE = {"shard": "1"}
+def _software(config: ShardConfig) -> dict[str, str]:
+    """Return the versions of what the bytes of the tars depend on."""
+    return {"shard": "2"} | ({} if config.resize is None else {"resize": RESIZER_VERSION})
 
 
 def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = None) -> Unit:
@@ -98,6 +104,7 @@ def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Man
             shards=len(plan.units),
             roots=plan.roots,
             parent_schema=parent.schema,
+            form=config.shard.form(),
         )
         ctx.account.begin("writing")
         wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
@@ -188,6 +195,7 @@ class _ShardWriter:
     shards: int
     roots: Sequence[str]
     parent_schema: pa.Schema
+    form: ShardForm
 
     def unit(self, group: int) -> Unit:
         """Return the unit of shard number `group`."""
@@ -197,6 +205,6 @@ class _ShardWriter:
         """Write the tar, its table and its statistics from the samples in `rows`."""
         by_place = rows.sort_by([("place", "ascending"), ("key", "ascending")])
         ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
-        written = write_shard(attempt.folder, attempt.unit.name, ordered)
+        written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
         return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)

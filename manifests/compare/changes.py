@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 from manifests.format.digest import Lanes, row_lanes
 from manifests.format.roots import relative_sources
 
-PLACE_COLUMNS = frozenset(
-    ("source", "member", "offset", "caption_offset", "json_offset", "shard", "shard_offset", "shard_index")
-)
+_SHARD_PLACES = ("shard", "shard_offset", "shard_index", "shard_json_offset", "shard_caption_offset")
+PLACE_COLUMNS = frozenset(("source", "member", "offset", "caption_offset", "json_offset", *_SHARD_PLACES))
 MAX_NAMED = 4
 FLAGS = ("m", "has_before", "has_after", "why", "is_new_original")
 

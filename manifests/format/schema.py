@@ -143,6 +143,13 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("shard_offset", pa.int64(), "first byte of the image in the shard", required=True),
         _field("shard_size", pa.int64(), "bytes of the image in the shard", required=True),
         _field("shard_index", pa.int32(), "position of the sample in the shard, from 0", required=True),
+        _field("shard_json_offset", pa.int64(), "first byte of its json member in the shard; null without one"),
+        _field("shard_json_size", pa.int64(), "bytes of its json member in the shard"),
+        _field("shard_caption_offset", pa.int64(), "first byte of its txt member in the shard; null without one"),
+        _field("shard_caption_size", pa.int64(), "bytes of its txt member in the shard"),
+        _field("shard_sha256", pa.string(), "sha256 of the image in the shard, hex, if it was resized; else null"),
+        _field("shard_width", pa.int32(), "pixels of the image in the shard, if it was resized; else null"),
+        _field("shard_height", pa.int32(), "pixels of the image in the shard, if it was resized; else null"),
     ],
 }
 

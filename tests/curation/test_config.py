@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.choosing.rules import Rules, check_expressions
-from curation.config import PipelineConfig, Section, check_config
+from curation.config import PipelineConfig, check_config
 from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_config, merge_settings, template
+from curation.config_types import Section
 from curation.text.bounds import CascadeSettings, TextRules
 from jobs.units.plan import Plan, Unit
 from manifests import storage
@@ -70,12 +71,20 @@ def refusal(values):
             {"scan": {"filters": {"sharp": {"class": "a:B", "option": {}}}}},
             "scan.filters.sharp.option: unknown; did you mean options?",
         ),
-        ({"shard": {"zzz": 2}}, "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt"),
+        (
+            {"shard": {"zzz": 2}},
+            "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt, layout, json_columns, resize",
+        ),
         ({"zzz": 2}, "zzz: unknown; known are input, output, scan, dedupe, score, choose, shard, spark, storage"),
     ],
 )
 def test_unknown_entries_are_named_with_the_nearest_known(values, problem):
     assert refusal(values).strip() == problem
+
+
+def test_columns_and_sizes_of_shards_are_checked():
+    assert "shard.json_columns: colour: not a column" in refusal({"shard": {"json_columns": ["width", "colour"]}})
+    assert "shard.resize: '512': write the length of the shorter side" in refusal({"shard": {"resize": "512"}})
 
 
 @pytest.mark.parametrize(

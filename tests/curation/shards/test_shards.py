@@ -14,8 +14,10 @@ from PIL import Image
 
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Origin, measure, rows
+from curation.shards.layout import Layout, ShardForm
 from curation.shards.plan import plan_shards, shuffle_place
-from curation.shards.write import image_extension, write_shard
+from curation.shards.read import image_extension
+from curation.shards.write import write_shard
 from curation.sources.byte_ranges import BYTES_AT_ONCE, in_groups
 from curation.sources.folders import list_folder, read_folder
 from curation.sources.members import IMAGE_EXTENSIONS
@@ -26,6 +28,7 @@ from manifests.format.schema import COLUMNS, Stage, schema
 
 KEPT = schema(Stage.CHOOSE)
 LIMITS = DecodeLimits()
+ORIGINAL = ShardForm(layout=Layout.ORIGINAL)
 
 
 def picture(number, kind="PNG"):
@@ -150,7 +153,7 @@ def test_groups_contain_every_place_once_in_order_and_bound_the_memory(sizes):
 
 def test_images_and_utf8_sidecars_are_copied_byte_for_byte(source, output):
     table = scan_tar(source)
-    written = write_shard(output, "00007", table)
+    written = write_shard(output, "00007", table, ORIGINAL)
     key = dict(zip(table.column("member").to_pylist(), table.column("key").to_pylist(), strict=True))
     found = {name: data for name, data, _ in read_members(f"{output}/00007.tar")}
     assert key["000.jpg"] == "u-000"
@@ -173,7 +176,7 @@ def test_images_and_utf8_sidecars_are_copied_byte_for_byte(source, output):
 
 def test_rows_have_the_place_of_each_image(source, output):
     table = scan_tar(source)
-    batch = write_shard(output, "00007", table).batch
+    batch = write_shard(output, "00007", table, ORIGINAL).batch
     assert batch.schema.names == schema(Stage.SHARD).names
     assert batch.select(KEPT.names).equals(table)
     data = storage.read_bytes(f"{output}/00007.tar")
@@ -181,11 +184,21 @@ def test_rows_have_the_place_of_each_image(source, output):
         image = data[row["shard_offset"] : row["shard_offset"] + row["shard_size"]]
         assert hashlib.sha256(image).hexdigest() == row["sha256"]
         assert (row["shard"], row["shard_index"], row["shard_size"]) == ("00007.tar", place, row["size"])
+    found = {offset: (name, data) for name, data, offset in read_members(f"{output}/00007.tar")}
+    for kind, extension in (("json", "json"), ("caption", "txt")):
+        for row in batch.to_pylist():
+            offset, size = row[f"shard_{kind}_offset"], row[f"shard_{kind}_size"]
+            name = f"{row['key']}.{extension}"
+            if offset is None:
+                assert size is None
+                assert name not in [member for member, _ in found.values()]
+            else:
+                assert (found[offset][0], len(found[offset][1])) == (name, size)
 
 
 def test_members_are_in_the_order_of_rows_the_image_first(source, output):
     table = scan_tar(source).sort_by([("key", "descending")])
-    write_shard(output, "00007", table)
+    write_shard(output, "00007", table, ORIGINAL)
     names = [name for name, *_ in read_members(f"{output}/00007.tar")]
     keys = [name.split(".")[0] for name in names]
     assert list(dict.fromkeys(keys)) == table.column("key").to_pylist()
@@ -198,7 +211,7 @@ def test_members_are_in_the_order_of_rows_the_image_first(source, output):
 
 
 def test_the_tar_is_plain_ustar_without_a_clock(source, output):
-    write_shard(output, "00007", scan_tar(source))
+    write_shard(output, "00007", scan_tar(source), ORIGINAL)
     data = storage.read_bytes(f"{output}/00007.tar")
     assert data[257:263] == b"ustar\0"
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -210,7 +223,7 @@ def test_the_tar_is_plain_ustar_without_a_clock(source, output):
 def test_the_same_samples_make_the_same_bytes(source, tmp_path):
     table = scan_tar(source)
     folders = [f"file://{tmp_path}/{name}" for name in ("one", "two")]
-    first, second = (write_shard(folder, "00000", table) for folder in folders)
+    first, second = (write_shard(folder, "00000", table, ORIGINAL) for folder in folders)
     assert first.files == second.files
     assert first.batch.equals(second.batch)
     for name, about in first.files.items():
@@ -221,7 +234,7 @@ def test_the_same_samples_make_the_same_bytes(source, tmp_path):
 
 
 def test_statistics_are_like_those_of_img2dataset(source, output):
-    written = write_shard(output, "00000", scan_tar(source))
+    written = write_shard(output, "00000", scan_tar(source), ORIGINAL)
     stats = json.loads(storage.read_bytes(f"{output}/00000_stats.json"))
     assert (stats["count"], stats["successes"], stats["status_dict"]) == (6, 6, {"ok": 6})
     assert stats["image_bytes"] == sum(len(MEMBERS[m]) for m in written.batch.column("member").to_pylist())
@@ -230,7 +243,7 @@ def test_statistics_are_like_those_of_img2dataset(source, output):
 
 def test_webdataset_reads_it(source, tmp_path):
     table = scan_tar(source)
-    write_shard(f"file://{tmp_path}/out", "00000", table)
+    write_shard(f"file://{tmp_path}/out", "00000", table, ORIGINAL)
     samples = list(webdataset.WebDataset(f"{tmp_path}/out/00000.tar", shardshuffle=False))
     assert [s["__key__"] for s in samples] == table.column("key").to_pylist()
     images = [next(s[e] for e in ("jpg", "jpeg", "png", "webp") if e in s) for s in samples]
@@ -240,7 +253,7 @@ def test_webdataset_reads_it(source, tmp_path):
 
 def test_a_shard_can_be_scanned_again(source, output):
     table = scan_tar(source)
-    batch = write_shard(output, "00000", table).batch
+    batch = write_shard(output, "00000", table, ORIGINAL).batch
     again = scan_tar(f"{output}/00000.tar")
     assert again.column("sha256").equals(table.column("sha256"))
     assert again.column("offset").equals(batch.column("shard_offset"))
@@ -248,7 +261,7 @@ def test_a_shard_can_be_scanned_again(source, output):
 
 
 def test_no_rows_make_an_empty_tar(output):
-    written = write_shard(output, "00000", KEPT.empty_table())
+    written = write_shard(output, "00000", KEPT.empty_table(), ORIGINAL)
     assert written.batch.num_rows == 0
     assert read_members(f"{output}/00000.tar") == []
 
@@ -261,7 +274,7 @@ def test_samples_of_several_tars_and_storages(tmp_path, output):
     make_tar(tmp_path / "2.tar", {"b.png": picture(2), "b.txt": b""})
     storage.write_bytes("memory://shards/2.tar", (tmp_path / "2.tar").read_bytes())
     table = pa.concat_tables([scan_tar("memory://shards/2.tar"), scan_tar(here)])
-    write_shard(output, "00000", table)
+    write_shard(output, "00000", table, ORIGINAL)
     contents = [data for _, data, _ in read_members(f"{output}/00000.tar")]
     assert contents == [picture(2), b"", picture(1), b"one"]
 
@@ -285,7 +298,7 @@ def test_loose_files_of_a_folder(place, tmp_path, output):
         "c.d.webp": picture(3, "WEBP"),
     }
     table = loose(folder, files)
-    write_shard(output, "00000", table)
+    write_shard(output, "00000", table, ORIGINAL)
     a, c, b = table.column("key").to_pylist()
     assert [(name, data) for name, data, _ in read_members(f"{output}/00000.tar")] == [
         (f"{a}.jpg", files["a.jpg"]),
@@ -322,7 +335,7 @@ def test_an_extension_is_always_a_known_one_or_the_formats(member, format):
 )
 def test_hostile_names_stay_out_of_the_tar(member, extension, tmp_path, output):
     table = scan_tar(make_tar(tmp_path / "0.tar", {member: picture(1)}))
-    write_shard(output, "00000", table)
+    write_shard(output, "00000", table, ORIGINAL)
     (key,) = table.column("key").to_pylist()
     assert [name for name, *_ in read_members(f"{output}/00000.tar")] == [f"{key}.{extension}"]
 
@@ -332,7 +345,7 @@ def test_hostile_names_stay_out_of_the_tar(member, extension, tmp_path, output):
 
 def refusal(output, table):
     with pytest.raises(BrokenSource) as error:
-        write_shard(output, "00000", table)
+        write_shard(output, "00000", table, ORIGINAL)
     assert storage.list_names(output) == []  # nothing half-written is left
     return str(error.value)
 
@@ -353,7 +366,7 @@ def test_a_source_that_changed_is_named(place, source, output):
     storage.remove(uri)
     assert f"{uri}: missing" in refusal(output, table)
     storage.write_bytes(uri, data)
-    assert write_shard(output, "00000", table).batch.num_rows == 6
+    assert write_shard(output, "00000", table, ORIGINAL).batch.num_rows == 6
 
 
 def test_a_loose_file_that_changed_is_named(tmp_path, output):
@@ -367,7 +380,7 @@ def test_a_loose_file_that_changed_is_named(tmp_path, output):
 
 
 def test_the_stage_adds_the_columns_it_declares(source, output):
-    batch = write_shard(output, "00000", scan_tar(source)).batch
+    batch = write_shard(output, "00000", scan_tar(source), ORIGINAL).batch
     added = batch.schema.names[len(KEPT.names) :]
     assert added == [f.name for f in COLUMNS[Stage.SHARD]]
     assert batch.cast(schema(Stage.SHARD)).num_rows == 6

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from curation.shards.write import in_utf8
+from curation.shards.read import in_utf8
 from curation.sources.sidecars import parse_json
 from curation.sources.text_encoding import decode_text
 

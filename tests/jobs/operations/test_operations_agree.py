@@ -32,7 +32,7 @@ from manifests.errors import InputError
 from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
 from manifests.format.integrity import require_intact
-from manifests.format.schema import Stage
+from manifests.format.schema import COLUMNS, Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine, Engine, GroupWork
 from tests.conftest import TOP, curate, curate_process, rows_of
@@ -418,7 +418,7 @@ def test_a_diff_by_what_several_rows_have(
 
 def test_diffs_across_stages_and_of_some_columns(engines: Engines, editions: Editions, tmp_path: Path) -> None:
     later = same_diff(engines, editions.may, editions.june_shards, Comparison(), tmp_path / "later")
-    assert set(later.new_columns) == {"shard", "shard_offset", "shard_size", "shard_index"}
+    assert set(later.new_columns) == {field.name for field in COLUMNS[Stage.SHARD]}
     narrow = Comparison(columns=("caption", "text_score", "local_points"), where="text_class IS NOT NULL OR keep")
     some = same_diff(engines, editions.may, editions.june, narrow, tmp_path / "some")
     assert set(some.tally.columns) <= set(narrow.columns)

@@ -6,16 +6,18 @@ import tarfile
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from curation.shards.layout import Layout, ShardForm
 from curation.shards.verify_images import FAR_HEADER_BYTES, check_images, member_before
 from curation.shards.write import write_shard
 from jobs.cli.main import main
 from manifests import storage
-from manifests.format.schema import Stage
+from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
 from manifests.inspect import verify
 from manifests.inspect.verify import Findings, Resources, check_files, check_keys, check_rows
@@ -23,6 +25,7 @@ from tests.jobs.test_object_storage import BUCKET, s3
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 
 __all__ = ["s3"]
+ORIGINAL = ShardForm(layout=Layout.ORIGINAL)
 RESOURCES = Resources(threads=2)
 EMPTY = {"key": "no image", "status": "empty", "offset": None}
 
@@ -473,7 +476,7 @@ def sharded(scanned, tmp_path):
             rows.schema.field("key"),
             [[k.replace("/", "_").replace(".", "_") for k in rows.column("key").to_pylist()]],
         )
-        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", rows)
+        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", rows, ORIGINAL)
         parts.append([dict(row) for row in shard.batch.to_pylist()])
         files[n] = shard.files
     return commit_rows(tmp_path / "shards", parts, Stage.SHARD, files=files)
@@ -496,6 +499,56 @@ def test_files_next_to_a_part_are_checked(sharded, tmp_path):
     assert fault_texts(found_in(sharded, depth="deep"))[2:] == [
         "00001.tar: row '1_1-0_jpg', byte 512: the bytes have another sha256"
     ]
+
+
+@pytest.fixture
+def rows_with_sidecars(tmp_path):
+    """Return the rows of a shard of two samples, one with a json and a txt member, and its files."""
+    data = tar_bytes([("a.jpg", image("a")), ("b.jpg", image("b")), ("a.json", b"{}"), ("a.txt", b"text")])
+    (tmp_path / "0.tar").write_bytes(data)
+    found = rows_of_tar(f"file://{tmp_path}/0.tar", data)[:2]
+    rows = [{**row, "key": row["key"][2], "cluster_id": row["key"], "keep": True} for row in found]
+    rows[0] |= {"json_offset": 512 * 7, "json_size": 2, "json_member": "a.json", "caption": "text"}
+    shard = write_shard(
+        f"file://{tmp_path}/shards", "00000", pa.Table.from_pylist(rows, schema(Stage.CHOOSE)), ORIGINAL
+    )
+    return shard.batch.to_pylist(), {0: shard.files}
+
+
+def test_sidecars_are_where_the_rows_of_shards_say(rows_with_sidecars, tmp_path):
+    rows, files = rows_with_sidecars
+    valid = found_in(commit_rows(tmp_path / "shards", [rows], Stage.SHARD, files=files), depth="deep")
+    assert (fault_texts(valid), valid.checked["images"], valid.checked["sidecars"]) == ([], 2, 2)
+
+
+def test_a_wrong_place_of_a_sidecar_is_a_fault(rows_with_sidecars, tmp_path):
+    rows, files = rows_with_sidecars
+    first = rows[0]
+    rows[0] = {**first, "shard_caption_size": 5, "shard_json_offset": first["shard_json_offset"] + 512}
+    rows[1] |= {"shard_json_offset": 0, "shard_json_size": 2}
+    found = found_in(commit_rows(tmp_path / "shards", [rows], Stage.SHARD, files=files), depth="deep")
+    txt, json_ = first["shard_caption_offset"], first["shard_json_offset"]
+    assert fault_texts(found) == [
+        "00000.tar: the row 'b' has an impossible byte range of its json",
+        f"00000.tar: row 'a', byte {json_ + 512:,}: no tar member begins there",
+        f"00000.tar: row 'a', byte {txt:,}: 'a.txt' of 4 bytes is stored there, not 'a.txt'",
+    ]
+
+
+def test_a_tar_that_is_cut_short_counts_each_row_once(rows_with_sidecars, tmp_path):
+    rows, files = rows_with_sidecars
+    manifest = commit_rows(tmp_path / "shards", [rows], Stage.SHARD, files=files)
+    (tmp_path / "shards/00000.tar").write_bytes(b"\0" * 512)
+    found = found_in(manifest, depth="deep")
+    assert "00000.tar: cut short; rows looked at that depend on it: 2" in fault_texts(found)
+
+
+def test_shards_of_earlier_versions_have_no_places_of_sidecars(rows_with_sidecars, tmp_path):
+    rows, files = rows_with_sidecars
+    earlier = pa.schema([f for f in schema(Stage.SHARD) if "_json_" not in f.name and "_caption_" not in f.name])
+    manifest = commit_rows(tmp_path / "shards", [rows], Stage.SHARD, files=files, schema=earlier)
+    found = found_in(manifest, depth="deep")
+    assert (fault_texts(found), found.checked["images"], found.checked["sidecars"]) == ([], 2, 0)
 
 
 def test_a_missing_shard_is_one_fault(sharded, tmp_path):
