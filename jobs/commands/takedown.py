@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from curation.sources.originals import NEEDED, NEEDED_OF_SHARDS, fetch
+from curation.sources.originals import fetch, needed_columns
 from curation.takedown.contact_sheet import Removed, contact_sheet
 from curation.takedown.deny_list import DenyList
 from curation.takedown.requested import Lists
@@ -105,7 +105,7 @@ def _write_report(uri: str, source: Manifest, found: Found) -> None:
 
 def _pictures(source: Manifest, found: Found, places: pa.Table) -> Iterator[Removed]:
     is_sharded = source.stage is Stage.SHARD
-    columns: Sequence[str] = [*NEEDED, *(NEEDED_OF_SHARDS if is_sharded else ())]
+    columns = needed_columns(source.schema.names, from_shards=is_sharded)
     wanted = list(dict.fromkeys([*columns, *_SHOWN_OF_ROW]))
     at = zip(places.column("part").to_pylist(), places.column("row").to_pylist(), strict=True)
     for table in rows_at(source, places, wanted):
