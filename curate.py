@@ -16,6 +16,7 @@ from jobs.api.images import Image, Images
 from jobs.api.manifest import Manifest, open
 from jobs.api.operations import diff, merge, patch, sample, select, verify
 from jobs.api.stages import choose, dedupe, run, scan, score, shard
+from jobs.api.takedown import purge, takedown
 from jobs.units.progress import Progress
 from manifests.compare.diff import Diff
 from manifests.errors import (
@@ -53,11 +54,13 @@ __all__ = [
     "merge",
     "open",
     "patch",
+    "purge",
     "run",
     "sample",
     "scan",
     "score",
     "select",
     "shard",
+    "takedown",
     "verify",
 ]

@@ -73,10 +73,11 @@ def takedown() -> None:
 @engine_options
 @runs("jobs.commands.purge:purge")
 def purge() -> None:
-    """Take samples out of the tars of SHARDS, and write only those tars again that have one.
+    """Take samples out of the tars of SHARDS.
 
-    In a tar that has one, all other members keep their bytes and their order. All other tars and tables are linked
-    or copied. An interrupted purge goes on with the same command, and a second one does nothing.
+    Only the tars that have one are written again, and all other members in them keep their bytes and their order. All
+    other tars and tables are linked or copied. An interrupted purge goes on with the same command, and a second one
+    does nothing.
 
     A patch names byte ranges and has no byte of a picture. SHARDS of --apply may also be a folder with the tars
     alone.

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-import pyarrow as pa
 
-from curation.sources.originals import fetch, needed_columns
-from curation.takedown.contact_sheet import Removed, contact_sheet
 from curation.takedown.deny_list import DenyList
 from curation.takedown.requested import Lists
 from jobs.commands.shared import has_summary, note, reporter
@@ -16,18 +13,16 @@ from jobs.operations.engine_choice import EngineChoice, storage_options
 from jobs.operations.engines import engines
 from jobs.operations.rewrite import rewrite
 from jobs.operations.takedown import Found, find, request_of
+from jobs.operations.takedown_report import write_report
 from jobs.show import takedown as show
 from jobs.units.lease import require_free, work_uri
 from jobs.units.output_place import require_file, require_folder
 from manifests import storage
-from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
 from manifests.sql.lookup import rows_at
 
 EXIT_UNMATCHED = 1
-MAX_PICTURES = 500
 LISTS = ("keys", "urls", "sha256", "pdq", "near_image", "hashes")
-_SHOWN_OF_ROW = ("key", "url", "caption")
 
 
 def takedown(manifest: str, output: str, max_distance: int, as_json: bool, **flags: Any) -> None:
@@ -45,7 +40,7 @@ def takedown(manifest: str, output: str, max_distance: int, as_json: bool, **fla
         found = find(engine([source]), source, asked, max_distance)
         rows = list(_removed_rows(source, found))
         if report is not None:
-            _write_report(report, source, found)
+            write_report(report, source, found)
             note(f"takedown: pictures of what goes are in {report}")
         made = None
         if not flags["dry_run"]:
@@ -92,25 +87,3 @@ def _removed_rows(source: Manifest, found: Found) -> Iterator[Mapping[str, Any]]
     keys = (key for table in rows_at(source, places, ["key"]) for key in table.column("key").to_pylist())
     for key, part, row in zip(keys, places.column("part").to_pylist(), places.column("row").to_pylist(), strict=True):
         yield {"key": key, "why": str(found.gone[part][row])}
-
-
-def _write_report(uri: str, source: Manifest, found: Found) -> None:
-    places = found.places.slice(0, MAX_PICTURES)
-    title = f"curate takedown: {source.uri}"
-    removed = _pictures(source, found, places)
-    with storage.write_atomically(uri) as sink:
-        for piece in contact_sheet(title, removed, shown=places.num_rows, count=found.places.num_rows):
-            sink.write(piece.encode("utf-8", "backslashreplace"))
-
-
-def _pictures(source: Manifest, found: Found, places: pa.Table) -> Iterator[Removed]:
-    is_sharded = source.stage is Stage.SHARD
-    columns = needed_columns(source.schema.names, from_shards=is_sharded)
-    wanted = list(dict.fromkeys([*columns, *_SHOWN_OF_ROW]))
-    at = zip(places.column("part").to_pylist(), places.column("row").to_pylist(), strict=True)
-    for table in rows_at(source, places, wanted):
-        rows = table.to_pylist()
-        pictures = fetch(rows, shards_uri=source.shards_uri if is_sharded else None)
-        for row, (data, problem) in zip(rows, pictures, strict=True):
-            part, place = next(at)
-            yield Removed(row=row, why=str(found.gone[part][place]), data=data, problem=problem)
