@@ -32,10 +32,13 @@ class Cuts:
         return sum(end - start for start, end in self.ranges)
 
     def moved(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where the bytes at `offsets`, none of them in a range, are without the ranges."""
+        """Return where the contents of members at `offsets`, none of them in a range, are without the ranges.
+
+        An empty member is where a range may begin, and does not belong to it.
+        """
         starts, sizes = self._starts_and_sizes()
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        return np.asarray(offsets - before[np.searchsorted(starts, offsets, side="right")], np.int64)
+        return np.asarray(offsets - before[np.searchsorted(starts, offsets, side="left")], np.int64)
 
     def contain(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return which `offsets` are in a range."""

@@ -1,7 +1,7 @@
 """A purge takes samples out of shards, touches nothing else, and what was taken down is gone for good."""
 
 import dataclasses
-import io
+import itertools
 import json
 import shutil
 import tarfile
@@ -93,7 +93,7 @@ def test_purge_then_verify(tmp_path, table, shards):
     answer = json.loads(done.stdout)
     assert answer["checked"]["images"] >= SAMPLES - 3
     assert answer["checked"]["taken_down_hashes"] == 3
-    assert open_manifest(str(tmp_path / "out")).taken_down == chosen.taken_down
+    assert list(open_manifest(str(tmp_path / "out")).taken_down) == chosen.taken_down
 
 
 @pytest.mark.parametrize("how", [("-o", "{folder}/out"), ("--in-place",)])
@@ -140,7 +140,7 @@ def test_the_report_names_what_went_from_where(tmp_path, table, shards):
 def test_in_place_a_reader_of_the_old_manifest_never_reads_another_tar(tmp_path, table, shards):
     chosen = without(tmp_path / "chosen", table, keys_at(table, 6))
     old = open_manifest(shards.uri)
-    assert len(old.parts) == 4
+    assert len(list(old.parts)) == 4
     curate("purge", shards.uri, "--against", chosen.uri, "--in-place")
     found = Findings()
     check_files(old, found, Resources(threads=1))
@@ -180,20 +180,21 @@ def purge_in_place(uri, chosen):
         return apply_patch(work, lambda: engine, QUIET)
 
 
+@pytest.mark.slow
 def test_an_interrupted_purge_goes_on_and_a_reader_has_the_old_or_the_new(tmp_path, table, shards, leases_expire):
     chosen = without(tmp_path / "chosen", table, keys_at(table, 3, 6, 16))
     shutil.copytree(tmp_path / "shards", tmp_path / "whole")
     whole = purge_in_place(f"file://{tmp_path}/whole", chosen)
-    seen, stops, ended = set(), 0, False
-    while not ended:
+    seen = set()
+    for stops in itertools.count(0, 7):
         place = tmp_path / f"stopped-{stops}"
         shutil.copytree(tmp_path / "shards", place)
         with in_steps(Lag()):
             actor = Actor(f"purge-{stops}", lambda place=place: purge_in_place(f"file://{place}", chosen))
             for _ in range(stops):
                 actor.step()
+            has_ended = actor.has_ended
             actor.kill()
-            ended = actor.error is None and stops > 1 and not (place / "_work").exists() and seen >= {whole.digest}
         manifest = open_manifest(f"file://{place}")
         found = Findings()
         check_files(manifest, found, Resources(threads=1))
@@ -202,7 +203,8 @@ def test_an_interrupted_purge_goes_on_and_a_reader_has_the_old_or_the_new(tmp_pa
         assert purge_in_place(f"file://{place}", chosen).digest == whole.digest
         assert set(files(place)) == set(files(tmp_path / "whole"))
         shutil.rmtree(place)
-        stops += 5
+        if has_ended:
+            break
     assert seen == {shards.digest, whole.digest}
 
 
@@ -311,26 +313,10 @@ def test_a_patch_from_anyone_cannot_do_harm(tmp_path, table, shards, change, pro
 
 
 def test_verify_finds_a_member_of_no_row(tmp_path, table):
-    """As a purge that takes rows away and leaves the bytes would leave it."""
-    folder = f"file://{tmp_path}/shards"
-    make_shards(folder, table, each=EACH)
-    rows = open_manifest(folder).read_part(open_manifest(folder).parts[0])
-    shutil.rmtree(tmp_path / "shards")
-    made = make_shards(folder, table.slice(1), each=EACH)
-    name, data = members_of_all = ("stray.jpg", b"\xff\xd8\xff")
-    assert members_of_all
-    out = io.BytesIO()
-    tar_path = tmp_path / "shards/00000.tar"
-    old = tar_path.read_bytes()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        with tarfile.open(fileobj=io.BytesIO(old)) as before:
-            for each in before:
-                tar.addfile(each, before.extractfile(each))
-        header = tarfile.TarInfo(name)
-        header.size = len(data)
-        tar.addfile(header, io.BytesIO(data))
-    tar_path.write_bytes(out.getvalue())
-    assert rows.num_rows == EACH
+    """As a purge would leave it that takes rows away and not their bytes."""
+    made = make_shards(f"file://{tmp_path}/shards", table, each=EACH)
+    with tarfile.open(tmp_path / "shards/00000.tar", "a", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("stray.jpg"))
     done = curate("verify", made.uri, "--deep", check=1)
     assert "1 members belong to no row ('stray.jpg')" in done.stdout
 
