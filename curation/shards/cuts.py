@@ -7,7 +7,7 @@ the archive. So it depends on nothing but them, and cutting twice is cutting onc
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from tarfile import BLOCKSIZE, RECORDSIZE
+from tarfile import BLOCKSIZE, RECORDSIZE, TarInfo
 from typing import BinaryIO
 
 import numpy as np
@@ -61,8 +61,9 @@ def find_cuts(stream: BinaryIO, source: str, kept: Collection[str]) -> Cuts:
     """
     ranges: list[tuple[int, int]] = []
     end = 0
-    for name, start, end in _members(stream, source):
-        if name.partition(".")[0] in kept:
+    for header in headers(stream, source):
+        start, end = end, header.offset_data + header.size + -header.size % BLOCKSIZE
+        if header.name.partition(".")[0] in kept:
             continue
         if ranges and ranges[-1][1] == start:
             ranges[-1] = (ranges[-1][0], end)
@@ -71,13 +72,11 @@ def find_cuts(stream: BinaryIO, source: str, kept: Collection[str]) -> Cuts:
     return Cuts(ranges=tuple(ranges), end=end)
 
 
-def _members(stream: BinaryIO, source: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the name of each member, where its headers begin, and where the next member does."""
+def headers(stream: BinaryIO, source: str) -> Iterator[TarInfo]:
+    """Yield the header of each member of a tar. Raises BrokenSource when it is not complete."""
     tar = StrictTar(ForwardReader(stream, source))
-    start = tar.offset
     while (header := tar.next_header()) is not None:
-        yield header.name, start, tar.offset
-        start = tar.offset
+        yield header
     tar.has_another_archive(is_wanted=False)
 
 

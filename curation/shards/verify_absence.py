@@ -7,9 +7,10 @@ belongs to a row.
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from tarfile import TarInfo
 from typing import Any
 
-from curation.sources.tar_stream import ForwardReader, StrictTar
+from curation.shards.cuts import headers
 from curation.takedown.deny_list import COLUMNS, DenyList
 from manifests import storage
 from manifests.errors import BrokenSource, ManifestError
@@ -86,12 +87,10 @@ def _foreign(manifest: Manifest, part: Part) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _headers(uri: str) -> Iterator[Any]:
+def _headers(uri: str) -> Iterator[TarInfo]:
     try:
         with storage.open_input(uri) as stream:
-            tar = StrictTar(ForwardReader(stream, uri))
-            while (header := tar.next_header()) is not None:
-                yield header
+            yield from headers(stream, uri)
     except FileNotFoundError as e:
         raise BrokenSource(f"{uri}: missing", source=uri) from e
 

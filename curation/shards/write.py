@@ -9,14 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.shards.indexes import Members, dali_index, energon_index
 from curation.shards.layout import UNIFORM, Sample, ShardForm
 from curation.shards.read import contents
 from curation.sources.tars import TarWriter
 from manifests import storage
 from manifests.format.schema import COLUMNS, Stage
-
-Places = Mapping[str, tuple[int, int]]
-"""Extension → first byte and size of the members of a sample in its tar, the image first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +26,7 @@ class WrittenShard:
 
 
 def write_shard(folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFORM) -> WrittenShard:
-    """Write `name`.tar and `name`_stats.json from the samples of `rows`, in their order, in the form `form`.
+    """Write `name`.tar from the samples of `rows`, in their order and the form `form`, with statistics and indexes.
 
     Sidecars are converted to UTF-8 where they are not. A caption without a sidecar gets one. The returned rows have
     the columns of the shard stage. Memory: one group of images and sidecars.
@@ -36,28 +34,42 @@ def write_shard(folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFOR
     Raises BrokenSource when an image is not the one that was scanned.
     """
     records = rows.to_pylist()
-    places: list[Places] = []
+    members: list[tuple[str, Members]] = []
     added: list[dict[str, Any]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
             for record, stored in contents(records):
                 sample = form.sample(record, stored)
-                places.append({ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members})
-                added.append(_added(f"{name}.tar", len(added), sample, places[-1]))
+                places = {ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members}
+                members.append((record["key"], places))
+                added.append(_added(f"{name}.tar", len(added), sample, places))
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
-    stats = stats_bytes(records, added, tar_bytes, tar_sha256)
-    stats_name = f"{name}_stats.json"
-    storage.write_bytes(storage.join(folder, stats_name), stats)
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array([each[field.name] for each in added], field.type))
-    files: dict[str, dict[str, Any]] = {
-        f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256},
-        stats_name: {"bytes": len(stats), "sha256": hashlib.sha256(stats).hexdigest()},
-    }
+    files: dict[str, dict[str, Any]] = {f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256}}
+    files |= write_beside(folder, name, rows, members, files[f"{name}.tar"])
     return WrittenShard(batch=rows, files=files)
 
 
-def _added(tar: str, position: int, sample: Sample, places: Places) -> dict[str, Any]:
+def write_beside(
+    folder: str, name: str, rows: pa.Table, members: Sequence[tuple[str, Members]], tar: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Write what is beside `name`.tar: its statistics and indexes. Return the bytes and sha256 of each, by name.
+
+    `rows` are those of its table, `members` the members of each sample, in the order of the tar, and `tar` its own
+    bytes and sha256.
+    """
+    beside = {
+        f"{name}_stats.json": _stats(rows, tar["bytes"], tar["sha256"]),
+        f"{name}.idx": dali_index(members),
+        f"{name}.tar.idx": energon_index(members),
+    }
+    for file, data in beside.items():
+        storage.write_bytes(storage.join(folder, file), data)
+    return {file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in beside.items()}
+
+
+def _added(tar: str, position: int, sample: Sample, places: Members) -> dict[str, Any]:
     """Return the values of the columns of the shard stage."""
     offset, size = next(iter(places.values()))
     json_offset, json_size = places.get("json", (None, None))
@@ -78,15 +90,14 @@ def _added(tar: str, position: int, sample: Sample, places: Places) -> dict[str,
     }
 
 
-def stats_bytes(
-    records: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str
-) -> bytes:
+def _stats(rows: pa.Table, tar_bytes: int, tar_sha256: str) -> bytes:
     """Return the shard's statistics like img2dataset's, without times: the same run writes the same bytes."""
+    statuses = Counter(map(str, rows.column("status").to_pylist()))
     stats = {
-        "count": len(records),
-        "successes": len(records),
-        "status_dict": dict(sorted(Counter(str(r["status"]) for r in records).items())),
-        "image_bytes": sum(each["shard_size"] for each in added),
+        "count": rows.num_rows,
+        "successes": rows.num_rows,
+        "status_dict": dict(sorted(statuses.items())),
+        "image_bytes": sum(rows.column("shard_size").to_pylist()),
         "tar_bytes": tar_bytes,
         "tar_sha256": tar_sha256,
     }

@@ -4,41 +4,36 @@ First each such tar is read to find the byte ranges that go: that is a Patch. Th
 anyone who has a copy of the shards.
 """
 
+import functools
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
-from curation.shards.cuts import Cuts, Nowhere, copy_without, find_cuts
+from curation.shards.cuts import Nowhere, copy_without, find_cuts
+from curation.shards.layout import layout_of
 from curation.shards.purge_patch import Patch, ShardCut, Tar
-from curation.shards.write import stats_bytes
+from curation.shards.whole import whole_of
 from curation.takedown.deny_list import DenyList
 from jobs.operations.deny_scan import denied_rows
+from jobs.operations.purge_shard import ShardPurger, opened_tar, require_same, shard_cut, tar_of
 from jobs.operations.requests import Options
 from jobs.operations.rewrite import Work, receipt_of_part, run_units
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import tidy_committed
-from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
-from manifests.errors import BrokenSource, InputError, ManifestError
+from manifests.errors import InputError, ManifestError
 from manifests.format.digest import settings_hash
 from manifests.format.integrity import require_intact
-from manifests.format.receipts import NAME_DIGITS, Receipt, part_name, write_part
+from manifests.format.receipts import NAME_DIGITS, Receipt
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest, Parent, Part, Provenance, part_of
+from manifests.format.store import Manifest, Parent, Provenance, part_of
 from manifests.hashing_writer import HashingWriter
 from manifests.sql.engine import Engine, count_rows
-
-COPIED_AT_ONCE = 1 << 20
-RESTORE = "restore it, or make the shards again"
 
 
 def require_shards(manifest: Manifest) -> None:
@@ -99,14 +94,8 @@ def make_patch(
         engine.table("cut_tasks", pa.table({"unit": numbers, "task": pa.array(tasks, pa.string())}))
         work = _FindCuts(shards=replace(shards, parts=[], taken_down=[]), renaming=renaming)
         answers = engine.map_groups("SELECT unit, task FROM cut_tasks", "unit", "unit", work)
-        cut = sorted(map(_shard_cut, answers), key=lambda each: each.before.name)
+        cut = sorted(map(shard_cut, answers), key=lambda each: each.before.name)
     return Patch(digest_before=shards.digest, shards=cut, taken_down=list(taken_down))
-
-
-def _shard_cut(fields: Mapping[str, Any]) -> ShardCut:
-    cuts = Cuts(ranges=tuple((start, end) for start, end in fields["cuts"]["ranges"]), end=fields["cuts"]["end"])
-    before, after = (Tar(**fields[name]) for name in ("before", "after"))
-    return ShardCut(before=before, after=after, cuts=cuts, samples=fields["samples"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +114,14 @@ class _FindCuts:
         keys = shards.read_part(part, ["key"]).column("key").to_pylist()
         gone = set(task["gone"])
         kept = {key for row, key in enumerate(keys) if row not in gone}
-        name, about = _tar_of(part)
+        name, about = tar_of(part)
         uri = storage.join(shards.uri, name)
-        with _opened_tar(uri) as stream:
+        with opened_tar(uri) as stream:
             cuts = find_cuts(stream, uri, kept)
         sink = HashingWriter(Nowhere())  # type: ignore[arg-type]
-        with _opened_tar(uri) as stream:
+        with opened_tar(uri) as stream:
             size_bytes, sha256 = copy_without(stream, sink, cuts)
-        _require_same(uri, sha256, about["sha256"])
+        require_same(uri, sha256, about["sha256"])
         after = sink.sha256.hexdigest()
         new_name = f"{part.unit}-{after[:NAME_DIGITS]}.tar" if self.renaming else name
         cut = ShardCut(
@@ -142,23 +131,6 @@ class _FindCuts:
             samples=len(gone),
         )
         return asdict(cut)
-
-
-def _tar_of(part: Part) -> tuple[str, Mapping[str, Any]]:
-    """Return the name of the tar of a part, and its size and sha256."""
-    return next((name, about) for name, about in part.files.items() if name.endswith(".tar"))
-
-
-def _opened_tar(uri: str) -> Any:
-    try:
-        return storage.open_input(uri)
-    except FileNotFoundError as e:
-        raise BrokenSource(f"{uri}: missing; {RESTORE}", source=uri) from e
-
-
-def _require_same(uri: str, sha256: str, committed: str) -> None:
-    if sha256 != committed:
-        raise BrokenSource(f"{uri}: altered: its sha256 is not the committed one; {RESTORE}", source=uri)
 
 
 # --- applying it
@@ -221,7 +193,7 @@ def _plan(purge: Purge) -> tuple[Plan, dict[str, Receipt]]:
     by_tar = {each.before.name: each for each in purge.patch.shards}
     units, others = [], {}
     for part in shards.parts:
-        cut = by_tar.pop(_tar_of(part)[0], None)
+        cut = by_tar.pop(tar_of(part)[0], None)
         inputs = {"part": asdict(part), "cut": None if cut is None else asdict(cut)}
         rows = part.rows - (0 if cut is None else cut.samples)
         fingerprint = settings_hash(about.fingerprint, part.name, part.sha256, inputs["cut"])
@@ -234,7 +206,10 @@ def _plan(purge: Purge) -> tuple[Plan, dict[str, Receipt]]:
         raise InputError(f"{shards.uri}: has no tar {', '.join(sorted(by_tar)[:3])}, which the patch names")
     known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
     replaces = shards.fingerprint if purge.is_in_place else None
-    return Plan(**known, output=purge.output, units=units, options=purge.options, replaces=replaces), others
+    plan = Plan(**known, output=purge.output, units=units, options=purge.options, replaces=replaces)
+    if shards.files:
+        plan = replace(plan, summarise=functools.partial(whole_of, layout=layout_of(shards)))
+    return plan, others
 
 
 def _about(purge: Purge) -> Provenance:
@@ -268,100 +243,3 @@ def _about(purge: Purge) -> Provenance:
         schema=shards.schema,
         taken_down=purge.taken_down,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardPurger:
-    """Writes one shard without what goes, or takes it over as it is, in any process."""
-
-    shards: Manifest
-    renaming: bool
-
-    def __call__(self, attempt: Attempt) -> Receipt:
-        """Write the files of the unit of an attempt, and return its receipt."""
-        part = part_of(attempt.unit.inputs["part"])
-        if attempt.unit.inputs["cut"] is None:
-            return self._taken_over(attempt, part)
-        return self._purged(attempt, part, _shard_cut(attempt.unit.inputs["cut"]))
-
-    def _taken_over(self, attempt: Attempt, part: Part) -> Receipt:
-        folder = Path(storage.filesystem(attempt.folder)[1])
-        files = {part.name: {"bytes": part.size_bytes, "sha256": part.sha256}, **part.files}
-        for name, about in files.items():
-            staged = folder / (attempt.unit.part if name == part.name else name)
-            _take(storage.join(self.shards.uri, name), staged, about)
-        return receipt_of_part(part, attempt.unit)
-
-    def _purged(self, attempt: Attempt, part: Part, cut: ShardCut) -> Receipt:
-        shards = replace(self.shards, parts=[part])
-        require_intact(shards, [0], is_hashed=True)
-        source = storage.join(shards.uri, cut.before.name)
-        with (
-            _opened_tar(source) as stream,
-            storage.write_atomically(storage.join(attempt.folder, cut.after.name)) as sink,
-        ):
-            _, sha256 = copy_without(stream, sink, cut.cuts)
-            _require_same(source, sha256, cut.before.sha256)
-            _require_same(f"{source} without what goes", sink.sha256.hexdigest(), cut.after.sha256)
-        rows = rows_without(shards.read_part(part), cut)
-        files = {cut.after.name: {"bytes": cut.after.bytes, "sha256": cut.after.sha256}}
-        files |= _files_beside(attempt.folder, rows, cut)
-        written = write_part(attempt.part, rows.to_batches(), shards.schema, roots=shards.roots)
-        name = part_name(attempt.unit.name, written.sha256) if self.renaming else None
-        is_by_content = part.name != attempt.unit.part
-        return receipt_of(attempt.unit, written, name=name if is_by_content or name else part.name, files=files)
-
-
-def rows_without(rows: pa.Table, cut: ShardCut) -> pa.Table:
-    """Return the rows of a shard without the samples that go; the others say where their members are now.
-
-    Raises BrokenSource when the cuts take other rows than those of whole samples.
-    """
-    offsets = rows.column("shard_offset").to_numpy()
-    stays = ~cut.cuts.contain(offsets)
-    if int(np.count_nonzero(~stays)) != cut.samples:
-        raise BrokenSource(f"{cut.before.name}: the patch does not take out whole samples of it; make it again")
-    left = rows.filter(pa.array(stays))
-    for place, field in enumerate(left.schema):
-        if field.name.startswith("shard_") and field.name.endswith("offset"):
-            left = left.set_column(place, field, _moved(left.column(field.name), cut.cuts))
-    count = left.num_rows
-    for name, values in (("shard", [cut.after.name] * count), ("shard_index", range(count))):
-        field = left.schema.field(name)
-        left = left.set_column(left.schema.get_field_index(name), field, pa.array(values, field.type))
-    return left
-
-
-def _moved(column: pa.ChunkedArray, cuts: Cuts) -> pa.Array:
-    """Return offsets without the bytes that go; null stays null."""
-    known = column.combine_chunks()
-    moved = cuts.moved(known.fill_null(0).to_numpy())
-    return pa.array(moved, pa.int64(), mask=known.is_null().to_numpy(zero_copy_only=False))
-
-
-def _files_beside(folder: str, rows: pa.Table, cut: ShardCut) -> dict[str, dict[str, Any]]:
-    """Write what is beside a tar again, and return bytes and sha256 by name."""
-    name = f"{cut.after.name.removesuffix('.tar')}_stats.json"
-    records = rows.to_pylist()
-    data = stats_bytes(records, records, cut.after.bytes, cut.after.sha256)
-    with storage.write_atomically(storage.join(folder, name)) as f:
-        f.write(data)
-    return {name: {"bytes": f.size_bytes, "sha256": f.sha256.hexdigest()}}
-
-
-def _take(uri: str, path: Path, about: Mapping[str, Any]) -> None:
-    """Put a committed file at a local path, too: by a link, or by a copy whose sha256 is checked."""
-    if storage.is_local(uri):
-        source = os.path.realpath(storage.filesystem(uri)[1])
-        try:
-            os.link(source, path)
-        except FileNotFoundError as e:
-            raise BrokenSource(f"{uri}: missing; {RESTORE}", source=uri) from e
-        except OSError:  # no links here
-            pass
-        else:
-            return
-    with _opened_tar(uri) as stream, path.open("wb") as f:
-        writer = HashingWriter(f)
-        shutil.copyfileobj(stream, writer, COPIED_AT_ONCE)
-    _require_same(uri, writer.sha256.hexdigest(), about["sha256"])

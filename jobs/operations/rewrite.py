@@ -110,7 +110,8 @@ def _plan(request: Rewrite) -> Plan:
         fingerprint = settings_hash(about.fingerprint, part.name, part.sha256, gone)
         unit = Unit(name=part.unit, inputs=inputs, fingerprint=fingerprint, rows=part.rows - len(gone))
         is_whole = not gone and part.key_lanes is not None and bool(part.counts)
-        made = made_from(receipt_of_part(part, unit), source.uri) if is_whole else None
+        facts = {name: value for name, value in part.facts.items() if name == KEPT_BYTES}
+        made = made_from(replace(receipt_of_part(part, unit), facts=facts), source.uri) if is_whole else None
         units.append(replace(unit, made=made))
     known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
     return Plan(**known, output=request.output, units=units, options=request.options)
@@ -129,7 +130,7 @@ def receipt_of_part(part: Part, unit: Unit) -> Receipt:
         key_lanes=part.key_lanes,
         counts=part.counts,
         files=part.files,
-        facts={name: value for name, value in part.facts.items() if name == KEPT_BYTES},
+        facts=part.facts,
     )
 
 

@@ -85,6 +85,8 @@ def facts_of(manifest: Manifest) -> dict[str, Any]:
         "broken_sources": manifest.broken_sources,
         "source_warnings": manifest.source_warnings,
         "facts": manifest.facts,
+        "files": manifest.files,
+        "shuffle": manifest.shuffle,
         "cost": manifest.cost,
         "columns": {f.name: str(f.type) for f in manifest.schema},
     }

@@ -69,6 +69,8 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
         print(f"settings {settings_line(settings)}")
     for parent in manifest.parents:
         print(visible(f"made from {parent.uri} ({parent.stage}, {parent.digest[:16]}…)"))
+    if manifest.shuffle:
+        print(_shuffle_line(manifest.shuffle))
     if lacking := [name for name in schema(manifest.stage).names if name not in manifest.schema.names]:
         print(f"by an earlier curate, without {', '.join(lacking)}")
     for warning in list(manifest.source_warnings.values())[:MAX_WARNINGS]:
@@ -81,6 +83,14 @@ def print_manifest(manifest: Manifest, *, rows: int, as_json: bool) -> None:
     if rows > 0:
         fitting = max(1, (console.width - 40) // 30)
         console.print(_columns_table(manifest, first_rows(manifest, min(rows, fitting))))
+
+
+def _shuffle_line(shuffle: Mapping[str, float]) -> str:
+    """Return how well the samples of tars are shuffled, see curation.shards.shuffle."""
+    return (
+        f"shuffled: sources of neighbours are {shuffle['distance']:.3f} times as far apart as in a random order "
+        f"(± {shuffle['deviation']:.3f})"
+    )
 
 
 def _counts_table(manifest: Manifest) -> Table:

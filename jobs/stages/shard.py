@@ -21,6 +21,8 @@ from curation.config_shard import ShardConfig
 from curation.pictures.resize import RESIZER_VERSION
 from curation.shards.layout import ShardForm
 from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
+from curation.shards.shuffle import shuffle_facts
+from curation.shards.whole import whole_of
 from curation.shards.write import write_shard
 from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
@@ -31,6 +33,7 @@ from manifests import storage
 from manifests.errors import StageFailed
 from manifests.file_names import numbered
 from manifests.format.receipts import Receipt, write_part
+from manifests.format.roots import relative_sources
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest
 
@@ -60,6 +63,7 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
+        summarise=functools.partial(whole_of, layout=config.shard.form().layout),
     )
 
 
@@ -207,4 +211,7 @@ class _ShardWriter:
         ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
         written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files)
+        sources = relative_sources(ordered.column("source").combine_chunks(), self.roots).to_pylist()
+        return receipt_of(
+            attempt.unit, part, name=attempt.unit.part, files=written.files, facts=shuffle_facts(sources)
+        )

@@ -1,14 +1,17 @@
 """The end of a run: check that what the receipts name is there and adds up, and commit the manifest."""
 
+import dataclasses
 import datetime
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from jobs.units.accepted import accepted_receipts, faults_of
 from jobs.units.cost import Account
 from jobs.units.plan import Plan
 from jobs.units.state import Begun, tidy
+from manifests import exclusive, storage
 from manifests.errors import StageFailed
 from manifests.format.commit import Run, commit
 from manifests.format.cost import Spent
@@ -52,6 +55,9 @@ def finish(
             f"{plan.made_by}: the rows have digest {found[:16]}…, not {digest[:16]}…; nothing was committed"
         )
     _require_files(plan, receipts, file_sizes(plan.output))
+    whole = plan.summarise([receipts[name] for name in sorted(receipts)])
+    for path, data in whole.files.items():
+        _put(plan, path, data)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     plan.run.require_held()
     if work.lease is not None:
@@ -59,7 +65,7 @@ def finish(
     manifest = commit(
         plan.output,
         list(receipts.values()),
-        plan,
+        dataclasses.replace(plan, whole=whole),
         created=now,
         spent=_spent(work, receipts, account, time.monotonic() - started),
         run=Run(folder=plan.run.folder, replaces=plan.replaces),
@@ -67,6 +73,20 @@ def finish(
     _log.info("%s: committed %d rows at %s, digest %s", plan.made_by, manifest.rows, manifest.uri, manifest.digest)
     tidy(manifest, plan.run)
     return manifest
+
+
+def _put(plan: Plan, path: str, data: bytes) -> None:
+    """Put a file of the manifest as a whole in its place, instead of one that another run left there."""
+    uri = storage.join(plan.output, path)
+    if exclusive.create(uri, data):
+        return
+    plan.run.require_held()
+    staged = storage.join(plan.run.folder, path.rsplit("/", 1)[-1])
+    if storage.is_local(uri):
+        exclusive.rewrite(staged, data)
+        exclusive.replace_file(uri, Path(storage.filesystem(staged)[1]))
+    else:
+        exclusive.rewrite(uri, data)
 
 
 def _spent(work: Begun, receipts: Mapping[str, Receipt], account: Account | None, wall_seconds: float) -> Spent:

@@ -1,14 +1,15 @@
 """The plan of a stage: its units, and everything that decides their rows."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobs.units.lease import Fence
 from manifests.format.digest import settings_hash
 from manifests.format.done import DoneCounter
+from manifests.format.receipts import Receipt
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest, Provenance
+from manifests.format.store import Manifest, Provenance, Whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,11 @@ class Unit:
         return f"{self.name}.parquet"
 
 
+def nothing(receipts: Sequence[Receipt]) -> Whole:
+    """Return that there is nothing beyond the parts."""
+    return Whole()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan(Provenance):
     """What a stage will do at `output`: the provenance of its manifest, and its units.
@@ -44,8 +50,9 @@ class Plan(Provenance):
     `options` are the storage arguments that workers need. No manifest contains them. The rest is known when the work
     begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
     counts those that are finished. `notices` are for the person who runs it. The sizes of the parts
-    of `reads` are checked before the work. `replaces` is the fingerprint of the manifest at the output that the new
-    one replaces in one step; None where none may be there.
+    of `reads` are checked before the work. `summarise` returns what is known of the manifest as a whole, from the
+    receipts of all units in the order of their names. `replaces` is the fingerprint of the manifest at the output
+    that the new one replaces in one step; None where none may be there.
     """
 
     output: str
@@ -56,6 +63,7 @@ class Plan(Provenance):
     done: DoneCounter | None = None
     notices: Sequence[str] = ()
     reads: Sequence[Manifest] = ()
+    summarise: Callable[[Sequence[Receipt]], Whole] = nothing
     replaces: str | None = None
 
     @property

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from curation.shards.indexes import DATASET_INDEXES
 from jobs.units.accepted import Found, earlier_receipts, take_over
 from jobs.units.differences import differences, first
 from jobs.units.earlier import with_moved
@@ -236,7 +237,8 @@ def _committed(output: str) -> Manifest | None:
 
 def tidy(manifest: Manifest, fence: Fence) -> None:
     """Remove files next to a committed manifest that no part of it names, and all that its runs left."""
-    named = {name for part in manifest.parts for name in (part.name, *part.files)} | set(manifest.tables)
+    named = {name for part in manifest.parts for name in (part.name, *part.files)}
+    named |= {*manifest.files, *manifest.tables}
     left = [name for name in _files_of_ours(manifest.uri) if name not in named and name != MANIFEST_FILE]
     _log.debug("%s: removing %d files that no part names: %s", manifest.uri, len(left), left)
     fence.remove(manifest.uri, left)
@@ -245,9 +247,11 @@ def tidy(manifest: Manifest, fence: Fence) -> None:
 
 def _files_of_ours(output: str) -> list[str]:
     """Return the paths below `output` of the files that stages write there, without those of a run."""
+    there = storage.list_names(output)
     tables = [f"{TABLES}/{name}" for name in storage.list_names(storage.join(output, TABLES))]
-    names = [name for name in storage.list_names(output) if name not in (WORK, TABLES) and is_ours(name)]
-    return [*names, *tables]
+    indexes = [path for path in DATASET_INDEXES if path.split("/")[0] in there]
+    names = [name for name in there if name not in (WORK, TABLES, *_INDEXES) and is_ours(name)]
+    return [*names, *tables, *indexes]
 
 
 def _end(fence: Fence) -> None:
@@ -258,14 +262,15 @@ def _end(fence: Fence) -> None:
 
 
 _OURS = re.compile(
-    r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(-[0-9a-f]{12})?(\.parquet|\.tar|_stats\.json)|"
+    r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(-[0-9a-f]{12})?(\.parquet|\.tar|(\.tar)?\.idx|_stats\.json)|"
     r"\..*\.[0-9a-f]{32}\.tmp"
 )
+_INDEXES = frozenset(path.split("/")[0] for path in DATASET_INDEXES)
 
 
 def is_ours(name: str) -> bool:
     """Return whether a stage writes files of this name. No other file at an output is ever removed."""
-    return name in (WORK, MANIFEST_FILE, TABLES) or _OURS.fullmatch(name) is not None
+    return name in (WORK, MANIFEST_FILE, TABLES, *_INDEXES) or _OURS.fullmatch(name) is not None
 
 
 def discard(output: str, fence: Fence) -> None:

@@ -1,9 +1,11 @@
 """The commit of a manifest: its tables, then `_manifest.json`, each in one step and only where there is none."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from manifests import exclusive, storage
 from manifests.errors import ManifestError
@@ -37,9 +39,9 @@ def commit(
 ) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, and return the manifest.
 
-    The row of this stage is added to the funnel of `about`. A run that takes over removes the folder of `run`, and
-    then nothing can be committed on a disk: raises FileNotFoundError. Raises ManifestError when there is a manifest
-    already, unless it is the one that `run` replaces.
+    The row of this stage is added to the funnel of `about`, whose files are in place. A run that takes over removes
+    the folder of `run`, and then nothing can be committed on a disk: raises FileNotFoundError. Raises ManifestError
+    when there is a manifest already, unless it is the one that `run` replaces.
     """
     uri = storage.absolute(uri)
     manifest = _manifest_of(uri, receipts, about, created=created, spent=spent or Spent())
@@ -108,7 +110,13 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
         schema=columns,
         derivation=about.derivation,
         taken_down=about.taken_down,
+        files={path: _described(data) for path, data in about.whole.files.items()},
+        shuffle=about.whole.shuffle,
     )
+
+
+def _described(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _replace(uri: str, content: bytes, run_folder: str | None) -> None:

@@ -77,7 +77,9 @@ class Manifest:
     versions recorded less of it, see format.cost. `derivation` is empty unless an operation made the manifest: it has
     the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
     manifest that the rows were taken from. `taken_down` are the hashes of pictures that were taken down, from it or
-    from what it was made of, as lines such as `sha256 5f0c…` or `pdq 8ad1…`: no row has one of them.
+    from what it was made of, as lines such as `sha256 5f0c…` or `pdq 8ad1…`: no row has one of them. `files` describe
+    all of it, such as indexes of its tars, and are beside its parts: path → `bytes`, `sha256`. `shuffle` is how well
+    the samples of its tars are shuffled, see curation.shards.shuffle.
     """
 
     uri: str
@@ -101,6 +103,8 @@ class Manifest:
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source_warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     taken_down: Sequence[str] = ()
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    shuffle: Mapping[str, float] = dataclasses.field(default_factory=dict)
     tables: Sequence[str] = ()
 
     @property
@@ -237,7 +241,7 @@ def from_document(uri: str, fields: Mapping[str, Any]) -> Manifest:
     Raises ManifestError when its schema is that of a later curate; KeyError, TypeError, ValueError or AttributeError
     when it is damaged.
     """
-    later = ("derivation", "source_warnings")  # earlier versions wrote none
+    later = ("derivation", "source_warnings", "files", "shuffle")  # earlier versions wrote none
     known = {f.name for f in dataclasses.fields(Manifest)} - {"uri", "tables", "taken_down", *later}
     full = without_tables(uri, fields)
     values = {name: full[name] for name in known}
@@ -277,11 +281,19 @@ def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What is known of a manifest as a whole when all units are done: path → content of its files, and `shuffle`."""
+
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    shuffle: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
     """What `_manifest.json` records apart from the receipts: everything that decided the rows.
 
     `schema` is None if it is that of the stage. A manifest derived from one of an earlier version has fewer columns.
-    `taken_down` is that of the manifest, see there.
+    `taken_down` is that of the manifest, see there. `whole` decides no row.
     """
 
     stage: Stage
@@ -294,6 +306,7 @@ class Provenance:
     derivation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schema: pa.Schema | None = None
     taken_down: Sequence[str] = ()
+    whole: Whole = Whole()
 
     @property
     def fingerprint(self) -> str:

@@ -27,6 +27,7 @@ from manifests.format.integrity import (
     RESTORE,
     concurrently,
     file_faults,
+    file_size_bytes,
     file_sizes,
     part_faults,
 )
@@ -175,24 +176,26 @@ def _readers(manifest: Manifest, resources: Resources) -> int:
 
 
 def _check_files_beside(manifest: Manifest, sizes: Mapping[str, int], found: Findings, resources: Resources) -> None:
-    """Check the files next to the parts: the tars of shards, and their statistics."""
-    files = [(part, name, recorded) for part in manifest.parts for name, recorded in sorted(part.files.items())]
+    """Check the files next to the parts: the tars of shards, their statistics and indexes."""
+    files = [(part.rows, name, about) for part in manifest.parts for name, about in sorted(part.files.items())]
+    files += [(manifest.rows, path, about) for path, about in sorted(manifest.files.items())]
     total_bytes = sum(recorded["bytes"] for *_, recorded in files)
     done_bytes = 0
 
-    def faults_of(each: tuple[Part, str, Any]) -> list[str]:
+    def faults_of(each: tuple[int, str, Any]) -> list[str]:
         _, name, recorded = each
         uri = storage.join(manifest.uri, name)
-        return list(file_faults(uri, recorded["bytes"], recorded.get("sha256"), found_bytes=sizes.get(name)))
+        found_bytes = file_size_bytes(uri) if "/" in name else sizes.get(name)
+        return list(file_faults(uri, recorded["bytes"], recorded.get("sha256"), found_bytes=found_bytes))
 
     checks = concurrently(faults_of, files, _readers(manifest, resources))
-    for (part, name, recorded), faults in zip(files, checks, strict=True):
+    for (rows, name, recorded), faults in zip(files, checks, strict=True):
         uri = storage.join(manifest.uri, name)
         for text in faults:
             what = text.removeprefix(f"{uri}: ")
             if what == MISSING:
                 found.missing.add(uri)
-            needed = f"; rows that depend on it: {part.rows:,}" if name.endswith(".tar") else ""
+            needed = f"; rows that depend on it: {rows:,}" if name.endswith(".tar") else ""
             found.fault(uri, what + needed, "restore the file, or make the shards again")
         size_bytes = recorded["bytes"]
         found.checked.update(files=1, bytes=size_bytes)

@@ -11,6 +11,8 @@ from PIL import Image
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Origin, measure, rows
 from curation.shards.layout import UNIFORM, ShardForm
+from curation.shards.shuffle import shuffle_facts
+from curation.shards.whole import whole_of
 from curation.shards.write import write_shard
 from curation.sources.tars import read_tar
 from manifests import storage
@@ -84,11 +86,16 @@ def make_shards(folder: str, table: pa.Table, *, each: int, form: ShardForm = UN
                 key_lanes=lanes_of(part.key_lanes.tolist()),
                 counts=part.counts,
                 files=written.files,
+                facts=shuffle_facts(written.batch.column("source").to_pylist()),
             )
         )
-    config = {"layout": str(form.layout)}
-    known = {"software": {}, "inputs": {}, "parents": [], "roots": [], "funnel": []}
-    return commit(folder, receipts, Provenance(stage=Stage.SHARD, config=config, **known), created=CREATED)
+    whole = whole_of(receipts, layout=form.layout)
+    for path, data in whole.files.items():
+        storage.make_folder(storage.join(folder, path).rpartition("/")[0])
+        storage.write_bytes(storage.join(folder, path), data)
+    known = {"software": {}, "inputs": {}, "parents": [], "roots": [], "funnel": [], "whole": whole}
+    about = Provenance(stage=Stage.SHARD, config={"layout": str(form.layout)}, **known)
+    return commit(folder, receipts, about, created=CREATED)
 
 
 def without(folder: str | Path, table: pa.Table, keys: set[str]) -> Manifest:

@@ -230,7 +230,8 @@ def test_the_same_samples_make_the_same_bytes(source, tmp_path):
         one, two = (storage.read_bytes(f"{folder}/{name}") for folder in folders)
         assert one == two
         assert about == {"bytes": len(one), "sha256": hashlib.sha256(one).hexdigest()}
-    assert storage.list_names(folders[0]) == sorted(first.files) == ["00000.tar", "00000_stats.json"]
+    names = ["00000.idx", "00000.tar", "00000.tar.idx", "00000_stats.json"]
+    assert sorted(storage.list_names(folders[0])) == sorted(first.files) == names
 
 
 def test_statistics_are_like_those_of_img2dataset(source, output):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,13 +14,18 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 import curate
+from curation.shards.indexes import DATASET_INDEXES
 from curation.shards.plan import plan_shards, shuffle_place
+from curation.shards.shuffle import shuffle_facts, shuffle_statistic
+from jobs.cli.main import main
 from jobs.spark import frames, part_stages
 from jobs.stages import shard
 from jobs.units.accepted import read_run
 from manifests.errors import StageFailed
+from manifests.format.receipts import add_counts
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, open_manifest
+from manifests.inspect.verify import Findings, Resources, check_files
 from tests.conftest import tar_hashes
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
 from tests.support.shuffles import Shuffle, shuffles
@@ -126,3 +132,59 @@ def test_a_manifest_that_counts_other_rows_is_refused(spark: SparkSession, tmp_p
     plan = plan_shards(2, 0, samples_per_shard=7, target_shard_bytes=None)
     with pytest.raises(StageFailed, match="1 rows are kept, 2 when it was committed"):
         shard.place(spark, chosen, "s", plan, {})
+
+
+def files_of(folder: Path) -> set[str]:
+    """Return the paths of the files of shards, without those that every manifest has."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {path for path in found if not path.startswith(("_tables", "_manifest"))}
+
+
+def test_indexes_are_recorded_verified_and_replaced(spark: SparkSession, chosen: Manifest, tmp_path: Path) -> None:
+    output = tmp_path / "shards"
+    curate.shard(chosen.uri, str(output), samples_per_shard=5, spark=spark)
+    made = open_manifest(str(output))
+    assert tuple(made.files) == DATASET_INDEXES
+    assert sorted(made.parts[0].files) == ["00000.idx", "00000.tar", "00000.tar.idx", "00000_stats.json"]
+    assert verified(made) == []
+    (output / ".nv-meta/split.yaml").write_text("split_parts: {}")
+    (output / "wids-meta.json").unlink()
+    (output / "00001.idx").write_text("")
+    assert sorted(verified(made)) == ["00001.idx", "split.yaml", "wids-meta.json"]
+    (output / ".nv-meta/index.sqlite").write_text("of energon prepare")
+    curate.shard(chosen.uri, str(output), samples_per_shard=20, layout="original", restart=True, spark=spark)
+    again = open_manifest(str(output))
+    assert verified(again) == []
+    expected = {name for part in again.parts for name in (part.name, *part.files)} | set(again.files)
+    assert files_of(output) == expected | {".nv-meta/index.sqlite"}
+    assert b"CrudeWebdataset" in (output / ".nv-meta/dataset.yaml").read_bytes()
+
+
+def verified(manifest: Manifest) -> list[str]:
+    """Return the names of the files in which verification finds faults."""
+    found = Findings()
+    check_files(manifest, found, Resources(threads=2))
+    return [fault.where.rsplit("/", 1)[-1] for fault in found.faults]
+
+
+def test_the_shuffle_is_measured_over_all_tars(spark: SparkSession, tmp_path: Path) -> None:
+    parts = []
+    for tar in range(4):
+        data = tar_bytes([(f"{tar}-{n}.png", png(10 * tar + n)) for n in range(10)])
+        (tmp_path / f"{tar}.tar").write_bytes(data)
+        rows = rows_of_tar(f"file://{tmp_path}/{tar}.tar", data)
+        parts.append([{**row, "key": row["key"].replace("/", "-").replace(".", "-")} for row in rows])
+    roots = [f"file://{tmp_path}"]
+    chosen = commit_rows(tmp_path / "chosen", parts, Stage.CHOOSE, roots=roots)
+    curate.shard(chosen.uri, str(tmp_path / "shards"), samples_per_shard=9, spark=spark)
+    made = open_manifest(str(tmp_path / "shards"))
+    rows = [row for part in made.parts for row in made.read_part(part, ["source", "shard"]).to_pylist()]
+    names = sorted({row["shard"] for row in rows})
+    tars = [[row["source"].removeprefix(f"{roots[0]}/") for row in rows if row["shard"] == name] for name in names]
+    facts = add_counts({"facts": shuffle_facts(tar)} for tar in tars)["facts"]
+    assert made.shuffle == shuffle_statistic(facts, 40)
+    assert abs(made.shuffle["distance"] - 1) < 4 * made.shuffle["deviation"]
+    shown = CliRunner().invoke(main, ["show", str(tmp_path / "shards"), "--rows", "0"]).stdout
+    assert (
+        f"sources of neighbours are {made.shuffle['distance']:.3f} times as far apart as in a random order" in shown
+    )
