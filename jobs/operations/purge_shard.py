@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from curation.choosing.verdicts import kept_bytes
 from curation.shards.cuts import Cuts, copy_without, headers
 from curation.shards.indexes import Members
 from curation.shards.purge_patch import ShardCut, Tar
@@ -95,7 +96,8 @@ class ShardPurger:
         sources = relative_sources(rows.column("source").combine_chunks(), shards.roots).to_pylist()
         is_by_content = self.renaming or part.name != attempt.unit.part
         name = part_name(attempt.unit.name, written.sha256) if is_by_content else part.name
-        return receipt_of(attempt.unit, written, name=name, files=files, facts=shuffle_facts(sources))
+        facts = {**kept_bytes(rows), **shuffle_facts(sources)}
+        return receipt_of(attempt.unit, written, name=name, files=files, facts=facts)
 
 
 def rows_without(rows: pa.Table, cut: ShardCut) -> pa.Table:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from curation.choosing.verdicts import kept_bytes
 from curation.pictures.decode import DecodeLimits
 from curation.scan.measure import Origin, measure, rows
 from curation.shards.layout import UNIFORM, ShardForm
@@ -86,7 +87,7 @@ def make_shards(folder: str, table: pa.Table, *, each: int, form: ShardForm = UN
                 key_lanes=lanes_of(part.key_lanes.tolist()),
                 counts=part.counts,
                 files=written.files,
-                facts=shuffle_facts(written.batch.column("source").to_pylist()),
+                facts=kept_bytes(written.batch) | shuffle_facts(written.batch.column("source").to_pylist()),
             )
         )
     whole = whole_of(receipts, layout=form.layout)

@@ -14,6 +14,7 @@ import pytest
 
 from curation.shards.layout import UNIFORM, Layout, ShardForm
 from curation.shards.purge_patch import Patch
+from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from curation.shards.write import write_shard
 from jobs.operations.purge import Purge, apply_patch, find_gone, make_patch
 from jobs.units import lease as leases
@@ -21,6 +22,7 @@ from jobs.units.lease import EXPIRY_SECONDS, Holder
 from jobs.units.progress import Reporter
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.receipts import add_counts
 from manifests.format.store import open_manifest
 from manifests.inspect.verify import Findings, Resources, check_files
 from manifests.sql.engine import DuckEngine, GroupWork
@@ -84,6 +86,20 @@ def test_only_the_tars_that_have_one_change(tmp_path, table, form):
         assert all(files(tmp_path / "again")[f"{name}{end}"] == after[f"{name}{end}"] for end in BESIDE)
         made = open_manifest(str(tmp_path / "out"))
         assert made.read_part(made.parts[number]).equals(again.batch.cast(made.schema))
+
+
+def test_what_is_known_of_all_is_that_of_shards_without_them(tmp_path, table, shards):
+    gone = keys_at(table, 0, 6, 8)
+    chosen = without(tmp_path / "chosen", table, gone)
+    curate("purge", shards.uri, "--against", chosen.uri, "-o", tmp_path / "out")
+    made = open_manifest(str(tmp_path / "out"))
+    facts = [shuffle_facts(part["source"].to_pylist()) for part in map(made.read_part, made.parts)]
+    assert made.shuffle == shuffle_statistic(add_counts({"facts": each} for each in facts)["facts"], made.rows)
+    assert made.facts["kept_image_bytes"] == sum(rows_of(made).column("size").to_pylist())
+    wids = json.loads((tmp_path / "out/wids-meta.json").read_text())
+    sizes = {name: len(data) for name, data in files(tmp_path / "out").items() if name.endswith(".tar")}
+    assert {each["url"]: each["filesize"] for each in wids["shardlist"]} == sizes
+    assert [each["nsamples"] for each in wids["shardlist"]] == [4, 3, 5, 2]
 
 
 def test_purge_then_verify(tmp_path, table, shards):
