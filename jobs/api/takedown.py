@@ -122,8 +122,9 @@ def purge(
         if other is None:
             wanted = Patch.read(storing.absolute(str(apply)))
         else:
-            gone = find_gone(engine([opened]), opened, other)
-            wanted = make_patch(engine([opened]), opened, gone, other.taken_down, renaming=in_place)
+            started = engine([opened, other])
+            gone = find_gone(started, opened, other)
+            wanted = make_patch(started, opened, gone, other.taken_down, renaming=in_place)
         target = opened.uri if output is None else storing.absolute(output)
         work = Purge(shards=opened, patch=wanted, output=target, options=storage or {}, against=other)
         made = apply_patch(work, lambda: engine([opened]), _reporter(progress), restart=restart)

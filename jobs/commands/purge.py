@@ -40,11 +40,12 @@ def purge(shards: str, output: str | None, as_json: bool, **flags: Any) -> None:
         if flags["dry_run"]:
             require_free(work_uri(target))
         against = None if flags["against"] is None else open_manifest(flags["against"])
-        patch, samples = _patch(engine([opened]), opened, against, flags, is_in_place=output is None)
+        read = [opened, *([] if against is None else [against])]
+        patch, samples = _patch(engine(read), opened, against, flags, is_in_place=output is None)
         made = None
         if not flags["dry_run"]:
             wanted = Purge(shards=opened, patch=patch, output=target, options=options, against=against)
-            made = apply_patch(wanted, lambda: engine([opened]), progress, restart=flags["restart"])
+            made = apply_patch(wanted, lambda: engine(read), progress, restart=flags["restart"])
             if flags["patch_out"] is not None:
                 _write_patch(flags["patch_out"], replace(patch, digest_after=made.digest))
     if has_summary(as_json=as_json) or made is None:

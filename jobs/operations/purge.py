@@ -48,6 +48,8 @@ def require_shards(manifest: Manifest) -> None:
     for part in manifest.parts:
         if sum(name.endswith(".tar") for name in part.files) != 1:
             raise ManifestError(f"{manifest.part_uri(part)}: not the table of one tar; make the shards again")
+        if any("/" in name or name.startswith(".") for name in part.files):  # a manifest may come from anyone
+            raise ManifestError(f"{manifest.part_uri(part)}: names files elsewhere; make the shards again")
 
 
 def find_gone(engine: Engine, shards: Manifest, against: Manifest) -> dict[int, list[int]]:

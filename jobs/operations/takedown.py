@@ -19,6 +19,7 @@ from jobs.operations.requests import Options
 from jobs.operations.rewrite import Rewrite
 from manifests.draw.combining import pick_listed, unmatched
 from manifests.draw.sampling import PICKS
+from manifests.exchange.comparable_values import shorten
 from manifests.format.schema import DuplicateKind
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine, quoted
@@ -49,8 +50,8 @@ class Unmatched:
     @property
     def sentence(self) -> str:
         """What a person is told."""
-        more = " …" if self.count > len(self.first) else ""
-        return f"{self.list_name}: {self.count:,} of {self.of:,} entries match no row ({', '.join(self.first)}{more})"
+        shown = ", ".join(map(shorten, self.first)) + (" …" if self.count > len(self.first) else "")
+        return f"{self.list_name}: {self.count:,} of {self.of:,} entries match no row ({shown})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.show.basics import human_bytes, print_json, stdout_console
+from jobs.show.basics import human_bytes, print_json, stdout_console, visible
 
 MAX_ROWS = 50
 
@@ -36,7 +36,7 @@ def _print_rows(title: str, names: Sequence[str], rows: Sequence[Mapping[str, An
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows[:MAX_ROWS]:
-        table.add_row(*(escape(str(row[name])) for name in names))
+        table.add_row(*(escape(visible(str(row[name]))) for name in names))
     stdout_console().print(table)
     if len(rows) > MAX_ROWS:
         print(f"and {len(rows) - MAX_ROWS:,} more; --json has all")

@@ -16,12 +16,12 @@ from curation.shards.layout import UNIFORM, Layout, ShardForm
 from curation.shards.purge_patch import Patch
 from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from curation.shards.write import write_shard
-from jobs.operations.purge import Purge, apply_patch, find_gone, make_patch
+from jobs.operations.purge import Purge, apply_patch, find_gone, make_patch, require_shards
 from jobs.units import lease as leases
 from jobs.units.lease import EXPIRY_SECONDS, Holder
 from jobs.units.progress import Reporter
 from manifests import storage
-from manifests.errors import InputError
+from manifests.errors import InputError, ManifestError
 from manifests.format.receipts import add_counts
 from manifests.format.store import open_manifest
 from manifests.inspect.verify import Findings, Resources, check_files
@@ -357,6 +357,14 @@ def test_shards_that_were_altered_are_refused(tmp_path, table, shards):
     tar.unlink()
     done = curate("purge", shards.uri, "--against", chosen.uri, "-o", tmp_path / "out", check=2)
     assert "00000.tar: missing" in done.stderr
+
+
+def test_a_manifest_of_others_names_no_file_elsewhere(tmp_path, table, shards):
+    part = dataclasses.replace(
+        shards.parts[0], files={**shards.parts[0].files, "../../x": {"bytes": 1, "sha256": ""}}
+    )
+    with pytest.raises(ManifestError, match="names files elsewhere"):
+        require_shards(dataclasses.replace(shards, parts=[part]))
 
 
 def test_a_manifest_without_tars_of_its_own_is_refused(tmp_path, table, shards):
