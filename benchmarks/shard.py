@@ -8,7 +8,7 @@ and its figure is the bytes of the tars that were written by the processor time 
 
 copy        the tars that `shard` writes, copied as files by Python's shutil.
 copy+sha256 the same with the guarantees of `shard`: the sha256 of what is read is checked, that of what is written is
-            taken.
+            taken, and each file is on the disk in the end.
 gather      `shard` by byte range, from rows in memory: reading, sha256 of each image, tar and its sha256, Parquet.
 stream      the same from temporary copies, which are made first.
 webdataset  everything is read with the library webdataset, and samples of a set are written with its ShardWriter, as
@@ -25,6 +25,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import shutil
@@ -277,6 +278,7 @@ def copy_checked(chosen: str, folder: str) -> dict[str, Any]:
                     out.write(piece)
                     written.update(piece)
                     total += len(piece)
+                os.fsync(out.fileno())
             assert read.digest() == written.digest() == sha256
         return total
 

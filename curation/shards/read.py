@@ -1,7 +1,7 @@
 """The files of samples for shards: where they are stored, and their bytes, from the nearest place that has them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -104,12 +104,13 @@ class InCopies:
         if original is None or row[COPY] is None:
             return None
         uri, at = storage.join(self.uri, row[COPY]), row[COPY_OFFSET]
-        found: dict[str, ByteRange | None] = {}
-        for name in ("image", "json", "caption"):
-            where: ByteRange | None = getattr(original, name)
-            found[name] = None if where is None else replace(where, uri=uri, offset=at)
-            at += 0 if where is None else where.size_bytes
-        return Stored(**found)  # type: ignore[arg-type]
+        found: list[ByteRange | None] = []
+        for where in (original.image, original.json, original.caption):
+            size_bytes = 0 if where is None else where.size_bytes
+            found.append(None if where is None else ByteRange(uri=uri, offset=at, size_bytes=size_bytes))
+            at += size_bytes
+        image, json, caption = found
+        return None if image is None else Stored(image=image, json=json, caption=caption)
 
 
 def contents(
