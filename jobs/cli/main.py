@@ -51,6 +51,9 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
         "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),
     },
+    "Train": {
+        "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),
+    },
     "Trust": {
         "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is valid, and report every fault."),
         "audit": Listed("jobs.cli.audit:audit", "Measure precision and recall from images labelled by hand."),
