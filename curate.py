@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobs.api.manifest import Manifest, open
     from jobs.api.operations import diff, merge, patch, sample, select, verify
     from jobs.api.stages import choose, dedupe, run, scan, score, shard
+    from jobs.api.takedown import purge, takedown
     from jobs.units.progress import Progress
     from manifests.compare.diff import Diff
     from manifests.errors import (
@@ -47,6 +48,7 @@ _MODULES = {
     "jobs.api.manifest": "Manifest open",
     "jobs.api.operations": "diff merge patch sample select verify",
     "jobs.api.stages": "choose dedupe run scan score shard",
+    "jobs.api.takedown": "purge takedown",
     "jobs.units.progress": "Progress",
     "manifests.compare.diff": "Diff",
     "manifests.errors": (
@@ -82,12 +84,14 @@ __all__ = [
     "merge",
     "open",
     "patch",
+    "purge",
     "run",
     "sample",
     "scan",
     "score",
     "select",
     "shard",
+    "takedown",
     "verify",
 ]
 

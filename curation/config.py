@@ -109,6 +109,9 @@ class ScanConfig(Section):
     embedding: EmbeddingConfig | None = Field(
         None, description="model that makes a vector of each picture, as {model: file, size: …}; null for none"
     )
+    takedown: tuple[Place, ...] = Field(
+        (), description="manifests or lists of hashes of what was taken down: their pictures become taken_down"
+    )
     max_broken_tars: int = Field(0, ge=0, description="number of unreadable tars with which the scan still succeeds")
 
     @pydantic.field_validator("filters")

@@ -8,7 +8,14 @@ from typing import Any
 from manifests.format.schema import STATUSES_WITH_PIXELS, Stage
 
 STAGES = frozenset(map(str, Stage))
-OPERATIONS = {"sample": "not drawn", "select": "not selected", "merge": "merged away", "patch": "patched"}
+OPERATIONS = {
+    "sample": "not drawn",
+    "select": "not selected",
+    "merge": "merged away",
+    "patch": "patched",
+    "takedown": "taken down",
+    "purge": "purged",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

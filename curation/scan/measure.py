@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from curation.pictures import local_features
 from curation.pictures.bounded import decode_bounded
-from curation.pictures.decode import DECODER_VERSION, Decoded, DecodeLimits
+from curation.pictures.decode import DECODER_VERSION, DecodeLimits
 from curation.pictures.pdq import PDQ_MIN_QUALITY, PDQ_VERSION, pdq
+from curation.pictures.pixel_hash import pixel_hash
 from curation.pictures.vectors import pack
 from curation.scan.user_filters import UserFilters, measure_user_filters
 from curation.sources.keys import SourceKeys
@@ -126,7 +127,7 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         orientation=decoded.orientation,
         pdq=fingerprint.bits if fingerprint else None,
         pdq_quality=fingerprint.quality if fingerprint else None,
-        pixels=_pixel_hash(decoded) if is_plain else None,
+        pixels=pixel_hash(decoded) if is_plain else None,
         local=local.bits if local else None,
         local_points=local.points if local else None,
         embedding=pack(vector) if vector is not None else None,
@@ -135,14 +136,6 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         text_kinds=kinds_text(look.kinds) if look else None,
         measures=measure_user_filters(decoded.rgb, requested.filters) if decoded.rgb is not None else None,
     )
-
-
-def _pixel_hash(decoded: Decoded) -> bytes | None:
-    """Return the sha256 of the width and pixels of an undamaged picture; None for others."""
-    if decoded.rgb is None or decoded.status is not Status.OK:
-        return None
-    width = decoded.rgb.shape[1].to_bytes(8)
-    return hashlib.sha256(width + decoded.rgb.tobytes()).digest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,20 +48,31 @@ def write_shard(
                 members.append((record["key"], places))
                 added.append(_added(f"{name}.tar", len(added), sample, places))
         tar_bytes, tar_sha256 = f.size_bytes, f.sha256.hexdigest()
-    beside = {
-        f"{name}_stats.json": _stats(records, added, tar_bytes, tar_sha256),
-        f"{name}.idx": dali_index(members),
-        f"{name}.tar.idx": energon_index(members),
-    }
-    files: dict[str, dict[str, Any]] = {f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256}}
-    for file, data in beside.items():
-        storage.write_bytes(storage.join(folder, file), data)
-        files[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     chosen = schema(Stage.CHOOSE)
     rows = rows.select(chosen.names).cast(chosen)
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array([each[field.name] for each in added], field.type))
+    files: dict[str, dict[str, Any]] = {f"{name}.tar": {"bytes": tar_bytes, "sha256": tar_sha256}}
+    files |= write_beside(folder, name, rows, members, files[f"{name}.tar"])
     return WrittenShard(batch=rows, files=files)
+
+
+def write_beside(
+    folder: str, name: str, rows: pa.Table, members: Sequence[tuple[str, Members]], tar: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Write what is beside `name`.tar: its statistics and indexes. Return the bytes and sha256 of each, by name.
+
+    `rows` are those of its table, `members` the members of each sample, in the order of the tar, and `tar` its own
+    bytes and sha256.
+    """
+    beside = {
+        f"{name}_stats.json": _stats(rows, tar["bytes"], tar["sha256"]),
+        f"{name}.idx": dali_index(members),
+        f"{name}.tar.idx": energon_index(members),
+    }
+    for file, data in beside.items():
+        storage.write_bytes(storage.join(folder, file), data)
+    return {file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in beside.items()}
 
 
 def _added(tar: str, position: int, sample: Sample, places: Members) -> dict[str, Any]:
@@ -85,15 +96,14 @@ def _added(tar: str, position: int, sample: Sample, places: Members) -> dict[str
     }
 
 
-def _stats(
-    records: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]], tar_bytes: int, tar_sha256: str
-) -> bytes:
+def _stats(rows: pa.Table, tar_bytes: int, tar_sha256: str) -> bytes:
     """Return the shard's statistics like img2dataset's, without times: the same run writes the same bytes."""
+    statuses = Counter(map(str, rows.column("status").to_pylist()))
     stats = {
-        "count": len(records),
-        "successes": len(records),
-        "status_dict": dict(sorted(Counter(str(r["status"]) for r in records).items())),
-        "image_bytes": sum(each["shard_size"] for each in added),
+        "count": rows.num_rows,
+        "successes": rows.num_rows,
+        "status_dict": dict(sorted(statuses.items())),
+        "image_bytes": sum(rows.column("shard_size").to_pylist()),
         "tar_bytes": tar_bytes,
         "tar_sha256": tar_sha256,
     }

@@ -100,6 +100,18 @@ class DenyList:
         """The sha256 of the lines."""
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
+    def write(self, folder: str) -> list[str]:
+        """Write a file for each kind of hash to `folder`, one hash a line, and return their URIs."""
+        written = []
+        for kind in Kind:
+            digits = sorted(getattr(self, kind))
+            uri = storage.join(folder, f"{kind}.txt")
+            if digits:
+                storage.make_folder(folder)
+                storage.write_bytes(uri, "".join(f"{each}\n" for each in digits).encode())
+                written.append(uri)
+        return written
+
     def matches(self, table: pa.Table | pa.RecordBatch) -> pa.BooleanArray:
         """Return for each row of `table` whether its picture is one of the list; never null.
 
@@ -113,24 +125,34 @@ class DenyList:
         if self.sha256 and "sha256" in table.schema.names:
             found |= _in(table.column("sha256").to_pylist(), self.sha256)
         if self.pixels and "pixels" in table.schema.names:
-            found |= _in([value and value.hex() for value in table.column("pixels").to_pylist()], self.pixels)
+            found |= _in(_hex(table.column("pixels")), self.pixels)
         if self.pdq and "pdq" in table.schema.names:
-            trusted = _trusted(table)
-            fingerprints = as_matrix(table.column("pdq").filter(pa.array(trusted)))
-            found[np.flatnonzero(trusted)] |= self._near(fingerprints)
+            found[self._near(table)[0]] = True
         return pa.array(found)
 
-    def _near(self, fingerprints: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        """Return which rows of `fingerprints`, (rows, 32), are near a hash of the list."""
-        near = np.zeros(len(fingerprints), np.bool_)
-        index, allowed = self._index
-        faiss.omp_set_num_threads(1)
-        for first in range(0, len(fingerprints), ROWS_AT_ONCE):
-            some = np.ascontiguousarray(fingerprints[first : first + ROWS_AT_ONCE])
-            limits, distances, labels = index.range_search(some, int(allowed.max()) + 1)  # below the radius
-            rows = np.repeat(np.arange(len(some)), np.diff(limits.astype(np.int64)))
-            near[first + rows[distances.astype(np.int64) <= allowed[labels]]] = True
-        return near
+    def found_in(self, table: pa.Table | pa.RecordBatch) -> set[str]:
+        """Return the hashes of the list, as `kind HASH`, that a row of `table` matches; see `matches`."""
+        found = {f"sha256 {each}" for each in self.sha256.intersection(table.column("sha256").to_pylist())}
+        found |= {f"pixels {each}" for each in self.pixels.intersection(_hex(table.column("pixels")))}
+        ordered = sorted(self.pdq)
+        return found | {f"pdq {ordered[place]}" for place in set(self._near(table)[1].tolist())}
+
+    def _near(self, table: pa.Table | pa.RecordBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return pairs of a row of `table` and a place in the sorted PDQ hashes that are near each other."""
+        trusted = np.flatnonzero(_trusted(table))
+        fingerprints = as_matrix(table.column("pdq").take(pa.array(trusted)))
+        rows, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        if self.pdq:
+            index, allowed = self._index
+            faiss.omp_set_num_threads(1)
+            for first in range(0, len(fingerprints), ROWS_AT_ONCE):
+                some = np.ascontiguousarray(fingerprints[first : first + ROWS_AT_ONCE])
+                limits, distances, labels = index.range_search(some, int(allowed.max()) + 1)  # below the radius
+                row = first + np.repeat(np.arange(len(some)), np.diff(limits.astype(np.int64)))
+                is_near = distances.astype(np.int64) <= allowed[labels]
+                rows.append(trusted[row[is_near]])
+                places.append(labels[is_near])
+        return np.concatenate(rows), np.concatenate(places)
 
     @functools.cached_property
     def _index(self) -> tuple[Any, npt.NDArray[np.int64]]:
@@ -147,6 +169,23 @@ def _large_index() -> Any:
     index = faiss.IndexBinaryMultiHash(BITS, HASHES, HASH_BITS)
     index.nflip = 1
     return index
+
+
+def hash_lines(table: pa.Table, *, max_distance: int | None = PDQ_MATCH_DISTANCE) -> list[str]:
+    """Return the hashes of the pictures of `table`, with COLUMNS, as lines of a list.
+
+    PDQ hashes are those that are to be trusted; None for `max_distance` leaves them out.
+    """
+    lines = [f"sha256 {each}" for each in table.column("sha256").to_pylist() if each is not None]
+    lines += [f"pixels {each}" for each in _hex(table.column("pixels")) if each is not None]
+    if max_distance is not None:
+        near = _hex(table.column("pdq").filter(pa.array(_trusted(table))))
+        lines += DenyList(pdq=dict.fromkeys(filter(None, near), max_distance)).lines
+    return sorted(set(lines))
+
+
+def _hex(column: pa.Array | pa.ChunkedArray) -> list[str | None]:
+    return [value and value.hex() for value in column.to_pylist()]
 
 
 def _in(values: Sequence[str | None], wanted: frozenset[str]) -> npt.NDArray[np.bool_]:

@@ -67,7 +67,7 @@ def diff(
     configure(storage)
     comparison = Comparison(by=by, columns=tuple(columns), ignore=tuple(ignore), where=where)
     target = storing.absolute(out) if out else None
-    with naming_arguments(), translated(), _engine(spark, storage) as engine:
+    with naming_arguments(), translated(), opened_engine(spark, storage) as engine:
         first, second = committed_of(a), committed_of(b)
         options = DiffOptions(limit=limit, out=target, say=_log.info)
         return compare(first, second, comparison, options, engine, may_replace=force)
@@ -245,14 +245,16 @@ def _make(
 ) -> Manifest:
     configure(storage)
     reporter = Reporter(quiet=progress is not True, on_progress=progress if callable(progress) else None)
-    with naming_arguments(), translated(), _engine(spark, storage) as engine:
+    with naming_arguments(), translated(), opened_engine(spark, storage) as engine:
         wanted = request()
         made = derive(wanted, lambda: engine(wanted.sources), reporter, restart=restart)
     return Manifest(made, storage_options=storage)
 
 
 @contextlib.contextmanager
-def _engine(spark: "SparkSession | None", storage: Storage | None) -> Iterator[Callable[[Sequence[Committed]], Any]]:
+def opened_engine(
+    spark: "SparkSession | None", storage: Storage | None
+) -> Iterator[Callable[[Sequence[Committed]], Any]]:
     """Yield what gives the engine: Spark on the session `spark`, else DuckDB in this process."""
     choice = EngineChoice(kind="duckdb" if spark is None else "spark", spark=spark, storage=storage or {})
     with engines(choice, Reporter(quiet=True)) as engine:

@@ -47,6 +47,8 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "patch": Listed("jobs.cli.combine:patch", "Apply a DIFF of `curate diff A B --out` to A, which makes B."),
         "sample": Listed("jobs.cli.sample:sample", "Draw a reproducible subset of MANIFEST as a new manifest."),
         "select": Listed("jobs.cli.combine:select", "Take the rows of MANIFEST that a file lists."),
+        "takedown": Listed("jobs.cli.takedown:takedown", "Remove what must go from MANIFEST, with its copies."),
+        "purge": Listed("jobs.cli.takedown:purge", "Take samples out of the tars of SHARDS."),
         "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
         "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),

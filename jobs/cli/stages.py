@@ -77,6 +77,12 @@ def run() -> None:
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--unit-bytes", type=int, help="Bytes of the input that one task reads, about: half to twice as many.")
 @click.option("--max-broken-tars", type=int, help="Tars that may be unreadable before the scan fails.")
+@click.option(
+    "--takedown",
+    multiple=True,
+    metavar="LIST",
+    help="Manifest or list of hashes of what was taken down and must not return; may be repeated.",
+)
 @_onto
 @_stage_options
 @runs("jobs.commands.stages:scan")

@@ -41,7 +41,7 @@ def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None
 
 def scan(inputs: tuple[str, ...], **flags: Any) -> None:
     """Scan the tars, folders, patterns and lists `inputs`."""
-    _run_stage(Stage.SCAN, None, inputs, _taken(flags, "unit_bytes", "max_broken_tars"), flags)
+    _run_stage(Stage.SCAN, None, inputs, _taken(flags, "unit_bytes", "max_broken_tars", "takedown"), flags)
 
 
 def dedupe(manifest: str, copies: str | None, references: tuple[str, ...], no_verify: bool, **flags: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.takedown.deny_list import DenyList
+from jobs.operations.deny_scan import denied_rows
 from jobs.operations.derive import Request, derived_from
 from manifests import storage
 from manifests.compare.changes import side_rows
@@ -23,11 +25,11 @@ from manifests.draw.combining import (
     unmatched,
     values_digest,
 )
-from manifests.draw.sampling import Draw, local_condition, pick_sample
+from manifests.draw.sampling import PICKS, Draw, local_condition, pick_sample
 from manifests.errors import InputError
 from manifests.exchange.key_lists import KeyList
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine
+from manifests.sql.engine import Engine, count_rows
 
 Note = Callable[[str], None]
 Options = Mapping[str, Mapping[str, Any]]
@@ -106,6 +108,8 @@ def merge(sources: Sequence[Manifest], on_conflict: OnConflict, output: str, opt
         shared, differ = pick_merged(engine, sources, on_conflict)
         if shared:
             note(f"merge: {shared:,} keys are in several manifests, {differ:,} with different rows")
+        if left_out := _leave_out_denied(engine, sources):
+            note(f"merge: {left_out:,} rows left out: another manifest has their pictures as taken down")
 
     about = derived_from(sources, "merge", {"on_conflict": str(on_conflict)})
     if any(each.config != sources[0].config for each in sources):
@@ -113,13 +117,37 @@ def merge(sources: Sequence[Manifest], on_conflict: OnConflict, output: str, opt
     return Request(about=about, sources=sources, output=storage.absolute(output), decide=decide, options=options)
 
 
+def _leave_out_denied(engine: Engine, sources: Sequence[Manifest]) -> int:
+    """Take the rows out of PICKS whose pictures any of `sources` has as taken down, and return how many there are."""
+    denied = DenyList.of(line for each in sources for line in each.taken_down)
+    found = [
+        (number, part.part, row)
+        for number, source in enumerate(sources)
+        for part in denied_rows(engine, source, denied)
+        for row in part.rows
+    ]
+    if not found:
+        return 0
+    kinds = {"source": pa.int32(), "part": pa.int32(), "row": pa.int64()}
+    values = zip(*found, strict=True)
+    engine.table("denied", pa.table({n: pa.array(v, k) for (n, k), v in zip(kinds.items(), values, strict=True)}))
+    engine.keep("merged", f"SELECT source, part, row FROM {PICKS}")
+    engine.keep(
+        PICKS,
+        "SELECT m.source AS source, m.part AS part, m.row AS row FROM merged m WHERE NOT EXISTS "
+        "(SELECT 1 FROM denied d WHERE d.source = m.source AND d.part = m.part AND d.row = m.row)",
+    )
+    return count_rows(engine, "merged") - count_rows(engine, PICKS)
+
+
 def patch(a: Manifest, diff: DiffSet, output: str, options: Options) -> Request:
     """Return the request that makes B of A and the diff from A to B. Its commit fails unless the digest is B's.
 
-    Raises InputError when the diff is not of A, or not of all rows and columns.
+    Raises InputError when the diff is not of A, or not of all rows and columns, or when it adds what A took down.
     """
     check_patch(a, diff)
     b = diff.b
+    _require_nothing_taken_down(a, diff)
     shards = {"shards_at": b.shards_uri} if "shard" in b.schema.names else {}
     about = dataclasses.replace(
         derived_from([a], "patch", {"to": b.digest, **shards}),
@@ -129,6 +157,7 @@ def patch(a: Manifest, diff: DiffSet, output: str, options: Options) -> Request:
         inputs={"parent": a.digest, "patched": b.digest},
         roots=b.roots,
         funnel=b.funnel,
+        taken_down=sorted({*a.taken_down, *b.taken_down}),
         schema=b.schema,
     )
     return Request(
@@ -141,6 +170,19 @@ def patch(a: Manifest, diff: DiffSet, output: str, options: Options) -> Request:
         digest=b.digest,
         options=options,
     )
+
+
+def _require_nothing_taken_down(a: Manifest, diff: DiffSet) -> None:
+    """Raise InputError when the diff adds a row whose picture A has as taken down."""
+    denied = DenyList.of(a.taken_down)
+    for part in diff.parts if denied else ():
+        for batch in _rows_after(diff, part):
+            keys = batch.column("key").filter(denied.matches(batch)).to_pylist()
+            if keys:
+                raise InputError(
+                    f"{diff.uri}: adds what was taken down from {a.uri} ({', '.join(keys[:3])}); take it down from "
+                    "the other manifest, too, and make the diff again"
+                )
 
 
 def _removed_or_replaced(diff: DiffSet) -> pa.Table:

@@ -1,5 +1,6 @@
 """Checks a manifest, and the images it points to, as deep as wanted."""
 
+from curation.shards.verify_absence import check_members, check_taken_down
 from curation.shards.verify_images import check_images
 from manifests.errors import InputError
 from manifests.format.store import Manifest
@@ -26,6 +27,8 @@ def verify(
     complete = check_files(manifest, found, resources)
     if depth is not Depth.QUICK:
         check_rows(manifest, complete, found, resources)
+        check_taken_down(manifest, complete, found, resources)
     if depth is Depth.DEEP:
+        check_members(manifest, complete, found, resources)
         check_images(manifest, complete, found, resources, fraction=fraction, salt=salt)
     return found

@@ -23,9 +23,11 @@ from curation.sources.samples import Contents
 from curation.sources.sibling_tables import NO_TABLE, sibling_states, sibling_table
 from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
+from curation.takedown.deny_list import DenyList
 from jobs.spark import frames
 from jobs.spark.run import Context, run_stage
 from jobs.stages.onto import earlier
+from jobs.stages.taken_down import take_down
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
 from jobs.units.earlier import with_parts_of
@@ -66,8 +68,9 @@ def plan_scan(config: PipelineConfig, output: str, *, onto: Manifest | None = No
     if config.scan.embedding is not None:
         versions["embedding"] = embedder.load(config.scan.embedding.as_model()).version
     inputs = {"sources": {s.uri: s.etag for s in sources}, **_reading(config.scan)}
+    denied = DenyList.read(config.scan.takedown).lines
     if not settings["local_features"]:
-        settings["local_features"] = _has_local_features(output, settings, versions, inputs)
+        settings["local_features"] = _has_local_features(output, settings, versions, inputs, denied)
     maker = UnitMaker(stage=Stage.SCAN, config=settings, software=versions, shared={})
     make = functools.partial(_units, maker, sources, config.scan, _Known.of(sources, listings))
     plan = Plan(
@@ -79,6 +82,7 @@ def plan_scan(config: PipelineConfig, output: str, *, onto: Manifest | None = No
         parents=[],
         roots=sorted({s.root for s in sources}),
         funnel=[],
+        taken_down=denied,
         units=make() if onto is None else _most_alike(make, onto),
         options=config.storage,
     )
@@ -100,7 +104,11 @@ def _most_alike(make: Callable[..., list[Unit]], onto: Manifest) -> list[Unit]:
 
 
 def _has_local_features(
-    output: str, settings: Mapping[str, Any], versions: Mapping[str, str], inputs: Mapping[str, Any]
+    output: str,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    inputs: Mapping[str, Any],
+    denied: Sequence[str],
 ) -> bool:
     """Return whether a scan is committed at `output` that measured the same and, in addition, local features.
 
@@ -109,7 +117,8 @@ def _has_local_features(
     if not is_committed(output):
         return False
     wanted = {**settings, "local_features": True}
-    return open_manifest(output).fingerprint == settings_hash(Stage.SCAN, wanted, versions, inputs)
+    more = [list(denied)] if denied else []
+    return open_manifest(output).fingerprint == settings_hash(Stage.SCAN, wanted, versions, inputs, *more)
 
 
 def _reading(config: ScanConfig) -> dict[str, Any]:
@@ -169,10 +178,13 @@ def scan(config: PipelineConfig, output: str, ctx: Context) -> Manifest:
         )
         ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
-        receipts = accepted_receipts(plan.run)
+        names = {unit.name for unit in plan.units}
+        receipts = {name: each for name, each in accepted_receipts(plan.run).items() if name in names}
         _check_broken(receipts.values(), config.scan.max_broken_tars, ctx)
         ctx.account.begin("keys")
-        return make_keys_unique(spark, plan, receipts)
+        unique = make_keys_unique(spark, plan, receipts)
+        ctx.account.begin("takedown")
+        return unique | take_down(spark, plan, receipts | unique, DenyList.of(plan.taken_down))
 
     return run_stage(plan, work, ctx)
 

@@ -18,12 +18,12 @@ from curation.choosing.verdicts import KEPT_BYTES, kept_bytes
 from curation.config import PipelineConfig
 from curation.config_shard import ShardConfig
 from curation.pictures.resize import RESIZER_VERSION
-from curation.shards.indexes import Tar, dataset_indexes
-from curation.shards.layout import IMAGE, Layout, ShardForm
+from curation.shards.layout import ShardForm
 from curation.shards.plan import ShardPlan, plan_shards
 from curation.shards.read import Place
 from curation.shards.reading_cost import Reading
-from curation.shards.shuffle import shuffle_facts, shuffle_statistic
+from curation.shards.shuffle import shuffle_facts
+from curation.shards.whole import whole_of
 from curation.shards.write import write_shard
 from jobs.spark.part_stages import part_units, write_groups
 from jobs.spark.run import Context, Lineage, read_parent, run_stage
@@ -34,10 +34,10 @@ from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import InputError
 from manifests.file_names import numbered
-from manifests.format.receipts import Receipt, add_counts, write_part
+from manifests.format.receipts import Receipt, write_part
 from manifests.format.roots import relative_sources
 from manifests.format.schema import Stage, schema
-from manifests.format.store import Manifest, Whole
+from manifests.format.store import Manifest
 
 
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -65,26 +65,12 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         units=units,
         options=config.storage,
         reads=[lineage.manifest],
-        summarise=functools.partial(whole_of, form=config.shard.form()),
+        summarise=functools.partial(whole_of, layout=config.shard.form().layout),
     )
 
 
 def _parent(source: str) -> Lineage:
     return read_parent(source, Stage.CHOOSE, Stage.SHARD)
-
-
-def whole_of(receipts: Sequence[Receipt], *, form: ShardForm) -> Whole:
-    """Return the indexes of shards as a whole, and how well they are shuffled, from their receipts in their order."""
-    rows = sum(receipt.rows for receipt in receipts)
-    facts = add_counts({"facts": receipt.facts} for receipt in receipts).get("facts", {})
-    tars = [
-        Tar(name=name, samples=receipt.rows, size_bytes=about["bytes"])
-        for receipt in receipts
-        for name, about in receipt.files.items()
-        if name.endswith(".tar")
-    ]
-    image = IMAGE if form.layout is Layout.UNIFORM else None
-    return Whole(files=dataset_indexes(tars, image=image), shuffle=shuffle_statistic(facts, rows))
 
 
 def _software(config: ShardConfig) -> dict[str, str]:

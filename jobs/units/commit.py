@@ -13,7 +13,7 @@ from jobs.units.plan import Plan
 from jobs.units.state import Begun, tidy
 from manifests import exclusive, storage
 from manifests.errors import StageFailed
-from manifests.format.commit import commit
+from manifests.format.commit import Run, commit
 from manifests.format.cost import Spent
 from manifests.format.digest import combine
 from manifests.format.digest import digest as digest_of
@@ -68,7 +68,7 @@ def finish(
         dataclasses.replace(plan, whole=whole),
         created=now,
         spent=_spent(work, receipts, account, time.monotonic() - started),
-        run_folder=plan.run.folder,
+        run=Run(folder=plan.run.folder, replaces=plan.replaces),
     )
     _log.info("%s: committed %d rows at %s, digest %s", plan.made_by, manifest.rows, manifest.uri, manifest.digest)
     tidy(manifest, plan.run)

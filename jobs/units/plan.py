@@ -51,7 +51,8 @@ class Plan(Provenance):
     begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
     counts those that are finished. `notices` are for the person who runs it. The sizes of the parts
     of `reads` are checked before the work. `summarise` returns what is known of the manifest as a whole, from the
-    receipts of all units in the order of their names.
+    receipts of all units in the order of their names. `replaces` is the fingerprint of the manifest at the output
+    that the new one replaces in one step; None where none may be there.
     """
 
     output: str
@@ -63,6 +64,7 @@ class Plan(Provenance):
     notices: Sequence[str] = ()
     reads: Sequence[Manifest] = ()
     summarise: Callable[[Sequence[Receipt]], Whole] = nothing
+    replaces: str | None = None
 
     @property
     def run(self) -> Fence:

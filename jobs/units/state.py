@@ -80,8 +80,8 @@ def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: b
     """Return the state of an output with this `manifest`, if there is one, and what was there `before`."""
     if manifest is not None and manifest.fingerprint == plan.fingerprint:
         return State(manifest=manifest, receipts={}, todo=[], notices=[])
-    if manifest is not None:
-        if not restart:
+    if manifest is not None and manifest.fingerprint != plan.replaces:
+        if not restart or plan.replaces is not None:
             raise RunChanged(_changed(plan, vars(manifest), "was committed"))
         notices = [f"{plan.output}: replaced (--restart)", *plan.notices]
         return State(manifest=None, receipts={}, todo=plan.units, notices=notices)
@@ -89,7 +89,8 @@ def _found(plan: Plan, manifest: Manifest | None, before: _Before, *, restart: b
     if before.plan is None:
         there = storage.list_names(plan.output)
         # img2dataset names tars and tables as we do: without a plan or a commit of ours they belong to somebody else.
-        if foreign := [name for name in there if WORK not in there or not is_ours(name)]:
+        foreign = [name for name in there if WORK not in there or not is_ours(name)]
+        if foreign and plan.replaces is None:
             raise InputError(
                 f"{plan.output}: not empty and not curate's ({', '.join(foreign[:3])} …); name another output"
             )
@@ -206,10 +207,19 @@ def _take_over(plan: Plan, fence: Fence, before: _Before, *, restart: bool) -> S
     _write_plan(plan, fence)
     take_over(fence, before.found)
     state = _found(plan, _committed(plan.output), before, restart=restart)
-    if restart and state.manifest is None and not state.receipts:
+    if restart and state.manifest is None and not state.receipts and plan.replaces is None:
         take_over(fence, Found())
         discard(plan.output, fence)
     return state
+
+
+def tidy_committed(manifest: Manifest) -> None:
+    """Remove what a run left at a committed manifest, if one left anything and none is at work."""
+    work = work_uri(manifest.uri)
+    if _is_left(work):
+        with held(work) as lease, lease.fence.guarding():
+            lease.stop()
+            tidy(manifest, lease.fence)
 
 
 def _is_left(work: str) -> bool:
@@ -252,7 +262,8 @@ def _end(fence: Fence) -> None:
 
 
 _OURS = re.compile(
-    r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(\.parquet|\.tar|(\.tar)?\.idx|_stats\.json)|\..*\.[0-9a-f]{32}\.tmp"
+    r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(-[0-9a-f]{12})?(\.parquet|\.tar|(\.tar)?\.idx|_stats\.json)|"
+    r"\..*\.[0-9a-f]{32}\.tmp"
 )
 _INDEXES = frozenset(path.split("/")[0] for path in DATASET_INDEXES)
 

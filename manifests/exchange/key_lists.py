@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +43,8 @@ VALUES = pa.schema([("value", pa.string()), ("kind", pa.int8())])
 Values = Iterator[pa.Table]
 Found = tuple[str | None, str | None, Values]
 """The column of a manifest that the values of a list belong to, their type, and the values."""
+Reader = Callable[[str, str | None], Found]
+"""Reads the list at a place; the second argument is the column that is wanted, or None."""
 Value = tuple[str | None, ValueKind]
 
 
@@ -59,19 +62,21 @@ class KeyList:
     values: pa.Table
 
 
-def read_keys(uri: str) -> KeyList:
-    """Return the list at `uri`, a file or a manifest.
+def read_keys(uri: str, column: str | None = None) -> KeyList:
+    """Return the list at `uri`, a file or a manifest; `column` names what it lists, if that is known.
 
     Text has one value per line; empty lines and those that begin with # are skipped. Tables (csv, tsv, json, jsonl,
-    parquet) have a column key, uid, url or sha256, the first of them that is there. `.npy` is DataComp's, or has
-    texts or numbers. The content of the file decides, or else the end of its name, which `.gz` may follow. Values are
-    texts, integers or UUIDs (see `column_reader`); others, such as NaN, are skipped. Memory is bounded by the
-    distinct values and 2 GiB. Raises InputError when there is nothing at `uri`, or no such list.
+    parquet) have a column key, uid, url or sha256, the first of them that is there, or `column`; with `column`, csv
+    and tsv need no header. `.npy` is DataComp's, or has texts or numbers. The content of the file decides, or else
+    the end of its name, which `.gz` may follow. Values are texts, integers or UUIDs (see `column_reader`); others,
+    such as NaN, are skipped. Memory is bounded by the distinct values and 2 GiB. Raises InputError when there is
+    nothing at `uri`, or no such list.
     """
     place = storage.absolute(uri)
     with _reader_errors(place):
-        column, kind, tables = _keys_of_manifest(place) if is_committed(place) else _reader_of(place)(place)
-        return _listed(column, kind, _distinct(tables))
+        read = _keys_of_manifest if is_committed(place) else _reader_of(place)
+        found, kind, tables = read(place, column)
+        return _listed(column or found, kind, _distinct(tables))
 
 
 def keys_of(values: Iterable[Any] | pa.Array | pa.ChunkedArray) -> KeyList:
@@ -117,7 +122,7 @@ def _reader_errors(place: str) -> Iterator[None]:
         ) from e
 
 
-def _reader_of(place: str) -> Callable[[str], Found]:
+def _reader_of(place: str) -> Reader:
     with _opened(place) as f:
         head = f.read(4096).lstrip()
     absent = name_absent(head)
@@ -166,30 +171,33 @@ def _of_kind(kind: ValueKind, texts: pa.Array) -> pa.Table:
     return pa.table([texts, pa.repeat(pa.scalar(kind, pa.int8()), len(texts))], schema=VALUES)
 
 
-def _named(place: str, names: Sequence[str]) -> tuple[str, str]:
+def _named(place: str, names: Sequence[str], wanted: str | None) -> tuple[str, str]:
     """Return which of `names` contains the values, and which column of a manifest they belong to."""
     known = {name.lower(): name for name in reversed(names)}
-    order = ("uid", "url", "sha256") if known.keys() >= _IMG2DATASET else COLUMNS
+    order: tuple[str, ...] = ("uid", "url", "sha256") if known.keys() >= _IMG2DATASET else COLUMNS
+    if wanted is not None:
+        order = tuple(name for name in order if name in ("key", "uid")) if wanted == "key" else (wanted,)
     for each in order:
         if each in known:
             return known[each], "key" if each == "uid" else each
     shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
-    raise InputError(f"{place}: no column {', '.join(order[:-1])} or {order[-1]}, only {shown or 'none'}; rename one")
+    missing = " or ".join([", ".join(order[:-1])] * (len(order) > 1) + [order[-1]])
+    raise InputError(f"{place}: no column {missing}, only {shown or 'none'}; rename one")
 
 
 # --- manifests and tables
 
 
-def _keys_of_manifest(place: str) -> Found:
-    manifest = open_manifest(place)
-    keys = (batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), ["key"]))
-    return "key", "text", (_of_kind(ValueKind.TEXT, each) for each in keys)
+def _keys_of_manifest(place: str, wanted: str | None) -> Found:
+    manifest, column = open_manifest(place), wanted or "key"
+    keys = (batch.column(0) for part in manifest.parts for batch in read_batches(manifest.part_uri(part), [column]))
+    return column, "text", (_of_kind(ValueKind.TEXT, each) for each in keys)
 
 
-def _from_parquet(place: str) -> Found:
+def _from_parquet(place: str, wanted: str | None) -> Found:
     with open_parquet(place) as table:
         names = table.schema.names
-        name, column = _named(place, names)
+        name, column = _named(place, names, wanted)
         kind = table.schema.field(names.index(name)).type
     reading = column_reader(kind, _parquet_column(place, name))
     if reading is None or reading.is_damaged:
@@ -206,20 +214,37 @@ def _parquet_column(place: str, name: str) -> Iterator[pa.Array]:
             yield batch.column(0)
 
 
-def _from_csv(place: str) -> Found:
-    return _delimited(place, ",")
+def _from_csv(place: str, wanted: str | None) -> Found:
+    return _delimited(place, ",", wanted)
 
 
-def _from_tsv(place: str) -> Found:
-    return _delimited(place, "\t")
+def _from_tsv(place: str, wanted: str | None) -> Found:
+    return _delimited(place, "\t", wanted)
 
 
-def _delimited(place: str, delimiter: str) -> Found:
+def _delimited(place: str, delimiter: str, wanted: str | None) -> Found:
     with _opened(place) as f:
         header = f.read(MAX_HEADER_BYTES).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
-    name, column = _named(place, next(csv.reader([header], delimiter=delimiter), []))
-    texts = _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, {}, name)
+    first, reading = next(csv.reader([header], delimiter=delimiter), []), {}
+    values_at = None if wanted is None else _place_of_value(first, wanted)
+    if wanted is None or values_at is None:
+        name, column = _named(place, first, wanted)
+    else:  # no header
+        names = [str(each) for each in range(len(first))]
+        name, column, reading = names[values_at], wanted, {"column_names": names}
+    texts = _csv_values(place, {"delimiter": delimiter, "newlines_in_values": True}, reading, name)
     return column, "text", (_of_kind(ValueKind.TEXT, each) for each in texts)
+
+
+def _place_of_value(first: Sequence[str], wanted: str) -> int | None:
+    """Return which entry of a first line is a value of the column `wanted`; None if the line is a header."""
+    names = {name.lower() for name in first}
+    if wanted in names or (wanted == "key" and "uid" in names):
+        return None
+    if wanted == "key":
+        return 0 if len(first) == 1 else None
+    looks = re.compile("[^:/ ]+://.+" if wanted == "url" else "[0-9A-Fa-f]{64}")
+    return next((place for place, text in enumerate(first) if looks.fullmatch(text.strip())), None)
 
 
 def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], name: str) -> Iterator[pa.Array]:
@@ -235,7 +260,7 @@ def _csv_values(place: str, parsing: dict[str, Any], reading: dict[str, Any], na
 # --- text
 
 
-def _from_text(place: str) -> Found:
+def _from_text(place: str, _: str | None) -> Found:
     return None, "text", (_of_kind(ValueKind.TEXT, each) for each in _lines(place))
 
 
@@ -253,7 +278,7 @@ def _lines(place: str) -> Iterator[pa.Array]:
 # --- JSON
 
 
-def _from_json(place: str) -> Found:
+def _from_json(place: str, wanted: str | None) -> Found:
     """Read a list of values or of objects, or an object of lists: a table by columns."""
     with _opened(place) as f:
         raw = f.read(MAX_JSON_BYTES + 1)
@@ -263,17 +288,17 @@ def _from_json(place: str) -> Found:
         read = json.loads(raw)
     except json.JSONDecodeError as e:
         if e.msg == "Extra data":
-            return _from_json_lines(place)
+            return _from_json_lines(place, wanted)
         raise
     if isinstance(read, dict) and any(isinstance(each, list) for each in read.values()):
-        name, column = _named(place, [name for name, each in read.items() if isinstance(each, list)])
+        name, column = _named(place, [name for name, each in read.items() if isinstance(each, list)], wanted)
         values = (_text_of(place, f"entry {i}", each) for i, each in enumerate(read[name], 1))
         return column, None, _batched(values)
-    return _entries(place, "entry", read if isinstance(read, list) else [read])
+    return _entries(place, "entry", read if isinstance(read, list) else [read], wanted)
 
 
-def _from_json_lines(place: str) -> Found:
-    return _entries(place, "line", _json_lines(place))
+def _from_json_lines(place: str, wanted: str | None) -> Found:
+    return _entries(place, "line", _json_lines(place), wanted)
 
 
 def _json_lines(place: str) -> Iterator[Any]:
@@ -285,13 +310,13 @@ def _json_lines(place: str) -> Iterator[Any]:
                 raise InputError(f"{place}: line {number} is not JSON ({e})") from e
 
 
-def _entries(place: str, what: str, entries: Iterable[Any]) -> Found:
+def _entries(place: str, what: str, entries: Iterable[Any], wanted: str | None) -> Found:
     """Return the values of a list of texts or of objects. The first entry decides which of the two it is."""
     numbered = ((i, entry) for i, entry in enumerate(entries, 1) if entry is not None)
     first = next(numbered, None)
     if first is None:
         return None, None, iter(())
-    name, column = _named(place, list(first[1])) if isinstance(first[1], dict) else (None, None)
+    name, column = _named(place, list(first[1]), wanted) if isinstance(first[1], dict) else (None, None)
     values = (_value_of(place, f"{what} {i}", entry, name) for i, entry in itertools.chain([first], numbered))
     return column, None, _batched(values)
 
@@ -320,7 +345,7 @@ def _batched(values: Iterator[Value]) -> Values:
 # --- NumPy
 
 
-def _from_npy(place: str) -> Found:
+def _from_npy(place: str, _: str | None) -> Found:
     with _opened(place) as f:
         shape, kind = _npy_header(f)
     native = kind.newbyteorder("=")
@@ -362,7 +387,7 @@ def _npy_entries(place: str) -> Iterator[npt.NDArray[Any]]:
             yield np.frombuffer(data, kind)
 
 
-_READERS: dict[str, Callable[[str], Found]] = {
+_READERS: dict[str, Reader] = {
     "txt": _from_text,
     "csv": _from_csv,
     "tsv": _from_tsv,

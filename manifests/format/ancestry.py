@@ -12,6 +12,8 @@ LEFT_BY = {
     "select": "not selected",
     "patch": "removed by a patch",
     "merge": "not in the merge",
+    "takedown": "taken down",
+    "purge": "purged",
 }
 _UNKNOWN = {LinkState.GONE: "not there any more", LinkState.CHANGED: "made again since"}
 

@@ -13,8 +13,19 @@ from manifests.format.cost import Spent, cost_of, images_worked
 from manifests.format.digest import combine, digest
 from manifests.format.receipts import Receipt, add_counts
 from manifests.format.schema import schema
-from manifests.format.store import MANIFEST_FILE, Manifest, Part, Provenance
+from manifests.format.store import MANIFEST_FILE, Manifest, Part, Provenance, open_manifest
 from manifests.format.tables import TABLES, with_tables
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """The run that commits: the URI of its folder, and the fingerprint of the manifest that it replaces, if any."""
+
+    folder: str | None = None
+    replaces: str | None = None
+
+
+ANY_RUN = Run()
 
 
 def commit(
@@ -24,23 +35,25 @@ def commit(
     *,
     created: str,
     spent: Spent | None = None,
-    run_folder: str | None = None,
+    run: Run = ANY_RUN,
 ) -> Manifest:
     """Write `_manifest.json` from the receipts of all units, and return the manifest.
 
-    The row of this stage is added to the funnel of `about`, whose files are in place. `run_folder` is the URI of the
-    folder of the run that commits. A run that takes over removes it, and then nothing can be committed on a disk:
-    raises FileNotFoundError. Raises ManifestError when there is a manifest already.
+    The row of this stage is added to the funnel of `about`, whose files are in place. A run that takes over removes
+    the folder of `run`, and then nothing can be committed on a disk: raises FileNotFoundError. Raises ManifestError
+    when there is a manifest already, unless it is the one that `run` replaces.
     """
     uri = storage.absolute(uri)
     manifest = _manifest_of(uri, receipts, about, created=created, spent=spent or Spent())
     document, tables = with_tables(manifest.document())
     storage.make_folder(storage.join(uri, TABLES))
     for path, data in tables.items():
-        if not _put_in_place(uri, path, data, run_folder) and storage.read_bytes(storage.join(uri, path)) != data:
+        if not _put_in_place(uri, path, data, run.folder) and storage.read_bytes(storage.join(uri, path)) != data:
             raise ManifestError(f"{uri}/{path}: not the content of its name; remove it and run the command again")
     content = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-    if not _put_in_place(uri, MANIFEST_FILE, content, run_folder):
+    if run.replaces is not None and open_manifest(uri).fingerprint == run.replaces:
+        _replace(uri, content, run.folder)
+    elif not _put_in_place(uri, MANIFEST_FILE, content, run.folder):
         raise ManifestError(f"{uri}: there is a committed manifest already, which is never modified")
     return dataclasses.replace(manifest, tables=sorted(tables))
 
@@ -104,6 +117,17 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
 
 def _described(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _replace(uri: str, content: bytes, run_folder: str | None) -> None:
+    """Replace `_manifest.json` in one step; on a disk, only while the folder of the run is there."""
+    place = storage.join(uri, MANIFEST_FILE)
+    if run_folder is None or not storage.is_local(uri):
+        exclusive.rewrite(place, content)
+        return
+    staged = storage.join(run_folder, MANIFEST_FILE)
+    exclusive.rewrite(staged, content)
+    exclusive.replace_file(place, Path(storage.filesystem(staged)[1]))
 
 
 def _put_in_place(uri: str, name: str, content: bytes, run_folder: str | None) -> bool:

@@ -81,7 +81,7 @@ def find_shards(manifest: Manifest) -> str | None:
     if _has_tars(manifest.shards_uri):
         return manifest.shards_uri
     made = (step.manifest for step in lineage(manifest))
-    moved = next((each.uri for each in made if each.stage is Stage.SHARD and not each.derivation), None)
+    moved = next((each.uri for each in made if each.stage is Stage.SHARD and each.shards_uri == each.uri), None)
     return moved if moved is not None and _has_tars(moved) else None
 
 

@@ -23,6 +23,8 @@ class Status(StrEnum):
     """More bytes or declared pixels than the limits allow; not decoded."""
     EMPTY = "empty"
     """No bytes, or a sample without an image."""
+    TAKEN_DOWN = "taken_down"
+    """A picture of a list of what was taken down: the row says where it is stored, and nothing of what it shows."""
 
 
 STATUSES_WITH_PIXELS = (str(Status.OK), str(Status.TRUNCATED))

@@ -49,6 +49,7 @@ COMMANDS = [
     Command(line="sample {manifest} -o {output} --count 2 --engine duckdb"),
     Command(line="select {manifest} --keys {other} -o {output} --engine duckdb"),
     Command(line="merge {manifest} {other} -o {output} --on-conflict first --engine duckdb"),
+    Command(line="takedown {manifest} --keys {other} -o {output} --allow-unmatched --engine duckdb"),
     Command(line="export {manifest} -o {output}.txt --format keys --all"),
 ]
 
