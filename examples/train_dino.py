@@ -76,11 +76,12 @@ class SelfDistillation:
     def __init__(self, plan: Plan, *, start: Path | None = None, device: str = "cpu") -> None:
         torch.manual_seed(plan.seed)
         self.student = _network(plan.size).to(device)
+        self.teacher = _network(plan.size).to(device).requires_grad_(False)
+        self.dino = DINOLoss(PROTOTYPES).to(device)
         if start is not None:
             self.student.load_state_dict(weights_of(start, "teacher", plan.size))
-        self.teacher = _network(plan.size).to(device).requires_grad_(False)
+            self.dino.load_state_dict(weights_of(start, "dino", plan.size))
         self.teacher.load_state_dict(self.student.state_dict())
-        self.dino = DINOLoss(PROTOTYPES).to(device)
         self.koleo = KoLeoLoss()
         self.device = device
         learned = [parameter for parameter in self.student.parameters() if parameter.requires_grad]

@@ -71,9 +71,7 @@ def train(task: Task, loader: Loader, plan: Plan, output: Path, *, save_every: i
         progress = step / plan.steps
         # Masks and dropout draw from here, so a step draws the same whether or not the training was interrupted.
         torch.manual_seed(plan.seed * 1_000_003 + step)
-        rate = (
-            plan.rate * min(1.0, (step + 1) / (WARM_UP * plan.steps)) * cosine_schedule(step, plan.steps, 1.0, 0.01)
-        )
+        rate = _rate(plan, step)
         for group in task.optimiser.param_groups:
             group["lr"] = rate
         loss = task.loss(batch)
@@ -91,18 +89,31 @@ def train(task: Task, loader: Loader, plan: Plan, output: Path, *, save_every: i
             break
     loader.close()
     task.save(output / MODEL)
-    processor = BitImageProcessor(
-        size={"shortest_edge": plan.size},
-        crop_size={"height": plan.size, "width": plan.size},
-        image_mean=list(MEAN),
-        image_std=list(STD),
-    )
-    processor.save_pretrained(output / MODEL)
+    _processor(plan.size).save_pretrained(output / MODEL)
 
 
 def _endless(loader: Loader) -> Iterator[Mapping[str, Any]]:
+    """Yield the batches of one epoch after the other. Raises ClickException when there are none."""
+    if not len(loader):
+        raise click.ClickException("there are no images to train on: the manifest keeps none")
     while True:
         yield from loader
+
+
+def _rate(plan: Plan, step: int) -> float:
+    """Return the learning rate of a step: it rises in a line, then falls along a cosine to a hundredth."""
+    risen = min(1.0, (step + 1) / (WARM_UP * plan.steps))
+    return plan.rate * risen * cosine_schedule(step, plan.steps, 1.0, 0.01)
+
+
+def _processor(size: int) -> BitImageProcessor:
+    """Return what prepares pictures for the network as in the training: the middle, `size` by `size` pixels."""
+    return BitImageProcessor(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=list(MEAN),
+        image_std=list(STD),
+    )
 
 
 def _save(task: Task, loader: Loader, plan: Plan, step: int, path: Path) -> None:
@@ -123,10 +134,13 @@ def _save(task: Task, loader: Loader, plan: Plan, step: int, path: Path) -> None
 
 
 def _restore(task: Task, loader: Loader, plan: Plan, path: Path) -> int:
-    """Put all as it was when the checkpoint was written, and return how many steps were done; 0 without one."""
+    """Put all as it was when the checkpoint was written, and return how many steps were done; 0 without one.
+
+    Raises ClickException when it is of another plan. A checkpoint is read without unpickling code.
+    """
     if not path.exists():
         return 0
-    found = torch.load(path, weights_only=True)
+    found = torch.load(path, weights_only=True, map_location="cpu")
     if found["plan"] != dataclasses.asdict(plan):
         raise click.ClickException(
             f"{path} is of a training with {found['plan']}; repeat those, or name another folder"
@@ -140,7 +154,7 @@ def _restore(task: Task, loader: Loader, plan: Plan, path: Path) -> int:
 
 def weights_of(folder: Path, name: str, size: int) -> dict[str, Tensor]:
     """Return the weights of the module `name` in a checkpoint, for pictures of `size` pixels."""
-    weights: dict[str, Tensor] = torch.load(folder / CHECKPOINT, weights_only=True)[name]
+    weights: dict[str, Tensor] = torch.load(folder / CHECKPOINT, weights_only=True, map_location="cpu")[name]
     for key, value in weights.items():
         if key.endswith(("position_embeddings", "decoder_pos_embed")):
             weights[key] = resized(value, size // PATCH)

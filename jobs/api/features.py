@@ -63,8 +63,9 @@ def embed(
         columns: columns of the manifest to copy beside the vectors.
         dtype: the numbers of the vectors.
         batch_images: how many images go through the model together.
-        workers: processes, each with the model in memory; 0 embeds in this one. A script that wants more must start
-            under `if __name__ == "__main__":`, because each process imports it.
+        workers: processes, each with the model in memory; 0 embeds in this one, where nothing ends a decoder that
+            does not return. A script that wants more must start under `if __name__ == "__main__":`, because each
+            process imports it.
         device: PyTorch's name of the device; "auto" is a GPU where there is one.
         download: fetch a model from the Hugging Face hub.
         force: replace a file that exists, and what another call left unfinished.

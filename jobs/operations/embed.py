@@ -27,7 +27,7 @@ from manifests.sql.lookup import known_columns
 from manifests.sql.query import run_query
 
 CHUNK_ROWS = 256
-PART_ROWS = 32 * CHUNK_ROWS
+PART_ROWS = 8 * CHUNK_ROWS
 _VIEW = "manifest"
 
 

@@ -25,6 +25,9 @@ MAX_WORKERS = 8
 """Of the default: each has the model in memory."""
 CHUNKS_AHEAD = 2
 """For each worker, so that none waits for the next chunk."""
+_ADVICE = (
+    "if memory is the reason, give fewer --workers or a smaller --batch-images; the same command goes on from here"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +61,14 @@ class Workers:
         self._is_retry = False
 
     def __enter__(self) -> "Workers":
-        """Start, and load the model. Raises FilterError when it cannot be loaded."""
+        """Start, and load the model. Raises FilterError when that fails, and StageFailed when the process ends."""
         self._pool = self._start()
         try:
             self.version, self.dimensions = self._pool.submit(_describe, self._how).result()
-        except BaseException:
+        except BaseException as e:
             self._pool.shutdown()
+            if isinstance(e, BrokenProcessPool):
+                raise StageFailed(f"a process ended while it loaded the model; {_ADVICE}") from e
             raise
         return self
 
@@ -85,21 +90,19 @@ class Workers:
             yield self._first(waiting)
 
     def _first(self, waiting: deque[tuple[pa.Table, Future[list[Extracted]]]]) -> tuple[pa.Table, list[Extracted]]:
-        try:
-            found = waiting[0][1].result()
-        except BrokenProcessPool as e:
-            if self._is_retry:
-                raise StageFailed(
-                    "a process that embeds ended twice; if its memory is the reason, give fewer --workers or a "
-                    "smaller --batch-images; the same command goes on from here"
-                ) from e
-            self._is_retry = True  # one of the images may have crashed or stalled its decoder
-            self._pool.shutdown()
-            self._pool = self._start()
-            for place, (chunk, _) in enumerate(waiting):
-                waiting[place] = (chunk, self._submit(chunk))
-            found = waiting[0][1].result()
-        return waiting.popleft()[0], found
+        while True:
+            try:
+                found = waiting[0][1].result()
+            except BrokenProcessPool as e:
+                if self._is_retry:
+                    raise StageFailed(f"a process that embeds ended twice; {_ADVICE}") from e
+                self._is_retry = True  # one of the images may have crashed or stalled its decoder
+                self._pool.shutdown()
+                self._pool = self._start()
+                for place, (chunk, _) in enumerate(waiting):
+                    waiting[place] = (chunk, self._submit(chunk))
+            else:
+                return waiting.popleft()[0], found
 
     def _start(self) -> Executor:
         if self._how.workers == 0:
@@ -130,8 +133,8 @@ class _Here(Executor):
 
 
 def _prepare(storage_options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prepare a process: its storage is the parent's, and so is the decision what Ctrl-C ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a process: its storage is the parent's, and Ctrl-C ends it at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     storage.configure(storage_options)
 
 

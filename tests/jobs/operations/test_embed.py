@@ -17,6 +17,7 @@ from filters.embedding import load_embedder
 from jobs.operations import embed as embedding
 from jobs.operations.embed import Rows, embed
 from jobs.operations.embed_workers import Embedding, Workers
+from manifests import storage
 from manifests.errors import InputError, StageFailed
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
@@ -170,6 +171,24 @@ def test_an_interrupted_call_goes_on(manifest: Manifest, how: Embedding, tmp_pat
     assert not (tmp_path / "f.parquet.parts").exists()
 
 
+def test_an_object_store_keeps_parts_too(manifest: Manifest, how: Embedding, tmp_path: Path, small_parts: None):
+    output = "memory://features/f.parquet"
+    with pytest.raises(Interrupted):
+        embed(manifest, output, Rows(), how, on_progress=stop_after(20))
+    assert storage.list_names(f"{output}.parts") == ["00000.parquet", "00001.parquet"]
+    embed(manifest, output, Rows(), how)
+    assert storage.list_names("memory://features") == ["f.parquet"]
+    embed(manifest, str(tmp_path / "whole.parquet"), Rows(), how)
+    assert storage.read_bytes(output) == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_no_rows_are_a_file_without_rows(manifest: Manifest, how: Embedding, tmp_path: Path):
+    done = embed(manifest, str(tmp_path / "f.parquet"), Rows(where="text_score > 9", columns=("text_class",)), how)
+    assert (done.rows, done.problems) == (0, [])
+    found = stored.read(str(tmp_path / "f.parquet"))
+    assert (found.keys, found.vectors.shape, found.columns.num_rows) == ((), (0, HIDDEN), 0)
+
+
 def test_parts_of_another_call_are_refused(manifest: Manifest, how: Embedding, tmp_path: Path, small_parts: None):
     output = str(tmp_path / "f.parquet")
     with pytest.raises(Interrupted):
@@ -186,11 +205,11 @@ def chunks_of(manifest: Manifest) -> list[pa.Table]:
 
 
 def test_a_process_that_ends_is_replaced_once(manifest: Manifest, model: str):
-    how = Embedding(model=model, device="cpu", batch_images=4, workers=1)
+    here, apart = (Embedding(model=model, device="cpu", batch_images=4, workers=workers) for workers in (0, 1))
     chunks = chunks_of(manifest)
-    with Workers(how, None) as workers:
+    with Workers(here, None) as workers:
         whole = [each.key for _, found in workers.run(chunks) for each in found]
-    with Workers(how, None) as workers:
+    with Workers(apart, None) as workers:
         keys: list[str] = []
         for place, (_, found) in enumerate(workers.run(chunks)):
             keys += [each.key for each in found]
