@@ -19,11 +19,6 @@ class ShardConfig(Section):
         None, description="image bytes in a tar, about, instead of a count"
     )
     salt: Salt = Field("curate", description="hashed to shuffle all samples; another salt gives another order")
-    read: Literal["auto", "gather", "stream"] = Field(
-        "auto",
-        description="how samples are read: each by its byte range (gather), or the sources from start to end, into "
-        "temporary copies next to the shards (stream); auto takes what needs less time; the tars are the same",
-    )
     layout: Literal["uniform", "original"] = Field(
         "uniform",
         description="uniform: every sample has key.jpg, key.json and key.txt, whatever its picture's format, as "
@@ -36,6 +31,11 @@ class ShardConfig(Section):
         None,
         description="pictures whose shorter side is longer get this one, such as 512:keep-ratio, and are encoded "
         "anew; null keeps the bytes of every picture",
+    )
+    read: Literal["auto", "gather", "stream"] = Field(
+        "auto",
+        description="how samples are read: each by its byte range (gather), or the sources from start to end, into "
+        "temporary copies next to the shards (stream); auto takes what needs less time; the tars are the same",
     )
 
     @pydantic.field_validator("json_columns")

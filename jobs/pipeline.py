@@ -19,7 +19,8 @@ from jobs.stages.choose import choose, plan_choose, rules_of
 from jobs.stages.onto import earlier
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
-from jobs.stages.shard import plan_shard, reading_of, shard
+from jobs.stages.shard import plan_shard, shard
+from jobs.stages.shard_reading import reading_of
 from jobs.units.plan import Plan
 from jobs.units.state import inspect
 from manifests import storage

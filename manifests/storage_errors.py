@@ -70,6 +70,7 @@ _TRANSIENT_CODES = frozenset(
         *("ServerBusy", "OperationTimedOut"),  # Azure
     }
 )
+_UPLOAD_IS_GONE = "NoSuchUpload"  # of S3: the answer that a large upload was complete, or removed, had been lost
 _NO_ANSWER = (ConnectionRefusedError, ConnectionResetError, TimeoutError, socket.gaierror)
 _URL = re.compile(r"https?://[^\s\"'>\])]+")
 
@@ -119,9 +120,11 @@ def is_transient(error: BaseException) -> bool:
 
     Not so where no connection is made: an address is more often wrong than a host down.
     """
+    chain = list(_chain(error))
+    if any(_code(each) == _UPLOAD_IS_GONE for each in chain):
+        return True
     if isinstance(error, CurateError | FileNotFoundError | PermissionError):
         return False
-    chain = list(_chain(error))
     names = {each.__name__ for raised in chain for each in type(raised).__mro__}
     if names & _NOT_CONNECTED or any(isinstance(e, ConnectionRefusedError | socket.gaierror) for e in chain):
         return False

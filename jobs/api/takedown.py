@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from curation.shards.purge_patch import Patch
 from curation.takedown.requested import Lists
-from jobs.api.errors import translated
+from jobs.api.errors import naming_arguments, translated
 from jobs.api.manifest import Manifest, committed_of, configure
-from jobs.api.operations import Source, named_as_arguments, opened_engine
+from jobs.api.operations import Source, opened_engine
 from jobs.api.stages import OnProgress, Storage
 from jobs.operations.purge import Purge, apply_patch, find_gone, make_patch, require_shards
 from jobs.operations.rewrite import rewrite
@@ -60,7 +60,7 @@ def takedown(
     Raises InputError when no list is given, or one cannot be read. Entries that match no row are logged as warnings.
     """
     configure(storage)
-    with named_as_arguments(), translated(), opened_engine(spark, storage) as engine:
+    with naming_arguments(), translated(), opened_engine(spark, storage) as engine:
         source = committed_of(manifest)
         if not 0 <= max_distance <= 31:
             raise InputError(f"max_distance: {max_distance}; between 0 and 31 bits are searched")
@@ -115,7 +115,7 @@ def purge(
         or (patch is not None and apply is not None)
     ):
         raise InputError("purge: give against or apply, and output or in_place; patch goes with against")
-    with named_as_arguments(), translated(), opened_engine(spark, storage) as engine:
+    with naming_arguments(), translated(), opened_engine(spark, storage) as engine:
         opened = committed_of(shards)
         require_shards(opened)
         other = None if against is None else committed_of(against)

@@ -1,19 +1,25 @@
 """A proxy in front of an HTTP server on this machine: counts what passes, and answers as a server in trouble does."""
 
 import contextlib
+import hashlib
 import http.client
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Trouble = int | Literal["reset", "cut", "lost"]
-"""An HTTP status to answer with. `reset` closes the connection and passes nothing on; `lost` passes the request on,
-but closes it without an answer; `cut` closes it within the body of the answer."""
+Trouble = int | Literal["slow down", "reset", "cut", "lost", "stall"]
+"""An HTTP status to answer with; `slow down` is S3's 503. `reset` closes the connection and passes nothing on; `lost`
+passes the request on, but closes it without an answer; `stall` leaves it open instead, until the client gives up;
+`cut` closes it within the body of the answer, or before an answer without a body."""
+KINDS: Sequence[Trouble] = ("slow down", "lost", "cut", "stall", "reset")
+SLOW_DOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message><RequestId>1</RequestId></Error>"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,11 @@ class Proxy:
     troubles: list[Trouble] = field(default_factory=list)
     meets: Callable[[str, str], bool] = lambda method, path: True
     """Which requests (method and path) meet a trouble."""
+    one_in: int = 0
+    """One request in so many meets one of KINDS, which take turns; 0 for none. A hash of the method, the path, and
+    how many such requests came before chooses which."""
+    met: Counter[Trouble] = field(default_factory=Counter)
+    """How often each of KINDS was met."""
 
     @property
     def url(self) -> str:
@@ -48,6 +59,18 @@ class Proxy:
     def count(self, method: str) -> int:
         """Return the number of requests with this method."""
         return sum(each.method == method for each in self.requests)
+
+    def trouble(self, method: str, path: str) -> Trouble | None:
+        """Return the trouble that a request meets."""
+        if self.troubles and self.meets(method, path):
+            return self.troubles.pop(0)
+        times = sum(each.method == method and each.path == path for each in self.requests)
+        drawn = int.from_bytes(hashlib.sha256(f"{method} {path} {times}".encode()).digest())
+        if not self.one_in or drawn % self.one_in:
+            return None
+        kind = KINDS[self.met.total() % len(KINDS)]
+        self.met[kind] += 1
+        return kind
 
 
 @contextlib.contextmanager
@@ -83,11 +106,13 @@ def _handler(proxy: Proxy, lock: threading.Lock, host: str) -> type[BaseHTTPRequ
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with lock:
-                is_met = proxy.troubles and proxy.meets(self.command, self.path)
-                trouble = proxy.troubles.pop(0) if is_met else None
+                trouble = proxy.trouble(self.command, self.path)
             if trouble == "reset":
                 self.count(0)
                 self.reset()
+            elif trouble == "slow down":
+                self.count(len(SLOW_DOWN))
+                self.reply(503, [("Content-Type", "application/xml")], SLOW_DOWN)
             elif isinstance(trouble, int):
                 self.count(0)
                 self.reply(trouble, [], b"")
@@ -98,7 +123,9 @@ def _handler(proxy: Proxy, lock: threading.Lock, host: str) -> type[BaseHTTPRequ
                 body = answer.read()
                 connection.close()
                 self.count(len(body))
-                if trouble != "lost":
+                if trouble == "stall":
+                    self.connection.recv(1)  # which ends when the client closes the connection
+                elif trouble is None or (trouble == "cut" and body):
                     self.reply(answer.status, answer.getheaders(), body[: len(body) // 2] if trouble else body)
                 if trouble is not None:
                     self.reset()

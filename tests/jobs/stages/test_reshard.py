@@ -18,6 +18,7 @@ from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
 from tests.conftest import curate, rows_of, tar_hashes
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
+from tests.support.object_store import bucket_of
 
 IMAGES = 30
 SIDECAR = json.dumps({"uid": "x", "curate": "theirs"}).encode()
@@ -181,3 +182,21 @@ def test_shards_by_bytes_can_be_divided_by_bytes_again(spark: SparkSession, chos
     total = sum(rows_of(first).column("size").to_pylist())
     again = sharded(str(first), tmp_path / "again", spark, target_shard_bytes=total // 3)
     assert len(tar_hashes(again)) == 4
+
+
+def test_streams_on_object_storage(spark: SparkSession, chosen: Manifest, tmp_path: Path) -> None:
+    """Shards, their sources and the copies are objects; the tars are those of a disk."""
+    wanted = sharded(chosen, tmp_path / "wanted", spark)
+    again = sharded(str(wanted), tmp_path / "again", spark, samples_per_shard=4)
+    with bucket_of("shards") as client:
+        for path in sorted(path for path in wanted.rglob("*") if path.is_file()):
+            name = path.relative_to(wanted)
+            client.put_object(Bucket="shards", Key=f"first/{name}", Body=path.read_bytes())
+        endpoint = {"s3": {"endpoint_url": client.meta.endpoint_url, "key": "x", "secret": "x"}}
+        settings = {"samples_per_shard": 4, "read": "stream", "storage": endpoint, "spark": spark}
+        made = api.shard("s3://shards/first", "s3://shards/again", **settings)
+        names = [each["Key"] for each in client.list_objects_v2(Bucket="shards", Prefix="again/")["Contents"]]
+        assert not any("_work" in name for name in names)
+        for name, data in contents(again).items():
+            assert client.get_object(Bucket="shards", Key=f"again/{name}")["Body"].read() == data
+    assert made.digest == open_manifest(str(again)).digest

@@ -19,7 +19,7 @@ from curation.shards.plan import plan_shards, shuffle_place
 from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from jobs.cli.main import main
 from jobs.spark import frames, part_stages
-from jobs.stages import shard, shard_order
+from jobs.stages import shard_order, shard_reading
 from jobs.units.accepted import read_run
 from manifests.errors import StageFailed
 from manifests.format.receipts import add_counts
@@ -54,7 +54,7 @@ def test_shards_are_runs_of_the_kept_rows_in_the_order_of_their_places(
         patch.setattr(shard_order, "SAMPLES_PER_BUCKET", per_bucket)
         starts = shard_order.shard_starts(spark, chosen, salt, plan, {})
     find = shard_order.FindShards(salt=salt, starts=starts, wanted=frozenset(range(plan.shards)))
-    placed = shard.place_rows(spark, chosen, find, {}).toArrow().sort_by("place")
+    placed = shard_reading.place_rows(spark, chosen, find, {}).toArrow().sort_by("place")
     assert placed.column("key").to_pylist() == sorted(kept, key=lambda key: shuffle_place(salt, key))
     assert placed.column("to_shard").to_pylist() == [n for n, size in enumerate(plan.sizes()) for _ in range(size)]
 
