@@ -182,10 +182,11 @@ def _may_have_bucket(uri: str) -> bool:
 
 @explained
 def describe(uri: str) -> Entry | None:
-    """Return the description of one file or folder, or None when nothing is there."""
+    """Return the description of one file or folder, never from a listing cache, or None when nothing is there."""
     fs, path = filesystem(uri)
     if is_local(uri):
         return local_files.local_entry(path)
+    fs.invalidate_cache(path.rsplit("/", 1)[0])
     try:
         return cast(Entry, fs.info(path))
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for an invalid name, as of a bucket

@@ -18,8 +18,10 @@ from curation.feed.cached_blocks import BLOCK_BYTES, BlockFolder, RemoteFile, Ru
 from curation.sources.byte_ranges import ByteRange, try_ranges
 from manifests import storage
 from manifests.errors import InputError, sentence_of
+from manifests.format.store import Manifest
 
-_WAIT_SECONDS = 60.0  # for another process that fetches a segment; after that, it is fetched here, too
+_READ_WAIT_SECONDS = 1.0  # for others who write; after that, a reader goes on, and does not keep what it fetched
+_WHOLE_WAIT_SECONDS = 60.0  # the same for who fetches a whole file, and for others who fetch the same segment
 _REQUESTS = 4  # of `fetch_whole`, at once
 _DESCRIPTIONS = 16  # requests for sizes, at once
 _log = logging.getLogger(__name__)
@@ -43,17 +45,20 @@ class RangeCache:
     read where they are. When the disk is full or the folder cannot be written any more, a warning says so once, and
     reading goes on.
 
+    `versions` has the versions of files, by URI. That of another file is asked for with a request, the first time
+    that it is read, and holds from then on.
+
     Raises InputError if `folder` is remote or cannot be written, or if `max_bytes` is negative.
     """
 
-    def __init__(self, folder: str, max_bytes: int) -> None:
+    def __init__(self, folder: str, max_bytes: int, versions: Mapping[str, Version] | None = None) -> None:
         uri = storage.absolute(folder)
         if not storage.is_local(uri):
             raise InputError(f"{folder}: a cache is on a disk of this machine; name a local folder")
         if max_bytes < 0:
             raise InputError(f"{folder}: {max_bytes} bytes for a cache; write how large it may become")
         self._kept = BlockFolder(storage.filesystem(uri)[1], max_bytes)
-        self._versions: dict[str, Version] = {}
+        self._versions = dict(versions or {})
         self._is_failing = False
         try:
             self._kept.prepare()
@@ -61,17 +66,14 @@ class RangeCache:
             raise InputError(f"no cache in {folder}: {sentence_of(e)}") from e
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_kept": self._kept, "_versions": {}, "_is_failing": False}
+        return {**self.__dict__, "_is_failing": False}
 
-    def read(
-        self, wanted: Sequence[ByteRange], *, versions: Mapping[str, Version] | None = None
-    ) -> list[bytes | OSError]:
+    def read(self, wanted: Sequence[ByteRange]) -> list[bytes | OSError]:
         """Return the bytes of each range, in order: fewer where the file ends before, or why it could not be read.
 
-        `versions` has the versions of files, by URI. That of another file is asked for with a request, the first time
-        that this object reads from it. Raises StorageUnavailable.
+        Raises StorageUnavailable.
         """
-        files = self._files({each.uri for each in wanted if each.size_bytes > 0}, versions or {})
+        files = self._files({each.uri for each in wanted if each.size_bytes > 0})
         found: list[bytes | OSError] = [b""] * len(wanted)
         direct: list[int] = []
         incomplete: dict[int, tuple[RemoteFile, dict[int, _Block]]] = {}
@@ -88,46 +90,45 @@ class RangeCache:
             else:
                 incomplete[place] = file, blocks
                 missing.setdefault(file, set()).update(set(numbers) - blocks.keys())
-        fetched = self._fetch(missing)
+        fetched = self._fetch(missing, _READ_WAIT_SECONDS)
         for place, (file, blocks) in incomplete.items():
             found[place] = _joined(file, wanted[place], ChainMap(blocks, fetched[file]))
         for place, data in zip(direct, try_ranges([wanted[place] for place in direct]), strict=True):
             found[place] = data
         return found
 
-    def fetch_whole(self, uri: str, version: Version | None = None) -> None:
-        """Fetch what is missing of a file, with large requests; processes that do so at once share the work.
+    def fetch_whole(self, uris: Sequence[str]) -> None:
+        """Fetch what is missing of files, with large requests; processes that do so at once share the work.
 
-        Does nothing for a local file, for one that is larger than the cache, and once nothing can be kept. Raises
-        StorageUnavailable, and OSError if the file cannot be read.
+        Local files are passed over. It ends where nothing can be kept. Raises InputError if the files are larger than
+        the cache, StorageUnavailable, and OSError if one cannot be read.
         """
-        file = self._files([uri], {} if version is None else {uri: version}).get(uri)
-        if file is None or file.size_bytes > self._kept.max_bytes:
-            return
-        left = list(runs(file.blocks(0, file.size_bytes)))
+        files = self._files(uris)
+        needed, allowed = sum(file.kept_bytes for file in files.values()), self._kept.max_bytes
+        if needed > allowed:
+            raise InputError(
+                f"{len(files)} files need {needed:,} bytes in a cache of {allowed:,}; allow it more, or let it keep "
+                "what is read"
+            )
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            for wait_seconds in (0.0, _WAIT_SECONDS):
-                fetch = functools.partial(self._fetch_segment, file, wait_seconds)
-                left = [blocks for blocks, is_done in zip(left, pool.map(fetch, left), strict=True) if not is_done]
+            for file in files.values():
+                left = [b for b in runs(file.blocks(0, file.size_bytes)) if not self._kept.has_all(file, b)]
+                for wait_seconds in (0.0, _WHOLE_WAIT_SECONDS):
+                    fetch = functools.partial(self._fetch_segment, file, wait_seconds)
+                    left = [
+                        blocks for blocks, is_done in zip(left, pool.map(fetch, left), strict=True) if not is_done
+                    ]
 
-    def forget(self, uri: str, version: Version | None = None) -> None:
-        """Remove what is kept of a file: for a reader who finds other bytes than there should be."""
-        file = self._files([uri], {} if version is None else {uri: version}).get(uri)
-        self._versions.pop(uri, None)
-        if file is not None:
-            self._kept.remove(file)
-
-    def _files(self, uris: Collection[str], versions: Mapping[str, Version]) -> dict[str, RemoteFile]:
+    def _files(self, uris: Collection[str]) -> dict[str, RemoteFile]:
         """Return those of `uris` that are remote files, by URI."""
-        remote = [uri for uri in uris if not storage.is_local(uri)]
-        unknown = [uri for uri in remote if uri not in versions and uri not in self._versions]
+        unknown = [uri for uri in uris if uri not in self._versions and not storage.is_local(uri)]
         if unknown:
             with ThreadPoolExecutor(min(len(unknown), _DESCRIPTIONS)) as pool:
                 for uri, entry in zip(unknown, pool.map(storage.describe, unknown), strict=True):
                     if entry is not None and entry["type"] == "file":
                         self._versions[uri] = Version(size_bytes=int(entry["size"]), identity=storage.etag(entry))
-        known = {uri: versions.get(uri) or self._versions.get(uri) for uri in remote}
-        return {uri: _file(uri, version) for uri, version in known.items() if version is not None}
+        known = {uri: self._versions[uri] for uri in uris if uri in self._versions and not storage.is_local(uri)}
+        return {uri: _file(uri, version) for uri, version in known.items()}
 
     def _fetch_segment(self, file: RemoteFile, wait_seconds: float, blocks: range) -> bool:
         """Fetch what is missing of a segment; return False, unless there was a wait, if another process does so."""
@@ -143,12 +144,14 @@ class RangeCache:
             if not is_mine and wait_seconds == 0:
                 return False
             missing = set(blocks) - self._kept.read(file, blocks).keys()
-            for block in self._fetch({file: missing})[file].values():
+            for block in self._fetch({file: missing}, _WHOLE_WAIT_SECONDS)[file].values():
                 if isinstance(block, OSError):
                     raise block
         return True
 
-    def _fetch(self, missing: Mapping[RemoteFile, Collection[int]]) -> dict[RemoteFile, dict[int, _Block]]:
+    def _fetch(
+        self, missing: Mapping[RemoteFile, Collection[int]], wait_seconds: float
+    ) -> dict[RemoteFile, dict[int, _Block]]:
         """Return blocks of files from the storage, and keep those that are complete."""
         wanted = [(file, numbers) for file, blocks in missing.items() for numbers in runs(blocks)]
         answers = try_ranges([_byte_range(file, numbers) for file, numbers in wanted])
@@ -164,7 +167,7 @@ class RangeCache:
             if len(answer) == _byte_range(file, numbers).size_bytes:
                 complete.append((file, numbers, blocks))
         try:
-            self._kept.write(complete)
+            self._kept.write(complete, wait_seconds)
         except OSError as e:
             self._fail(e)
         return found
@@ -173,6 +176,15 @@ class RangeCache:
         if not self._is_failing:
             _log.warning("%s; until then, what the cache cannot keep is fetched again", sentence_of(error))
         self._is_failing = True
+
+
+def tar_versions(manifest: Manifest) -> dict[str, Version]:
+    """Return the versions of the tars beside a manifest of shards, by URI, as it records them."""
+    return {
+        storage.join(manifest.uri, name): Version(size_bytes=file["bytes"], identity=file["sha256"])
+        for part in manifest.parts
+        for name, file in part.files.items()
+    }
 
 
 @functools.lru_cache(1 << 16)

@@ -33,7 +33,7 @@ LOCK_FILE = "lock"  # has the number of bytes in use
 _COUNT_BYTES = 8
 _SEGMENT_NAME = re.compile(r"[0-9a-f]{32}-[0-9]+")
 _MARK_SECONDS = 1.0  # how often a segment that is read is marked as used
-_WAIT_SECONDS = 1.0  # for others who write; after that, blocks are not kept
+_WAIT_SECONDS = 1.0  # for others who write, before what is too much is left to them
 _POLL_SECONDS = 0.005
 
 
@@ -45,6 +45,11 @@ class RemoteFile:
     size_bytes: int
     name: str
     seed: int
+
+    @property
+    def kept_bytes(self) -> int:
+        """The size of all its records."""
+        return self.blocks(0, self.size_bytes).stop * RECORD_BYTES
 
     def block_bytes(self, block: int) -> int:
         """Return the size of a block."""
@@ -119,31 +124,38 @@ class BlockFolder:
             start = stop
         return found
 
+    def has_all(self, file: RemoteFile, blocks: range) -> bool:
+        """Return whether a segment, whose blocks these are, has no hole. Only a read compares hashes."""
+        try:
+            found = Path(self.folder, file.segment_name(blocks.start)).stat(follow_symlinks=False)
+        except OSError:
+            return False
+        size_bytes = _records_bytes(file, blocks)
+        return found.st_size >= size_bytes and found.st_blocks * 512 >= size_bytes
+
     def _records(self, file: RemoteFile, blocks: range) -> bytes:
         """Return the records of blocks of one segment, as far as they are there, and mark it as used."""
-        last = blocks.stop - 1
-        size_bytes = (last - blocks.start) * RECORD_BYTES + HASH_BYTES + file.block_bytes(last)
         try:
-            segment = self._open(file.segment_name(last), os.O_RDONLY)
+            segment = self._open(file.segment_name(blocks.start), os.O_RDONLY)
         except OSError:
             return b""
         try:
             if time.time() - os.fstat(segment).st_mtime > _MARK_SECONDS:
                 os.utime(segment)
-            return os.pread(segment, size_bytes, _record_offset(blocks))
+            return os.pread(segment, _records_bytes(file, blocks), _record_offset(blocks))
         except OSError:
             return b""
         finally:
             os.close(segment)
 
-    def write(self, whole: Sequence[Run]) -> None:
+    def write(self, whole: Sequence[Run], wait_seconds: float) -> None:
         """Write blocks, unless others write for so long that it is better to go on.
 
         Raises OSError, such as for a full disk.
         """
         if not whole:
             return
-        with self.locked(LOCK_FILE, _WAIT_SECONDS) as lock:
+        with self.locked(LOCK_FILE, wait_seconds) as lock:
             if lock is None:
                 return
             for file, numbers, blocks in whole:
@@ -165,16 +177,16 @@ class BlockFolder:
 
     def _reserve(self, lock: int, size_bytes: int) -> bool:
         """Make room, and count bytes before they are written; return False if there is no room."""
+        if size_bytes > self.max_bytes:
+            return False
         used = int.from_bytes(os.pread(lock, _COUNT_BYTES, 0))
         if used + size_bytes > self.max_bytes:
             used = self._remove_oldest(self.max_bytes - max(size_bytes, int(self.max_bytes * FREED_FRACTION)))
-        if used + size_bytes > self.max_bytes:
-            return False
         _write(lock, (used + size_bytes).to_bytes(_COUNT_BYTES), 0)
         return True
 
     def _remove_oldest(self, max_bytes: int) -> int:
-        """Remove the segments that were not used for longest until at most `max_bytes` are left; return how many."""
+        """Remove segments, the least recently used first, until at most `max_bytes` are left; return what is left."""
         segments = []
         with os.scandir(self.folder) as entries:
             for entry in entries:
@@ -190,16 +202,17 @@ class BlockFolder:
             used -= size_bytes
         return used
 
-    def remove(self, file: RemoteFile) -> None:
-        """Remove the segments of a file, as far as they are there."""
-        for block in range(0, file.blocks(0, file.size_bytes).stop, SEGMENT_BLOCKS):
-            self._remove(file.segment_name(block))
-
     def _remove(self, name: str) -> None:
         Path(self.folder, name).unlink(missing_ok=True)
 
     def _open(self, name: str, flags: int) -> int:
         return os.open(f"{self.folder}/{name}", flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _records_bytes(file: RemoteFile, blocks: range) -> int:
+    """Return the size of the records of blocks."""
+    last = blocks.stop - 1
+    return (last - blocks.start) * RECORD_BYTES + HASH_BYTES + file.block_bytes(last)
 
 
 def _record_offset(blocks: range) -> int:

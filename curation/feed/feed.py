@@ -111,6 +111,19 @@ class Feed:
         position = min(start + ranks.stride, self.samples)
         return dataclasses.replace(self._state, epoch=int(batch["epoch"]), position=position)
 
+    def fetch(self) -> None:
+        """Fetch the files of the feed into its cache, with large requests, as before a training.
+
+        Ranks of a machine share the work if all of them do so. What the cache has is not fetched again. Raises
+        InputError if there is no cache, or one that is too small for all files.
+        """
+        cache, ranks = self.recipe.contents.cache, self.recipe.ranks
+        if cache is None:
+            raise InputError("there is no cache to fetch files into; make the feed with cache_bytes")
+        uris = self.recipe.index.uris()
+        first = len(uris) * ranks.rank // ranks.world  # ranks begin at different files
+        cache.fetch_whole(uris[first:] + uris[:first])
+
     def loader(
         self, *, workers: int = 0, context: str | None = None, prefetch: int = 2, pin_memory: bool = False
     ) -> "Loader":

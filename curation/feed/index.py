@@ -37,8 +37,13 @@ class Index:
     @functools.cached_property
     def _batches(self) -> list[tuple[pa.RecordBatch, pa.ChunkedArray]]:
         """All batches of rows, each with the URIs of its files."""
-        uris = [_mapped(Path(folder, FILES)).column("uri") for folder in self.folders]
-        return [(batch, each) for table, each in zip(self.tables, uris, strict=True) for batch in table.to_batches()]
+        pairs = zip(self.tables, self._uris, strict=True)
+        return [(batch, uris) for table, uris in pairs for batch in table.to_batches()]
+
+    @functools.cached_property
+    def _uris(self) -> list[pa.ChunkedArray]:
+        """The URIs of the files of each manifest."""
+        return [_mapped(Path(folder, FILES)).column("uri") for folder in self.folders]
 
     @functools.cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -53,6 +58,10 @@ class Index:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         object.__setattr__(self, "folders", state["folders"])
+
+    def uris(self) -> list[str]:
+        """Return the URIs of all files."""
+        return [uri for each in self._uris for uri in each.to_pylist()]
 
     def has_nulls(self, column: str) -> bool:
         """Return whether some row has no value in a column."""

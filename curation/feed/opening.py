@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.feed.batches import Recipe
-from curation.feed.cache import RangeCache
+from curation.feed.cache import RangeCache, tar_versions
 from curation.feed.denied import denied_rows
 from curation.feed.feed import Feed
 from curation.feed.index import Index
@@ -18,7 +18,6 @@ from curation.feed.order import order_of
 from curation.feed.pixels import Fit
 from curation.feed.samples import Contents, Transform
 from curation.feed.state import Ranks, State
-from curation.sources.byte_ranges import try_ranges
 from curation.takedown.deny_list import DenyList
 from manifests.errors import InputError
 from manifests.format.digest import settings_hash
@@ -89,9 +88,8 @@ class FeedOptions:
             return Path(self.cache).expanduser().absolute()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "curate").absolute()
 
-    def contents(self) -> Contents:
+    def contents(self, manifests: Sequence[Manifest]) -> Contents:
         """Return what is read of a sample, and done to it. Raises InputError when the cache cannot be written."""
-        is_cached = self.cache_bytes > 0
         return Contents(
             members=self.selection.members,
             columns=self.selection.columns,
@@ -100,8 +98,13 @@ class FeedOptions:
             transform=self.transform,
             verify=self.verify,
             seed=self.seed,
-            read=RangeCache(str(self.folder / "ranges"), self.cache_bytes).read if is_cached else try_ranges,
+            cache=self._cache_of(manifests) if self.cache_bytes else None,
         )
+
+    def _cache_of(self, manifests: Sequence[Manifest]) -> RangeCache:
+        """Return the cache. It knows the versions of shards, so that no process asks for them."""
+        versions = {uri: version for each in manifests for uri, version in tar_versions(each).items()}
+        return RangeCache(str(self.folder / "ranges"), self.cache_bytes, versions)
 
     def ranks(self) -> Ranks:
         """Return how positions are dealt out. Raises InputError when the rank is not one of them."""
@@ -123,7 +126,12 @@ def open_feed(manifests: Sequence[Manifest], options: FeedOptions) -> Feed:
         raise InputError("manifest: none; name one at least")
     if options.shares is not None:
         check_shares(options.shares, len(manifests))
-    ranks, contents, selection, folder = options.ranks(), options.contents(), options.selection, options.folder
+    ranks, contents, selection, folder = (
+        options.ranks(),
+        options.contents(manifests),
+        options.selection,
+        options.folder,
+    )
     rows = settings_hash([identity(each, selection) for each in manifests])
     index = Index(tuple(open_index(each, selection, folder) for each in manifests))
     weights = weights_of(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.feed.cache import RangeCache
 from curation.feed.index import Index, member_range
 from curation.feed.pixels import Fit, NotDecoded, pixels
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
@@ -20,7 +21,6 @@ from curation.sources.text_encoding import decode_text
 
 Sample = dict[str, Any]
 Transform = Callable[[Sample, np.random.Generator], Sample]
-ReadRanges = Callable[[Sequence[ByteRange]], Sequence[bytes | OSError]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Contents:
 
     `members` are of image, json and caption. Images are decoded as `fit` says, or left as stored bytes. `transform`
     gets a sample and random numbers that depend on the seed, the epoch and the position alone, and returns a sample.
-    The sha256 of the share `verify` of the images is compared with the manifest's.
+    The sha256 of the share `verify` of the images is compared with the manifest's. `cache` keeps what
+    is read of remote files.
     """
 
     members: Sequence[str]
@@ -51,7 +52,11 @@ class Contents:
     transform: Transform | None = None
     verify: float = 0.0
     seed: int = 0
-    read: ReadRanges = try_ranges
+    cache: RangeCache | None = None
+
+    def read(self, wanted: Sequence[ByteRange]) -> Sequence[bytes | OSError]:
+        """Return the bytes of ranges, or why they could not be read, see `try_ranges`."""
+        return try_ranges(wanted) if self.cache is None else self.cache.read(wanted)
 
 
 def read_samples(

@@ -1,16 +1,13 @@
 """An upload whose answer is lost, late or broken ends like one that is answered: complete, and once."""
 
-import copy
 import itertools
 
-import fsspec.config
 import pytest
-import s3fs
 from s3fs import core
 
-from manifests import exclusive, storage
-from tests.support.http_proxy import KINDS, proxy_of
-from tests.support.object_store import bucket_of
+from manifests import exclusive
+from tests.support.http_proxy import KINDS
+from tests.support.object_store import proxied_bucket
 
 pytestmark = pytest.mark.slow  # a server and a proxy
 
@@ -27,20 +24,9 @@ REQUESTS = {
 
 @pytest.fixture(scope="module")
 def server():
-    """An object store, and a proxy before it, which `s3://` means. The library waits for half a second."""
-    before = copy.deepcopy(fsspec.config.conf)
-    with bucket_of(BUCKET) as client, proxy_of(client.meta.endpoint_url) as proxy:
-        once = {"config_kwargs": {"read_timeout": 0.5, "retries": {"max_attempts": 0}}}
-        storage.configure(
-            {
-                "s3": {"endpoint_url": proxy.url, "key": "x", "secret": "x", **once},
-                "retries": {"base_seconds": 0.001, "max_seconds": 0.001},
-            }
-        )
-        yield client, proxy
-    fsspec.config.conf.clear()
-    fsspec.config.conf.update(before)
-    s3fs.S3FileSystem.clear_instance_cache()
+    """An object store, and a proxy before it."""
+    with proxied_bucket(BUCKET, read_seconds=1) as found:
+        yield found
 
 
 @pytest.fixture

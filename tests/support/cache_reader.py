@@ -42,7 +42,7 @@ def read_at_random(cache: RangeCache, seed: int) -> bool:
     for _ in range(40):
         starts = [drawn.randrange(len(whole)) for _ in range(4)]
         wanted = [ByteRange(uri=uri, offset=start, size_bytes=30_000) for start in starts]
-        if cache.read(wanted, versions=versions()) != [whole[start : start + 30_000] for start in starts]:
+        if cache.read(wanted) != [whole[start : start + 30_000] for start in starts]:
             return False
     return True
 
@@ -63,6 +63,6 @@ def _die_after(written_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    cache = RangeCache(sys.argv[1], LIMIT)
+    cache = RangeCache(sys.argv[1], LIMIT, versions())
     _die_after(int(sys.argv[2]))
     read_at_random(cache, int(sys.argv[2]))

@@ -41,8 +41,8 @@ class Proxy:
     meets: Callable[[str, str], bool] = lambda method, path: True
     """Which requests (method and path) meet a trouble."""
     one_in: int = 0
-    """One request in so many meets one of KINDS, which take turns; 0 for none. A hash of the method, the path, and
-    how many such requests came before chooses which."""
+    """One request in so many meets one of KINDS, which take turns; 0 for none. Which requests, says a hash of the
+    method, the path, and how many such requests came before."""
     met: Counter[Trouble] = field(default_factory=Counter)
     """How often each of KINDS was met."""
 
