@@ -132,10 +132,15 @@ class DenyList:
 
     def found_in(self, table: pa.Table | pa.RecordBatch) -> set[str]:
         """Return the hashes of the list, as `kind HASH`, that a row of `table` matches; see `matches`."""
-        found = {f"sha256 {each}" for each in self.sha256.intersection(table.column("sha256").to_pylist())}
-        found |= {f"pixels {each}" for each in self.pixels.intersection(_hex(table.column("pixels")))}
-        ordered = sorted(self.pdq)
-        return found | {f"pdq {ordered[place]}" for place in set(self._near(table)[1].tolist())}
+        names, found = table.schema.names, set[str]()
+        if "sha256" in names:
+            found |= {f"sha256 {each}" for each in self.sha256.intersection(table.column("sha256").to_pylist())}
+        if "pixels" in names:
+            found |= {f"pixels {each}" for each in self.pixels.intersection(_hex(table.column("pixels")))}
+        if "pdq" in names:
+            ordered = sorted(self.pdq)
+            found |= {f"pdq {ordered[place]}" for place in set(self._near(table)[1].tolist())}
+        return found
 
     def _near(self, table: pa.Table | pa.RecordBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return pairs of a row of `table` and a place in the sorted PDQ hashes that are near each other."""

@@ -21,7 +21,6 @@ from jobs.units.worker import Attempt, Perform, Recorder, receipt_of
 from manifests.format.digest import settings_hash
 from manifests.format.integrity import require_intact
 from manifests.format.receipts import Receipt, write_part
-from manifests.format.schema import schema
 from manifests.format.store import Manifest, Part, Provenance, part_of, read_batches
 from manifests.sql.engine import Engine
 
@@ -154,8 +153,7 @@ class RowRemover:
                         facts[name] = facts.get(name, 0) + value
                 yield batch
 
-        columns = source.schema if source.schema.names != schema(source.stage).names else schema(source.stage)
-        written = write_part(attempt.part, counted(), columns, roots=self.roots)
+        written = write_part(attempt.part, counted(), source.schema, roots=self.roots)
         return receipt_of(attempt.unit, written, facts=facts)
 
 

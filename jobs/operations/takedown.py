@@ -20,6 +20,7 @@ from jobs.operations.rewrite import Rewrite
 from manifests.draw.combining import pick_listed, unmatched
 from manifests.draw.sampling import PICKS
 from manifests.exchange.comparable_values import shorten
+from manifests.format.digest import settings_hash
 from manifests.format.schema import DuplicateKind
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine, quoted
@@ -81,14 +82,11 @@ class Found:
 
 def request_of(source: Manifest, found: Found, max_distance: int, output: str, options: Options) -> Rewrite:
     """Return the request of the manifest without what was found."""
-    about = derived_from([source], "takedown", {"removed": found.counts, "max_distance": max_distance})
-    return Rewrite(
-        about=dataclasses.replace(about, taken_down=sorted({*about.taken_down, *found.taken_down})),
-        source=source,
-        output=output,
-        gone={part: sorted(rows) for part, rows in found.gone.items()},
-        options=options,
-    )
+    gone = {part: sorted(rows) for part, rows in sorted(found.gone.items())}
+    settings = {"removed": found.counts, "rows_hash": settings_hash(gone), "max_distance": max_distance}
+    about = derived_from([source], "takedown", settings)
+    about = dataclasses.replace(about, taken_down=sorted({*about.taken_down, *found.taken_down}))
+    return Rewrite(about=about, source=source, output=output, gone=gone, options=options)
 
 
 class _Gone:

@@ -52,6 +52,8 @@ def test_columns_that_are_not_there_do_not_count():
     assert denied.matches(rows(sha256=[SHA, OTHER])).to_pylist() == [True, False]
     assert denied.matches(rows(pdq=[flipped(PDQ, 3), None])).to_pylist() == [True, False]
     assert DenyList().matches(rows(sha256=[SHA])).to_pylist() == [False]
+    assert denied.found_in(rows(sha256=[OTHER, SHA])) == {f"sha256 {SHA}"}
+    assert denied.found_in(rows(pdq=[flipped(PDQ, 3)])) == {f"pdq {PDQ.hex()}"}
     assert denied.matches(rows(sha256=[])).to_pylist() == []
 
 

@@ -11,11 +11,13 @@ from PIL import Image
 from curation.pictures.decode import decode
 from curation.pictures.pdq import pdq
 from curation.takedown.deny_list import DenyList
+from manifests import storage
 from manifests.exchange.uid_pairs import UID_PAIR
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
 from tests.conftest import curate, rows_of
 from tests.support.making import commit_rows
+from tests.support.object_store import bucket_of
 
 
 def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -192,6 +194,14 @@ def test_entries_that_match_nothing_are_named(chosen, tmp_path):
     assert print_of(photo(9))["pdq"].hex() in kept.pdq, "what is asked for never comes, though nothing matched"
 
 
+def test_other_rows_are_another_takedown_though_no_hash_tells(tmp_path):
+    rows = [row(key, sha256=None, status="undecodable") for key in "xyz"]
+    source = commit_rows(tmp_path / "m", [rows], Stage.CHOOSE)
+    taken(source, tmp_path, "--keys", listed(tmp_path, "x\n"))
+    done = curate("takedown", source.uri, "--keys", listed(tmp_path, "y\n"), "-o", tmp_path / "out", check=2)
+    assert "another configuration or input" in done.stderr
+
+
 def test_a_row_without_a_hash_is_counted(chosen, tmp_path):
     answer, _ = taken(chosen, tmp_path, "--keys", listed(tmp_path, "f\n"))
     assert answer["unhashed"] == 1
@@ -314,3 +324,21 @@ def test_what_cannot_be_read_is_refused(chosen, tmp_path, arguments, problem):
     )
     assert problem in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_on_an_object_store(chosen, tmp_path):
+    keys = listed(tmp_path, "a\nc\n")
+    local, _ = taken(chosen, tmp_path, "--keys", keys)
+    with bucket_of("takedowns"):
+        for path in (tmp_path / "chosen").rglob("*"):
+            if path.is_file():
+                storage.write_bytes(f"s3://takedowns/m/{path.relative_to(tmp_path / 'chosen')}", path.read_bytes())
+        there = ("--keys", keys, "-o", "s3://takedowns/out", "--report", "s3://takedowns/look.html", "--json")
+        for _ in range(2):
+            done = json.loads(
+                curate("takedown", "s3://takedowns/m", *there, "--list", "s3://takedowns/hashes").stdout
+            )
+            assert done["digest"] == local["digest"]
+        assert DenyList.read(["s3://takedowns/hashes"]) == DenyList.read([str(tmp_path / "out")])
+        assert b"<figure>" in storage.read_bytes("s3://takedowns/look.html")
