@@ -21,7 +21,8 @@ from curation.takedown.deny_list import DenyList
 from jobs.operations.deny_scan import denied_rows
 from jobs.operations.purge_shard import ShardPurger, opened_tar, require_same, shard_cut, tar_of
 from jobs.operations.requests import Options
-from jobs.operations.rewrite import Work, receipt_of_part, run_units
+from jobs.operations.rewrite import Work, run_units
+from jobs.units.earlier import receipt_of_part
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import tidy_committed

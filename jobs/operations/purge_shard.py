@@ -16,7 +16,7 @@ from curation.shards.indexes import Members
 from curation.shards.purge_patch import ShardCut, Tar
 from curation.shards.shuffle import shuffle_facts
 from curation.shards.write import write_beside
-from jobs.operations.rewrite import receipt_of_part
+from jobs.units.earlier import receipt_of_part
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource

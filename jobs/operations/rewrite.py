@@ -13,7 +13,7 @@ from curation.choosing.verdicts import KEPT_BYTES, kept_bytes
 from jobs.operations.engines import count_engine
 from jobs.units.commit import finish
 from jobs.units.cost import COMMITTING, Account
-from jobs.units.earlier import made_from
+from jobs.units.earlier import made_from, receipt_of_part
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import begun
@@ -114,23 +114,6 @@ def _plan(request: Rewrite) -> Plan:
         units.append(replace(unit, made=made))
     known = {name: getattr(about, name) for name in Provenance.__dataclass_fields__}
     return Plan(**known, output=request.output, units=units, options=request.options)
-
-
-def receipt_of_part(part: Part, unit: Unit) -> Receipt:
-    """Return the receipt of `unit` with what `part`, which stays as it is, has recorded."""
-    return Receipt(
-        unit=unit.name,
-        fingerprint=unit.fingerprint,
-        part=part.name,
-        rows=part.rows,
-        size_bytes=part.size_bytes,
-        sha256=part.sha256,
-        lanes=part.lanes,
-        key_lanes=part.key_lanes,
-        counts=part.counts,
-        files=part.files,
-        facts=part.facts,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

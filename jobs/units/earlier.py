@@ -126,11 +126,10 @@ def _copy(uri: str, path: Path) -> str:
         return writer.sha256.hexdigest()
 
 
-def _receipt_of(part: Part, manifest: Manifest, unit: Unit) -> Receipt:
-    warnings = manifest.source_warnings
-    sources = [source["uri"] for source in unit.inputs.get("sources", ())]
+def receipt_of_part(part: Part, unit: Unit) -> Receipt:
+    """Return the receipt of `unit` with what `part`, which stays as it is, has recorded."""
     return Receipt(
-        unit=part.unit,
+        unit=unit.name,
         fingerprint=unit.fingerprint,
         part=part.name,
         rows=part.rows,
@@ -139,9 +138,16 @@ def _receipt_of(part: Part, manifest: Manifest, unit: Unit) -> Receipt:
         lanes=part.lanes,
         key_lanes=part.key_lanes,
         counts=part.counts,
+        files=part.files,
         facts=part.facts,
-        source_warnings={uri: warnings[uri] for uri in sources if uri in warnings},
     )
+
+
+def _receipt_of(part: Part, manifest: Manifest, unit: Unit) -> Receipt:
+    warnings = manifest.source_warnings
+    sources = [source["uri"] for source in unit.inputs.get("sources", ())]
+    known = {uri: warnings[uri] for uri in sources if uri in warnings}
+    return dataclasses.replace(receipt_of_part(part, unit), unit=part.unit, source_warnings=known)
 
 
 def _with(unit: Unit, made: Mapping[str, Any] | None) -> Unit:
