@@ -35,7 +35,7 @@ help: ## list what can be made
 
 setup: java $(STAMP) ## Java, and .venv with all that curate needs (another Python: make setup PYTHON=python3.12)
 
-setup-easyocr: $(EASYOCR_STAMP) ## EasyOCR, PyTorch, transformers, readers of shards, too: 3 GB to download, 6 GB on disk
+setup-easyocr: $(EASYOCR_STAMP) ## EasyOCR, PyTorch, trainings, readers of shards, too: 3 GB to download, 6 GB on disk
 
 java:
 	@scripts/java.sh
@@ -64,8 +64,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(EASYOCR_STAMP): $(STAMP)
-	@echo "installing EasyOCR, PyTorch, transformers and readers of shards into $(VENV): about 3 GB to download, 6 GB on disk"
-	@$(BIN)/python -m pip install --quiet -e '.[easyocr,embed,readers]'
+	@echo "installing EasyOCR, PyTorch, lightly and readers of shards into $(VENV): about 3 GB to download, 6 GB on disk"
+	@$(BIN)/python -m pip install --quiet -e '.[easyocr,embed,readers,train]'
 	@touch $@
 
 # What a driver or an executor of a cluster needs, and no more: the Dockerfile calls it. Set PYTHON to an environment's.

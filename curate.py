@@ -7,7 +7,8 @@
     m.to_arrow(columns=["key", "text_score"], where="keep")
     m.images(where="text_score > 0.9")
 
-Every name here is documented in docs/guides/python.md. Everything else may change.
+Every name here is documented in docs/guides/python.md, those of `curate.features` in docs/guides/features.md.
+Everything else may change.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curation.config import PipelineConfig
     from curation.feed.feed import Feed
+    from jobs.api import features
     from jobs.api.errors import FilterError
     from jobs.api.feed import feed
     from jobs.api.images import Image, Images
@@ -75,6 +77,7 @@ __all__ = [
     "choose",
     "dedupe",
     "diff",
+    "features",
     "feed",
     "merge",
     "open",
@@ -91,6 +94,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: processes that only load batches need neither Spark nor DuckDB."""
+    if name == "features":
+        return importlib.import_module("jobs.api.features")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_MODULE_OF[name]), name)

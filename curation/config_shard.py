@@ -32,6 +32,11 @@ class ShardConfig(Section):
         description="pictures whose shorter side is longer get this one, such as 512:keep-ratio, and are encoded "
         "anew; null keeps the bytes of every picture",
     )
+    read: Literal["auto", "gather", "stream"] = Field(
+        "auto",
+        description="how samples are read: each by its byte range (gather), or the sources from start to end, into "
+        "temporary copies next to the shards (stream); auto takes what needs less time; the tars are the same",
+    )
 
     @pydantic.field_validator("json_columns")
     @classmethod

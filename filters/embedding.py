@@ -72,12 +72,20 @@ class Preprocessing:
 class Embedder:
     """A loaded network. The same picture gives the same vector, whatever was embedded before it."""
 
-    def __init__(self, forward: Callable[[Rgb], Any], version: str) -> None:
-        """Try `forward` on a picture. Raises FilterUnavailable if it gives no vector, or another each time."""
+    def __init__(self, prepare: Callable[[Rgb], Any], forward: Callable[[Sequence[Any]], Any], version: str) -> None:
+        """Try the network on a picture.
+
+        Args:
+            prepare: makes the network's input of one picture, with the attribute `shape`.
+            forward: gives the network's output, (pictures, dimensions), for inputs of one shape.
+            version: names the network, and all else that a vector depends on.
+
+        Raises FilterUnavailable if it gives no vector, or another each time.
+        """
         self.version = version
-        self._forward = forward
+        self._prepare, self._forward = prepare, forward
         try:
-            first, second = self._raw(_PROBE), self._raw(_PROBE)
+            first, second = (self._raw([prepare(_PROBE)]) for _ in range(2))
         except Exception as error:
             raise FilterUnavailable(
                 f"the model gives no vector for a picture: {_describe(error)}; name one that needs only pictures"
@@ -87,7 +95,7 @@ class Embedder:
                 "the model gives a different vector each time for the same picture (a masked autoencoder does); "
                 "name one without randomness"
             )
-        self.dimensions = len(first)
+        self.dimensions = first.shape[1]
 
     def embed(self, rgb: Rgb) -> Vector | None:
         """Return the vector of one picture, (height, width, 3) uint8; None if the network's output is 0 or not
@@ -95,64 +103,101 @@ class Embedder:
 
         Raises FilterFailed when the network fails on the picture, or its output has another shape than before.
         """
+        return self.embed_prepared([self.prepare(rgb)])[0]
+
+    def prepare(self, rgb: Rgb) -> Any:
+        """Return the network's input of one picture, (height, width, 3) uint8, which is small. Raises as `embed`."""
         try:
-            raw = self._raw(rgb)
+            return self._prepare(_squeezed(rgb))
         except Exception as error:
-            raise FilterFailed(
-                f"the embedding's model failed on a picture: {_describe(error)}; name another"
-            ) from error
-        if len(raw) != self.dimensions:
-            raise FilterFailed(
-                f"the embedding's model gave {len(raw)} numbers, {self.dimensions} before; name one whose output "
-                "does not depend on the size of the picture, or make pictures `square`"
-            )
-        length = np.linalg.norm(raw)
-        return (raw / length).astype(np.float32) if np.isfinite(length) and length > 0 else None
+            raise _failed(error) from error
 
-    def _raw(self, rgb: Rgb) -> NDArray[np.float64]:
-        output = self._forward(_squeezed(rgb))
+    def embed_prepared(self, prepared: Sequence[Any]) -> list[Vector | None]:
+        """Return the vectors of several pictures, as `embed` does, from what `prepare` returned.
+
+        Those of one shape go through the network together, which is faster, on a GPU many times. The last digits of
+        a vector can depend on how many those are. Raises as `embed`.
+        """
+        found: list[Vector | None] = [None] * len(prepared)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for place, each in enumerate(prepared):
+            by_shape.setdefault(tuple(each.shape), []).append(place)
+        for places in by_shape.values():
+            try:
+                rows = self._raw([prepared[place] for place in places])
+            except Exception as error:
+                raise _failed(error) from error
+            if rows.shape[1] != self.dimensions:
+                raise FilterFailed(
+                    f"the embedding's model gave {rows.shape[1]} numbers, {self.dimensions} before; name one whose "
+                    "output does not depend on the size of the picture, or make pictures `square`"
+                )
+            for place, raw in zip(places, rows, strict=True):
+                length = np.linalg.norm(raw)
+                if np.isfinite(length) and length > 0:
+                    found[place] = (raw / length).astype(np.float32)
+        return found
+
+    def _raw(self, prepared: Sequence[Any]) -> NDArray[np.float64]:
+        output = self._forward(prepared)
         shape = tuple(getattr(output, "shape", ()))
-        if len(shape) < 2 or shape[0] != 1 or max(shape[1:], default=0) != np.prod(shape[1:]):
-            raise ValueError(f"a {type(output).__name__} of shape {shape}, where (1, dimensions) was expected")
-        vector: NDArray[np.float64] = output.reshape(-1).double().numpy()
-        return vector
+        if len(shape) < 2 or shape[0] != len(prepared) or max(shape[1:], default=0) != np.prod(shape[1:]):
+            raise ValueError(
+                f"a {type(output).__name__} of shape {shape}, where ({len(prepared)}, dimensions) was expected"
+            )
+        vectors: NDArray[np.float64] = output.reshape(len(prepared), -1).double().cpu().numpy()
+        return vectors
 
 
-def load_embedder(model: str, *, preprocessing: Preprocessing | None = None, download: bool = False) -> Embedder:
+def _failed(error: Exception) -> FilterFailed:
+    return FilterFailed(f"the embedding's model failed on a picture: {_describe(error)}; name another")
+
+
+def load_embedder(
+    model: str, *, preprocessing: Preprocessing | None = None, download: bool = False, device: str = "cpu"
+) -> Embedder:
     """Return the network that `model` names: a TorchScript file, or a folder or name of a Hugging Face model.
 
     `preprocessing` is for TorchScript; a Hugging Face model has its own. Its name is looked up in the local cache,
-    and on the network only with `download`. Raises FilterUnavailable, with advice, when a package or the model is
-    missing, or when it gives no vector.
+    and on the network only with `download`. `device` is PyTorch's name of the device that computes; `auto` is a GPU
+    where there is one. Raises FilterUnavailable, with advice, when a package, the device or the model is missing, or
+    when it gives no vector.
     """
     torch = _import("torch")
     torch.set_num_threads(1)  # a worker has one core
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise FilterUnavailable(f"device {device}: PyTorch finds no GPU here; name cpu")
     path = path_from_home(model)
     if path.is_file() or path.suffix in TORCHSCRIPT_ENDINGS:
-        return _torchscript(torch, path, preprocessing or Preprocessing())
-    return _hugging_face(torch, path if path.is_dir() else _fetched(model, download=download))
+        return _torchscript(torch, path, preprocessing or Preprocessing(), device)
+    return _hugging_face(torch, path if path.is_dir() else _fetched(model, download=download), device)
 
 
-def _torchscript(torch: Any, path: Path, preprocessing: Preprocessing) -> Embedder:
+def _torchscript(torch: Any, path: Path, preprocessing: Preprocessing, device: str) -> Embedder:
     if not path.is_file():
         raise FilterUnavailable(f"model file {path} is missing; copy it to every worker, under this name")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PyTorch prefers torch.export; SSCD is in TorchScript
-            network = torch.jit.load(str(path), map_location="cpu").eval()
+            network = torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
         raise FilterUnavailable(f"{path} is not TorchScript ({_describe(error)}); {TORCHSCRIPT_ADVICE}") from error
 
-    def forward(rgb: Rgb) -> Any:
+    def prepare(rgb: Rgb) -> Any:
+        return torch.from_numpy(preprocessing.apply(rgb))
+
+    def forward(prepared: Sequence[Any]) -> Any:
         # The optimizing executor rewrites a network after some pictures, which then changes the rounding.
         with torch.inference_mode(), torch.jit.optimized_execution(False):
-            return network(torch.from_numpy(preprocessing.apply(rgb)))
+            return network(torch.cat(list(prepared)).to(device))
 
-    version = f"{path.stem}@{_short_hash([path])}+torch-{_release(torch)}+{preprocessing}+squeeze-{MAX_ASPECT}"
-    return Embedder(forward, version)
+    version = f"{path.stem}@{_short_hash([path])}+{_release(torch, device)}+{preprocessing}+squeeze-{MAX_ASPECT}"
+    return Embedder(prepare, forward, version)
 
 
-def _hugging_face(torch: Any, folder: Path) -> Embedder:
+def _hugging_face(torch: Any, folder: Path, device: str) -> Embedder:
     transformers = _import("transformers")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -169,20 +214,22 @@ def _hugging_face(torch: Any, folder: Path) -> Embedder:
     missing = sorted(loaded["missing_keys"])
     if not all(_is_of_pooler(name) for name in missing):
         raise FilterUnavailable(f"{folder} lacks weights of its network: {', '.join(missing[:3])} …; copy it again")
-    network.eval()
+    network.eval().to(device)
     read = _reader(torch, network, with_pooler=not missing)
 
-    def forward(rgb: Rgb) -> Any:
-        pixels = processor(images=Image.fromarray(rgb), return_tensors="pt")["pixel_values"]
+    def prepare(rgb: Rgb) -> Any:
+        return processor(images=Image.fromarray(rgb), return_tensors="pt")["pixel_values"]
+
+    def forward(prepared: Sequence[Any]) -> Any:
         with torch.inference_mode():
-            return read(pixels)
+            return read(torch.cat(list(prepared)).to(device))
 
     files = [file for pattern in _LOADED for file in folder.glob(pattern)]
     version = (
-        f"{type(network).__name__}@{_short_hash(files)}+torch-{_release(torch)}+transformers-{transformers.__version__}"
-        f"+{type(processor).__name__}+squeeze-{MAX_ASPECT}"
+        f"{type(network).__name__}@{_short_hash(files)}+{_release(torch, device)}"
+        f"+transformers-{transformers.__version__}+{type(processor).__name__}+squeeze-{MAX_ASPECT}"
     )
-    return Embedder(forward, version)
+    return Embedder(prepare, forward, version)
 
 
 def _is_of_pooler(weight: str) -> bool:
@@ -241,8 +288,10 @@ def _short_hash(files: Sequence[Path]) -> str:
     return together.hexdigest()[:16]
 
 
-def _release(package: Any) -> str:
-    return str(package.__version__).split("+")[0]
+def _release(torch: Any, device: str) -> str:
+    """Return the version of PyTorch, and the kind of device if it is no CPU, whose last digits differ."""
+    kind = device.partition(":")[0]
+    return f"torch-{str(torch.__version__).split('+')[0]}" + (f"+{kind}" if kind != "cpu" else "")
 
 
 def _import(package: str) -> Any:

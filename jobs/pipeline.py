@@ -1,6 +1,7 @@
 """The whole pipeline, stage after stage, and what it did."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from curation.choosing.rules import check_expressions
@@ -19,6 +20,7 @@ from jobs.stages.onto import earlier
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
+from jobs.stages.shard_reading import reading_of
 from jobs.units.plan import Plan
 from jobs.units.state import inspect
 from manifests import storage
@@ -141,6 +143,9 @@ def outlook(
         if source is None:
             require_readable_input(plan)
         found.append(_outlook(plan, restart=ctx.restart))
+        if stage is Stage.SHARD and found[-1].state != "up to date":
+            lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
+            found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
         if found[-1].state != "up to date":
             waits_for = stage
     if waits_for is not None:

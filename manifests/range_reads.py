@@ -30,18 +30,18 @@ def fetch(uri: str, fs: fsspec.AbstractFileSystem, wanted: Sequence[Range]) -> l
 
     `fs` is the file system of all of them, `uri` one of its files. Raises StorageUnavailable.
     """
-    joined = list(_joined(wanted))
-    answers: list[bytes | OSError | None] = [None] * len(joined)
-    _ask(uri, fs, [whole for whole, _ in joined], answers)
+    together = list(joined(wanted))
+    answers: list[bytes | OSError | None] = [None] * len(together)
+    _ask(uri, fs, [whole for whole, _ in together], answers)
     found: list[bytes | OSError] = [b""] * len(wanted)
-    for (whole, places), answer in zip(joined, answers, strict=True):
+    for (whole, places), answer in zip(together, answers, strict=True):
         for place in places:
             start, end = wanted[place].start - whole.start, wanted[place].end - whole.start
             found[place] = answer[start:end] if isinstance(answer, bytes) else answer or b""
     return found
 
 
-def _joined(wanted: Sequence[Range]) -> Iterator[tuple[Range, list[int]]]:
+def joined(wanted: Sequence[Range]) -> Iterator[tuple[Range, list[int]]]:
     """Yield each range to ask for, and which of `wanted` lie in it. Empty ones are not asked for."""
     path, start, end = "", 0, 0
     places: list[int] = []

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.feed.index import Index
 from curation.feed.kept import MappedArray
@@ -142,9 +140,9 @@ class Recipe:
 
     def _size_bytes(self, step: Step) -> int:
         """Return how many bytes a batch takes in memory, about, as stored and as pixels."""
-        rows = pa.array(self.rows(step.epoch, self.ranks.positions(step.start)))
-        sizes = [self.index.rows.column(f"{member}_size").take(rows) for member in self.contents.members]
-        stored = sum(pc.sum(each).as_py() or 0 for each in sizes)
+        rows = self.rows(step.epoch, self.ranks.positions(step.start))
+        sizes = self.index.take(rows, [f"{member}_size" for member in self.contents.members])
+        stored = sum(size or 0 for each in sizes.values() for size in each)
         if not self.contents.is_decoded:
             return stored
         side = self.contents.fit.size
@@ -194,8 +192,7 @@ class Recipe:
     @functools.cached_property
     def _listed(self) -> frozenset[str]:
         """What stays a list in a batch: images of different sizes, and columns in which some rows have no value."""
-        rows = self.index.rows
-        columns = [name for name in self.contents.columns if rows.column(f"column_{name}").null_count]
+        columns = [name for name in self.contents.columns if self.index.has_nulls(f"column_{name}")]
         return frozenset([*columns, "json", *([] if self.contents.fit.size else ["image"])])
 
 

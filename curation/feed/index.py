@@ -8,13 +8,12 @@ files.arrow   the URIs of the files; rows have their numbers
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.sources.byte_ranges import ByteRange
@@ -36,24 +35,18 @@ class Index:
         return [_mapped(Path(folder, ROWS)) for folder in self.folders]
 
     @functools.cached_property
-    def rows(self) -> pa.Table:
-        """All rows, with the numbers of files counted over all manifests."""
-        counts = [len(each) for each in self._files]
-        firsts = np.cumsum([0, *counts[:-1]]).tolist()
-        numbered = [_moved_files(table, first) for table, first in zip(self.tables, firsts, strict=True)]
-        return pa.concat_tables(numbered, promote_options="default")
+    def _batches(self) -> list[tuple[pa.RecordBatch, pa.ChunkedArray]]:
+        """All batches of rows, each with the URIs of its files."""
+        uris = [_mapped(Path(folder, FILES)).column("uri") for folder in self.folders]
+        return [(batch, each) for table, each in zip(self.tables, uris, strict=True) for batch in table.to_batches()]
 
     @functools.cached_property
-    def files(self) -> pa.ChunkedArray:
-        """The URIs of all files."""
-        return pa.chunked_array([c for each in self._files for c in each.chunks], pa.string())
-
-    @functools.cached_property
-    def _files(self) -> list[pa.ChunkedArray]:
-        return [_mapped(Path(folder, FILES)).column("uri") for folder in self.folders]
+    def _ends(self) -> NDArray[np.int64]:
+        """The number of the first row after each batch."""
+        return np.cumsum([batch.num_rows for batch, _ in self._batches], dtype=np.int64)
 
     def __len__(self) -> int:
-        return int(self.rows.num_rows)
+        return int(self._ends[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folders": self.folders}  # maps of files belong to a process
@@ -61,26 +54,33 @@ class Index:
     def __setstate__(self, state: dict[str, Any]) -> None:
         object.__setattr__(self, "folders", state["folders"])
 
-    def take(self, rows: NDArray[np.int64]) -> dict[str, list[Any]]:
-        """Return the columns of these rows, name → values. Those that end with `_file` are URIs."""
-        table = self.rows.take(pa.array(rows))
-        found = {name: table.column(name).to_pylist() for name in table.column_names}
-        for name in [n for n in found if n.endswith("_file")]:
-            found[name] = self.files.take(table.column(name)).to_pylist()
+    def has_nulls(self, column: str) -> bool:
+        """Return whether some row has no value in a column."""
+        return any(table.column(column).null_count for table in self.tables)
+
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """Return columns of these rows, name → values in their order; all columns by default.
+
+        Those that end with `_file` are URIs. Batches are asked one by one: Arrow would join all of a column first.
+        """
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        names = self.tables[0].column_names if columns is None else columns
+        found: dict[str, list[Any]] = {name: [None] * len(rows) for name in names}
+        for number in np.unique(numbers):
+            batch, uris = self._batches[number]
+            places = np.flatnonzero(numbers == number)
+            inside = pa.array(rows[places] - (self._ends[number] - batch.num_rows))
+            for name, values in found.items():
+                taken = batch.column(name).take(inside)
+                taken = uris.take(taken) if name.endswith("_file") else taken
+                for place, value in zip(places.tolist(), taken.to_pylist(), strict=True):
+                    values[place] = value
         return found
 
 
 def _mapped(path: Path) -> pa.Table:
     with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
         return reader.read_all()
-
-
-def _moved_files(table: pa.Table, first: int) -> pa.Table:
-    """Return `table` with the numbers of its files counted from `first`."""
-    for place, name in enumerate(table.column_names):
-        if first and name.endswith("_file"):
-            table = table.set_column(place, name, pc.add(table.column(name), pa.scalar(first, pa.int32())))
-    return table
 
 
 def member_range(row: Mapping[str, Any], member: str) -> ByteRange | None:

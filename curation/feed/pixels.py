@@ -15,7 +15,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from curation.pictures.decode import DecodeLimits, decode
+from curation.pictures.decode import DecodeLimits, decode_beside
 from curation.pictures.decode_errors import DECODER_ERRORS
 from curation.pictures.image_metadata import jpeg_segments
 from manifests.errors import InputError
@@ -74,7 +74,7 @@ def _decoded(data: bytes, limits: DecodeLimits, enough_side: int | None) -> Pixe
         rgb = _plain_jpeg(data, limits, enough_side or 0)
         if rgb is not None:
             return rgb
-    decoded = decode(data, limits, enough_pixels=limits.max_pixels)  # not smaller; and damage is not looked for again
+    decoded = decode_beside(data, limits)
     if decoded.rgb is None:
         raise NotDecoded(f"{decoded.status}: {decoded.error}")
     return decoded.rgb

@@ -8,7 +8,6 @@ picture. Damaged pixels always give a warning if their format makes the damage v
 
 import io
 import math
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from curation.pictures.image_headers import (
     name_unidentified,
 )
 from curation.pictures.image_metadata import count_png_frames, without_metadata
+from curation.pictures.shared_lock import SharedLock
 from manifests.format.schema import Status
 
 MAX_PIXELS_IN_PYTHON = 8_000_000
@@ -67,9 +67,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow's option to load truncated files and Python's warning filters apply to the whole process, so one decode runs
-# at a time: otherwise a thread could rescue a damaged file that is undecodable in another run.
-_PILLOW_SETTINGS = threading.Lock()
+# Pillow's option to load truncated files and Python's warning filters apply to the whole process, so one `decode`
+# runs at a time: otherwise a thread could rescue a damaged file that is undecodable in another run.
+_PILLOW_SETTINGS = SharedLock()
+
+_SILENT = ("PNG", "WEBP", "GIF", "BMP", "AVIF")
+"""Formats whose decoders print nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +157,7 @@ def decode(
     if len(data) > limits.max_bytes:
         error = f"{len(data)} bytes exceed the limit of {limits.max_bytes}"
         return Decoded(status=Status.TOO_LARGE, error=error)
-    with _PILLOW_SETTINGS, _captured(data) as stderr, warnings.catch_warnings(record=True) as caught:
+    with _PILLOW_SETTINGS.alone(), _captured(data) as stderr, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         how = _Rendering(enough_pixels=enough_pixels, is_opaque=is_opaque, stderr=stderr)
         decoded = _read(data, limits, how)
@@ -162,6 +165,20 @@ def decode(
             versions = [data, *without_metadata(data)]
             decoded = _ignore_metadata(versions, limits, decoded, how) or _rescue(versions, limits, decoded, how)
     return replace(decoded, warnings=facts_of(caught)) if caught else decoded
+
+
+def decode_beside(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
+    """Return what `decode` does if it is not to look for damage that Pillow ignores; threads may do so side by side.
+
+    That is true of pictures that load strictly; the others go through `decode`.
+    """
+    if starts_like(data) in _SILENT and len(data) <= limits.max_bytes:
+        how = _Rendering(enough_pixels=limits.max_pixels, is_opaque=False, stderr=None)
+        with _PILLOW_SETTINGS.shared():
+            decoded = _read(data, limits, how)
+        if decoded.status is Status.OK:
+            return decoded
+    return decode(data, limits, enough_pixels=limits.max_pixels)  # so many pixels that none is left out
 
 
 def _may_be_rescued(failed: Decoded, data: bytes) -> bool:

@@ -64,6 +64,11 @@ class Resized:
     extension: str
 
     @property
+    def size(self) -> tuple[int, int]:
+        """The width and the height in pixels."""
+        return self.width, self.height
+
+    @property
     def sha256(self) -> str:
         """The sha256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()

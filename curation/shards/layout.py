@@ -77,10 +77,19 @@ class ShardForm:
         return Sample(members=[(IMAGE, image), *texts], resized=resized)
 
     def _resized(self, record: Mapping[str, Any], image: bytes) -> Resized | None:
+        """Return the image as encoded anew, now or for the shards that it comes from; None if it never was."""
+        before = _resized_before(record, image)
         if self.resize is None:
-            return None
-        size = self.resize.size(record["width"], record["height"])
-        return None if size is None else resize(image, size, DEFAULT_LIMITS)
+            return before
+        size = self.resize.size(*((record["width"], record["height"]) if before is None else before.size))
+        return before if size is None else resize(image, size, DEFAULT_LIMITS) or before
+
+
+def _resized_before(record: Mapping[str, Any], image: bytes) -> Resized | None:
+    if record.get("shard_sha256") is None:
+        return None
+    extension = EXTENSIONS[resized_format(record["format"])]
+    return Resized(data=image, width=record["shard_width"], height=record["shard_height"], extension=extension)
 
 
 UNIFORM = ShardForm()

@@ -1,14 +1,14 @@
 """The files of samples for shards: where they are stored, and their bytes, from the nearest place that has them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from curation.sources.byte_ranges import (
     ByteRange,
     image_range,
     in_groups,
-    is_unchanged,
     read_ranges,
     require_unchanged,
     sidecar_range,
@@ -17,14 +17,24 @@ from curation.sources.byte_ranges import (
 from curation.sources.members import IMAGE_EXTENSIONS, split_member
 from curation.sources.text_encoding import decode_text
 from manifests import storage
+from manifests.errors import BrokenSource
 
 COPY, COPY_OFFSET = "copy", "copy_offset"
 """Columns with the file and the first byte of a temporary copy of a sample, see curation.shards.copies."""
 
-_SOURCE_COLUMNS = ("key", "source", "member", "offset", "size", "sha256", "format")
-_SIDECAR_COLUMNS = tuple(f"{kind}_{part}" for kind in ("json", "caption") for part in ("member", "offset", "size"))
-READ_COLUMNS = (*_SOURCE_COLUMNS, *_SIDECAR_COLUMNS)
-"""Columns that say where the files of a sample are in its source."""
+_SIDECARS = ("json", "caption")
+_READ = (
+    *("key", "source", "member", "offset", "size", "sha256", "status", "format", "caption"),
+    *(f"{kind}_{what}" for kind in _SIDECARS for what in ("member", "offset", "size")),
+    *("shard", "shard_offset", "shard_size", "shard_sha256", "shard_width", "shard_height"),
+    *(f"shard_{kind}_{what}" for kind in _SIDECARS for what in ("offset", "size")),
+    *(COPY, COPY_OFFSET),
+)
+
+
+def columns_read(names: Iterable[str]) -> list[str]:
+    """Return those of the columns `names` that say where the files of a sample are, and what they must be."""
+    return [name for name in names if name in _READ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +67,20 @@ def in_source(row: Mapping[str, Any]) -> Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class InShards:
-    """Where the files of rows of shards are in the tars in the folder `uri`."""
+    """Where the files of rows of shards are in the tars in the folder `uri`.
+
+    Without `has_json`, json sidecars are in the sources: those in tars of the layout uniform are others.
+    """
 
     uri: str
+    has_json: bool = True
 
     def __call__(self, row: Mapping[str, Any]) -> Stored:
         """Return where the files of `row` are: sidecars in the source unless it says where in the tar."""
         uri = storage.join(self.uri, row["shard"])
         image = ByteRange(uri=uri, offset=row["shard_offset"], size_bytes=row["shard_size"])
-        return Stored(image=image, json=_in_shard(row, uri, "json"), caption=_in_shard(row, uri, "caption"))
+        json = _in_shard(row, uri, "json") if self.has_json else sidecar_range(row, "json")
+        return Stored(image=image, json=json, caption=_in_shard(row, uri, "caption"))
 
 
 def _in_shard(row: Mapping[str, Any], uri: str, kind: str) -> ByteRange | None:
@@ -110,8 +125,11 @@ def contents(
         found: dict[int, list[bytes]] = {}
         for place in places:
             left = [i for i in group if i not in found]
-            found |= _read_valid({i: where for i in left if (where := place(records[i])) is not None}, records)
+            read = read_complete({i: where for i in left if (where := place(records[i])) is not None})
+            found |= {i: files for i, files in read.items() if sha256(files[0]).hexdigest() == _wanted(records[i])}
         left = [i for i in group if i not in found]
+        for i in left:
+            _require_in_source(records[i])
         found |= _read({i: in_source(records[i]) for i in left})
         for i in left:
             require_unchanged(records[i], found[i][0])
@@ -119,19 +137,34 @@ def contents(
             yield records[i], _members(records[i], found.pop(i))
 
 
-def _read_valid(wanted: Mapping[int, Stored], records: Sequence[Mapping[str, Any]]) -> dict[int, list[bytes]]:
-    """Return the files of those samples that are there completely, with the image of their record."""
+def _wanted(record: Mapping[str, Any]) -> str:
+    """Return the sha256 of the image: that in the shards, if it was resized for them."""
+    return str(record.get("shard_sha256") or record["sha256"])
+
+
+def _require_in_source(record: Mapping[str, Any]) -> None:
+    if record.get("shard_sha256") is not None:
+        raise BrokenSource(
+            f"{record['shard']}: the picture {record['key']}, which was resized for this shard, is missing or has "
+            "changed, and is nowhere else; restore the shard, or shard the chosen manifest",
+            source=record["shard"],
+        )
+
+
+def read_complete(wanted: Mapping[int, Stored]) -> dict[int, list[bytes]]:
+    """Return the files of those samples of `wanted` that are there, each with all of its bytes."""
     read = iter(try_ranges([each for where in wanted.values() for each in where.ranges]))
     found = {}
     for i, where in wanted.items():
         files = [(each, next(read)) for each in where.ranges]
         data = [data for each, data in files if isinstance(data, bytes) and len(data) == each.size_bytes]
-        if len(data) == len(files) and is_unchanged(records[i], data[0]):
+        if len(data) == len(files):
             found[i] = data
     return found
 
 
 def _read(wanted: Mapping[int, Stored]) -> dict[int, list[bytes]]:
+    """Return the files of all samples of `wanted`. Raises BrokenSource when one is not there."""
     read = iter(read_ranges([each for where in wanted.values() for each in where.ranges]))
     return {i: [next(read) for _ in where.ranges] for i, where in wanted.items()}
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from curation.shards.indexes import Members, dali_index, energon_index
 from curation.shards.layout import UNIFORM, Sample, ShardForm
-from curation.shards.read import contents
+from curation.shards.read import Place, columns_read, contents
 from curation.sources.tars import TarWriter
 from manifests import storage
-from manifests.format.schema import COLUMNS, Stage
+from manifests.format.schema import COLUMNS, Stage, schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,20 +25,24 @@ class WrittenShard:
     files: dict[str, dict[str, Any]]
 
 
-def write_shard(folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFORM) -> WrittenShard:
+def write_shard(
+    folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFORM, *, nearer: Sequence[Place] = ()
+) -> WrittenShard:
     """Write `name`.tar from the samples of `rows`, in their order and the form `form`, with statistics and indexes.
 
-    Sidecars are converted to UTF-8 where they are not. A caption without a sidecar gets one. The returned rows have
-    the columns of the shard stage. Memory: one group of images and sidecars.
+    Sidecars are converted to UTF-8 where they are not. A caption without a sidecar gets one. `rows` have the columns
+    of the choose stage, and those that `nearer` needs: places where samples are looked for before their sources are
+    read. The returned rows have the columns of the shard stage. Memory: one group of images and sidecars.
 
     Raises BrokenSource when an image is not the one that was scanned.
     """
-    records = rows.to_pylist()
+    needed = {*columns_read(rows.schema.names), *form.needed}
+    records = rows.select([name for name in rows.schema.names if name in needed]).to_pylist()
     members: list[tuple[str, Members]] = []
     added: list[dict[str, Any]] = []
     with storage.write_atomically(storage.join(folder, f"{name}.tar")) as f:
         with TarWriter(f) as tar:  # type: ignore[arg-type]
-            for record, stored in contents(records):
+            for record, stored in contents(records, nearer):
                 sample = form.sample(record, stored)
                 places = {ext: tar.add(f"{record['key']}.{ext}", data) for ext, data in sample.members}
                 members.append((record["key"], places))
@@ -53,6 +57,8 @@ def write_shard(folder: str, name: str, rows: pa.Table, form: ShardForm = UNIFOR
     for file, data in beside.items():
         storage.write_bytes(storage.join(folder, file), data)
         files[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    chosen = schema(Stage.CHOOSE)
+    rows = rows.select(chosen.names).cast(chosen)
     for field in COLUMNS[Stage.SHARD]:
         rows = rows.append_column(field, pa.array([each[field.name] for each in added], field.type))
     return WrittenShard(batch=rows, files=files)

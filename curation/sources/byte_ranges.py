@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,31 +66,38 @@ def try_ranges(ranges: Sequence[ByteRange]) -> list[bytes | OSError]:
     """Return the bytes of each range, in order: fewer where the file ends before, or why it could not be read."""
     found: list[bytes | OSError] = [b""] * len(ranges)
     by_file: dict[str, list[int]] = {}
-    remote: list[int] = []
     for place, each in enumerate(ranges):
-        if each.size_bytes == 0:
-            continue  # object stores answer an empty range with the whole object
-        if storage.is_local(each.uri):
+        if each.size_bytes != 0:  # object stores answer an empty range with the whole object
             by_file.setdefault(each.uri, []).append(place)
-        else:
-            remote.append(place)
+    remote: list[int] = []
     for uri, places in by_file.items():
-        _read_local(uri, sorted(places, key=lambda p: ranges[p].offset), ranges, found)
+        if storage.is_local(uri):
+            _read_local(uri, sorted(places, key=lambda p: ranges[p].offset), ranges, found)
+        else:
+            remote += places
     _read_remote(remote, ranges, found)
     return found
 
 
 def _read_local(uri: str, places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | OSError]) -> None:
     try:
-        with Path(storage.filesystem(uri)[1]).open("rb") as f:
+        with Path(storage.filesystem(uri)[1]).open("rb", buffering=0) as f:
             file_bytes = f.seek(0, io.SEEK_END)
             for place in places:
-                f.seek(ranges[place].offset)
+                each = ranges[place]
                 # A wrong row may declare any size, and Python allocates as much as it is to read.
-                found[place] = f.read(max(0, min(ranges[place].size_bytes, file_bytes - ranges[place].offset)))
+                found[place] = _pread(f.fileno(), max(0, min(each.size_bytes, file_bytes - each.offset)), each.offset)
     except OSError as e:
         for place in places:
             found[place] = e
+
+
+def _pread(file: int, size_bytes: int, offset: int) -> bytes:
+    """Return the bytes of an open file from `offset`; one call of the system returns at most 2 GiB."""
+    data = os.pread(file, size_bytes, offset)
+    while len(data) < size_bytes and (more := os.pread(file, size_bytes - len(data), offset + len(data))):
+        data += more
+    return data
 
 
 def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list[bytes | OSError]) -> None:
@@ -106,12 +114,12 @@ def _read_remote(places: Sequence[int], ranges: Sequence[ByteRange], found: list
             found[place] = b"" if isinstance(data, OSError) and data.errno == errno.EINVAL else data
 
 
-def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[int]]:
-    """Return `places` in order, in groups of about BYTES_AT_ONCE, which bounds the memory of reading them."""
+def in_groups(places: Sequence[int], sizes_bytes: Sequence[int], group_bytes: int = BYTES_AT_ONCE) -> list[list[int]]:
+    """Return `places` in order, in groups of about `group_bytes`, which bounds the memory of reading them."""
     groups: list[list[int]] = []
     total = 0
     for place, size in zip(places, sizes_bytes, strict=True):
-        if not groups or total + size > BYTES_AT_ONCE:
+        if not groups or total + size > group_bytes:
             groups.append([])
             total = 0
         groups[-1].append(place)
@@ -119,14 +127,9 @@ def in_groups(places: Sequence[int], sizes_bytes: Sequence[int]) -> list[list[in
     return groups
 
 
-def is_unchanged(row: Mapping[str, Any], data: bytes) -> bool:
-    """Return whether `data` are the bytes that the scan read for `row`."""
-    return bool(hashlib.sha256(data).hexdigest() == row["sha256"])
-
-
 def require_unchanged(row: Mapping[str, Any], data: bytes) -> None:
     """Raise BrokenSource unless `data` are the bytes that the scan read for `row`."""
-    if not is_unchanged(row, data):
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise _changed(image_range(row), f"the sha256 of {row['member']} differs from the manifest's")
 
 

@@ -15,7 +15,8 @@ from manifests.format.stand_ins import name_stand_in
 
 _MAX_HEADER_BYTES = 16 << 20  # one pax header or GNU long name; real ones have a few hundred bytes
 _MAX_PADDING_BYTES = 4 << 20  # zeros after the end; more of them look like a preallocated, unfinished file
-_READ_BYTES = 1 << 20
+_READ_BYTES = _WRITE_BYTES = 1 << 20
+_NAME_BYTES, _MAX_SIZE, _MODE = 100, 8 << 30, 0o644
 _NEXT = "Copy it again from where it came from, or allow the run to leave out broken sources"
 
 
@@ -169,6 +170,39 @@ def is_tar_header(block: bytes) -> bool:
     return True
 
 
+def ustar_header(name: str, size_bytes: int) -> bytes:
+    """Return the header of a member with mtime 0, owner 0 and mode 0644.
+
+    Raises InputError for a name that USTAR cannot store: over 100 bytes unless a `/` splits it into at most 155 and
+    100, absolute, with `..`, a NUL or an empty part.
+    """
+    if "\0" in name or any(part in ("", "..") for part in name.split("/")):
+        raise InputError(f"{name!r}: not a name for a tar member; use a relative name without '..'")
+    if len(name) <= _NAME_BYTES and name.isascii() and size_bytes < _MAX_SIZE:
+        # What TarInfo.tobuf returns, in a tenth of the time: the checksum is the sum of all bytes.
+        name_field, size_field = name.encode(), b"%011o" % size_bytes
+        checksum = b"%06o" % (_TEMPLATE_SUM + sum(name_field) + sum(size_field))
+        head = name_field.ljust(_NAME_BYTES, b"\0") + _TEMPLATE[100:124] + size_field
+        return head + _TEMPLATE[135:148] + checksum + _TEMPLATE[154:]
+    header = TarInfo(name)
+    header.size, header.mode = size_bytes, _MODE
+    try:
+        return header.tobuf(USTAR_FORMAT, "utf-8", "strict")
+    except ValueError as e:  # also a name that is not UTF-8
+        raise InputError(f"{name!r}, {size_bytes} bytes: USTAR cannot store it ({e}); shorten the name") from e
+
+
+def _template() -> bytes:
+    """Return the header of an empty member without a name."""
+    header = TarInfo("")
+    header.mode = _MODE
+    return header.tobuf(USTAR_FORMAT, "utf-8", "strict")
+
+
+_TEMPLATE = _template()
+_TEMPLATE_SUM = int(_TEMPLATE[148:154], 8) - sum(_TEMPLATE[124:135])
+
+
 class TarWriter:
     """Writes a USTAR tar whose bytes depend only on the names and contents.
 
@@ -181,37 +215,35 @@ class TarWriter:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._pieces: list[bytes] = []
+        self._waiting = 0
         self.size_bytes = 0
 
     def add(self, name: str, data: bytes) -> tuple[int, int]:
-        """Append a member and return (offset, size) of its bytes in the tar.
-
-        Raises InputError for a name that USTAR cannot store: over 100 bytes unless a `/` splits it into at most 155
-        and 100, absolute, with `..`, a NUL or an empty part.
-        """
-        if "\0" in name or any(part in ("", "..") for part in name.split("/")):
-            raise InputError(f"{name!r}: not a name for a tar member; use a relative name without '..'")
-        header = TarInfo(name)
-        header.size = len(data)
-        header.mode = 0o644
-        try:
-            block = header.tobuf(USTAR_FORMAT, "utf-8", "strict")
-        except ValueError as e:  # also a name that is not UTF-8
-            raise InputError(f"{name!r}, {len(data)} bytes: USTAR cannot store it ({e}); shorten the name") from e
+        """Append a member and return (offset, size) of its bytes in the tar. Raises as `ustar_header` does."""
+        block = ustar_header(name, len(data))
         offset = self.size_bytes + len(block)
-        self._write(block)
-        self._write(data)
-        self._write(bytes(-len(data) % BLOCKSIZE))
+        self._write(block, data, bytes(-len(data) % BLOCKSIZE))
         return offset, len(data)
 
     def close(self) -> None:
         """Write the end of the archive, padded to a multiple of 10,240 bytes. The stream stays open."""
-        self._write(bytes(2 * BLOCKSIZE))
-        self._write(bytes(-self.size_bytes % RECORDSIZE))
+        end = self.size_bytes + 2 * BLOCKSIZE
+        self._write(bytes(2 * BLOCKSIZE), bytes(-end % RECORDSIZE))
+        self._flush()
 
-    def _write(self, data: bytes) -> None:
-        self._stream.write(data)
-        self.size_bytes += len(data)
+    def _write(self, *pieces: bytes) -> None:
+        """Append `pieces`; many small ones become one write, which the stream may hash."""
+        self._pieces += pieces
+        more = sum(map(len, pieces))
+        self.size_bytes += more
+        self._waiting += more
+        if self._waiting >= _WRITE_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._stream.write(b"".join(self._pieces))
+        self._pieces, self._waiting = [], 0
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,11 @@
 """The errors of the Python API: all below CurateError."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from filters import protocol
-from manifests.errors import CurateError, StorageUnavailable, is_failure, sentence_of
+from manifests.errors import CurateError, InputError, StorageUnavailable, is_failure, sentence_of
 
 
 class FilterError(CurateError):
@@ -25,3 +26,15 @@ def translated() -> Iterator[None]:
         if is_failure(e):
             raise
         raise StorageUnavailable(sentence_of(e)) from e
+
+
+@contextlib.contextmanager
+def naming_arguments() -> Iterator[None]:
+    """Let errors name arguments as Python does, where the command line writes --per-cluster."""
+    try:
+        yield
+    except InputError as e:
+        text = re.sub(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(e))
+        if text == str(e):
+            raise
+        raise InputError(text) from e

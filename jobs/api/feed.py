@@ -1,33 +1,15 @@
 """Feeds a trainer from manifests, in Python."""
 
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from curation.feed.batches import Recipe
-from curation.feed.cache import RangeCache
-from curation.feed.denied import denied_rows
 from curation.feed.feed import Feed
-from curation.feed.index import Index
-from curation.feed.index_making import Selection, identity, open_index
-from curation.feed.mixture import check_shares, weights_of
-from curation.feed.order import order_of
-from curation.feed.pixels import Fit
-from curation.feed.samples import Contents, Transform
-from curation.feed.state import Ranks, State
-from curation.sources.byte_ranges import try_ranges
-from curation.takedown.deny_list import DenyList
+from curation.feed.opening import DEFAULT_AHEAD_BYTES, DEFAULT_MAX_BAD, FeedOptions, open_feed
+from curation.feed.samples import Transform
 from jobs.api.errors import translated
 from jobs.api.manifest import Manifest, committed_of, configure
-from manifests.errors import InputError
-from manifests.format.digest import settings_hash
-from manifests.format.store import Manifest as Committed
 
 Source = str | Manifest
-DEFAULT_AHEAD_BYTES = 256 << 20
-DEFAULT_CACHE_BYTES = 32 << 30
 
 
 def feed(
@@ -53,7 +35,7 @@ def feed(
     threads: int | None = None,
     ahead_bytes: int = DEFAULT_AHEAD_BYTES,
     verify: float = 0.0,
-    max_bad: int = 100,
+    max_bad: int = DEFAULT_MAX_BAD,
     cache: str | None = None,
     cache_bytes: int = 0,
     storage: Mapping[str, Mapping[str, Any]] | None = None,
@@ -98,105 +80,32 @@ def feed(
     Raises InputError when an argument does not fit, ManifestError when a part is missing or damaged.
     """
     configure(storage)
-    several = [manifest] if isinstance(manifest, str | Manifest) else list(manifest)
-    if not several:
-        raise InputError("manifest: none; name one at least")
-    if shares is not None:
-        check_shares(shares, len(several))
-    _check(seed=(seed, 0), max_bad=(max_bad, 1), ahead_bytes=(ahead_bytes, 0), cache_bytes=(cache_bytes, 0))
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
-    _check(threads=(threads, 1))
-    if not 0 <= verify <= 1:
-        raise InputError(f"verify: {verify}; it is a share, 0 to 1")
-    folder = Path(cache).expanduser().absolute() if cache else cache_folder()
-    selection = Selection(
-        members=_texts(members, "members"),
-        columns=_texts(columns, "columns"),
+    options = FeedOptions(
+        batch_size=batch_size,
+        members=members,
+        columns=columns,
+        size=size,
+        fit=fit,
+        decode=decode,
+        transform=transform,
         where=where,
         weight=weight,
-        from_sources=from_sources,
-    )
-    ranks = _ranks(rank, world, batch_size, remainder)
-    contents = Contents(
-        members=selection.members,
-        columns=selection.columns,
-        is_decoded=decode,
-        fit=Fit(size=size, how=fit),
-        transform=transform,
-        verify=verify,
+        shares=shares,
+        deny=deny,
+        order=order,
         seed=seed,
-        read=RangeCache(str(folder / "ranges"), cache_bytes).read if cache_bytes else try_ranges,
-    )
-    with translated():
-        committed = [committed_of(each) for each in several]
-        rows = settings_hash([identity(each, selection) for each in committed])
-        index = Index(tuple(open_index(each, selection, folder) for each in committed))
-        weights = weights_of(index, shares=shares, is_weighted=weight is not None, seed=seed, cache=folder, name=rows)
-        ordered = order_of(order, len(index) if weights is None else weights.slots, seed)
-        denied = denied_rows(committed, selection, _deny_list(deny, committed), folder, rows)
-    recipe = Recipe(
-        index=index,
-        order=ordered,
-        weights=weights,
-        ranks=ranks,
-        contents=contents,
-        denied=denied,
-        max_bad=max_bad,
-        ahead_bytes=ahead_bytes,
+        remainder=remainder,
+        rank=rank,
+        world=world,
+        from_sources=from_sources,
         threads=threads,
+        ahead_bytes=ahead_bytes,
+        verify=verify,
+        max_bad=max_bad,
+        cache=cache,
+        cache_bytes=cache_bytes,
         storage=storage or {},
     )
-    state = State(
-        epoch=0,
-        position=0,
-        seed=seed,
-        order=ordered.name,
-        manifest=committed[0].digest if len(committed) == 1 else settings_hash([m.digest for m in committed]),
-        selection=settings_hash(rows, shares),
-    )
-    return Feed(recipe, state)
-
-
-def cache_folder() -> Path:
-    """Return the folder for what is kept between calls: `curate` in the user's folder for caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "curate").absolute()
-
-
-def _check(**given: tuple[Any, int]) -> None:
-    """Raise InputError unless each value is a whole number, at least as large as the number beside it."""
-    for name, (value, least) in given.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{name}: {value!r}; give a whole number, at least {least}")
-
-
-def _texts(names: Sequence[str], argument: str) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise InputError(f"{argument}: {names!r} is a text; give a list of names")
-    return tuple(dict.fromkeys(names))
-
-
-def _deny_list(paths: Iterable[str], manifests: Sequence[Committed]) -> DenyList:
-    """Return the hashes of the lists at `paths`, and those that the manifests record."""
-    if isinstance(paths, str):
-        raise InputError(f"deny: {paths!r} is a text; give a list of paths")
-    recorded = DenyList.of(line for each in manifests for line in each.taken_down)
-    return DenyList.read(paths) | recorded
-
-
-def _ranks(rank: int | None, world: int | None, batch_size: int, remainder: str) -> Ranks:
-    if (rank is None) != (world is None):
-        raise InputError("rank and world: give both, or none")
-    if rank is None or world is None:
-        rank, world = _found_ranks()
-    return Ranks(rank=rank, world=world, batch_size=batch_size, remainder=remainder)
-
-
-def _found_ranks() -> tuple[int, int]:
-    """Return the rank of this process and how many there are."""
-    torch = sys.modules.get("torch")  # who has a process group has imported it
-    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    try:
-        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    except ValueError as e:
-        raise InputError(f"RANK or WORLD_SIZE in the environment: {e}; correct it, or give rank and world") from e
+    several = [manifest] if isinstance(manifest, str | Manifest) else manifest
+    with translated():
+        return open_feed([committed_of(each) for each in several], options)

@@ -2,13 +2,12 @@
 
 import contextlib
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from jobs.api.errors import translated
+from jobs.api.errors import naming_arguments, translated
 from jobs.api.manifest import Manifest, committed_of, configure
 from jobs.api.stages import OnProgress, Storage
 from jobs.operations import requests
@@ -23,7 +22,6 @@ from manifests.compare.diff import Comparison, Diff, DiffOptions
 from manifests.compare.diff_set import open_diff
 from manifests.draw.combining import OnConflict
 from manifests.draw.sampling import Draw
-from manifests.errors import InputError
 from manifests.exchange.key_lists import KeyList, keys_of, read_keys
 from manifests.format.store import Manifest as Committed
 from manifests.inspect.verify import Depth, Findings, Resources
@@ -69,7 +67,7 @@ def diff(
     configure(storage)
     comparison = Comparison(by=by, columns=tuple(columns), ignore=tuple(ignore), where=where)
     target = storing.absolute(out) if out else None
-    with _named_as_arguments(), translated(), _engine(spark, storage) as engine:
+    with naming_arguments(), translated(), _engine(spark, storage) as engine:
         first, second = committed_of(a), committed_of(b)
         options = DiffOptions(limit=limit, out=target, say=_log.info)
         return compare(first, second, comparison, options, engine, may_replace=force)
@@ -233,7 +231,7 @@ def verify(
     Raises ManifestError when there is no manifest to check.
     """
     configure(storage)
-    with _named_as_arguments(), translated():
+    with naming_arguments(), translated():
         return check(committed_of(manifest), Depth(depth), Resources(), fraction=fraction, salt=salt)
 
 
@@ -247,7 +245,7 @@ def _make(
 ) -> Manifest:
     configure(storage)
     reporter = Reporter(quiet=progress is not True, on_progress=progress if callable(progress) else None)
-    with _named_as_arguments(), translated(), _engine(spark, storage) as engine:
+    with naming_arguments(), translated(), _engine(spark, storage) as engine:
         wanted = request()
         made = derive(wanted, lambda: engine(wanted.sources), reporter, restart=restart)
     return Manifest(made, storage_options=storage)
@@ -259,15 +257,3 @@ def _engine(spark: "SparkSession | None", storage: Storage | None) -> Iterator[C
     choice = EngineChoice(kind="duckdb" if spark is None else "spark", spark=spark, storage=storage or {})
     with engines(choice, Reporter(quiet=True)) as engine:
         yield engine
-
-
-@contextlib.contextmanager
-def _named_as_arguments() -> Iterator[None]:
-    """Let errors name arguments as Python does, where the command line writes --per-cluster."""
-    try:
-        yield
-    except InputError as e:
-        text = re.sub(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(e))
-        if text == str(e):
-            raise
-        raise InputError(text) from e

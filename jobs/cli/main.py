@@ -49,6 +49,10 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "select": Listed("jobs.cli.combine:select", "Take the rows of MANIFEST that a file lists."),
         "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
+        "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),
+    },
+    "Train": {
+        "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),
     },
     "Trust": {
         "verify": Listed("jobs.cli.verify:verify", "Check that MANIFEST is valid, and report every fault."),

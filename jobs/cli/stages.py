@@ -192,6 +192,8 @@ def choose() -> None:
         "curate shard chosen/ -o shards/ --samples-per-shard 5000",
         "curate shard chosen/ -o s3://bucket/shards --target-shard-bytes 1000000000",
         "curate shard chosen/ -o shards/ --resize 512:keep-ratio",
+        "curate shard chosen/ -o shards/ --dry-run",
+        "curate shard shards/ -o smaller/ --samples-per-shard 500",
     )
 )
 @click.argument("manifest")
@@ -210,10 +212,18 @@ def choose() -> None:
     "are encoded anew; all others keep their bytes.",
 )
 @click.option("--salt", help="Seed of the global shuffle; another salt gives another order.")
+@click.option(
+    "--read",
+    type=click.Choice(["auto", "gather", "stream"]),
+    help="How samples are read: each by its byte range, or sources from start to end; auto takes the faster one.",
+)
 @_stage_options
 @runs("jobs.commands.stages:shard")
 def shard() -> None:
     """Write the kept images, unchanged, as shuffled webdataset tars.
+
+    MANIFEST is a chosen manifest or one of shards, whose samples are then divided anew, or made of one by select,
+    sample, merge or patch.
 
     The same rows and settings give the same tars, byte for byte. webdataset, Hugging Face datasets, open_clip, wids,
     DALI and Energon read them.

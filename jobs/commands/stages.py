@@ -67,8 +67,8 @@ def choose(manifest: str, where: tuple[str, ...], **flags: Any) -> None:
 
 
 def shard(manifest: str, **flags: Any) -> None:
-    """Write the kept images of a chosen manifest as tars."""
-    settings = _taken(flags, "samples_per_shard", "target_shard_bytes", "salt", "layout", "resize")
+    """Write the kept images of a chosen manifest, or of shards, as tars."""
+    settings = _taken(flags, "samples_per_shard", "target_shard_bytes", "salt", "layout", "resize", "read")
     _run_stage(Stage.SHARD, manifest, (), settings, flags)
 
 

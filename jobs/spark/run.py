@@ -149,16 +149,19 @@ class Lineage:
         return replace(self, parents=[*self.parents, *parents], others=digests)
 
 
-def read_parent(uri: str, wanted: Stage) -> Lineage:
-    """Return the committed manifest of stage `wanted` at `uri`, and what follows from it.
+def read_parent(uri: str, wanted: Stage, *others: Stage) -> Lineage:
+    """Return the committed manifest at `uri`, of stage `wanted` or of one of `others`, and what follows from it.
 
     Raises ManifestError when it is missing or unfinished, InputError when it is of another stage or was made by a
-    version that measured less.
+    version that measured less, up to the stage `wanted`.
     """
     manifest = open_manifest(uri)
-    if manifest.stage is not wanted:
-        raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {wanted}")
-    require_current(manifest, uri)
+    if manifest.stage not in (wanted, *others):
+        stages = " or ".join((wanted, *others))
+        between = list(Stage)[list(Stage).index(manifest.stage) + 1 : list(Stage).index(wanted) + 1]
+        advice = f"; run {', then '.join(between)} first" if between else ""
+        raise InputError(f"{uri}: a manifest of stage {manifest.stage}; this needs one of {stages}{advice}")
+    require_current(manifest, uri, wanted)
     return Lineage(
         manifest=manifest,
         parents=[Parent(uri=manifest.uri, stage=manifest.stage, digest=manifest.digest)],

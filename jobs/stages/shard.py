@@ -1,50 +1,52 @@
 """Shard: kept images are copied byte for byte into globally shuffled tars, next to the final manifest.
 
-Samples are ordered by their place, a keyed hash of their key, and then by key. Where each shard begins in this order
-is found from keys and places alone, in buckets of the hash, so that no machine sorts all of them. Complete rows are
-read once, find their shard among these beginnings, and are shuffled once.
+Where each shard begins in the order of all samples is found first, see `jobs.stages.shard_order`. Complete rows are
+then read once, find their shard among these beginnings, and are shuffled once. Images are not shuffled: a shard reads
+them by byte range, see `jobs.stages.shard_reading`.
+
+Chosen manifests are sharded, and shards again: then the columns of the shard stage are replaced.
 """
 
-import bisect
 import dataclasses
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+from pyspark.sql import SparkSession
 
-from curation.choosing.verdicts import KEPT_BYTES
+from curation.choosing.verdicts import KEPT_BYTES, kept_bytes
 from curation.config import PipelineConfig
 from curation.config_shard import ShardConfig
 from curation.pictures.resize import RESIZER_VERSION
 from curation.shards.indexes import Tar, dataset_indexes
 from curation.shards.layout import IMAGE, Layout, ShardForm
-from curation.shards.plan import ShardPlan, plan_shards, shuffle_place
+from curation.shards.plan import ShardPlan, plan_shards
+from curation.shards.read import Place
+from curation.shards.reading_cost import Reading
 from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from curation.shards.write import write_shard
-from jobs.spark import frames
 from jobs.spark.part_stages import part_units, write_groups
-from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.run import Context, Lineage, read_parent, run_stage
+from jobs.stages.shard_order import PLACE, TO_SHARD, FindShards, shard_starts
+from jobs.stages.shard_reading import CopySamples, place_rows, reading_of, ready_copies
 from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage
-from manifests.errors import StageFailed
+from manifests.errors import InputError
 from manifests.file_names import numbered
 from manifests.format.receipts import Receipt, add_counts, write_part
 from manifests.format.roots import relative_sources
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Whole
 
-SAMPLES_PER_BUCKET = 20_000
-MAX_BUCKETS = 1 << 16
-
 
 def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
-    """Return the plan of writing shards from the chosen manifest at `source`. Raises as `read_parent` does."""
-    lineage = read_parent(source, Stage.CHOOSE)
-    settings = config.shard.model_dump(mode="json")
+    """Return the plan of writing shards from the chosen manifest, or the shards, at `source`.
+
+    Raises as `read_parent` does.
+    """
+    lineage = _parent(source)
+    settings = config.shard.model_dump(mode="json", exclude={"read"})
     shards = shard_plan(lineage.manifest, config.shard)
     software = _software(config.shard)
     maker = part_units(Stage.SHARD, lineage.manifest, settings, software)
@@ -65,6 +67,10 @@ def plan_shard(config: PipelineConfig, source: str, output: str) -> Plan:
         reads=[lineage.manifest],
         summarise=functools.partial(whole_of, form=config.shard.form()),
     )
+
+
+def _parent(source: str) -> Lineage:
+    return read_parent(source, Stage.CHOOSE, Stage.SHARD)
 
 
 def whole_of(receipts: Sequence[Receipt], *, form: ShardForm) -> Whole:
@@ -92,12 +98,20 @@ def shard_unit(maker: UnitMaker, shard: int, shards: int, *, rows: int | None = 
 
 
 def kept_rows(manifest: Manifest) -> int:
-    """Return how many rows of a chosen manifest are kept."""
+    """Return how many rows of a chosen manifest, or of shards, are kept."""
     return manifest.counts.get("keep", {}).get("true", 0)
 
 
 def shard_plan(manifest: Manifest, config: ShardConfig) -> ShardPlan:
-    """Return how the kept samples of `manifest` are divided into shards."""
+    """Return how the kept samples of `manifest` are divided into shards.
+
+    Raises InputError if they are to be divided by bytes that the manifest does not record.
+    """
+    if config.target_shard_bytes is not None and kept_rows(manifest) and KEPT_BYTES not in manifest.facts:
+        raise InputError(
+            f"{manifest.uri}: made by an earlier curate, which did not record the bytes of its images; "
+            "use samples_per_shard instead of target_shard_bytes"
+        )
     return plan_shards(
         kept_rows(manifest),
         manifest.facts.get(KEPT_BYTES, 0),
@@ -107,104 +121,35 @@ def shard_plan(manifest: Manifest, config: ShardConfig) -> ShardPlan:
 
 
 def shard(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
-    """Write the kept samples of the chosen manifest at `source` as shards at `output`, and return their manifest."""
+    """Write the kept samples of the manifest at `source` as shards at `output`, and return their manifest."""
     plan = plan_shard(config, source, output)
-    parent = read_parent(source, Stage.CHOOSE).manifest
+    parent = _parent(source).manifest
     shards = shard_plan(parent, config.shard)
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         if not todo:
             return
+        reading = reading_of(config.shard, parent, output)
+        for line in reading.lines():
+            ctx.reporter.say(f"shard: {line}")
         ctx.account.begin("placing")
-        placed = place(spark, parent, config.shard.salt, shards, plan.options)
+        starts = shard_starts(spark, parent, config.shard.salt, shards, plan.options)
+        wanted = [unit.inputs["shard"] for unit in todo]
+        find = FindShards(salt=config.shard.salt, starts=starts, wanted=frozenset(wanted))
+        copies = ready_copies(plan, reading.place) if reading.chosen is Reading.STREAM else None
         writer = _ShardWriter(
             maker=part_units(Stage.SHARD, parent, plan.config, plan.software),
             shards=len(plan.units),
             roots=plan.roots,
-            parent_schema=parent.schema,
+            nearer=reading.places(copies),
             form=config.shard.form(),
         )
         ctx.account.begin("writing")
-        wanted = pa.array([u.inputs["shard"] for u in todo], pa.int64())
-        write_groups(placed, "shard", wanted, writer, plan)
+        copy = None if copies is None else CopySamples(place=reading.place, folder=copies)
+        placed = place_rows(spark, parent, find, plan.options, copy)
+        write_groups(placed, TO_SHARD, pa.array(wanted, pa.int64()), writer, plan)
 
     return run_stage(plan, work, ctx)
-
-
-def place(spark: SparkSession, parent: Manifest, salt: str, shards: ShardPlan, options: frames.Options) -> DataFrame:
-    """Return the kept rows of `parent` with their `place` in the order and the number of their `shard`."""
-    starts = shard_starts(spark, parent, salt, shards, options)
-    columns = [*parent.schema, ("place", pa.binary()), ("shard", pa.int64())]
-    find = FindShards(salt=salt, starts=starts)
-    return frames.read(spark, frames.parts_of(parent, options), parent.schema.names, pa.schema(columns), find)
-
-
-Start = tuple[bytes, str]
-"""The place and the key of a shard's first sample."""
-
-
-def shard_starts(
-    spark: SparkSession, parent: Manifest, salt: str, shards: ShardPlan, options: frames.Options
-) -> list[Start]:
-    """Return where each of `shards` begins among the kept rows of `parent`. Only keys and places are shuffled.
-
-    Raises StageFailed when there are not as many kept rows as `parent` records.
-    """
-    buckets = min(MAX_BUCKETS, -(-shards.samples // SAMPLES_PER_BUCKET))
-    to_buckets = functools.partial(_in_buckets, salt=salt, buckets=buckets)
-    keys = frames.read(spark, frames.parts_of(parent, options), ["key", "keep"], _NARROW, to_buckets)
-    counts = keys.groupBy("bucket").agg(F.count("*").alias("rows")).orderBy("bucket").toArrow()
-    rows = counts.column("rows").to_numpy()
-    if rows.sum() != shards.samples:
-        raise StageFailed(
-            f"{parent.uri}: {rows.sum():,} rows are kept, {shards.samples:,} when it was committed; restore it, or "
-            "make the manifest again"
-        )
-    ends, firsts = np.cumsum(rows), np.array(shards.first_ranks(), np.int64)
-    at = np.searchsorted(ends, firsts, side="right")
-    wanted = pa.table(
-        {
-            "shard": pa.array(range(len(firsts)), pa.int64()),
-            "bucket": counts.column("bucket").to_numpy()[at],
-            "nth": pa.array(firsts - (ends - rows)[at] + 1, pa.int32()),
-        }
-    )
-    nth = F.row_number().over(Window.partitionBy("bucket").orderBy("place", "key"))
-    found = keys.withColumn("nth", nth).join(F.broadcast(spark.createDataFrame(wanted)), ["bucket", "nth"])
-    starts = found.select("shard", "place", "key").toArrow().sort_by("shard")
-    return list(zip(starts.column("place").to_pylist(), starts.column("key").to_pylist(), strict=True))
-
-
-_NARROW = pa.schema([("key", pa.string()), ("place", pa.binary()), ("bucket", pa.int32())])
-
-
-def _kept(table: pa.Table, salt: str) -> pa.Table:
-    """Return the kept rows of `table` with their place."""
-    kept = table.filter(table.column("keep"))
-    places = [shuffle_place(salt, key) for key in kept.column("key").to_pylist()]
-    return kept.append_column("place", pa.array(places, pa.binary()))
-
-
-def _in_buckets(table: pa.Table, *, salt: str, buckets: int) -> pa.Table:
-    """Return the kept rows of `table` as _NARROW; the order of buckets is that of the places in them."""
-    kept = _kept(table, salt)
-    numbers = [int.from_bytes(place, "big") * buckets >> 64 for place in kept.column("place").to_pylist()]
-    return kept.append_column("bucket", pa.array(numbers, pa.int32())).select(_NARROW.names)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FindShards:
-    """Finds shards in a worker, among the `starts` of all."""
-
-    salt: str
-    starts: Sequence[Start]
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Return the kept rows of `table` with their place and their shard, the last that starts at or before it."""
-        kept = _kept(table, self.salt)
-        order = zip(kept.column("place").to_pylist(), kept.column("key").to_pylist(), strict=True)
-        numbers = [bisect.bisect_right(self.starts, each) - 1 for each in order]
-        return kept.append_column("shard", pa.array(numbers, pa.int64())).drop_columns(frames.PART)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,7 +157,7 @@ class _ShardWriter:
     maker: UnitMaker
     shards: int
     roots: Sequence[str]
-    parent_schema: pa.Schema
+    nearer: Sequence[Place]
     form: ShardForm
 
     def unit(self, group: int) -> Unit:
@@ -221,11 +166,9 @@ class _ShardWriter:
 
     def write(self, attempt: Attempt, rows: pa.Table) -> Receipt:
         """Write the tar, its table and its statistics from the samples in `rows`."""
-        by_place = rows.sort_by([("place", "ascending"), ("key", "ascending")])
-        ordered = by_place.select(self.parent_schema.names).cast(self.parent_schema)
-        written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form)
+        ordered = rows.sort_by([(PLACE, "ascending"), ("key", "ascending")])
+        written = write_shard(attempt.folder, attempt.unit.name, ordered, self.form, nearer=self.nearer)
         part = write_part(attempt.part, written.batch.to_batches(), schema(Stage.SHARD), roots=self.roots)
-        sources = relative_sources(ordered.column("source").combine_chunks(), self.roots).to_pylist()
-        return receipt_of(
-            attempt.unit, part, name=attempt.unit.part, files=written.files, facts=shuffle_facts(sources)
-        )
+        sources = relative_sources(written.batch.column("source").combine_chunks(), self.roots).to_pylist()
+        facts = {**kept_bytes(written.batch), **shuffle_facts(sources)}
+        return receipt_of(attempt.unit, part, name=attempt.unit.part, files=written.files, facts=facts)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from manifests import storage
+from manifests.format.schema import Stage
 from manifests.format.store import Manifest, Parent, open_manifest
 
 ROWS = "rows"
@@ -70,6 +71,22 @@ def lineage(manifest: Manifest) -> list[Step]:
         steps.append(step)
         waiting += [link.found for link in reversed(step.row_links) if link.found is not None]
     return steps
+
+
+def find_shards(manifest: Manifest) -> str | None:
+    """Return the folder with the tars that the column `shard` names; None if there are none any more.
+
+    It is the recorded one, or that of the manifest of shards in the lineage, which may have been moved.
+    """
+    if _has_tars(manifest.shards_uri):
+        return manifest.shards_uri
+    made = (step.manifest for step in lineage(manifest))
+    moved = next((each.uri for each in made if each.stage is Stage.SHARD and not each.derivation), None)
+    return moved if moved is not None and _has_tars(moved) else None
+
+
+def _has_tars(uri: str) -> bool:
+    return any(name.endswith(".tar") for name in storage.list_names(uri))
 
 
 def roles(manifest: Manifest) -> Iterator[tuple[Parent, str]]:

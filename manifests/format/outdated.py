@@ -8,18 +8,19 @@ _SINCE_0_2 = frozenset({"text_kinds", "text_kind"})
 """Columns that no manifest of 0.1 has; with them came other text scores."""
 
 
-def require_current(manifest: Manifest, uri: str) -> None:
-    """Check that a manifest has all columns that its stage and those before write in this version.
+def require_current(manifest: Manifest, uri: str, stage: Stage | None = None) -> None:
+    """Check that a manifest has all columns that a stage and those before write in this version.
 
     Args:
         manifest: the committed manifest.
         uri: where it is, as the user named it.
+        stage: the last stage whose columns are needed; by default its own.
 
     Raises:
         InputError: it lacks some. The message says by which version it was made, and from which stage on to make it
             again.
     """
-    lacking = [name for name in schema(manifest.stage).names if name not in manifest.schema.names]
+    lacking = [name for name in schema(stage or manifest.stage).names if name not in manifest.schema.names]
     if not lacking:
         return
     first = next(stage for stage in Stage if any(field.name in lacking for field in COLUMNS[stage]))

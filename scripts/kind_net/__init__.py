@@ -1,4 +1,4 @@
-"""Makes the network of kinds, filters/text_kind.onnx. Needs `.[dev,train]`.
+"""Makes the network of kinds, filters/text_kind.onnx. Needs `.[dev,fit-networks]`.
 
     python -m scripts.kind_net.pictures pool.pickle --labelled labelled/  # ten minutes on two cores
     python -m scripts.kind_net.train pool.pickle -o filters/text_kind.onnx      # a quarter of an hour

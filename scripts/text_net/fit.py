@@ -6,11 +6,11 @@
     python -m scripts.text_net.fit trees seen.pickle              # curation/text/text_trees.json
     python -m scripts.text_net.fit bounds seen.pickle             # `bounds` and `rules` of text_weights.json
 
-Needs `.[dev,train]`. `look` runs every step on the labelled pictures and on drawn ones that no network was trained
-on; folders are as scripts.kind_net.pictures reads them. `--kinds` names the networks of kinds that were trained
-without the sources of fold 0 and of fold 1; each picture is shown to the one that has not seen its source. Copies of
-one picture weigh as much as one; real pictures outweigh drawn ones. No weight of boxes and lines is negative: more
-text never makes text less likely.
+Needs `.[dev,fit-networks]`. `look` runs every step on the labelled pictures and on drawn ones that no network was
+trained on; folders are as scripts.kind_net.pictures reads them. `--kinds` names the networks of kinds that were
+trained without the sources of fold 0 and of fold 1; each picture is shown to the one that has not seen its source.
+Copies of one picture weigh as much as one; real pictures outweigh drawn ones. No weight of boxes and lines is
+negative: more text never makes text less likely.
 """
 
 import contextlib

@@ -73,7 +73,8 @@ def refusal(values):
         ),
         (
             {"shard": {"zzz": 2}},
-            "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt, layout, json_columns, resize",
+            "shard.zzz: unknown; known are samples_per_shard, target_shard_bytes, salt, layout, json_columns, "
+            "resize, read",
         ),
         ({"zzz": 2}, "zzz: unknown; known are input, output, scan, dedupe, score, choose, shard, spark, storage"),
     ],

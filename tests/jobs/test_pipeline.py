@@ -290,7 +290,7 @@ def test_folders_of_images_go_through_too(tmp_path: Path) -> None:
     shards = tmp_path / "out/shards"
     with tarfile.open(shards / "00000.tar") as tar:
         names = {m.name.split(".")[1] for m in tar}
-    assert names == {"png", "txt"}
+    assert names == {"jpg", "json", "txt"}
 
 
 def test_nothing_kept_and_empty_tars_end_well(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_each_range_has_its_bytes(fs, ranges):
 @given(RANGES)
 def test_what_is_asked_for_covers_every_range_once(ranges):
     wanted = [Range(path=path, start=start, end=start + size) for path, start, size in ranges]
-    joined = list(range_reads._joined(wanted))
+    joined = list(range_reads.joined(wanted))
     assert sorted(place for _, places in joined for place in places) == [
         place for place, each in enumerate(wanted) if each.start < each.end
     ]

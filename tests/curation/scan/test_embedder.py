@@ -99,6 +99,12 @@ def test_copies_are_closer_than_unrelated_images(embedder: Embedder):
     assert min(copies) > 0.99 > vector @ embedder.embed(hills)
 
 
+def test_pictures_embedded_together_have_the_same_vectors(embedder: Embedder):
+    together = embedder.embed_prepared([embedder.prepare(rgb) for rgb in PICTURES])
+    for rgb, vector in zip(PICTURES, together, strict=True):
+        assert np.allclose(vector, embedder.embed(rgb), atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 60), (33, 31)])
 def test_any_shape_is_accepted(embedder: Embedder, shape: tuple[int, int]):
     vector = embedder.embed(noise(*shape))
@@ -154,14 +160,17 @@ def test_the_input_of_a_network_is_bounded():
         def double(self) -> "Answer":
             return self
 
+        def cpu(self) -> "Answer":
+            return self
+
         def numpy(self) -> np.ndarray:
             return np.asarray(self, np.float64)
 
-    def forward(rgb):
-        seen.append(rgb.shape)
+    def forward(prepared):
+        seen.extend(rgb.shape for rgb in prepared)
         return np.ones((1, 4)).view(Answer)
 
-    Embedder(forward, "v").embed(noise(2, 9000))
+    Embedder(lambda rgb: rgb, forward, "v").embed(noise(2, 9000))
     assert seen[-1] == (2, 2 * MAX_ASPECT, 3)
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from curation.pictures.image_formats import looks_like_image
 from curation.sources.byte_ranges import ByteRange, read_ranges, try_ranges
 from curation.sources.members import Problem, group_of, is_ignored, split_member
+from curation.sources.tar_stream import ustar_header
 from curation.sources.tars import TarWriter, read_tar
 from manifests.errors import BrokenSource, InputError
 from manifests.file_names import name_bytes
@@ -711,6 +712,17 @@ def test_written_tars_are_reproducible_and_read_back(drawn):
     ]
 
 
+@given(st.text("ab.-é/", min_size=1, max_size=120), st.sampled_from([0, 1, 511, 8**11 - 1, 8**11, 1 << 40]))
+def test_headers_are_those_of_the_standard_library(name, size):
+    wanted = tarfile.TarInfo(name)
+    wanted.size, wanted.mode = size, 0o644
+    try:
+        header = ustar_header(name, size)
+    except InputError:
+        return
+    assert header == wanted.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+
+
 def test_written_bytes_never_change():
     tar, places = write([("k.jpg", JPEG), ("d" * 120 + "/k.json", b"{}")])
     assert places == [(512, len(JPEG)), (2048, 2)]
@@ -741,7 +753,7 @@ def test_names_that_ustar_cannot_store_are_refused(name):
 def test_a_writer_that_failed_leaves_no_complete_tar():
     out = io.BytesIO()
     with pytest.raises(ZeroDivisionError), TarWriter(out) as tar:
-        tar.add("a.jpg", JPEG)
+        tar.add("a.jpg", bytes(2 << 20))
         raise ZeroDivisionError
     with pytest.raises(BrokenSource, match="no end-of-archive marker"):
         read(out.getvalue())

@@ -181,7 +181,7 @@ def test_another_loader_goes_to_the_epoch_of_the_feed(feed, kind):
 
 
 def test_lightning_saves_and_restores_the_state(feed, tmp_path):
-    lightning = pytest.importorskip("lightning")
+    lightning = pytest.importorskip("pytorch_lightning")
 
     class Seen(lightning.LightningModule):
         def __init__(self, until):
@@ -198,7 +198,7 @@ def test_lightning_saves_and_restores_the_state(feed, tmp_path):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0)
 
-    saving = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "last", every_n_train_steps=9, save_top_k=1)
+    saving = lightning.callbacks.ModelCheckpoint(tmp_path, "last", every_n_train_steps=9, save_top_k=1)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "max_epochs": 2}
     first, second = Seen(until=12), Seen(until=None)
     with pytest.raises(RuntimeError, match="the machine is gone"):

@@ -125,6 +125,7 @@ FOLDERS = [
     "package -o {}",
 ]
 FILES = ["export m -o {}.txt", "query m FROM(m) --out {}.parquet", "calibrate x.csv --manifest m -o {}.yaml"]
+FILES += ["embed m --model x -o {}.parquet"]
 LONG = "x" * 300
 
 

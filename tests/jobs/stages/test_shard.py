@@ -19,7 +19,7 @@ from curation.shards.plan import plan_shards, shuffle_place
 from curation.shards.shuffle import shuffle_facts, shuffle_statistic
 from jobs.cli.main import main
 from jobs.spark import frames, part_stages
-from jobs.stages import shard
+from jobs.stages import shard_order, shard_reading
 from jobs.units.accepted import read_run
 from manifests.errors import StageFailed
 from manifests.format.receipts import add_counts
@@ -51,18 +51,21 @@ def test_shards_are_runs_of_the_kept_rows_in_the_order_of_their_places(
     per_shard, shard_bytes = division
     plan = plan_shards(len(kept), 100 * len(kept), samples_per_shard=per_shard, target_shard_bytes=shard_bytes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard, "SAMPLES_PER_BUCKET", per_bucket)
-        placed = shard.place(spark, chosen, salt, plan, {}).toArrow().sort_by("place")
+        patch.setattr(shard_order, "SAMPLES_PER_BUCKET", per_bucket)
+        starts = shard_order.shard_starts(spark, chosen, salt, plan, {})
+    find = shard_order.FindShards(salt=salt, starts=starts, wanted=frozenset(range(plan.shards)))
+    placed = shard_reading.place_rows(spark, chosen, find, {}).toArrow().sort_by("place")
     assert placed.column("key").to_pylist() == sorted(kept, key=lambda key: shuffle_place(salt, key))
-    assert placed.column("shard").to_pylist() == [n for n, size in enumerate(plan.sizes()) for _ in range(size)]
+    assert placed.column("to_shard").to_pylist() == [n for n, size in enumerate(plan.sizes()) for _ in range(size)]
 
 
 def test_a_shard_may_begin_between_keys_with_equal_places() -> None:
     at = shuffle_place("s", "m")
     rows = pa.table({"key": ["m"], "keep": [True], frames.PART: ["part-00000.parquet"]})
     for keys, wanted in ((("a", "z"), 1), (("a", "m"), 2), (("n", "z"), 0)):
-        find = shard.FindShards(salt="s", starts=[(b"", ""), *((at, key) for key in keys)])
-        assert find(rows).column("shard").to_pylist() == [wanted]
+        starts = [(b"", ""), *((at, key) for key in keys)]
+        find = shard_order.FindShards(salt="s", starts=starts, wanted=frozenset(range(3)))
+        assert find(rows).column("to_shard").to_pylist() == [wanted]
 
 
 def png(colour: int) -> bytes:
@@ -131,7 +134,7 @@ def test_a_manifest_that_counts_other_rows_is_refused(spark: SparkSession, tmp_p
     chosen = commit_rows(tmp_path / "chosen", [[{"key": "a"}, {"key": "b", "keep": False}]], Stage.CHOOSE)
     plan = plan_shards(2, 0, samples_per_shard=7, target_shard_bytes=None)
     with pytest.raises(StageFailed, match="1 rows are kept, 2 when it was committed"):
-        shard.place(spark, chosen, "s", plan, {})
+        shard_order.shard_starts(spark, chosen, "s", plan, {})
 
 
 def files_of(folder: Path) -> set[str]:

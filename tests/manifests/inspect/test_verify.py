@@ -469,14 +469,11 @@ def sharded(scanned, tmp_path):
     """Write the images of the scan to two shards."""
     parts, files = [], {}
     for n, part in enumerate(scanned.parts):
-        rows = scanned.read_part(part)
-        rows = rows.filter([status == "ok" for status in rows.column("status").to_pylist()])
-        rows = rows.set_column(
-            0,
-            rows.schema.field("key"),
-            [[k.replace("/", "_").replace(".", "_") for k in rows.column("key").to_pylist()]],
-        )
-        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", rows, ORIGINAL)
+        rows = [row for row in scanned.read_part(part).to_pylist() if row["status"] == "ok"]
+        keys = [row["key"].replace("/", "_").replace(".", "_") for row in rows]
+        rows = [{**row, "key": k, "cluster_id": k, "keep": True} for k, row in zip(keys, rows, strict=True)]
+        table = pa.Table.from_pylist(rows, schema(Stage.CHOOSE))
+        shard = write_shard(f"file://{tmp_path}/shards", f"{n:05d}", table, ORIGINAL)
         parts.append([dict(row) for row in shard.batch.to_pylist()])
         files[n] = shard.files
     return commit_rows(tmp_path / "shards", parts, Stage.SHARD, files=files)
@@ -486,7 +483,7 @@ def test_shards_are_read_instead_of_their_sources(sharded, tars, tmp_path):
     for path in tars.values():
         path.unlink()
     found = found_in(sharded, depth="deep")
-    assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 4)
+    assert (fault_texts(found), found.notes, found.checked["images"], found.checked["files"]) == ([], [], 20, 8)
 
 
 def test_files_next_to_a_part_are_checked(sharded, tmp_path):
