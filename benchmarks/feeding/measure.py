@@ -64,8 +64,8 @@ def epoch(task: Task) -> Mapping[str, Any]:
         if len(keys) in wanted:
             states[len(keys)] = copy.deepcopy(reader.state())
     seconds = time.perf_counter() - before
-    _end(reader)
     del reader
+    gc.collect()  # which ends workers
     found = {"seconds": seconds, "cpu_seconds": _settled_cpu() - before_cpu, "first_seconds": first, "keys": keys}
     return {**found, "resume_seconds": [_resumed(kind, job, state) for state in states.values()]}
 
@@ -81,13 +81,8 @@ def _resumed(kind: type[Reader], job: Job, state: Any) -> float | str:
         return f"{type(e).__name__}: {str(e).strip().splitlines()[-1]}"
     seconds = time.perf_counter() - before
     batches.close()  # type: ignore[attr-defined]  # all are generators
-    _end(reader)
-    return seconds
-
-
-def _end(reader: Reader) -> None:
-    reader.close()
     gc.collect()
+    return seconds
 
 
 def _settled_cpu() -> float:
@@ -127,7 +122,7 @@ def part(task: Task) -> Mapping[str, Any]:
     if task["state_to"] is not None:
         Path(task["state_to"]).write_bytes(pickle.dumps(reader.state()))
     batches.close()  # type: ignore[attr-defined]
-    _end(reader)
+    gc.collect()
     return {"keys": keys, "batches": taken}
 
 

@@ -120,9 +120,6 @@ class Reader:
         """Return the state after the last batch."""
         raise NotImplementedError
 
-    def close(self) -> None:
-        """End what works for this reader."""
-
 
 class Stateful(Reader):
     """A reader through torchdata's StatefulDataLoader."""

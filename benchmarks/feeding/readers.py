@@ -48,7 +48,7 @@ class Curate(Reader):
     @classmethod
     def load(cls, workers: int) -> None:
         """See Reader."""
-        importlib.import_module("curate")
+        importlib.import_module("jobs.api.feed")
         if workers:
             importlib.import_module("curation.feed.torch_loaders")
 
@@ -77,21 +77,23 @@ class Curate(Reader):
         """See Reader."""
         job = self.job
         self._feed = self.made()
-        self._loader = self._feed.loader(workers=job.workers) if job.workers else None
         if state is not None:
             self._feed.load_state_dict(state)
-        for batch in self._feed if self._loader is None else self._loader:
+        for batch in self._loaded() if job.workers else self._feed:
             keys = [key for key, counts in zip(batch["key"], batch["mask"], strict=True) if counts]
             yield {"key": keys, "image": batch["image"]}
+
+    def _loaded(self) -> Iterator[Batch]:
+        """Yield the batches of workers that end with the epoch: those of `loader` go on with the next one."""
+        from torch.utils.data import DataLoader  # noqa: PLC0415
+
+        for batch in DataLoader(self._feed.dataset(), batch_size=None, num_workers=self.job.workers):
+            self._feed.count(batch)
+            yield batch
 
     def state(self) -> State:
         """See Reader."""
         return self._feed.state_dict()
-
-    def close(self) -> None:
-        """See Reader."""
-        if self._loader is not None:
-            self._loader.close()
 
 
 class Shuffled(Curate):
