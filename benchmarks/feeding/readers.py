@@ -120,10 +120,11 @@ class WebDataset(Reader):
     def batches(self, state: State | None = None) -> Iterator[Batch]:
         """See Reader."""
         import webdataset as wds  # noqa: PLC0415
+        from webdataset.gopen import gopen_schemes  # noqa: PLC0415 - wds.gopen is a function
 
         job = self.job
         if job.endpoint is not None:  # its own way starts `aws s3 cp` for each tar
-            wds.gopen.gopen_schemes["s3"] = _opened
+            gopen_schemes["s3"] = _opened
         dataset = (
             wds.WebDataset(job.tars, shardshuffle=len(job.tars), nodesplitter=wds.split_by_node, seed=0)
             .shuffle(BUFFER, initial=BUFFER)
