@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -187,8 +188,9 @@ class Running:
             time.sleep(LOOK_SECONDS)
         self.end()
         if not self._answer.exists():
-            said = self._said.read_text(errors="replace").strip().splitlines() or ["it took too long"]
-            raise click.ClickException(said[-1][:300])
+            said = self._said.read_text(errors="replace").splitlines()
+            errors = [line for line in said if re.match(r"[\w.]+(Error|Exception)\b", line)]
+            raise click.ClickException((errors or said or ["it took too long"])[-1][:200])
         return {**json.loads(self._answer.read_text()), "peak_bytes": peak}
 
     def end(self) -> None:
@@ -218,7 +220,7 @@ def _environment(job: Mapping[str, Any]) -> dict[str, str]:
     given = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": f"{job['scratch']}/hf", "TMPDIR": job["scratch"]}
     if job["endpoint"]:
         given |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-        given |= {"S3_ENDPOINT_URL": job["endpoint"], "AWS_ENDPOINT_URL": job["endpoint"]}
+        given |= {"S3_ENDPOINT_URL": job["endpoint"], "AWS_ENDPOINT_URL": job["endpoint"], "AWS_ALLOW_HTTP": "true"}
     return given
 
 

@@ -1,5 +1,6 @@
 """Readers of formats of their own, into which the samples are converted first: files, litData's and Mosaic's."""
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class LitData(Reader):
         if job.endpoint is not None:
             given = {"endpoint_url": job.endpoint, "aws_access_key_id": "x", "aws_secret_access_key": "x"}
             options = {"storage_options": given, "cache_dir": f"{job.scratch}/litdata"}
+            importlib.import_module("litdata.streaming.downloader")._OBSTORE_AVAILABLE = False  # it refuses http://
         dataset = litdata.StreamingDataset(job.converted, shuffle=True, seed=0, **options)
         self._loader = litdata.StreamingDataLoader(
             dataset, batch_size=job.batch_size, num_workers=job.workers, collate_fn=job.collate

@@ -44,7 +44,7 @@ def figures(row: Row) -> list[str]:
         spread((run.images_a_second for run in cold), 0),
         spread((run.first_seconds for run in cold), 2),
         spread((run.images_a_core for run in s3), 0),
-        spread((run.images_a_second for run in s3), 0) or kind.remote or "",
+        spread((run.images_a_second for run in s3), 0) or kind.remote or row.failures.get("s3", ""),
         " / ".join(map(_median, resumed)) or "no state",
         spread((run.peak_bytes / 1e6 for run in warm), 0),
         spread((run.mixed for run in warm), 2),
