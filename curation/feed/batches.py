@@ -1,19 +1,21 @@
 """Batches in a fixed order, read and decoded ahead within a bound of bytes."""
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.feed.index import Index
 from curation.feed.kept import MappedArray
 from curation.feed.order import Order, Weights
 from curation.feed.permutation import Numbers
-from curation.feed.samples import Contents, Problem, Sample, read_samples
+from curation.feed.samples import Contents, Problem, Sample, Stored, decode_samples, fetch_samples
 from curation.feed.state import Ranks
 from manifests import storage
 from manifests.errors import BrokenSource, InputError
@@ -21,6 +23,9 @@ from manifests.errors import BrokenSource, InputError
 Batch = dict[str, Any]
 MAX_AHEAD = 8
 """Batches that are read at the same time, at most."""
+
+DECODED_AHEAD = 2
+"""Batches that are decoded at the same time, at most: the first ones, so that none waits for later ones."""
 
 PIXELS_PER_BYTE = 16
 """Bytes of pixels for each stored byte, about, where images keep their size."""
@@ -92,9 +97,8 @@ class Recipe:
             raise BrokenSource(f"sample {row} is denied")
         with ThreadPoolExecutor(1) as thread:
             place = np.array([row], np.int64)
-            (found,) = read_samples(
-                self.index, place, epoch=0, positions=place, contents=self.contents, threads=thread
-            )
+            stored = fetch_samples(self.index, place, self.contents)
+            (found,) = decode_samples(stored, epoch=0, positions=place, contents=self.contents, threads=thread)
         if isinstance(found, Problem):
             raise BrokenSource(str(found))
         return found
@@ -119,24 +123,34 @@ class Recipe:
             yield batch
 
     def _read_ahead(self, steps: Iterable[Step]) -> Iterator[Batch]:
-        waiting: deque[tuple[Future[Batch], int]] = deque()
+        waiting: deque[_Coming] = deque()
         with (
             ThreadPoolExecutor(MAX_AHEAD, "curate-read") as readers,
+            ThreadPoolExecutor(DECODED_AHEAD, "curate-batch") as collators,
             ThreadPoolExecutor(self.threads, "curate-decode") as decoders,
         ):
+
+            def first() -> Batch:
+                for each in itertools.islice(waiting, DECODED_AHEAD):
+                    if each.batch is None:
+                        each.batch = collators.submit(self._batch, each, decoders)
+                batch = cast("Future[Batch]", waiting.popleft().batch)
+                return batch.result()
+
             try:
                 for step in steps:
                     size = self._size_bytes(step)
                     while waiting and (
-                        len(waiting) == MAX_AHEAD or sum(held for _, held in waiting) + size > self.ahead_bytes
+                        len(waiting) == MAX_AHEAD
+                        or sum(each.size_bytes for each in waiting) + size > self.ahead_bytes
                     ):
-                        yield waiting.popleft()[0].result()
-                    waiting.append((readers.submit(self._batch, step, decoders), size))
+                        yield first()
+                    waiting.append(_Coming(step, size, readers.submit(self._fetched, step)))
                 while waiting:
-                    yield waiting.popleft()[0].result()
+                    yield first()
             finally:  # also when nobody asks for the rest
-                readers.shutdown(wait=False, cancel_futures=True)
-                decoders.shutdown(wait=False, cancel_futures=True)
+                for pool in (readers, collators, decoders):
+                    pool.shutdown(wait=False, cancel_futures=True)
 
     def _size_bytes(self, step: Step) -> int:
         """Return how many bytes a batch takes in memory, about, as stored and as pixels."""
@@ -148,10 +162,14 @@ class Recipe:
         side = self.contents.fit.size
         return stored * PIXELS_PER_BYTE if side is None else stored + len(rows) * 3 * side**2
 
-    def _batch(self, step: Step, decoders: ThreadPoolExecutor) -> Batch:
+    def _fetched(self, step: Step) -> Stored:
+        return self._fetch(step.epoch, self.ranks.positions(step.start))
+
+    def _batch(self, coming: "_Coming", decoders: ThreadPoolExecutor) -> Batch:
         """Return a batch, always complete: for a bad sample the next good one stands in, with mask False."""
+        step = coming.step
         positions = self.ranks.positions(step.start)
-        found = self._read(step.epoch, positions, decoders)
+        found = self._decode(coming.stored.result(), step.epoch, positions, decoders)
         good = np.array([isinstance(each, dict) for each in found])
         samples = [
             each if isinstance(each, dict) else self._next_good(step.epoch, int(position), decoders)
@@ -167,14 +185,21 @@ class Recipe:
             _BAD: ~good,
         }
 
-    def _read(self, epoch: int, positions: Numbers, decoders: ThreadPoolExecutor) -> list[Sample | Problem | None]:
-        """Return the samples at `positions`, None for those that are denied."""
+    def _fetch(self, epoch: int, positions: Numbers) -> Stored:
+        """Return the samples at `positions` that are not denied, as they are stored."""
         rows = self.rows(epoch, positions)
-        fed = np.ones(len(rows), bool) if self.denied is None else ~self.denied.values[rows]
-        read = read_samples(
-            self.index, rows[fed], epoch=epoch, positions=positions[fed], contents=self.contents, threads=decoders
-        )
-        found: list[Sample | Problem | None] = [None] * len(rows)
+        return fetch_samples(self.index, rows[self._fed(rows)], self.contents)
+
+    def _fed(self, rows: Numbers) -> NDArray[np.bool_]:
+        return np.ones(len(rows), bool) if self.denied is None else ~self.denied.values[rows]
+
+    def _decode(
+        self, stored: Stored, epoch: int, positions: Numbers, decoders: ThreadPoolExecutor
+    ) -> list[Sample | Problem | None]:
+        """Return the samples at `positions`, None for those that are denied."""
+        fed = self._fed(self.rows(epoch, positions))
+        read = decode_samples(stored, epoch=epoch, positions=positions[fed], contents=self.contents, threads=decoders)
+        found: list[Sample | Problem | None] = [None] * len(positions)
         for place, each in zip(np.flatnonzero(fed), read, strict=True):
             found[place] = each
         return found
@@ -183,7 +208,7 @@ class Recipe:
         problems: list[str] = []
         for further in range(1, self.max_bad + 1):
             next_one = np.array([(position + further) % self.order.size], np.int64)
-            found = self._read(epoch, next_one, decoders)[0]
+            found = self._decode(self._fetch(epoch, next_one), epoch, next_one, decoders)[0]
             if isinstance(found, dict):
                 return found
             problems += [str(found)] if found else []
@@ -194,6 +219,16 @@ class Recipe:
         """What stays a list in a batch: images of different sizes, and columns in which some rows have no value."""
         columns = [name for name in self.contents.columns if self.index.has_nulls(f"column_{name}")]
         return frozenset([*columns, "json", *([] if self.contents.fit.size else ["image"])])
+
+
+@dataclass
+class _Coming:
+    """A batch that is read, or decoded, ahead."""
+
+    step: Step
+    size_bytes: int
+    stored: Future[Stored]
+    batch: Future[Batch] | None = None
 
 
 def collate(samples: Sequence[Sample], *, as_lists: Container[str] = ()) -> Batch:

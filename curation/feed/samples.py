@@ -59,18 +59,19 @@ class Contents:
         return try_ranges(wanted) if self.cache is None else self.cache.read(wanted)
 
 
-def read_samples(
-    index: Index,
-    rows: NDArray[np.int64],
-    *,
-    epoch: int,
-    positions: NDArray[np.int64],
-    contents: Contents,
-    threads: Executor,
-) -> list[Sample | Problem]:
-    """Return the samples at `rows`, in order; `positions` are theirs in the epoch, both of shape (n,).
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Samples as they are stored: their rows of the index, their members by name, and why some cannot be read."""
 
-    Their bytes are read together. Raises StorageUnavailable when the storage of one does not answer.
+    places: Sequence[Mapping[str, Any]]
+    members: Sequence[Mapping[str, bytes]]
+    problems: Mapping[int, str]
+
+
+def fetch_samples(index: Index, rows: NDArray[np.int64], contents: Contents) -> Stored:
+    """Return the samples at `rows`, of shape (n,), as they are stored. Their bytes are read together.
+
+    Raises StorageUnavailable when the storage of one does not answer.
     """
     taken = index.take(rows)
     places = [dict(zip(taken, values, strict=True)) for values in zip(*taken.values(), strict=True)]
@@ -84,14 +85,21 @@ def read_samples(
             problems[i] = f"{where.uri} ends before byte {where.offset + where.size_bytes}"
         else:
             stored[i][member] = data
+    return Stored(places=places, members=stored, problems=problems)
+
+
+def decode_samples(
+    stored: Stored, *, epoch: int, positions: NDArray[np.int64], contents: Contents, threads: Executor
+) -> list[Sample | Problem]:
+    """Return the samples, in order; `positions` are theirs in the epoch, of shape (n,)."""
     jobs = {
-        i: threads.submit(_sample, place, stored[i], epoch, int(positions[i]), contents)
-        for i, place in enumerate(places)
-        if i not in problems
+        i: threads.submit(_sample, place, stored.members[i], epoch, int(positions[i]), contents)
+        for i, place in enumerate(stored.places)
+        if i not in stored.problems
     }
     return [
-        Problem(key=place["key"], why=problems[i]) if i in problems else jobs[i].result()
-        for i, place in enumerate(places)
+        Problem(key=place["key"], why=stored.problems[i]) if i in stored.problems else jobs[i].result()
+        for i, place in enumerate(stored.places)
     ]
 
 
