@@ -78,7 +78,7 @@ class LitData(Reader):
             given = {"endpoint_url": job.endpoint, "aws_access_key_id": "x", "aws_secret_access_key": "x"}
             options = {"storage_options": given, "cache_dir": f"{job.scratch}/litdata"}
             importlib.import_module("litdata.streaming.downloader")._OBSTORE_AVAILABLE = False  # it refuses http://
-        dataset = litdata.StreamingDataset(job.converted, shuffle=True, seed=0, **options)
+        dataset = litdata.StreamingDataset(job.converted, shuffle=True, drop_last=False, seed=0, **options)
         self._loader = litdata.StreamingDataLoader(
             dataset, batch_size=job.batch_size, num_workers=job.workers, collate_fn=job.collate
         )
