@@ -175,14 +175,16 @@ class Recipe:
             each if isinstance(each, dict) else self._next_good(step.epoch, int(position), decoders)
             for each, position in zip(found, positions, strict=True)
         ]
-        counted = positions < self.order.size if self.ranks.remainder == "mask" else np.ones(len(positions), bool)
+        is_new = positions < self.order.size  # the others fill the last step, and were fed before
         return {
             **collate(samples, as_lists=self._listed),
             "epoch": step.epoch,
             "position": positions,
-            "mask": good & counted,
-            "problems": [str(each) for each in found if isinstance(each, Problem)],
-            _BAD: ~good,
+            "mask": good & is_new if self.ranks.remainder == "mask" else good,
+            "problems": [
+                str(each) for each, new in zip(found, is_new, strict=True) if new and isinstance(each, Problem)
+            ],
+            _BAD: ~good & is_new,
         }
 
     def _fetch(self, epoch: int, positions: Numbers) -> Stored:

@@ -20,15 +20,16 @@ ALLOWED = {
     ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
-    ("jobs/commands/explain.py", "_read", "head"): "at most MAX_CHOICES rows of a dataset, without Spark",
     ("jobs/dedupe/components.py", "_checksum", "first"): "one row: a count and a sum",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
+    ("jobs/stages/taken_down.py", "take_down", "collect"): "a name for each part",
+    ("jobs/stages/taken_down.py", "_if_else", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
     ("jobs/dedupe/vector_search.py", "_train_cells", "first"): "one row: how long vectors are",
     ("jobs/dedupe/vector_search.py", "_train_cells", "toArrow"): "a sample of at most training_rows vectors",
-    ("jobs/stages/shard.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
+    ("jobs/stages/shard_order.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
     ("jobs/spark/frames.py", "map_units", "collect"): "a name for each unit",
@@ -95,4 +96,4 @@ def test_few_frames_are_broadcast_and_none_grows() -> None:
         if count := sum(n.attr == "broadcast" for n in calls):
             hints[path.name] = count
     # Names of parts; nodes of a bounded sample; a row for each shard.
-    assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard.py": 1}
+    assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard_order.py": 1}
