@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.range_reads import RangeFile
 
+THREADS_FROM_BYTES = 8 << 20
+"""Smaller row groups are read without threads: a program that ends just after Arrow started some may be aborted."""
+
 
 class ParquetReader:
     """An open Parquet file. From an object store, the chunks of a row group are fetched together."""
@@ -36,13 +39,18 @@ class ParquetReader:
     def read_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a row group, with `columns` or all, in the order of the file."""
         self._hold(number, columns)
-        return self._parquet.read_row_group(number, columns=_listed(columns))
+        return self._parquet.read_row_group(number, columns=_listed(columns), use_threads=self._is_large(number))
 
     def batches(self, columns: Sequence[str] | None = None, batch_rows: int = 16_384) -> Iterator[pa.RecordBatch]:
         """Yield all rows, in batches of at most `batch_rows` rows. One row group is in memory at a time."""
         for number in range(self._parquet.num_row_groups):
             self._hold(number, columns)
-            yield from self._parquet.iter_batches(batch_rows, row_groups=[number], columns=_listed(columns))
+            yield from self._parquet.iter_batches(
+                batch_rows, row_groups=[number], columns=_listed(columns), use_threads=self._is_large(number)
+            )
+
+    def _is_large(self, number: int) -> bool:
+        return bool(self._parquet.metadata.row_group(number).total_byte_size >= THREADS_FROM_BYTES)
 
     def _hold(self, number: int, columns: Sequence[str] | None) -> None:
         if isinstance(self._raw, RangeFile):
