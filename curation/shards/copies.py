@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from curation.shards.read import COPY, COPY_OFFSET, Place, Stored, columns_read, read_complete
 from curation.sources.byte_ranges import in_groups
 from manifests import storage
+from manifests.format.parquet_files import table_of
 
 CHUNK_BYTES = 64 << 20
 """So many bytes are sorted in memory: those of one shard among them are stored together."""
@@ -54,7 +55,7 @@ def _known(folder: str) -> dict[str, tuple[str | None, int | None]]:
     tables = storage.read_many(folder, [name for name in storage.list_names(folder) if name.endswith(".parquet")])
     found: dict[str, tuple[str | None, int | None]] = {}
     for data in tables.values():
-        table = pq.read_table(io.BytesIO(data))
+        table = table_of(data)
         names, offsets = table.column(COPY).to_pylist(), table.column(COPY_OFFSET).to_pylist()
         found |= dict(zip(table.column("key").to_pylist(), zip(names, offsets, strict=True), strict=True))
     return found

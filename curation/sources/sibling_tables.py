@@ -133,9 +133,9 @@ def _read(uri: str) -> dict[str, pa.ChunkedArray]:
         if stand_in is not None:
             raise ValueError(stand_in)
         f.seek(0)
-        reader = pq.ParquetFile(f)
+        reader = pq.ParquetFile(f, pre_buffer=False)
         known = (_KEY_COLUMN, *_UID_COLUMNS, *_TEXT_COLUMNS)
-        table = reader.read(columns=[name for name in known if name in reader.schema_arrow.names])
+        table = reader.read([name for name in known if name in reader.schema_arrow.names], use_threads=False)
     return dict(zip(table.column_names, table.columns, strict=True))
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from curation.copies.describe import describe_evidence
 from curation.copies.representative import why_it_represents
 from jobs.show import answers
-from manifests import storage
 from manifests.errors import CurateError, InputError
+from manifests.format.parquet_files import open_parquet
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
 
@@ -71,11 +71,14 @@ def _row(manifest: Manifest, key: str) -> dict[str, Any]:
 def _read(manifest: Manifest, column: str, value: str, *, is_prefix: bool = False) -> list[dict[str, Any]]:
     """Return the rows whose `column` is `value`; or a few of those that start with it."""
     names = [name for name in (*PLACE, *FOUND) if name in set(manifest.schema.names)]
-    within = [(column, ">=", value), (column, "<", value + "\U0010ffff")] if is_prefix else [(column, "==", value)]
+    is_wanted = pc.starts_with if is_prefix else pc.equal
     found: list[dict[str, Any]] = []
     for part in manifest.parts:
-        with storage.open_indexed(manifest.part_uri(part), part.size_bytes) as f:
-            found += pq.read_table(f, columns=names, filters=within).to_pylist()
+        with open_parquet(manifest.part_uri(part), part.size_bytes) as reader:
+            for number in range(len(reader.group_rows)):
+                wanted = is_wanted(reader.read_group(number, [column]).column(column), value)
+                if pc.any(wanted).as_py():
+                    found += reader.read_group(number, names).filter(wanted).to_pylist()
         if is_prefix and len(found) >= MAX_CHOICES:
             return found[:MAX_CHOICES]
     return found

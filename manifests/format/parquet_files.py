@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from manifests import storage
 from manifests.range_reads import RangeFile
 
+# A thread of Arrow that gives back bytes of a Python file while the interpreter ends aborts the process. So nothing
+# is read ahead by threads (`pre_buffer`), small row groups are decoded without any, and bytes are not read as a file.
 THREADS_FROM_BYTES = 8 << 20
-"""Smaller row groups are read without threads: a program that ends just after Arrow started some may be aborted."""
 
 
 class ParquetReader:
@@ -67,6 +68,12 @@ def open_parquet(uri: str, size_bytes: int | None = None) -> Iterator[ParquetRea
     # pre_buffer would keep the chunks of all row groups in memory.
     with storage.open_indexed(uri, size_bytes) as raw, pq.ParquetFile(raw, pre_buffer=False) as parquet:
         yield ParquetReader(raw, parquet)
+
+
+def table_of(data: bytes) -> pa.Table:
+    """Return the rows of a small Parquet file. Raises ArrowException or OSError when it is not readable."""
+    with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as parquet:
+        return parquet.read(use_threads=False)
 
 
 def _listed(columns: Sequence[str] | None) -> list[str] | None:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from manifests import storage
 from manifests.errors import ManifestError
+from manifests.format.parquet_files import table_of
 
 TABLES = "_tables"
 MAX_INLINE_BYTES = 4096  # of a field as JSON
@@ -100,8 +101,7 @@ class TableFile:
         if len(data) != self.size_bytes or hashlib.sha256(data).hexdigest() != self.sha256:
             raise ManifestError(f"{uri}: altered: its sha256 is not the committed one; {_RESTORE}")
         try:
-            with pq.ParquetFile(io.BytesIO(data)) as parquet:
-                found = parquet.read(use_threads=False)
+            found = table_of(data)
         except (pa.ArrowException, OSError) as e:
             raise ManifestError(f"{uri}: not readable Parquet ({e}); {_RESTORE}") from e
         if found.num_rows != self.rows:
