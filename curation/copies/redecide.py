@@ -5,14 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.copies.representative import rank
+from curation.copies.same_part import SameParts
 from manifests.format.schema import DuplicateKind
 
-MAX_SHIFT = 0.03  # of a side: two images show the same part of a third if their maps to it differ by less
 DECIDED = ("cluster_id", "duplicate_of", "duplicate_kind", "duplicate_evidence", "reference")
 _EVIDENCE = tuple(field.name for field in fields(Evidence))
 
@@ -78,36 +77,30 @@ def _name_cluster(cluster: Sequence[Row]) -> None:
 def _star_clusters(free: Sequence[Row], decision: Decision) -> list[tuple[Row, list[tuple[Row, str, Row]]]]:
     """Return each new representative with its members, their kinds and evidence. `free` is ordered by rank."""
     found: list[tuple[Row, list[tuple[Row, str, Row]]]] = []
-    evidence: list[Row] = []
+    by_bytes: dict[str, int] = {}
+    by_part = SameParts()
     for row in free:
         recorded = json.loads(row["duplicate_evidence"])
-        for (head, members), of_head in zip(found, evidence, strict=True):
-            if row["sha256"] == head["sha256"]:
-                members.append((row, str(DuplicateKind.EXACT), {"kind": "exact", "same": "bytes"}))
-                break
-            if DuplicateKind.MILD in decision.copies and _show_the_same(recorded, of_head, decision.strictness):
-                what = {"kind": "mild", "verified": False, "through": row["duplicate_of"]}
-                members.append((row, str(DuplicateKind.MILD), what))
-                break
+        equal = by_bytes.get(row["sha256"])
+        is_whole = _is_without_overlay(recorded, decision)
+        alike = by_part.first(recorded["matrix"], is_mirrored=recorded["is_mirrored"]) if is_whole else None
+        if equal is not None and (alike is None or equal <= alike):
+            found[equal][1].append((row, str(DuplicateKind.EXACT), {"kind": "exact", "same": "bytes"}))
+        elif alike is not None:
+            what = {"kind": "mild", "verified": False, "through": row["duplicate_of"]}
+            found[alike][1].append((row, str(DuplicateKind.MILD), what))
         else:
+            by_bytes.setdefault(row["sha256"], len(found))
+            if is_whole:
+                by_part.add(len(found), recorded["matrix"], is_mirrored=recorded["is_mirrored"])
             found.append((row, []))
-            evidence.append(recorded)
     return found
 
 
-def _show_the_same(first: Row, second: Row, strictness: Strictness) -> bool:
-    """Return whether two images' evidence shows the same part of a third image, without an overlay on either."""
-    if "matrix" not in first or "matrix" not in second or first["is_mirrored"] != second["is_mirrored"]:
-        return False
-    if max(first["differing"], second["differing"]) > 1 - strictness.mild:
-        return False
-    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], float).T
-    to_third, from_third = _square(first["matrix"]), np.linalg.inv(_square(second["matrix"]))
-    return bool(np.abs(from_third @ to_third @ corners - corners).max() <= MAX_SHIFT)
-
-
-def _square(matrix: Sequence[float]) -> np.ndarray[Any, Any]:
-    return np.vstack([np.reshape(matrix, (2, 3)), [0, 0, 1]])
+def _is_without_overlay(recorded: Row, decision: Decision) -> bool:
+    """Return whether the evidence shows a part of a third image without an overlay on it, if mild copies count."""
+    is_compared = DuplicateKind.MILD in decision.copies and "matrix" in recorded
+    return is_compared and recorded["differing"] <= 1 - decision.strictness.mild
 
 
 def _evidence(recorded: Mapping[str, Any]) -> Evidence:
