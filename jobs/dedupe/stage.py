@@ -9,13 +9,13 @@ Only narrow columns are shuffled. At the end each part gets the new columns of i
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import faiss
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import DedupeConfig, PipelineConfig
@@ -23,17 +23,33 @@ from curation.copies import compare_pixels, cosine_search
 from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
-from jobs.dedupe.candidates import embedding_candidates, local_candidates, pdq_candidates
+from jobs.dedupe.candidates import find_candidates
 from jobs.dedupe.fixed_representatives import match_fixed
-from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher, match_pairs
+from jobs.dedupe.judging import Judge
+from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
 from jobs.dedupe.picture_sets import ROLES, picture_sets
-from jobs.dedupe.pictures import PARENT, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
-from jobs.dedupe.star_clusters import star_clusters
+from jobs.dedupe.pictures import (
+    AT_PART,
+    PARENT,
+    PICTURE_BYTES,
+    PICTURES,
+    PLACE,
+    PLACE_BYTES,
+    REFERENCE,
+    PictureSet,
+    pictures_of,
+    ranked,
+    read_rows,
+    with_places,
+)
+from jobs.dedupe.star_clusters import star_clusters, union
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.steps import Steps, Table, units_for
 from jobs.units.plan import Plan, Unit
-from manifests.format.schema import COLUMNS, DuplicateKind, Stage
+from manifests.format.digest import settings_hash
+from manifests.format.schema import COLUMNS, DuplicateKind, Stage, schema
 from manifests.format.store import Manifest
 
 ONLY_EXACT = ("exact",)
@@ -90,8 +106,10 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         sets = picture_sets(config.dedupe, parent)
+        layouts = [[(part.name, part.sha256) for part in each.manifest.parts] for each in sets]
+        steps = Steps.of(spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        assigned = assignments(spark, sets, config.dedupe, limits, plan.options, begin=ctx.account.begin)
+        assigned = assignments(sets, config.dedupe, limits, steps, begin=ctx.account.begin)
         ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, plan, todo, parent, columns)
@@ -100,11 +118,10 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 
 
 def assignments(
-    spark: SparkSession,
     sets: Sequence[PictureSet],
     config: DedupeConfig,
     limits: DecodeLimits,
-    options: Mapping[str, Mapping[str, Any]],
+    steps: Steps,
     *,
     begin: Callable[[str], None],
 ) -> DataFrame:
@@ -113,29 +130,40 @@ def assignments(
     `begin` is called with the name of each phase when it begins.
     """
     begin("reading")
-    rows = read_rows(spark, sets, options, config.min_quality).localCheckpoint()
-    pictures = pictures_of(rows).localCheckpoint()
+    rows = read_rows(steps.spark, sets, steps.options, config.min_quality)
+    units = units_for(sum(each.manifest.rows for each in sets), PICTURE_BYTES)
+    pictures = steps.keep("pictures", pictures_of(rows), PICTURES, ["node"], units=units)
+    parents = read_rows(steps.spark, sets[:1], steps.options, config.min_quality)
     if tuple(config.copies) == ONLY_EXACT:
-        return duplicate_columns(rows, pictures, None)
+        return duplicate_columns(parents, pictures.frame(), None)
     begin("candidates")
-    by_embedding = config.fingerprint == "embedding"
-    read = functools.partial(read_set, spark, options=options)
-    pairs = embedding_candidates(sets, config, read) if by_embedding else pdq_candidates(pictures, config)
-    if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(sets, config, read))
-    pairs = _worth_matching(pairs, pictures).localCheckpoint()
+    candidates = find_candidates(pictures, sets, config, steps)
     begin("matching")
-    involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
-    matched = with_places(
-        spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
-    ).localCheckpoint()
-    match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
-    copies = match(pairs)
+    matcher = _matcher(config, limits)
+    judge = Judge(
+        pictures=pictures, places=_places(candidates, pictures, sets, matcher, steps), matcher=matcher, steps=steps
+    )
+    ranks = ranked(pictures.frame()).select("node", "rank", "origin")
+    settled: list[Table] = []
+    left = candidates
+    if any(each.origin != PARENT for each in sets):
+        settled, left = match_fixed(candidates, ranks, judge, steps)
+    settled += star_clusters(left, ranks.drop("origin"), judge, steps)
     begin("clusters")
-    if all(each.origin == PARENT for each in sets):
-        return duplicate_columns(rows, pictures, star_clusters(copies, matched, match))
-    settled, left = match_fixed(copies, matched, match)
-    return duplicate_columns(rows, pictures, settled.unionByName(star_clusters(left, matched, match)))
+    found = union(settled)
+    copies = None if found is None else found.join(judge.evidence(), ["member", "representative"])
+    return duplicate_columns(parents, pictures.frame(), copies)
+
+
+def _places(candidates: Table, pictures: Table, sets: Sequence[PictureSet], matcher: Matcher, steps: Steps) -> Table:
+    """Return where the pictures in candidate pairs are, and what the matcher needs of them."""
+    pairs = candidates.frame()
+    involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
+    mine = pictures.frame("node", "key", "origin", "set", AT_PART).join(involved, "node", "left_semi")
+    measured = [schema(Stage.SCAN).field(name) for name in (*PLACE, *matcher.measured)]
+    places = pa.schema([("node", pa.binary()), *measured])
+    found = with_places(mine, sets, steps.options, matcher.measured)
+    return steps.keep("places", found, places, ["node"], units=units_for(pictures.rows, PLACE_BYTES))
 
 
 def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
@@ -150,41 +178,18 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
     )
 
 
-def _worth_matching(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
-    """Return each pair (`a`, `b`; a < b) once, without pairs in which neither picture is the parent's."""
-    ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
-    origins = pictures.select("node", "origin")
-    ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
-    return ordered.where((F.col("origin_a") == PARENT) | (F.col("origin_b") == PARENT)).select("a", "b")
-
-
 def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
     """Return `part`, `key` and the columns of dedupe for each row of the parent.
 
-    `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is a copy, or None for exact
-    duplicates only.
+    `rows` are those of the parent. `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is
+    a copy, or None if none is. Rows are shuffled once, by picture; what belongs to a cluster is found before.
     """
-    if copies is None:
-        placed = rows.withColumns({"head": F.col("node"), "kind": F.lit(None), "evidence": F.lit(None)})
-    else:
-        found = copies.withColumnsRenamed({"member": "node", "representative": "copied"})
-        placed = rows.join(found, "node", "left").withColumn("head", F.coalesce("copied", "node"))
-    heads = pictures.select(
-        F.col("node").alias("head"),
-        F.col("key").alias("head_key"),
-        F.col("sha256").alias("head_sha256"),
-        F.col("origin").alias("head_origin"),
-        F.col("set").alias("head_set"),
-    )
-    # A cluster keeps the name that it has in an existing manifest.
-    names = placed.groupBy("head").agg(
-        F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == PARENT, F.col("key")))).alias("cluster_id")
-    )
-    joined = placed.where(F.col("origin") == PARENT).join(heads, "head").join(names, "head")
-    is_head = (F.col("key") == F.col("head_key")) & (F.col("head_origin") == PARENT)
-    is_reference = F.col("head_origin") == REFERENCE
-    same_picture = F.col("node") == F.col("head")
-    same_bytes = F.col("sha256") == F.col("head_sha256")
+    answers = _alone(pictures) if copies is None else _answers(pictures, copies)
+    joined = rows.join(answers.select("node", "head", "cluster_id", "kind", "evidence"), "node")
+    is_head = (F.col("key") == F.col("head.key")) & (F.col("head.origin") == PARENT)
+    is_reference = F.col("head.origin") == REFERENCE
+    same_picture = F.col("node") == F.col("head.node")
+    same_bytes = F.col("sha256") == F.col("head.sha256")
     how = F.when(same_picture, F.lit(str(DuplicateKind.EXACT))).otherwise(F.col("kind"))
     kind = F.when(is_reference, F.lit(str(DuplicateKind.REFERENCE))).otherwise(how)
     evidence = (
@@ -196,8 +201,40 @@ def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | 
         frames.PART,
         "key",
         "cluster_id",
-        F.when(~is_head, F.col("head_key")).alias("duplicate_of"),
+        F.when(~is_head, F.col("head.key")).alias("duplicate_of"),
         F.when(~is_head, kind).alias("duplicate_kind"),
         F.when(~is_head, evidence).alias("duplicate_evidence"),
-        F.when(is_reference, F.col("head_set")).alias("reference"),
+        F.when(is_reference, F.col("head.set")).alias("reference"),
+    )
+
+
+def _head_of_itself() -> Column:
+    return F.struct("node", "key", "sha256", "origin", "set")
+
+
+def _answers(pictures: DataFrame, copies: DataFrame) -> DataFrame:
+    """Return (`node`, `head`, `cluster_id`, `kind`, `evidence`) of each picture; `head` represents its cluster."""
+    members = copies.select(F.col("member").alias("node"), F.col("representative").alias("of"), "kind", "evidence")
+    heads = copies.select(F.col("representative").alias("node"), F.col("representative").alias("of")).distinct()
+    clustered = members.unionByName(heads, allowMissingColumns=True)
+    narrow = pictures.select("node", "key", "sha256", "origin", "set", "cluster", "first_key")
+    placed = clustered.join(narrow, "node")
+    # A cluster keeps the name that it has in an existing manifest.
+    clusters = placed.groupBy("of").agg(
+        F.max(F.when(F.col("node") == F.col("of"), _head_of_itself())).alias("head"),
+        F.coalesce(F.min("cluster"), F.min("first_key")).alias("cluster_id"),
+    )
+    found = clustered.join(clusters, "of").select("node", "head", "cluster_id", "kind", "evidence")
+    return found.unionByName(_alone(narrow.join(found.select("node"), "node", "left_anti")))
+
+
+def _alone(pictures: DataFrame) -> DataFrame:
+    """Return the same columns of pictures that are copies of none and represent no other."""
+    nothing = F.lit(None).cast("string")
+    return pictures.select(
+        "node",
+        _head_of_itself().alias("head"),
+        F.coalesce("cluster", "first_key").alias("cluster_id"),
+        nothing.alias("kind"),
+        nothing.alias("evidence"),
     )

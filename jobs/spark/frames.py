@@ -199,6 +199,14 @@ def is_retry() -> bool:
     return task is not None and task.attemptNumber() > 0
 
 
+def partition_number() -> int:
+    """Return the number of the partition that this task works on."""
+    task = TaskContext.get()
+    if task is None:
+        raise RuntimeError("not in a task of Spark")
+    return task.partitionId()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _PreparedMap:
     worker: _Worker
