@@ -95,6 +95,12 @@ class Judge:
         """Return the evidence of all judged pairs, by content, for later runs."""
         return self._all("member_sha256", "representative_sha256", "evidence")
 
+    def summary(self) -> str:
+        """Return how many pairs were compared, and how many an earlier run had compared."""
+        compared, known = (sum(table.total(fact) for table in self.judged) for fact in ("compared", "known"))
+        taken = f", {known:,} taken from an earlier run" if self.known is not None else ""
+        return f"{compared:,} pairs compared{taken}"
+
     def _all(self, *columns: str) -> DataFrame:
         found = self.judged[0].frame(*columns)
         for each in self.judged[1:]:

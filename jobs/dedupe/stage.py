@@ -9,7 +9,7 @@ Only narrow columns are shuffled. At the end each part gets the new columns of i
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -24,6 +24,7 @@ from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
 from jobs.dedupe.candidates import find_candidates
+from jobs.dedupe.earlier_evidence import files_at, files_of, read_evidence, software_name, write_evidence
 from jobs.dedupe.fixed_representatives import match_fixed
 from jobs.dedupe.judging import Judge
 from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
@@ -44,22 +45,24 @@ from jobs.dedupe.pictures import (
 )
 from jobs.dedupe.star_clusters import star_clusters, union
 from jobs.spark import frames
+from jobs.spark.onto import earlier
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
 from jobs.spark.steps import Steps, Table, units_for
 from jobs.units.plan import Plan, Unit
 from manifests.format.digest import settings_hash
 from manifests.format.schema import COLUMNS, DuplicateKind, Stage, schema
-from manifests.format.store import Manifest
+from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
 NOT_RECORDED = {"references", "against"}  # the plan's inputs record these manifests by digest
 
 
-def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
+def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manifest | None = None) -> Plan:
     """Return the plan of deduplicating the scan's manifest at `source`.
 
-    Raises like `read_parent`, and InputError when a manifest lacks measurements that the configured kinds need.
+    `onto` is the manifest of an earlier dedupe, of which the evidence of pairs that are the same is taken. Raises
+    like `read_parent`, and InputError when a manifest lacks measurements that the configured kinds need.
     """
     lineage = read_parent(source, Stage.SCAN)
     sets = picture_sets(config.dedupe, lineage.manifest)
@@ -70,10 +73,16 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     if config.dedupe.needs_local_features:
         software["local_features"] = local_features.version()
     if _compares_pixels(config.dedupe):
-        software |= {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+        software |= _comparing()
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
     plan = plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
-    return dataclasses.replace(plan, reads=[*plan.reads, *others.values()])
+    notices = [] if onto is None else [f"pairs that were compared are taken from {onto.uri}"]
+    return dataclasses.replace(plan, reads=[*plan.reads, *others.values()], notices=notices)
+
+
+def _comparing() -> dict[str, str]:
+    """Return the software that decides what is found when two pictures are compared."""
+    return {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
@@ -101,58 +110,77 @@ def _compares_pixels(config: DedupeConfig) -> bool:
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
     """Deduplicate the scan's manifest at `source` into the manifest at `output` and return it."""
-    plan = plan_dedupe(config, source, output)
+    onto = earlier(Stage.DEDUPE, output, ctx)
+    plan = plan_dedupe(config, source, output, onto=onto)
     parent = read_parent(source, Stage.SCAN).manifest
+    beside: dict[str, Mapping[str, Any]] = {}
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         sets = picture_sets(config.dedupe, parent)
         layouts = [[(part.name, part.sha256) for part in each.manifest.parts] for each in sets]
         steps = Steps.of(spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        assigned = assignments(sets, config.dedupe, limits, steps, begin=ctx.account.begin)
+        name = software_name({**_comparing(), "limits": dataclasses.asdict(limits)})
+        files = dict[str, int]()
+        if _compares_pixels(config.dedupe):
+            files = files_at(plan.output, name)
+            for each in [*([] if onto is None else [onto]), *(each.manifest for each in sets[1:])]:
+                files |= files_of(each, name)
+        known = read_evidence(spark, files, plan.options)
+        found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, known=known)
+        assigned = found.assignments(begin=ctx.account.begin)
+        if found.judge is not None and _compares_pixels(config.dedupe):
+            ctx.reporter.say(f"dedupe: {found.judge.summary()}")
+            beside.update(write_evidence(found.judge, steps, plan.output, name))
+        ctx.account.add_earlier(steps.earlier_seconds)
         ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, plan, todo, parent, columns)
 
+    plan = dataclasses.replace(plan, summarise=lambda receipts: Whole(in_place=beside))
     return run_stage(plan, work, ctx)
 
 
-def assignments(
-    sets: Sequence[PictureSet],
-    config: DedupeConfig,
-    limits: DecodeLimits,
-    steps: Steps,
-    *,
-    begin: Callable[[str], None],
-) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe for each row of the parent, which is the first of `sets`.
+@dataclasses.dataclass(kw_only=True)
+class Deduplication:
+    """Finds the copies among `sets`, of which the first is the parent. `judge` is there when pairs were judged."""
 
-    `begin` is called with the name of each phase when it begins.
-    """
-    begin("reading")
-    rows = read_rows(steps.spark, sets, steps.options, config.min_quality)
-    units = units_for(sum(each.manifest.rows for each in sets), PICTURE_BYTES)
-    pictures = steps.keep("pictures", pictures_of(rows), PICTURES, ["node"], units=units)
-    parents = read_rows(steps.spark, sets[:1], steps.options, config.min_quality)
-    if tuple(config.copies) == ONLY_EXACT:
-        return duplicate_columns(parents, pictures.frame(), None)
-    begin("candidates")
-    candidates = find_candidates(pictures, sets, config, steps)
-    begin("matching")
-    matcher = _matcher(config, limits)
-    judge = Judge(
-        pictures=pictures, places=_places(candidates, pictures, sets, matcher, steps), matcher=matcher, steps=steps
-    )
-    ranks = ranked(pictures.frame()).select("node", "rank", "origin")
-    settled: list[Table] = []
-    left = candidates
-    if any(each.origin != PARENT for each in sets):
-        settled, left = match_fixed(candidates, ranks, judge, steps)
-    settled += star_clusters(left, ranks.drop("origin"), judge, steps)
-    begin("clusters")
-    found = union(settled)
-    copies = None if found is None else found.join(judge.evidence(), ["member", "representative"])
-    return duplicate_columns(parents, pictures.frame(), copies)
+    sets: Sequence[PictureSet]
+    config: DedupeConfig
+    limits: DecodeLimits
+    steps: Steps
+    known: DataFrame | None = None
+    judge: Judge | None = None
+
+    def assignments(self, *, begin: Callable[[str], None]) -> DataFrame:
+        """Return `part`, `key` and the columns of dedupe for each row of the parent.
+
+        `begin` is called with the name of each phase when it begins.
+        """
+        begin("reading")
+        sets, config, steps = self.sets, self.config, self.steps
+        rows = read_rows(steps.spark, sets, steps.options, config.min_quality)
+        units = units_for(sum(each.manifest.rows for each in sets), PICTURE_BYTES)
+        pictures = steps.keep("pictures", pictures_of(rows), PICTURES, ["node"], units=units)
+        parents = read_rows(steps.spark, sets[:1], steps.options, config.min_quality)
+        if tuple(config.copies) == ONLY_EXACT:
+            return duplicate_columns(parents, pictures.frame(), None)
+        begin("candidates")
+        candidates = find_candidates(pictures, sets, config, steps)
+        begin("matching")
+        matcher = _matcher(config, self.limits)
+        places = _places(candidates, pictures, sets, matcher, steps)
+        self.judge = judge = Judge(pictures=pictures, places=places, matcher=matcher, steps=steps, known=self.known)
+        ranks = ranked(pictures.frame()).select("node", "rank", "origin")
+        settled: list[Table] = []
+        left = candidates
+        if any(each.origin != PARENT for each in sets):
+            settled, left = match_fixed(candidates, ranks, judge, steps)
+        settled += star_clusters(left, ranks.drop("origin"), judge, steps)
+        begin("clusters")
+        found = union(settled)
+        copies = None if found is None else found.join(judge.evidence(), ["member", "representative"])
+        return duplicate_columns(parents, pictures.frame(), copies)
 
 
 def _places(candidates: Table, pictures: Table, sets: Sequence[PictureSet], matcher: Matcher, steps: Steps) -> Table:
