@@ -59,10 +59,14 @@ class Judge:
         ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).distinct()
         if self.judged:
             ordered = ordered.join(self.verdicts(), ["a", "b"], "left_anti")
-        new = self.steps.keep(f"{name}-pairs", ordered, NODE_PAIRS, ["a"], units=units_for(most, NODE_PAIR_BYTES))
-        if new.rows == 0:
+        units = units_for(most, NODE_PAIR_BYTES)
+        self.judge_new(name, self.steps.keep(f"{name}-pairs", ordered, NODE_PAIRS, ["a"], units=units))
+
+    def judge_new(self, name: str, pairs: Table) -> None:
+        """Judge pairs (`a`, `b`; a < b), each once, none of which is judged yet."""
+        if pairs.rows == 0:
             return
-        units = min(MAX_GROUP_TASKS, -(-new.rows // PAIRS_PER_UNIT))
+        units = min(MAX_GROUP_TASKS, -(-pairs.rows // PAIRS_PER_UNIT))
         making = Making(
             name=f"{name}-judged",
             schema=JUDGED,
@@ -70,9 +74,9 @@ class Judge:
             function=_JudgePairs(matcher=self.matcher),
             order=("representative", "member"),
             count=_count,
-            shown=Shown(name="proof", noun="pairs", rows=new.rows),
+            shown=Shown(name="proof", noun="pairs", rows=pairs.rows),
         )
-        self.judged.append(self.steps.make(self._spread(self._described(new.frame()), units), making))
+        self.judged.append(self.steps.make(self._spread(self._described(pairs.frame()), units), making))
 
     def verdicts(self) -> DataFrame:
         """Return (`a`, `b`, `is_copy`; a < b) of all judged pairs."""

@@ -209,11 +209,12 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
 def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
     """Return `part`, `key` and the columns of dedupe for each row of the parent.
 
-    `rows` are those of the parent. `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is
-    a copy, or None if none is. Rows are shuffled once, by picture; what belongs to a cluster is found before.
+    `rows` are as `read_rows` returns them. `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture
+    that is a copy, or None if none is. Rows are shuffled once, by picture; what belongs to a cluster is found before.
     """
     answers = _alone(pictures) if copies is None else _answers(pictures, copies)
-    joined = rows.join(answers.select("node", "head", "cluster_id", "kind", "evidence"), "node")
+    answers = answers.select("node", "head", "cluster_id", "kind", "evidence")
+    joined = rows.where(F.col("origin") == PARENT).join(answers, "node")
     is_head = (F.col("key") == F.col("head.key")) & (F.col("head.origin") == PARENT)
     is_reference = F.col("head.origin") == REFERENCE
     same_picture = F.col("node") == F.col("head.node")

@@ -67,7 +67,7 @@ def _components(left: Table, ranks: DataFrame, judge: Judge, steps: Steps, name:
         chosen = steps.keep(f"{name}-chosen-{effort}", choose(unsettled, ranks), NODE_PAIRS, ["a"], units=units)
         if chosen.rows == 0:
             return components
-        judge.judge(f"{name}-{effort}", chosen.frame(), most=chosen.rows)
+        judge.judge_new(f"{name}-{effort}", chosen)
     return _connected(left, judge, steps, f"{name}-components")[0]
 
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 from jobs.spark import frames
 from jobs.spark.part_stages import MAX_GROUP_TASKS, no_facts
 from jobs.units.accepted import faults_of
-from jobs.units.lease import Fence
+from jobs.units.lease import Fence, held
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter, Step
 from jobs.units.worker import Attempt, Recorder, receipt_of
@@ -30,7 +31,7 @@ from manifests.format.digest import combine, settings_hash
 from manifests.format.done import NOTHING_DONE, Done, DoneCounter, add_done, done_of
 from manifests.format.integrity import file_sizes
 from manifests.format.merged_receipts import group_sizes, read_receipts
-from manifests.format.receipts import RECEIPTS, Receipt, write_part
+from manifests.format.receipts import NAME_DIGITS, RECEIPTS, Receipt, write_part
 
 STEPS = "steps"
 UNIT = "unit"
@@ -181,10 +182,11 @@ class Steps:
         The rows of a unit are shuffled to one task.
         """
         done = frames.done_counter(self.spark)
-        receipts = storage.join(self.folder, making.name)
+        content = settings_hash(self.content, making.name, making.units, str(making.schema))
+        receipts = storage.join(self.folder, f"{making.name}-{content[:NAME_DIGITS]}")
         task = _Task(
             making=making,
-            content=settings_hash(self.content, making.name, making.units, str(making.schema)),
+            content=content,
             recorder=Recorder(
                 output=making.folder or receipts, fence=self.fence, receipts_folder=receipts, done=done
             ),
@@ -247,6 +249,22 @@ class Steps:
         if not rows_made:  # Spark runs no task at all when it finds out that there are no rows
             return [task.do(number, iter(())) for number in todo]
         return [Receipt.from_json(row["receipt"]) for row in rows_made]
+
+
+@contextlib.contextmanager
+def temporary_steps(spark: SparkSession, options: frames.Options | None = None) -> Iterator[Steps]:
+    """Yield steps in a local folder that is removed at the end: for work outside of a stage, on one machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = storage.absolute(folder)
+        with held(work) as lease:
+            yield Steps(
+                spark=spark,
+                folder=storage.join(work, STEPS),
+                fence=lease.fence,
+                content=lease.fence.id,
+                options=options or {},
+                reporter=Reporter(quiet=True),
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
