@@ -42,6 +42,7 @@ from curation.copies.cells import BITS, BYTES, as_matrix
 from jobs.dedupe.components import connected_components
 from jobs.dedupe.pdq_search import near_pairs
 from jobs.spark import session
+from jobs.spark.steps import temporary_steps
 
 LIMIT = DedupeConfig().max_distance
 EQUAL, NEAR, CENTRE_BITS = 300_000, 100_000, 10
@@ -239,7 +240,7 @@ def measure(spark: SparkSession, records: int, folder: str) -> dict[str, Any]:
     made = spark.read.parquet(path)
     before = shuffled_bytes(spark)
     seconds: dict[str, float] = {}
-    with Memory(spark) as memory:
+    with Memory(spark) as memory, temporary_steps(spark) as steps:
         started = lap = time.perf_counter()
 
         def done(step: str) -> None:
@@ -251,7 +252,7 @@ def measure(spark: SparkSession, records: int, folder: str) -> dict[str, Any]:
         done("collapse")
         pairs = near_pairs(prints, DedupeConfig()).localCheckpoint()
         done("pairs")
-        components = connected_components(pairs).localCheckpoint()
+        components = connected_components(pairs, steps, "components", most=pairs.count()).frame()
         done("components")
         parts = (
             prints.join(components, prints["node"] == components["member"], "left")

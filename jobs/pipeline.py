@@ -14,9 +14,9 @@ from jobs.dedupe.stage_again import dedupe_again, plan_dedupe_again
 from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
+from jobs.spark.onto import earlier
 from jobs.spark.run import Context
 from jobs.stages.choose import choose, plan_choose, rules_of
-from jobs.stages.onto import earlier
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
@@ -35,7 +35,7 @@ FOLDERS: Mapping[Stage, str] = {
     Stage.CHOOSE: "chosen",
     Stage.SHARD: "shards",
 }
-ONTO = (Stage.SCAN, Stage.SCORE)
+ONTO = (Stage.SCAN, Stage.DEDUPE, Stage.SCORE)
 READS: Mapping[Stage, Stage] = {
     Stage.DEDUPE: Stage.SCAN,
     Stage.SCORE: Stage.DEDUPE,
@@ -49,8 +49,10 @@ def _dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> M
     return (dedupe_again if _is_deduped(source) else dedupe)(config, source, output, ctx)
 
 
-def _plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
-    return (plan_dedupe_again if _is_deduped(source) else plan_dedupe)(config, source, output)
+def _plan_dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Plan:
+    if _is_deduped(source):
+        return plan_dedupe_again(config, source, output)
+    return plan_dedupe(config, source, output, onto=earlier(Stage.DEDUPE, output, ctx))
 
 
 def _is_deduped(source: str) -> bool:
@@ -64,7 +66,6 @@ _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] 
     Stage.SHARD: shard,
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
-    Stage.DEDUPE: _plan_dedupe,
     Stage.CHOOSE: plan_choose,
     Stage.SHARD: plan_shard,
 }
@@ -158,6 +159,8 @@ def outlook(
 def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Plan:
     if source is None:
         return plan_scan(config, output, onto=earlier(stage, output, ctx))
+    if stage is Stage.DEDUPE:
+        return _plan_dedupe(config, source, output, ctx)
     if stage is Stage.SCORE:
         return plan_score(config, source, output, onto=earlier(stage, output, ctx))
     return _PLANS[stage](config, source, output)

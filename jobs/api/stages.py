@@ -43,7 +43,7 @@ def run(
         storage: fsspec arguments by protocol, besides those of `config`.
         progress: True for a bar or lines on stderr, or a function of a Progress.
         restart: discard work of another configuration at the output, instead of refusing.
-        onto: the output of an earlier run, of whose scan and scores the new run takes what is unchanged.
+        onto: the output of an earlier run, of whose stages the new run takes what is unchanged.
 
     Raises:
         InputError: the configuration or the input is wrong; nothing was started.
@@ -97,6 +97,7 @@ def dedupe(
     storage: Storage | None = None,
     progress: OnProgress = False,
     restart: bool = False,
+    onto: str | None = None,
     **settings: Any,
 ) -> Manifest:
     """Find copies over a whole scan and one representative of each cluster, and return the manifest.
@@ -106,10 +107,12 @@ def dedupe(
         output: where the new manifest is committed.
         config: further settings; it needs neither input nor output.
         spark, storage, progress, restart: see `run`, also for the errors.
+        onto: the manifest of an earlier dedupe, of which the new one takes the pairs that were compared.
         settings: settings of the section `dedupe` of a pipeline file, such as
             copies=["exact", "mild"].
     """
-    call = _Call(spark=spark, progress=progress, restart=restart)
+    earlier = {} if onto is None else {Stage.DEDUPE: onto}
+    call = _Call(spark=spark, progress=progress, restart=restart, onto=earlier)
     layer = _settings(config, {"storage": storage or {}, "dedupe": settings})
     return _run_stage(Stage.DEDUPE, _uri(manifest), output, layer, call)
 

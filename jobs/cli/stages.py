@@ -55,7 +55,7 @@ _stage_options = together(
 @click.option(
     "--onto",
     metavar="EARLIER",
-    help="Output of an earlier run: take from its scan and its scores what is unchanged, and do only the rest.",
+    help="Output of an earlier run: take from its stages what is unchanged, and do only the rest.",
 )
 @_job_options
 @runs("jobs.commands.stages:run")
@@ -101,6 +101,7 @@ def scan() -> None:
         "curate dedupe scan/ -o deduped/ --copies exact,mild",
         "curate dedupe scan/ -o deduped/ --reference imagenet-val/scan --reference charts=evaluation/scan",
         "curate dedupe june/scan/ -o june/deduped/ --against may/deduped/",
+        "curate dedupe grown/scan/ -o grown/deduped/ --onto may/deduped/",
     )
 )
 @click.argument("manifest")
@@ -126,6 +127,7 @@ def scan() -> None:
 @click.option("--max-distance", type=int, help="Largest PDQ distance of mild copies, in bits of 256.")
 @click.option("--fingerprint", type=click.Choice(["pdq", "embedding"]), help="What identifies copies.")
 @click.option("--min-cosine", type=float, help="Least cosine of the embeddings of two copies.")
+@_onto
 @_stage_options
 @runs("jobs.commands.stages:dedupe")
 def dedupe() -> None:

@@ -20,6 +20,7 @@ from curation.copies.cells import (
     train_bit_cells,
 )
 from jobs.spark import frames
+from jobs.spark.steps import UNIT, Making, Shown, Steps
 
 _HASHES = 1 << 30
 
@@ -65,17 +66,43 @@ def whole_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def search_cells(rows: DataFrame, column: str, cells: Cells, search: CellSearch, pairs: pa.Schema) -> DataFrame:
+Run = Callable[[DataFrame, int, frames.MapBatches, pa.Schema], DataFrame]
+"""Returns what a function yields for the rows of each unit, given rows with the number of their unit in the column
+UNIT, how many units there are, the function, and the schema of what it yields."""
+
+
+def run_lazily(placed: DataFrame, units: int, function: frames.MapBatches, schema: pa.Schema) -> DataFrame:
+    """Run nothing yet: whoever reads the result runs it, each time."""
+    one_each = placed.repartitionById(max(1, units), UNIT).drop(UNIT)
+    return frames.map_batches(one_each, function, frames.ddl(schema))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOnce:
+    """Runs units as a step, so that a cell that was searched is never searched again, and shows how many are done."""
+
+    steps: Steps
+    name: str
+
+    def __call__(self, placed: DataFrame, units: int, function: frames.MapBatches, schema: pa.Schema) -> DataFrame:
+        """See Run."""
+        shown = Shown(name=self.name, noun="cells")
+        making = Making(name=self.name, schema=schema, units=max(1, units), function=function, shown=shown)
+        return self.steps.make(placed, making).frame()
+
+
+def search_cells(
+    rows: DataFrame, column: str, cells: Cells, search: CellSearch, pairs: pa.Schema, run: Run = run_lazily
+) -> DataFrame:
     """Return what `search` finds in each of `cells` among `rows`, with the columns of `pairs`.
 
     A row is in each cell where the value in `column` is queried. The column `is_home` is added: whether that is its
-    nearest cell, in which it is indexed.
+    nearest cell, in which it is indexed. `run` searches the cells, each as a unit.
     """
     columns = ", ".join(f"`{name}` {kind}" for name, kind in rows.dtypes)
     placer = _Placer(cells=cells, column=column, columns=rows.columns)
-    placed = frames.map_batches(rows, placer, f"{columns}, cell int, is_home boolean")
-    one_cell_each = placed.repartitionById(max(1, len(cells)), "cell").drop("cell")
-    return frames.map_batches(one_cell_each, search, frames.ddl(pairs))
+    placed = frames.map_batches(rows, placer, f"{columns}, {UNIT} int, is_home boolean")
+    return run(placed, len(cells), search, pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +118,6 @@ class _Placer:
             nearest = self.cells.assign(self.cells.matrix(batch.column(self.column)))
             for place in range(nearest.shape[1]):
                 columns = {name: batch.column(name) for name in self.columns}
-                columns["cell"] = pa.array(nearest[:, place], pa.int32())
+                columns[UNIT] = pa.array(nearest[:, place], pa.int32())
                 columns["is_home"] = pa.array(np.full(batch.num_rows, place == 0))
                 yield pa.RecordBatch.from_pydict(columns)

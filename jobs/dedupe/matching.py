@@ -1,7 +1,8 @@
-"""Decide which candidate pairs are copies, of which kind, and with which evidence.
+"""Compare the pictures of candidate pairs, and decide which are copies, and of which kind.
 
-Each matcher takes pairs of pictures (`a`, `b`; structs of PICTURE_COLUMNS) and yields the copies among them, as
-COPY_COLUMNS.
+What a comparison finds is its evidence, as JSON, or None: it depends on the two pictures and on software only. A
+matcher then says of which kind of copies it is, by the settings. A pair is a mapping with `a` and `b`, mappings of
+PICTURE_COLUMNS, and `distance`, that of their fingerprints or None; `b` is the better picture.
 """
 
 import dataclasses
@@ -9,35 +10,53 @@ import functools
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.copies.compare_pixels import compare
 from curation.copies.cosine_search import rounded
-from curation.copies.kinds import Strictness, kind_of
+from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.copies.rendering import Rendering, renderings
 from curation.pictures.bounded import DecoderFailed, within_limits
 from curation.pictures.decode import DecodeLimits
-from curation.pictures.pdq import hamming
 from curation.pictures.vectors import unpack
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
-from jobs.spark import frames
 from manifests.format.schema import DuplicateKind
 
 _log = logging.getLogger(__name__)
 
-COPY_COLUMNS = "member binary, representative binary, kind string, evidence string"
-PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
+PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size")
+"""What each matcher gets of a picture, besides the columns of the scan that it names in `measured`."""
 PAIRS_AT_ONCE = 64
 MAX_IMAGES_KEPT = 96  # of about 3 MB each
-PAIRS_PER_TASK = 256
-TASKS_PER_PARTITION = 4
+
+Pair = Mapping[str, Any]
+Compare = Callable[[Sequence[Pair]], Sequence[str | None]]
+
+
+class Matcher(Protocol):
+    """Compares pairs of pictures."""
+
+    @property
+    def measured(self) -> Sequence[str]:
+        """The columns of the scan that it needs."""
+        ...
+
+    def comparing(self, *, is_retry: bool) -> Compare:
+        """Return, in a worker, the function that returns the evidence of pairs, in their order."""
+        ...
+
+    def kind(self, evidence: str, pair: Pair) -> str | None:
+        """Return of which kind of copies a pair with this evidence is, or None if it is no copy."""
+        ...
+
+    def described(self, evidence: str, pair: Pair) -> str:
+        """Return what is recorded of a pair of copies, as JSON."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +65,20 @@ class FingerprintMatcher:
 
     max_distance: int
     max_text_distance: int
+    measured: Sequence[str] = ()
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of pictures."""
-        for batch in batches:
-            yield _copies([found for pair in batch.to_pylist() if (found := self._match(pair))])
+    def comparing(self, *, is_retry: bool) -> Compare:
+        """See Matcher."""
+        return lambda pairs: [None if p["distance"] is None else "{}" for p in pairs]
 
-    def _match(self, pair: Mapping[str, Any]) -> tuple[bytes, bytes, str, str] | None:
-        a, b = pair["a"], pair["b"]
-        if a["pdq"] is None or b["pdq"] is None:
-            return None
-        distance = hamming(a["pdq"], b["pdq"])
-        limit = self.max_text_distance if a["is_text"] and b["is_text"] else self.max_distance
-        if distance > limit:
-            return None
-        return a["node"], b["node"], str(DuplicateKind.MILD), json.dumps({"distance": distance, "verified": False})
+    def kind(self, evidence: str, pair: Pair) -> str | None:
+        """See Matcher."""
+        limit = self.max_text_distance if pair["is_text"] else self.max_distance
+        return str(DuplicateKind.MILD) if pair["distance"] <= limit else None
+
+    def described(self, evidence: str, pair: Pair) -> str:
+        """See Matcher."""
+        return json.dumps({"distance": pair["distance"], "verified": False})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +88,28 @@ class PixelMatcher:
     copies: frozenset[str]
     strictness: Strictness
     limits: DecodeLimits
+    measured: Sequence[str] = ("local_points",)
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of pictures. Raises BrokenSource when an image has changed since the scan."""
-        cache = RenderingCache(self.limits, is_retry=frames.is_retry())
-        for batch in batches:
-            pairs = batch.to_pylist()
-            for first in range(0, len(pairs), PAIRS_AT_ONCE):
-                chunk = pairs[first : first + PAIRS_AT_ONCE]
-                images = cache.open([pair[side] for pair in chunk for side in ("a", "b")])
-                yield _copies([found for pair in chunk if (found := self._match(pair, images))])
+    def comparing(self, *, is_retry: bool) -> Compare:
+        """See Matcher. The function raises BrokenSource when an image has changed since the scan."""
+        cache = RenderingCache(self.limits, is_retry=is_retry)
 
-    def _match(
-        self, pair: Mapping[str, Any], images: Mapping[bytes, Sequence[Rendering]]
-    ) -> tuple[bytes, bytes, str, str] | None:
-        a, b = pair["a"], pair["b"]
-        evidence = compare(images[a["node"]], images[b["node"]])
-        kind = kind_of(evidence, self.strictness, self.copies) if evidence else None
-        if evidence is None or kind is None:
-            return None
-        distance = hamming(a["pdq"], b["pdq"]) if a["pdq"] and b["pdq"] else None
-        found = {"distance": distance, "verified": True, **dataclasses.asdict(evidence)}
-        return a["node"], b["node"], str(kind), json.dumps(found)
+        def evidence(pairs: Sequence[Pair]) -> list[str | None]:
+            images = cache.open([pair[side] for pair in pairs for side in ("a", "b")])
+            found = (compare(images[pair["a"]["node"]], images[pair["b"]["node"]]) for pair in pairs)
+            return [None if each is None else json.dumps(dataclasses.asdict(each)) for each in found]
+
+        return evidence
+
+    def kind(self, evidence: str, pair: Pair) -> str | None:
+        """See Matcher."""
+        found = json.loads(evidence)
+        kind = kind_of(Evidence(**{**found, "matrix": tuple(found["matrix"])}), self.strictness, self.copies)
+        return None if kind is None else str(kind)
+
+    def described(self, evidence: str, pair: Pair) -> str:
+        """See Matcher."""
+        return json.dumps({"distance": pair["distance"], "verified": True, **json.loads(evidence)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,22 +117,25 @@ class CosineMatcher:
     """Accepts a pair as semantic copies when the cosine of their embeddings is at least `min_cosine`."""
 
     min_cosine: float
+    measured: Sequence[str] = ("embedding",)
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the copies among pairs of pictures."""
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            first, second = (rounded(unpack(batch.column(side).field("embedding"))) for side in ("a", "b"))
-            cosines = np.einsum("ij,ij->i", first, second)
-            names = [batch.column(side).field("node").to_pylist() for side in ("a", "b")]
-            yield _copies(
-                [
-                    (a, b, str(DuplicateKind.SEMANTIC), json.dumps({"cosine": round(float(cosine), 4)}))
-                    for a, b, cosine in zip(*names, cosines, strict=True)
-                    if cosine >= self.min_cosine
-                ]
-            )
+    def comparing(self, *, is_retry: bool) -> Compare:
+        """See Matcher."""
+        return _cosines
+
+    def kind(self, evidence: str, pair: Pair) -> str | None:
+        """See Matcher."""
+        return str(DuplicateKind.SEMANTIC) if float(evidence) >= self.min_cosine else None
+
+    def described(self, evidence: str, pair: Pair) -> str:
+        """See Matcher."""
+        return json.dumps({"cosine": round(float(evidence), 4)})
+
+
+def _cosines(pairs: Sequence[Pair]) -> list[str | None]:
+    vectors = (pa.array([pair[side]["embedding"] for pair in pairs], pa.binary()) for side in ("a", "b"))
+    first, second = (rounded(unpack(column)) for column in vectors)
+    return [repr(float(cosine)) for cosine in np.einsum("ij,ij->i", first, second)]
 
 
 class RenderingCache:
@@ -153,37 +174,3 @@ class RenderingCache:
         except DecoderFailed as e:
             _log.warning("%s: %s: compared with no other picture: it %s", picture["source"], picture["member"], e)
             return []
-
-
-Matcher = FingerprintMatcher | PixelMatcher | CosineMatcher
-
-
-def _copies(found: Sequence[tuple[bytes, bytes, str, str]]) -> pa.RecordBatch:
-    columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
-    kinds = (pa.binary(), pa.binary(), pa.string(), pa.string())
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names=["member", "representative", "kind", "evidence"])
-
-
-def match_pairs(
-    pairs: DataFrame, pictures: DataFrame, matcher: Matcher, options: frames.Options | None = None
-) -> DataFrame:
-    """Return COPY_COLUMNS of the `pairs` (`a`, `b`) that are copies: the better picture is the representative.
-
-    `pictures`: PICTURE_COLUMNS of each picture and its `rank`, the better the smaller. Pairs are sorted by their
-    representative and divided into tasks of about equal size. So an image is read about once in a task, and an image
-    with a hundred thousand copies is spread over many tasks.
-    """
-    columns = F.struct("rank", *PICTURE_COLUMNS)
-    left = pictures.select(F.col("node").alias("a"), columns.alias("left"))
-    right = pictures.select(F.col("node").alias("b"), columns.alias("right"))
-    joined = pairs.select("a", "b").join(left, "a").join(right, "b")
-    first_is_better = F.col("left.rank") < F.col("right.rank")
-    oriented = joined.select(
-        F.when(first_is_better, F.col("right")).otherwise(F.col("left")).dropFields("rank").alias("a"),
-        F.when(first_is_better, F.col("left")).otherwise(F.col("right")).dropFields("rank").alias("b"),
-    )
-    partitions = int(pairs.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
-    tasks = max(partitions * TASKS_PER_PARTITION, -(-pairs.count() // PAIRS_PER_TASK))
-    spread = oriented.repartitionByRange(tasks, "b.node", "a.node").sortWithinPartitions("b.node", "a.node")
-    return frames.map_batches(spread, matcher, COPY_COLUMNS, options).localCheckpoint()

@@ -13,21 +13,21 @@ from pyspark.sql import DataFrame
 
 from curation.config import DedupeConfig
 from curation.copies import cells, neighbours
-from jobs.dedupe.cell_partitions import CellSearch, search_cells, train_on
+from jobs.dedupe.cell_partitions import CellSearch, Run, run_lazily, search_cells, train_on
 
 
-def near_pairs(fingerprints: DataFrame, config: DedupeConfig) -> DataFrame:
+def near_pairs(fingerprints: DataFrame, config: DedupeConfig, run: Run = run_lazily) -> DataFrame:
     """Return (`a`, `b`, `distance`) of near ones among the distinct `fingerprints` (`node`, `is_text`).
 
     a < b, each pair once, within the distance limits of `config`. Not all such pairs are returned, but enough to give
-    the same connected components. Which ones depends on the set of fingerprints only. The search is expensive: keep
-    the result if it is read twice.
+    the same connected components. Which ones depends on the set of fingerprints only, which are read three times.
+    `run` searches the cells. That is expensive: run it once if the result is read twice.
     """
-    fingerprints = fingerprints.select("node", "is_text").localCheckpoint()
+    fingerprints = fingerprints.select("node", "is_text")
     trained = train_on(fingerprints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
     nearness = neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     search = CellSearch(read=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
-    pairs = search_cells(fingerprints, "node", trained, search, neighbours.PAIRS)
+    pairs = search_cells(fingerprints, "node", trained, search, neighbours.PAIRS, run)
     return pairs if len(trained) == 1 else pairs.distinct()
 
 

@@ -12,8 +12,9 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.copies.representative import Rank, rank_columns
 from jobs.spark import frames
-from manifests.format.schema import STATUSES_WITH_PIXELS
-from manifests.format.store import Manifest
+from manifests import storage
+from manifests.format.schema import STATUSES_WITH_PIXELS, Stage, schema
+from manifests.format.store import Manifest, read_batches
 
 TEXT_DENSITY = 0.5  # from this `text_density` on, an image counts as full of text
 REFERENCE, EXISTING, PARENT = 0, 1, 2
@@ -43,17 +44,27 @@ ROW_SCHEMA = pa.schema(
         (frames.PART, pa.string()),
     ]
 )
-PLACES_SCHEMA = pa.schema(
+AT_PART = "at_part"
+PICTURES = pa.schema(
     [
-        ("key", pa.string()),
         ("node", pa.binary()),
-        ("source", pa.string()),
-        ("member", pa.string()),
-        ("offset", pa.int64()),
-        ("embedding", pa.binary()),
+        ("pdq", pa.binary()),
+        ("is_text", pa.bool_()),
+        ("origin", pa.int32()),
+        ("damage", pa.int32()),
+        ("negative_area_pixels", pa.int64()),
+        ("negative_size_bytes", pa.int64()),
+        ("key", pa.string()),
+        ("sha256", pa.string()),
+        ("set", pa.string()),
+        (AT_PART, pa.string()),
+        ("cluster", pa.string()),
+        ("first_key", pa.string()),
     ]
 )
+PICTURE_BYTES, PLACE_BYTES = 300, 1_024
 RANK = ("origin", *Rank._fields, "sha256", "set")
+PLACE = ("key", "sha256", "source", "member", "offset", "size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,36 +176,57 @@ def node_of(table: pa.Table) -> pa.Array:
 
 
 def pictures_of(rows: DataFrame) -> DataFrame:
-    """Return each picture in `rows` once: `node`, `pdq`, `is_text`, the `rank` of its best row, and fields of it."""
-    ranked = rows.select("node", "pdq", "is_text", F.expr(f"struct({', '.join(RANK)})").alias("rank"))
-    best = ranked.groupBy("node").agg(
-        F.min("rank").alias("rank"), F.min("pdq").alias("pdq"), F.min("is_text").alias("is_text")
+    """Return each picture in `rows` once, as PICTURES.
+
+    RANK and AT_PART, the name of its part, are those of its best row. `cluster` is the first that one of its rows has
+    in an existing manifest, and `first_key` the smallest key of its rows in the parent.
+    """
+    rows = rows.withColumn("best", F.struct(*RANK, F.col(frames.PART).alias(AT_PART)))
+    found = rows.groupBy("node").agg(
+        F.min("best").alias("best"),
+        F.min("pdq").alias("pdq"),
+        F.min("is_text").alias("is_text"),
+        F.min("cluster").alias("cluster"),
+        F.min(F.when(F.col("origin") == PARENT, F.col("key"))).alias("first_key"),
     )
-    return best.select("node", "rank", "pdq", "is_text", "rank.key", "rank.origin", "rank.sha256", "rank.set")
+    return found.select("*", "best.*").select(*PICTURES.names)
+
+
+def ranked(pictures: DataFrame) -> DataFrame:
+    """Return `pictures` with their `rank`: the better, the smaller."""
+    return pictures.withColumn("rank", F.struct(*RANK))
 
 
 def with_places(
-    spark: SparkSession,
-    pictures: DataFrame,
-    sets: Sequence[PictureSet],
-    options: Mapping[str, Mapping[str, Any]],
-    *,
-    with_embedding: bool,
+    pictures: DataFrame, sets: Sequence[PictureSet], options: Mapping[str, Mapping[str, Any]], measured: Sequence[str]
 ) -> DataFrame:
-    """Return `pictures` with `source`, `member`, `offset`, `size` of their best rows, and maybe their `embedding`."""
-    columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
-    joined = None
+    """Return `node`, PLACE and the columns `measured` of the best rows of `pictures`, each read from its part.
+
+    Only names are shuffled: a task for each part gets the keys of the rows that it shall read.
+    """
+    names = [*PLACE, *measured]
+    found = []
     for each in sets:
-        places = read_set(spark, each, columns, PLACES_SCHEMA, _places, options=options)
-        found = places.withColumns({"origin": F.lit(each.origin), "set": F.lit(each.name)})
-        joined = found if joined is None else joined.unionByName(found)
-    assert joined is not None  # noqa: S101 - there is always the parent
-    by = ["node", "key", "origin", "set"]
-    return pictures.join(joined, by).withColumn("size", -F.col("rank.negative_size_bytes"))
+        mine = pictures.where((F.col("origin") == each.origin) & (F.col("set") == each.name))
+        read = _ReadPlaces(parts=each.parts(options), columns=names)
+        columns = f"node binary, {frames.ddl(pa.schema([schema(Stage.SCAN).field(name) for name in names]))}"
+        found.append(frames.map_groups(mine.select("node", "key", AT_PART), AT_PART, read, columns, options))
+    return functools.reduce(DataFrame.unionByName, found)
 
 
-def _places(table: pa.Table) -> pa.Table:
-    columns = {name: table.column(name) for name in ("key", "source", "member", "offset")}
-    has_embedding = "embedding" in table.column_names
-    columns["embedding"] = table.column("embedding") if has_embedding else pa.nulls(len(table), pa.binary())
-    return pa.table({**columns, "node": node_of(table)}).select(PLACES_SCHEMA.names).cast(PLACES_SCHEMA)
+@dataclass(frozen=True)
+class _ReadPlaces:
+    parts: frames.Parts
+    columns: Sequence[str]
+
+    def __call__(self, wanted: pa.Table) -> pa.Table:
+        name = wanted.column(AT_PART)[0].as_py()
+        nodes = dict(zip(wanted.column("key").to_pylist(), wanted.column("node").to_pylist(), strict=True))
+        uri = storage.join(self.parts.folder, name)
+        known = {"rows": self.parts.rows[name], "size_bytes": self.parts.size_bytes[name]}
+        found = []
+        for batch in read_batches(uri, self.columns, **known):
+            mine = [nodes.get(key) for key in batch.column("key").to_pylist()]
+            table = pa.Table.from_batches([batch]).append_column("node", pa.array(mine, pa.binary()))
+            found.append(table.filter(pc.is_valid(table.column("node"))))
+        return frames.for_spark(pa.concat_tables(found)).select(["node", *self.columns])

@@ -9,13 +9,13 @@ Only narrow columns are shuffled. At the end each part gets the new columns of i
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import faiss
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import DedupeConfig, PipelineConfig
@@ -23,27 +23,46 @@ from curation.copies import compare_pixels, cosine_search
 from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
-from jobs.dedupe.candidates import embedding_candidates, local_candidates, pdq_candidates
+from jobs.dedupe.candidates import find_candidates
+from jobs.dedupe.earlier_evidence import files_at, files_of, read_evidence, software_name, write_evidence
 from jobs.dedupe.fixed_representatives import match_fixed
-from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher, match_pairs
+from jobs.dedupe.judging import Judge
+from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
 from jobs.dedupe.picture_sets import ROLES, picture_sets
-from jobs.dedupe.pictures import PARENT, REFERENCE, PictureSet, pictures_of, read_rows, read_set, with_places
-from jobs.dedupe.star_clusters import star_clusters
+from jobs.dedupe.pictures import (
+    AT_PART,
+    PARENT,
+    PICTURE_BYTES,
+    PICTURES,
+    PLACE,
+    PLACE_BYTES,
+    REFERENCE,
+    PictureSet,
+    pictures_of,
+    ranked,
+    read_rows,
+    with_places,
+)
+from jobs.dedupe.star_clusters import star_clusters, union
 from jobs.spark import frames
+from jobs.spark.onto import earlier
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.steps import Steps, Table, units_for
 from jobs.units.plan import Plan, Unit
-from manifests.format.schema import COLUMNS, DuplicateKind, Stage
-from manifests.format.store import Manifest
+from manifests.format.digest import settings_hash
+from manifests.format.schema import COLUMNS, DuplicateKind, Stage, schema
+from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
 NOT_RECORDED = {"references", "against"}  # the plan's inputs record these manifests by digest
 
 
-def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
+def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manifest | None = None) -> Plan:
     """Return the plan of deduplicating the scan's manifest at `source`.
 
-    Raises like `read_parent`, and InputError when a manifest lacks measurements that the configured kinds need.
+    `onto` is the manifest of an earlier dedupe, of which the evidence of pairs that are the same is taken. Raises
+    like `read_parent`, and InputError when a manifest lacks measurements that the configured kinds need.
     """
     lineage = read_parent(source, Stage.SCAN)
     sets = picture_sets(config.dedupe, lineage.manifest)
@@ -54,10 +73,16 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str) -> Plan:
     if config.dedupe.needs_local_features:
         software["local_features"] = local_features.version()
     if _compares_pixels(config.dedupe):
-        software |= {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+        software |= _comparing()
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
     plan = plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
-    return dataclasses.replace(plan, reads=[*plan.reads, *others.values()])
+    notices = [] if onto is None else [f"pairs that were compared are taken from {onto.uri}"]
+    return dataclasses.replace(plan, reads=[*plan.reads, *others.values()], notices=notices)
+
+
+def _comparing() -> dict[str, str]:
+    """Return the software that decides what is found when two pictures are compared."""
+    return {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
@@ -85,57 +110,88 @@ def _compares_pixels(config: DedupeConfig) -> bool:
 
 def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
     """Deduplicate the scan's manifest at `source` into the manifest at `output` and return it."""
-    plan = plan_dedupe(config, source, output)
+    onto = earlier(Stage.DEDUPE, output, ctx)
+    plan = plan_dedupe(config, source, output, onto=onto)
     parent = read_parent(source, Stage.SCAN).manifest
+    beside: dict[str, Mapping[str, Any]] = {}
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
         sets = picture_sets(config.dedupe, parent)
+        layouts = [[(part.name, part.sha256) for part in each.manifest.parts] for each in sets]
+        steps = Steps.of(spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        assigned = assignments(spark, sets, config.dedupe, limits, plan.options, begin=ctx.account.begin)
+        name = software_name({**_comparing(), "limits": dataclasses.asdict(limits)})
+        files = dict[str, int]()
+        if _compares_pixels(config.dedupe):
+            files = files_at(plan.output, name)
+            for each in [*([] if onto is None else [onto]), *(each.manifest for each in sets[1:])]:
+                files |= files_of(each, name)
+        known = read_evidence(spark, files, plan.options)
+        found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, known=known)
+        assigned = found.assignments(begin=ctx.account.begin)
+        if found.judge is not None and _compares_pixels(config.dedupe):
+            ctx.reporter.say(f"dedupe: {found.judge.summary()}")
+            beside.update(write_evidence(found.judge, steps, plan.output, name))
+        ctx.account.add_earlier(steps.earlier_seconds)
         ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
         write_slices(assigned, plan, todo, parent, columns)
 
+    plan = dataclasses.replace(plan, summarise=lambda receipts: Whole(in_place=beside))
     return run_stage(plan, work, ctx)
 
 
-def assignments(
-    spark: SparkSession,
-    sets: Sequence[PictureSet],
-    config: DedupeConfig,
-    limits: DecodeLimits,
-    options: Mapping[str, Mapping[str, Any]],
-    *,
-    begin: Callable[[str], None],
-) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe for each row of the parent, which is the first of `sets`.
+@dataclasses.dataclass(kw_only=True)
+class Deduplication:
+    """Finds the copies among `sets`, of which the first is the parent. `judge` is there when pairs were judged."""
 
-    `begin` is called with the name of each phase when it begins.
-    """
-    begin("reading")
-    rows = read_rows(spark, sets, options, config.min_quality).localCheckpoint()
-    pictures = pictures_of(rows).localCheckpoint()
-    if tuple(config.copies) == ONLY_EXACT:
-        return duplicate_columns(rows, pictures, None)
-    begin("candidates")
-    by_embedding = config.fingerprint == "embedding"
-    read = functools.partial(read_set, spark, options=options)
-    pairs = embedding_candidates(sets, config, read) if by_embedding else pdq_candidates(pictures, config)
-    if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(sets, config, read))
-    pairs = _worth_matching(pairs, pictures).localCheckpoint()
-    begin("matching")
+    sets: Sequence[PictureSet]
+    config: DedupeConfig
+    limits: DecodeLimits
+    steps: Steps
+    known: DataFrame | None = None
+    judge: Judge | None = None
+
+    def assignments(self, *, begin: Callable[[str], None]) -> DataFrame:
+        """Return `part`, `key` and the columns of dedupe for each row of the parent.
+
+        `begin` is called with the name of each phase when it begins.
+        """
+        begin("reading")
+        sets, config, steps = self.sets, self.config, self.steps
+        rows = read_rows(steps.spark, sets, steps.options, config.min_quality)
+        units = units_for(sum(each.manifest.rows for each in sets), PICTURE_BYTES)
+        pictures = steps.keep("pictures", pictures_of(rows), PICTURES, ["node"], units=units)
+        parents = read_rows(steps.spark, sets[:1], steps.options, config.min_quality)
+        if tuple(config.copies) == ONLY_EXACT:
+            return duplicate_columns(parents, pictures.frame(), None)
+        begin("candidates")
+        candidates = find_candidates(pictures, sets, config, steps)
+        begin("matching")
+        matcher = _matcher(config, self.limits)
+        places = _places(candidates, pictures, sets, matcher, steps)
+        self.judge = judge = Judge(pictures=pictures, places=places, matcher=matcher, steps=steps, known=self.known)
+        ranks = ranked(pictures.frame()).select("node", "rank", "origin")
+        settled: list[Table] = []
+        left = candidates
+        if any(each.origin != PARENT for each in sets):
+            settled, left = match_fixed(candidates, ranks, judge, steps)
+        settled += star_clusters(left, ranks.drop("origin"), judge, steps)
+        begin("clusters")
+        found = union(settled)
+        copies = None if found is None else found.join(judge.evidence(), ["member", "representative"])
+        return duplicate_columns(parents, pictures.frame(), copies)
+
+
+def _places(candidates: Table, pictures: Table, sets: Sequence[PictureSet], matcher: Matcher, steps: Steps) -> Table:
+    """Return where the pictures in candidate pairs are, and what the matcher needs of them."""
+    pairs = candidates.frame()
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
-    matched = with_places(
-        spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
-    ).localCheckpoint()
-    match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
-    copies = match(pairs)
-    begin("clusters")
-    if all(each.origin == PARENT for each in sets):
-        return duplicate_columns(rows, pictures, star_clusters(copies, matched, match))
-    settled, left = match_fixed(copies, matched, match)
-    return duplicate_columns(rows, pictures, settled.unionByName(star_clusters(left, matched, match)))
+    mine = pictures.frame("node", "key", "origin", "set", AT_PART).join(involved, "node", "left_semi")
+    measured = [schema(Stage.SCAN).field(name) for name in (*PLACE, *matcher.measured)]
+    places = pa.schema([("node", pa.binary()), *measured])
+    found = with_places(mine, sets, steps.options, matcher.measured)
+    return steps.keep("places", found, places, ["node"], units=units_for(pictures.rows, PLACE_BYTES))
 
 
 def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
@@ -150,41 +206,19 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
     )
 
 
-def _worth_matching(pairs: DataFrame, pictures: DataFrame) -> DataFrame:
-    """Return each pair (`a`, `b`; a < b) once, without pairs in which neither picture is the parent's."""
-    ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
-    origins = pictures.select("node", "origin")
-    ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
-    return ordered.where((F.col("origin_a") == PARENT) | (F.col("origin_b") == PARENT)).select("a", "b")
-
-
 def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
     """Return `part`, `key` and the columns of dedupe for each row of the parent.
 
-    `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture that is a copy, or None for exact
-    duplicates only.
+    `rows` are as `read_rows` returns them. `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture
+    that is a copy, or None if none is. Rows are shuffled once, by picture; what belongs to a cluster is found before.
     """
-    if copies is None:
-        placed = rows.withColumns({"head": F.col("node"), "kind": F.lit(None), "evidence": F.lit(None)})
-    else:
-        found = copies.withColumnsRenamed({"member": "node", "representative": "copied"})
-        placed = rows.join(found, "node", "left").withColumn("head", F.coalesce("copied", "node"))
-    heads = pictures.select(
-        F.col("node").alias("head"),
-        F.col("key").alias("head_key"),
-        F.col("sha256").alias("head_sha256"),
-        F.col("origin").alias("head_origin"),
-        F.col("set").alias("head_set"),
-    )
-    # A cluster keeps the name that it has in an existing manifest.
-    names = placed.groupBy("head").agg(
-        F.coalesce(F.min("cluster"), F.min(F.when(F.col("origin") == PARENT, F.col("key")))).alias("cluster_id")
-    )
-    joined = placed.where(F.col("origin") == PARENT).join(heads, "head").join(names, "head")
-    is_head = (F.col("key") == F.col("head_key")) & (F.col("head_origin") == PARENT)
-    is_reference = F.col("head_origin") == REFERENCE
-    same_picture = F.col("node") == F.col("head")
-    same_bytes = F.col("sha256") == F.col("head_sha256")
+    answers = _alone(pictures) if copies is None else _answers(pictures, copies)
+    answers = answers.select("node", "head", "cluster_id", "kind", "evidence")
+    joined = rows.where(F.col("origin") == PARENT).join(answers, "node")
+    is_head = (F.col("key") == F.col("head.key")) & (F.col("head.origin") == PARENT)
+    is_reference = F.col("head.origin") == REFERENCE
+    same_picture = F.col("node") == F.col("head.node")
+    same_bytes = F.col("sha256") == F.col("head.sha256")
     how = F.when(same_picture, F.lit(str(DuplicateKind.EXACT))).otherwise(F.col("kind"))
     kind = F.when(is_reference, F.lit(str(DuplicateKind.REFERENCE))).otherwise(how)
     evidence = (
@@ -196,8 +230,40 @@ def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | 
         frames.PART,
         "key",
         "cluster_id",
-        F.when(~is_head, F.col("head_key")).alias("duplicate_of"),
+        F.when(~is_head, F.col("head.key")).alias("duplicate_of"),
         F.when(~is_head, kind).alias("duplicate_kind"),
         F.when(~is_head, evidence).alias("duplicate_evidence"),
-        F.when(is_reference, F.col("head_set")).alias("reference"),
+        F.when(is_reference, F.col("head.set")).alias("reference"),
+    )
+
+
+def _head_of_itself() -> Column:
+    return F.struct("node", "key", "sha256", "origin", "set")
+
+
+def _answers(pictures: DataFrame, copies: DataFrame) -> DataFrame:
+    """Return (`node`, `head`, `cluster_id`, `kind`, `evidence`) of each picture; `head` represents its cluster."""
+    members = copies.select(F.col("member").alias("node"), F.col("representative").alias("of"), "kind", "evidence")
+    heads = copies.select(F.col("representative").alias("node"), F.col("representative").alias("of")).distinct()
+    clustered = members.unionByName(heads, allowMissingColumns=True)
+    narrow = pictures.select("node", "key", "sha256", "origin", "set", "cluster", "first_key")
+    placed = clustered.join(narrow, "node")
+    # A cluster keeps the name that it has in an existing manifest.
+    clusters = placed.groupBy("of").agg(
+        F.max(F.when(F.col("node") == F.col("of"), _head_of_itself())).alias("head"),
+        F.coalesce(F.min("cluster"), F.min("first_key")).alias("cluster_id"),
+    )
+    found = clustered.join(clusters, "of").select("node", "head", "cluster_id", "kind", "evidence")
+    return found.unionByName(_alone(narrow.join(found.select("node"), "node", "left_anti")))
+
+
+def _alone(pictures: DataFrame) -> DataFrame:
+    """Return the same columns of pictures that are copies of none and represent no other."""
+    nothing = F.lit(None).cast("string")
+    return pictures.select(
+        "node",
+        _head_of_itself().alias("head"),
+        F.coalesce("cluster", "first_key").alias("cluster_id"),
+        nothing.alias("kind"),
+        nothing.alias("evidence"),
     )

@@ -1,57 +1,138 @@
-"""From pairs of copies to clusters in which every member is a copy of its representative.
+"""From candidate pairs to clusters in which every member is a copy of its representative.
 
 Connected components form chains: if A resembles B and B resembles C, all three are connected, though A and C may have
-nothing in common. So the best picture of each component becomes its representative, and every other member is matched
-with it. Members that do not match leave, and form new components among themselves. Such clusters are stars.
+nothing in common. So the best picture of each component of copies becomes its representative, and every other member
+is judged with it. Members that do not match leave, and form new components among themselves. Such clusters are stars.
+
+The answer is that of judging every candidate pair, but few are judged. A pair whose pictures are connected already
+can change no component. So pictures are judged with the best of their candidates first, which proves most; then one
+pair is judged between any two components that have one; then all pairs that are left between components.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from jobs.dedupe.candidates import NODE_PAIR_BYTES, NODE_PAIRS
 from jobs.dedupe.components import connected_components
+from jobs.dedupe.judging import Judge
+from jobs.spark.steps import Steps, Table, units_for
 
 MAX_ROUNDS = 12  # every round settles the best picture of each component and all its copies
+STARS = pa.schema([("member", pa.binary()), ("representative", pa.binary())])
 
 
-def star_clusters(copies: DataFrame, pictures: DataFrame, match: Callable[[DataFrame], DataFrame]) -> DataFrame:
-    """Return (`member`, `representative`, `kind`, `evidence`) of each picture that is a copy of a representative.
+def star_clusters(candidates: Table, ranks: DataFrame, judge: Judge, steps: Steps) -> list[Table]:
+    """Return (`member`, `representative`) of each picture that is a copy of a representative, in several tables.
 
-    `copies`: pairs found to be copies, with the same columns. `pictures`: `node` and `rank` of each picture. `match`
-    returns the copies among pairs (`a`, `b`). Pictures that are left after MAX_ROUNDS are in no cluster: nothing is
-    merged without proof.
+    `candidates`: pairs (`a`, `b`; a < b) that may be copies. `ranks`: `node` and `rank` of each picture. `judge` has
+    judged some of them, and judges more. Pictures that are left after MAX_ROUNDS are in no cluster: nothing is merged
+    without proof.
     """
-    ranks = pictures.select("node", "rank")
-    settled: DataFrame | None = None
-    left = copies
-    for _ in range(MAX_ROUNDS):
-        if left.isEmpty():
+    settled: list[Table] = []
+    left, units = candidates, units_for(candidates.rows, NODE_PAIR_BYTES)
+    for number in range(MAX_ROUNDS):
+        if left.rows == 0:
             break
-        stars = _stars(left, ranks)
-        proven = stars.join(copies, ["member", "representative"])
-        unproven = stars.join(copies, ["member", "representative"], "left_anti").localCheckpoint()
-        if not unproven.isEmpty():
-            matched = match(unproven.select(F.col("member").alias("a"), F.col("representative").alias("b")))
-            proven = proven.unionByName(matched.select(*proven.columns))
-        proven = proven.localCheckpoint()
-        settled = proven if settled is None else settled.unionByName(proven)
-        left = _without(left, proven.select(F.col("member").alias("node")), stars)
-    return settled if settled is not None else copies.limit(0)
+        name = f"round-{number}"
+        components = _components(left, ranks, judge, steps, name)
+        stars = steps.keep(f"{name}-stars", _stars(components.frame(), ranks), STARS, ["member"], units=units)
+        if stars.rows == 0:
+            break
+        judge.judge(f"{name}-stars", stars.frame().toDF("a", "b"), most=stars.rows)
+        proven = stars.frame().join(judge.copies(), STARS.names, "left_semi")
+        settled.append(steps.keep(f"{name}-proven", proven, STARS, ["member"], units=units))
+        gone = settled[-1].frame("member").union(stars.frame("representative")).toDF("node").distinct()
+        left = steps.keep(f"{name}-left", without(left.frame(), gone), NODE_PAIRS, ["a"], units=units)
+    return settled
 
 
-def _stars(copies: DataFrame, ranks: DataFrame) -> DataFrame:
+def without(pairs: DataFrame, nodes: DataFrame) -> DataFrame:
+    """Return the `pairs` (`a`, `b`) of which neither is among `nodes`."""
+    for side in ("a", "b"):
+        pairs = pairs.join(nodes.toDF(side), side, "left_anti")
+    return pairs
+
+
+def _components(left: Table, ranks: DataFrame, judge: Judge, steps: Steps, name: str) -> Table:
+    """Return the connected components (`member`, `component`) of the copies among the pairs that are `left`.
+
+    Judges pairs until each that is not judged is inside a component.
+    """
+    units = units_for(left.rows, NODE_PAIR_BYTES)
+    for effort, choose in enumerate((_with_the_best, _between_components, _all_of_them)):
+        components, unsettled = _connected(left, judge, steps, f"{name}-components-{effort}")
+        chosen = steps.keep(f"{name}-chosen-{effort}", choose(unsettled, ranks), NODE_PAIRS, ["a"], units=units)
+        if chosen.rows == 0:
+            return components
+        judge.judge_new(f"{name}-{effort}", chosen)
+    return _connected(left, judge, steps, f"{name}-components")[0]
+
+
+def _connected(left: Table, judge: Judge, steps: Steps, name: str) -> tuple[Table, DataFrame]:
+    """Return the components of the copies among `left`, and the pairs between components that are not judged.
+
+    The pairs have the components of both, `x` and `y`; one of a picture without copies is the picture itself.
+    """
+    pairs = left.frame()
+    if judge.judged:
+        pairs = pairs.join(judge.verdicts(), ["a", "b"], "left")
+    else:
+        pairs = pairs.withColumn("is_copy", F.lit(None).cast("boolean"))
+    components = connected_components(pairs.where("is_copy").select("a", "b"), steps, name, most=left.rows)
+    unknown = pairs.where("is_copy IS NULL").select("a", "b")
+    if components.rows:
+        known = components.frame()
+        unknown = unknown.join(known.toDF("a", "x"), "a", "left").join(known.toDF("b", "y"), "b", "left")
+    else:
+        unknown = unknown.withColumns({"x": F.lit(None).cast("binary"), "y": F.lit(None).cast("binary")})
+    unknown = unknown.withColumns({"x": F.coalesce("x", "a"), "y": F.coalesce("y", "b")})
+    return components, unknown.where("x != y")
+
+
+def _with_the_best(pairs: DataFrame, ranks: DataFrame) -> DataFrame:
+    """Return the pair of each picture with the best of those with which it is paired, if that is better than it."""
+    ranked = _with_ranks(pairs, ranks)
+    names = ("node", "other", "rank", "other_rank")
+    both = ranked.select("a", "b", "rank_a", "rank_b").toDF(*names)
+    both = both.unionByName(ranked.select("b", "a", "rank_b", "rank_a").toDF(*names)).where("other_rank < rank")
+    best = both.groupBy("node").agg(F.min_by("other", "other_rank").alias("other"))
+    return best.select(F.least("node", "other").alias("a"), F.greatest("node", "other").alias("b")).distinct()
+
+
+def _between_components(pairs: DataFrame, ranks: DataFrame) -> DataFrame:
+    """Return, of the pairs between any two components, that of the best pictures."""
+    ranked = _with_ranks(pairs, ranks)
+    best = ranked.groupBy(F.least("x", "y").alias("low"), F.greatest("x", "y").alias("high")).agg(
+        F.min_by(F.struct("a", "b"), F.struct(F.least("rank_a", "rank_b"), F.greatest("rank_a", "rank_b"))).alias(
+            "best"
+        )
+    )
+    return best.select("best.a", "best.b")
+
+
+def _all_of_them(pairs: DataFrame, ranks: DataFrame) -> DataFrame:
+    return pairs.select("a", "b")
+
+
+def _with_ranks(pairs: DataFrame, ranks: DataFrame) -> DataFrame:
+    return pairs.join(ranks.toDF("a", "rank_a"), "a").join(ranks.toDF("b", "rank_b"), "b")
+
+
+def _stars(components: DataFrame, ranks: DataFrame) -> DataFrame:
     """Return (`member`, `representative`) of each picture except the best of its component, which represents it."""
-    components = connected_components(copies.select(F.col("member").alias("a"), F.col("representative").alias("b")))
-    ranked = components.join(ranks, components["member"] == ranks["node"]).select("member", "component", "rank")
+    ranked = components.join(ranks.toDF("member", "rank"), "member")
     best = ranked.groupBy("component").agg(F.min_by("member", "rank").alias("representative"))
-    stars = ranked.join(best, "component").where("member != representative")
-    return stars.select("member", "representative").localCheckpoint()
+    return ranked.join(best, "component").where("member != representative").select(*STARS.names)
 
 
-def _without(copies: DataFrame, members: DataFrame, stars: DataFrame) -> DataFrame:
-    """Return the pairs of pictures that are neither settled members nor representatives."""
-    gone = members.union(stars.select(F.col("representative").alias("node"))).distinct()
-    for side in ("member", "representative"):
-        copies = copies.join(gone.withColumnRenamed("node", side), side, "left_anti")
-    return copies.localCheckpoint()
+def union(tables: Sequence[Table]) -> DataFrame | None:
+    """Return the rows of all tables, or None without any."""
+    if not tables:
+        return None
+    found = tables[0].frame()
+    for each in tables[1:]:
+        found = found.unionByName(each.frame())
+    return found

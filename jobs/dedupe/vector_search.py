@@ -11,19 +11,19 @@ from curation.config import DedupeConfig
 from curation.copies import cosine_search
 from curation.copies.cells import cell_count
 from curation.pictures.vectors import STORED, unpack
-from jobs.dedupe.cell_partitions import CellSearch, search_cells, whole_batch
+from jobs.dedupe.cell_partitions import CellSearch, Run, run_lazily, search_cells, whole_batch
 
 PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary()), ("cosine", pa.float32())])
 
 
-def cosine_pairs(vectors: DataFrame, config: DedupeConfig) -> DataFrame:
+def cosine_pairs(vectors: DataFrame, config: DedupeConfig, run: Run = run_lazily) -> DataFrame:
     """Return (`a`, `b`, `cosine`; a < b) of vectors with a cosine of at least `min_cosine`, each pair once.
 
     `vectors` has one row (`node`, `embedding`) for each node. A vector is paired with a few of the vectors near it,
-    see `cosine_pairs_in_cell`. The result does not depend on partitions.
+    see `cosine_pairs_in_cell`. The result does not depend on partitions. `run` searches the cells.
     """
     search = CellSearch(read=whole_batch, find=functools.partial(_pairs_in_cell, min_cosine=config.min_cosine))
-    pairs = search_cells(vectors, "embedding", _train_cells(vectors, config), search, PAIRS)
+    pairs = search_cells(vectors, "embedding", _train_cells(vectors, config), search, PAIRS, run)
     return pairs.dropDuplicates(["a", "b"])
 
 

@@ -8,22 +8,26 @@ class ProgressBar:
     """Shows how many units of one stage or operation are done, until it is closed."""
 
     def __init__(self, name: str, units: int, console: Console) -> None:
+        self._noun = "units"
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:7}"),
             BarColumn(bar_width=28),
-            TextColumn("{task.completed}/{task.total} units · {task.fields[facts]}"),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[noun]} · {task.fields[facts]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task(name, total=units, facts="starting")
+        self._task = self._progress.add_task(name, total=units, facts="starting", noun="units")
         self._progress.start()
 
-    def show(self, units_done: int, units: int, facts: str) -> None:
-        """Show the number of units done, and `facts` beside it."""
-        self._progress.update(self._task, completed=units_done, total=units, facts=facts)
+    def show(self, done: int, total: int, facts: str, *, noun: str = "units") -> None:
+        """Show how many units, or whatever `noun` names, are done, and `facts` beside it."""
+        if noun != self._noun:
+            self._noun = noun
+            self._progress.reset(self._task, total=total)  # what is left is estimated anew
+        self._progress.update(self._task, completed=done, total=total, facts=facts, noun=noun)
 
     def close(self) -> None:
         """Stop drawing."""

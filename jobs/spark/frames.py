@@ -110,6 +110,24 @@ def read(
     return map_batches(one_task_each(spark, tasks), reader, ddl(schema), parts.options)
 
 
+def read_files(spark: SparkSession, files: Mapping[str, int], schema: pa.Schema, options: Options) -> DataFrame:
+    """Return the rows of Parquet files, given as URI → bytes, with the columns of `schema`. A task reads each."""
+    tasks = {json.dumps([uri, size_bytes]): 0 for uri, size_bytes in files.items()}
+    return map_batches(one_task_each(spark, tasks), _FileReader(schema=schema), ddl(schema), options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _FileReader:
+    schema: pa.Schema
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for task in batch.column("task").to_pylist():
+                uri, size_bytes = json.loads(task)
+                for found in read_batches(uri, self.schema.names, size_bytes=size_bytes):
+                    yield from pa.Table.from_batches([found]).cast(self.schema).to_batches()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _PartReader:
     folder: str
@@ -197,6 +215,14 @@ def is_retry() -> bool:
     """Return whether this is not the first attempt at a Spark task: a picture may have ended the one before."""
     task = TaskContext.get()
     return task is not None and task.attemptNumber() > 0
+
+
+def partition_number() -> int:
+    """Return the number of the partition that this task works on."""
+    task = TaskContext.get()
+    if task is None:
+        raise RuntimeError("not in a task of Spark")
+    return task.partitionId()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from curation.sources.sources import Source, expand
 from curation.sources.tars import read_tar
 from curation.takedown.deny_list import DenyList
 from jobs.spark import frames
+from jobs.spark.onto import earlier
 from jobs.spark.run import Context, run_stage
-from jobs.stages.onto import earlier
 from jobs.stages.taken_down import take_down
 from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts

@@ -13,9 +13,9 @@ from curation.text.earlier_scores import NEEDED, EarlierScores
 from curation.text.scoring import Scorer
 from filters.protocol import load_engine
 from jobs.spark import frames
+from jobs.spark.onto import earlier
 from jobs.spark.part_stages import AddColumns, MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
-from jobs.stages.onto import earlier
 from jobs.units.earlier import with_rows_of
 from jobs.units.plan import Plan, Unit
 from manifests.errors import ManifestError

@@ -59,6 +59,7 @@ class Account:
         self._sources: list[tuple[Callable[[], Seen], bool]] = []
         self._base: dict[str, float] = {}
         self._last: dict[str, float] = {}
+        self._earlier_seconds = 0.0
         self._phase, self._seconds, self._total = STARTING, defaultdict[str, float](float), 0.0
         self.include(this_process, from_start=from_start)
 
@@ -83,6 +84,10 @@ class Account:
         self._seconds[self._phase] += total - self._total
         self._phase, self._total = phase, total
 
+    def add_earlier(self, seconds: float) -> None:
+        """Add what earlier runs have spent on work that this one takes over, and that is in no receipt of a part."""
+        self._earlier_seconds += seconds
+
     def taken(self, *, wall_seconds: float, earlier_seconds: float, unit_seconds: float) -> Spent:
         """Return what was spent since this was last called, and begin to plan what comes next.
 
@@ -93,6 +98,7 @@ class Account:
         starting = phases.pop(STARTING, 0.0)
         if not self.workers_are_counted:
             phases[UNITS] = phases.get(UNITS, 0.0) + unit_seconds
-        if earlier_seconds:
-            phases[EARLIER_RUNS] = earlier_seconds
+        if earlier_seconds + self._earlier_seconds:
+            phases[EARLIER_RUNS] = earlier_seconds + self._earlier_seconds
+            self._earlier_seconds = 0.0
         return Spent(phases=phases, starting_seconds=starting, wall_seconds=wall_seconds)

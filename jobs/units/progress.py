@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from jobs.show import logs, terminal
 from jobs.units.plan import Plan
 from jobs.units.state import State
-from manifests.format.done import NOTHING_DONE, DoneCounter, add_done, done_of
+from manifests.format.done import NOTHING_DONE, Done, DoneCounter, add_done, done_of
 
 if TYPE_CHECKING:  # workers import this module, and do without rich
     from rich.console import Console
@@ -32,6 +32,7 @@ class Progress:
     """How far a stage, or an operation on manifests, has come.
 
     `images` counts the rows of finished units, those of earlier runs too; `seconds` is the time since this run began.
+    `step` is what a stage with several steps is at, with numbers, such as "proof 41,200 of 118,000 pairs".
     """
 
     stage: str
@@ -40,6 +41,39 @@ class Progress:
     images: int
     not_ok: int
     seconds: float
+    step: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of a stage: its name, and what is counted, of which there are `total`; rows, or units if not `by_rows`.
+
+    `before` is what earlier runs have done, and `done` counts what this one does.
+    """
+
+    name: str
+    noun: str
+    total: int
+    by_rows: bool = False
+    before: Done = NOTHING_DONE
+    done: DoneCounter | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def counted(self) -> int:
+        """How many are done."""
+        units, rows, _ = add_done(self.before, NOTHING_DONE if self.done is None else self.done.value)
+        return min(self.total, rows if self.by_rows else units)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from what this run has done so far; None before it has done anything."""
+        found = self.counted
+        now = found - min(self.total, self.before[1 if self.by_rows else 0])
+        return (time.monotonic() - self.began) * (self.total - found) / now if now else None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.counted:,} of {self.total:,} {self.noun}"
 
 
 OnProgress = Callable[[Progress], None]
@@ -55,6 +89,17 @@ class Reporter:
         self.quiet = quiet
         self.on_progress = on_progress
         self.console = terminal.console(stderr=True, soft_wrap=True)
+        self._step: Step | None = None
+
+    @contextlib.contextmanager
+    def at(self, step: Step) -> Iterator[None]:
+        """Show `step` in place of the units of the stage until the block ends."""
+        self._step = step
+        try:
+            yield
+        finally:
+            self._step = None
+            _log.info("%s", step)
 
     def say(self, text: str) -> None:
         """Print one line, unless quiet. The log file gets it always."""
@@ -73,7 +118,7 @@ class Reporter:
             return
         else:
             view = _Bar(plan, self.console) if self.console.is_terminal else _Lines(plan, self)
-        watcher = _Watcher(plan, state, done, view)
+        watcher = _Watcher(plan, state, done, view, lambda: self._step)
         watcher.start()
         try:
             yield
@@ -91,6 +136,7 @@ class _Tally:
     errors: int
     images_now: int
     seconds: float
+    step: Step | None = None
 
     @property
     def rate(self) -> float:
@@ -105,8 +151,11 @@ class _View(Protocol):
 
 
 class _Watcher(threading.Thread):
-    def __init__(self, plan: Plan, state: State, done: DoneCounter | None, view: _View) -> None:
+    def __init__(
+        self, plan: Plan, state: State, done: DoneCounter | None, view: _View, step: Callable[[], Step | None]
+    ) -> None:
         super().__init__(daemon=True)
+        self._step = step
         self._units, self._view, self._done = len(plan.units), view, done
         self._before = functools.reduce(add_done, map(done_of, state.receipts.values()), NOTHING_DONE)
         self._began = time.monotonic()
@@ -127,6 +176,7 @@ class _Watcher(threading.Thread):
             errors=errors,
             images_now=now[1],
             seconds=time.monotonic() - self._began,
+            step=self._step(),
         )
 
     def finish(self) -> None:
@@ -142,6 +192,9 @@ class _Bar:
         self._bar = ProgressBar(plan.made_by, len(plan.units), console)
 
     def show(self, tally: _Tally) -> None:
+        if tally.step is not None:
+            self._bar.show(tally.step.counted, tally.step.total, tally.step.name, noun=tally.step.noun)
+            return
         facts = f"{tally.images:,} images · {tally.rate:,.0f}/s · {tally.errors:,} not ok"
         self._bar.show(tally.units, tally.units_total, facts)
 
@@ -153,13 +206,14 @@ class _Bar:
 class _Calls:
     def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
         self._stage, self._on_progress = plan.made_by, on_progress
-        self._last_units = -1
+        self._last = (-1, "")
         self._has_failed = False
 
     def show(self, tally: _Tally) -> None:
-        if self._has_failed or tally.units == self._last_units:
+        now = (tally.units, "" if tally.step is None else str(tally.step))
+        if self._has_failed or now == self._last:
             return
-        self._last_units = tally.units
+        self._last = now
         progress = Progress(
             stage=self._stage,
             units_done=tally.units,
@@ -167,6 +221,7 @@ class _Calls:
             images=tally.images,
             not_ok=tally.errors,
             seconds=tally.seconds,
+            step=now[1],
         )
         try:
             self._on_progress(progress)
@@ -192,6 +247,11 @@ class _Lines:
         self._print(tally)
 
     def _print(self, tally: _Tally) -> None:
+        if tally.step is not None:
+            seconds_left = tally.step.seconds_left
+            end = "" if seconds_left is None else f", {seconds_left:,.0f} s left"
+            self._reporter.say(f"{self._stage}: {tally.step}, {tally.seconds:,.0f} s{end}")
+            return
         done = tally.units / max(1, tally.units_total)
         left = f", {tally.seconds * (1 - done) / done:,.0f} s left" if 0 < done < 1 else ""
         self._reporter.say(

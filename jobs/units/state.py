@@ -19,7 +19,7 @@ from manifests import exclusive, storage
 from manifests.errors import InputError, LeaseLost, ManifestError, RunAtWork, RunChanged
 from manifests.format.merged_receipts import group_sizes
 from manifests.format.receipts import WORK, Receipt
-from manifests.format.store import MANIFEST_FILE, Manifest, is_committed, open_manifest
+from manifests.format.store import EVIDENCE_FOLDER, MANIFEST_FILE, Manifest, is_committed, open_manifest
 from manifests.format.tables import TABLES, with_tables, without_tables
 
 _log = logging.getLogger(__name__)
@@ -248,10 +248,10 @@ def tidy(manifest: Manifest, fence: Fence) -> None:
 def _files_of_ours(output: str) -> list[str]:
     """Return the paths below `output` of the files that stages write there, without those of a run."""
     there = storage.list_names(output)
-    tables = [f"{TABLES}/{name}" for name in storage.list_names(storage.join(output, TABLES))]
+    below = [f"{each}/{name}" for each in _FOLDERS for name in storage.list_names(storage.join(output, each))]
     indexes = [path for path in DATASET_INDEXES if path.split("/")[0] in there]
-    names = [name for name in there if name not in (WORK, TABLES, *_INDEXES) and is_ours(name)]
-    return [*names, *tables, *indexes]
+    names = [name for name in there if name not in (WORK, *_FOLDERS, *_INDEXES) and is_ours(name)]
+    return [*names, *below, *indexes]
 
 
 def _end(fence: Fence) -> None:
@@ -265,18 +265,20 @@ _OURS = re.compile(
     r"part-\d{5,}(-[0-9a-f]{12})?\.parquet|\d{5,}(-[0-9a-f]{12})?(\.parquet|\.tar|(\.tar)?\.idx|_stats\.json)|"
     r"\..*\.[0-9a-f]{32}\.tmp"
 )
+_FOLDERS = (TABLES, EVIDENCE_FOLDER)
 _INDEXES = frozenset(path.split("/")[0] for path in DATASET_INDEXES)
 
 
 def is_ours(name: str) -> bool:
     """Return whether a stage writes files of this name. No other file at an output is ever removed."""
-    return name in (WORK, MANIFEST_FILE, TABLES, *_INDEXES) or _OURS.fullmatch(name) is not None
+    return name in (WORK, MANIFEST_FILE, *_FOLDERS, *_INDEXES) or _OURS.fullmatch(name) is not None
 
 
 def discard(output: str, fence: Fence) -> None:
-    """Remove a manifest and its files, but not the work of a run.
+    """Remove a manifest and its files, but not the work of a run, nor evidence, which the next run may use.
 
     The commit is removed first, so that a kill leaves no manifest that has lost parts.
     """
     fence.remove(output, [MANIFEST_FILE])
-    fence.remove(output, [name for name in _files_of_ours(output) if name != MANIFEST_FILE])
+    files = [name for name in _files_of_ours(output) if name != MANIFEST_FILE]
+    fence.remove(output, [name for name in files if not name.startswith(f"{EVIDENCE_FOLDER}/")])

@@ -82,11 +82,13 @@ class Recorder:
     """Runs one unit's work in a worker, and records how it ended.
 
     `fence` is that of the run's lease. `group_sizes` are the units that the run has to do in each group, see
-    manifests.format.receipts. `done` counts finished units for the driver.
+    manifests.format.receipts. `done` counts finished units for the driver. `receipts_folder` is where their receipts
+    are, by default the folder of the run.
     """
 
     output: str
     fence: Fence
+    receipts_folder: str | None = None
     group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     done: DoneCounter | None = None
     clock: Callable[[], float] = process_seconds
@@ -95,6 +97,11 @@ class Recorder:
     def of(cls, plan: Plan, *, clock: Callable[[], float] = process_seconds) -> "Recorder":
         """Return the recorder of the units of `plan`, whose work has begun."""
         return cls(output=plan.output, fence=plan.run, group_sizes=plan.group_sizes, done=plan.done, clock=clock)
+
+    @property
+    def records(self) -> str:
+        """The URI of the folder in which the receipts are."""
+        return self.fence.folder if self.receipts_folder is None else self.receipts_folder
 
     def once(self, unit: Unit, do: Perform) -> Receipt:
         """Run `do`, publish what it wrote, and return the receipt that counts: its own or that of an earlier attempt.
@@ -125,7 +132,7 @@ class Recorder:
     def _merge(self, unit: str) -> None:
         """Merge the receipts of the group if the unit is its last. Without that, the driver reads them one by one."""
         try:
-            merge_receipts(self.fence.folder, unit, self.group_sizes)
+            merge_receipts(self.records, unit, self.group_sizes)
         except OSError:
             _log.info("receipts are not merged", exc_info=True)
 
@@ -149,8 +156,8 @@ class Recorder:
         self.fence.require_held()
         if receipt.has_part_by_content:
             self._place(receipt.part, folder / f"{receipt.unit}.parquet", receipt.size_bytes, receipt.sha256)
-        if not create_receipt(self.fence.folder, receipt):
-            mine, receipt = receipt, read_receipt(self.fence.folder, receipt.unit)
+        if not create_receipt(self.records, receipt):
+            mine, receipt = receipt, read_receipt(self.records, receipt.unit)
             _log.info("an earlier attempt had finished")
             if mine.fixed_files != receipt.fixed_files:
                 return receipt  # it puts its own files in place; the commit checks that it did

@@ -110,7 +110,7 @@ def _manifest_of(uri: str, receipts: Sequence[Receipt], about: Provenance, *, cr
         schema=columns,
         derivation=about.derivation,
         taken_down=about.taken_down,
-        files={path: _described(data) for path, data in about.whole.files.items()},
+        files={**about.whole.in_place, **{path: _described(data) for path, data in about.whole.files.items()}},
         shuffle=about.whole.shuffle,
     )
 

@@ -2,6 +2,7 @@
 
 my-manifest/part-00000-5f0c1a9e77b2.parquet ...   one per unit
 my-manifest/_tables/parts-9b1d….parquet, …        its long lists, see manifests.format.tables
+my-manifest/_evidence/pairs-….parquet, …          of dedupe: what was found when pictures were compared
 my-manifest/_manifest.json                        written last: a folder with this file is committed
 my-manifest/_work/                                receipts of an unfinished run
 """
@@ -26,6 +27,7 @@ from manifests.format.tables import AS_JSON, TableFile, TableRows, table_names, 
 from manifests.format.wellformed import is_part, wrong_fields
 
 MANIFEST_FILE = "_manifest.json"
+EVIDENCE_FOLDER = "_evidence"
 _HASH_IN_NAME = re.compile(r"(-[0-9a-f]{12})?\.parquet$")
 _NOT_SETTINGS = ("operation", "duckdb", "shards_at")
 
@@ -78,8 +80,8 @@ class Manifest:
     the `operation` (sample, select, merge, patch) and its settings. `stage` and `config` are then those of the
     manifest that the rows were taken from. `taken_down` are the hashes of pictures that were taken down, from it or
     from what it was made of, as lines such as `sha256 5f0c…` or `pdq 8ad1…`: no row has one of them. `files` describe
-    all of it, such as indexes of its tars, and are beside its parts: path → `bytes`, `sha256`. `shuffle` is how well
-    the samples of its tars are shuffled, see curation.shards.shuffle.
+    all of it, such as indexes of its tars or the evidence of dedupe, and are beside its parts: path → `bytes`,
+    `sha256`. `shuffle` is how well the samples of its tars are shuffled, see curation.shards.shuffle.
     """
 
     uri: str
@@ -282,9 +284,13 @@ def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Whole:
-    """What is known of a manifest as a whole when all units are done: path → content of its files, and `shuffle`."""
+    """What is known of a manifest as a whole when all units are done: path → content of its files, and `shuffle`.
+
+    `in_place` are files that are there already: path → `bytes`, `sha256`.
+    """
 
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    in_place: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     shuffle: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 

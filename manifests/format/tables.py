@@ -12,6 +12,7 @@ in the folder `_tables`:
 | `inputs`, `broken_sources`, `source_warnings`, if long | `name`, `value`                        |
 | `roots` and `taken_down`, if long                      | `value`                                |
 | `parents`, if long                                     | `uri`, `stage`, `digest`               |
+| `files`, if long                                       | `name`, `bytes`, `sha256`              |
 
 A table is named by the first digits of its sha256 and never written again.
 """
@@ -52,6 +53,7 @@ PARTS = pa.schema(
 AS_JSON = ("counts", "facts")  # columns of PARTS
 _NAMED = pa.schema([("name", pa.string()), ("value", pa.string())])
 _VALUES = pa.schema([("value", pa.string())])
+_FILES = pa.schema([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
 _PARENTS = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("digest", pa.string())])
 _IF_LONG = {
     "inputs": _NAMED,
@@ -60,6 +62,7 @@ _IF_LONG = {
     "roots": _VALUES,
     "taken_down": _VALUES,
     "parents": _PARENTS,
+    "files": _FILES,
 }
 _FILE = re.compile(rf"{TABLES}/[a-z_]+-[0-9a-f]{{{NAME_DIGITS}}}\.parquet")
 _RESTORE = "restore it, or make the manifest again"
@@ -221,7 +224,7 @@ def with_tables(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
         short["inputs"] = {**short["inputs"], "sources": move("sources", _named_rows(sources), _NAMED)}
     for name, schema in _IF_LONG.items():
         if name in short and len(json.dumps(short[name], ensure_ascii=False)) > MAX_INLINE_BYTES:
-            short[name] = move(name, _rows_of(short[name]), schema)
+            short[name] = move(name, _rows_of(short[name], schema), schema)
     return short, files
 
 
@@ -263,7 +266,9 @@ def _named_values(table: pa.Table) -> dict[str, Any]:
     return dict(zip(table.column("name").to_pylist(), table.column("value").to_pylist(), strict=True))
 
 
-def _rows_of(value: Any) -> list[dict[str, Any]]:
+def _rows_of(value: Any, schema: pa.Schema) -> list[dict[str, Any]]:
+    if schema is _FILES:
+        return [{"name": name, **about} for name, about in sorted(value.items())]
     if isinstance(value, Mapping):
         return _named_rows(value)
     return [dict(each) if isinstance(each, Mapping) else {"value": each} for each in value]
@@ -272,6 +277,8 @@ def _rows_of(value: Any) -> list[dict[str, Any]]:
 def _field_of(table: pa.Table, schema: pa.Schema) -> Any:
     if schema is _NAMED:
         return _named_values(table)
+    if schema is _FILES:
+        return {row.pop("name"): row for row in table.to_pylist()}
     return table.column("value").to_pylist() if schema is _VALUES else table.to_pylist()
 
 

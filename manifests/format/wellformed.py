@@ -79,7 +79,7 @@ _SHAPES: Mapping[str, Shape] = {
     "source_warnings": _or_table(_named(_is_text)),
     "taken_down": _or_table(_many(_is_text)),
     "facts": _named(_is_count),
-    "files": _named(_record(bytes=_is_count, sha256=_is_text)),
+    "files": _or_table(_named(_record(bytes=_is_count, sha256=_is_text))),
     "shuffle": _named(_is_number),
     "cost": _named(_either(_is_number, _named(_is_number))),
 }

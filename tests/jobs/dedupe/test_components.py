@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jobs.dedupe.components import connected_components
 from jobs.dedupe.pictures import EXISTING, NARROW, PARENT, REFERENCE, pictures_of, rows_of
 from jobs.dedupe.stage import duplicate_columns
+from jobs.spark.steps import temporary_steps
 from manifests.format.schema import Stage, schema
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40)
@@ -48,22 +49,30 @@ def frame(spark, pairs: list[tuple[int, int]], partitions: int):
     return spark.createDataFrame(table).repartition(partitions)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def found_in(spark, pairs: list[tuple[int, int]], partitions: int, **limits: int) -> list:
+    with temporary_steps(spark) as steps:
+        made = connected_components(frame(spark, pairs, partitions), steps, "components", most=len(pairs), **limits)
+        return made.frame().collect()
+
+
+@pytest.mark.parametrize("limits", [{}, {"in_one_task": -1}], ids=["in one task", "in rounds"])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pairs=PAIRS, partitions=st.integers(1, 4))
-def test_components_agree_with_union_find(spark, pairs, partitions) -> None:
-    found = connected_components(frame(spark, pairs, partitions)).collect()
+def test_components_agree_with_union_find(spark, limits, pairs, partitions) -> None:
+    found = found_in(spark, pairs, partitions, **limits)
     assert {bytes(r["member"]): bytes(r["component"]) for r in found} == oracle(pairs)
     assert len(found) == len({bytes(r["member"]) for r in found})
 
 
+@pytest.mark.parametrize("limits", [{}, {"in_one_task": -1}], ids=["in one task", "in rounds"])
 @pytest.mark.parametrize("shape", ["chain", "star", "two rings"])
-def test_long_shapes_settle(spark, shape: str) -> None:
+def test_long_shapes_settle(spark, shape: str, limits) -> None:
     pairs = {
         "chain": [(i, i + 1) for i in range(60)],
         "star": [(60, i) for i in range(60)],
         "two rings": [(i, (i + 1) % 20) for i in range(20)] + [(30 + i, 30 + (i + 1) % 20) for i in range(20)],
     }[shape]
-    found = connected_components(frame(spark, pairs, 3)).collect()
+    found = found_in(spark, pairs, 3, **limits)
     assert {bytes(r["member"]): bytes(r["component"]) for r in found} == oracle(pairs)
 
 

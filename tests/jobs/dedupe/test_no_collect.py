@@ -8,7 +8,8 @@ import pytest
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
 from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
-from jobs.dedupe.stage import assignments
+from jobs.dedupe.stage import Deduplication
+from jobs.spark.steps import temporary_steps
 from jobs.units.cost import Account
 from manifests.format.schema import Stage, schema
 from manifests.format.store import open_manifest
@@ -20,7 +21,7 @@ ALLOWED = {
     ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
-    ("jobs/dedupe/components.py", "_checksum", "first"): "one row: a count and a sum",
+    ("jobs/dedupe/components.py", "_smallest_connected", "take"): "of an Arrow array, in a worker",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
@@ -33,6 +34,7 @@ ALLOWED = {
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
     ("jobs/spark/frames.py", "map_units", "collect"): "a name for each unit",
+    ("jobs/spark/steps.py", "_made", "collect"): "a receipt for each unit",
 }
 
 
@@ -66,7 +68,7 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 
 @pytest.mark.parametrize("copies", [("exact",), ("exact", "mild"), DedupeConfig().copies])
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
-    """Checkpoints on the way are planned by the same rules; the last plan joins all of them.
+    """Steps on the way are planned by the same rules; the last plan joins them.
 
     What is shuffled is narrow, and local features, the widest of it, only once, into cells.
     """
@@ -75,8 +77,10 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
     try:
         begin = Account().begin
-        with shuffles(spark) as found:
-            answer = assignments(spark, sets, DedupeConfig(copies=copies), DEFAULT_LIMITS, {}, begin=begin)
+        with temporary_steps(spark) as steps, shuffles(spark) as found:
+            config = DedupeConfig(copies=copies)
+            found_copies = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps)
+            answer = found_copies.assignments(begin=begin)
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:
         spark.conf.set("spark.sql.autoBroadcastJoinThreshold", before)
