@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
-from curation.copies.kinds import MIN_PATCHES, Evidence
+from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
-SETTLED = 0.95
 FEW_PATCHES = 8
 WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
@@ -35,21 +34,26 @@ def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence
 
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
-    best: tuple[float, Alignment, Patches] | None = None
+    """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
+    best: tuple[float, Evidence] | None = None
     for each in _maps(first, second):
-        refined = refine(first, second, each)
-        patches = coarse_patches(*refined[1:]) if refined else None
-        if refined is None or patches is None or patches.compared < MIN_PATCHES:
+        evidence = _evidence_of_map(first, second, each)
+        if evidence is None:
             continue
-        agreeing = int((patches.textured & ~patches.differs).sum())
-        likelihood = agreeing / (patches.compared + FEW_PATCHES)
+        likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
         if best is None or likelihood > best[0]:
-            best = likelihood, refined[0], patches
-        if agreeing >= SETTLED * patches.compared:
+            best = likelihood, evidence
+        if evidence.differing <= NOISE or is_overlaid(evidence):
             break
-    if best is None:
+    return best[1] if best else None
+
+
+def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
+    refined = refine(first, second, found)
+    patches = coarse_patches(*refined[1:]) if refined else None
+    if refined is None or patches is None or patches.compared < MIN_PATCHES:
         return None
-    _, found, patches = best
+    found = refined[0]
     agreement = 1 - float(patches.differs[patches.textured].mean())
     if agreement < WORTH_A_CLOSER_LOOK:
         return None

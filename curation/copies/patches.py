@@ -1,13 +1,12 @@
 """Compare two images patch by patch under a map between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, enlargement, mirrored, square
 from curation.copies.registration import (
-    MIN_COVERED,
     MIN_VARIANCE,
     PATCH_PIXELS,
     Fit,
@@ -69,21 +68,19 @@ def fine_patches(first: Rendering, second: Rendering, found: Alignment, *, toned
         return None
     laid = _toned(laid, toned) if toned else laid
     fitted = correlate(laid)
-    textured = np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE
-    at = np.nonzero(textured & (fitted.correlation < SURE_CORRELATION) & (patch_means(laid.mask) > MIN_COVERED))
+    textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
+    at = np.nonzero(textured & (fitted.correlation < SURE_CORRELATION))
     if len(at[0]):
         fitted.correlation[at] = np.maximum(fitted.correlation[at], fit_some(laid, *at).correlation)
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
     usual = np.median(contrast[textured]) if textured.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
-    rgbs = mirrored(first.rgb, found.is_mirrored), second.rgb
-    over, under = reversed(rgbs) if laid.is_swapped else rgbs
-    colour = np.abs(patch_means(laid.warp(over)).astype(np.float32) - patch_means(under)).max(axis=2)
+    colour = _colour_differences(first, second, found, laid)
     return _patches(laid, fitted, textured & differs, colour)
 
 
 def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colour: Grey) -> Patches | None:
-    rows, columns = np.nonzero(patch_means(laid.mask) > MIN_COVERED)
+    rows, columns = np.nonzero(laid.covered)
     if len(rows) == 0:
         return None
     at = rows, columns
@@ -97,10 +94,25 @@ def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colour: Grey) 
     )
 
 
+def _colour_differences(first: Rendering, second: Rendering, found: Alignment, laid: Laid) -> Grey:
+    """Return for each complete patch the largest difference between the means of a channel, in grey levels."""
+    rgbs = mirrored(first.rgb, found.is_mirrored), second.rgb
+    over, under = reversed(rgbs) if laid.is_swapped else rgbs
+    off = patch_means(laid.warp(over)).astype(np.float32) - patch_means(under)
+    return np.asarray(np.abs(off).max(axis=2))
+
+
 def _toned(laid: Laid, which: str) -> Laid:
-    """Return both images, one with the histogram of the other under the mask: undoes changes of tone."""
+    """Return both images, one with the histogram of the other where both are: undoes changes of tone."""
     grey, like = (laid.over, laid.under) if which == "over" else (laid.under, laid.over)
-    inside, shares = laid.mask > 0, np.linspace(0, 100, 257)
-    tones, places = np.unique(np.percentile(grey[inside], shares), return_index=True)
-    changed = np.interp(grey, tones, np.percentile(like[inside], shares)[places]).astype(np.float32)
-    return Laid(**{**vars(laid), which: changed})
+    inside = np.repeat(np.repeat(laid.covered, PATCH_PIXELS, axis=0), PATCH_PIXELS, axis=1)
+    shares = [_shares(each[: inside.shape[0], : inside.shape[1]][inside]) for each in (grey, like)]
+    levels = np.interp(shares[0], shares[1], np.arange(256.0))
+    changed = np.interp(grey, np.arange(256.0), levels).astype(np.float32)
+    return replace(laid, **{which: changed})
+
+
+def _shares(grey: Grey) -> NDArray[np.float64]:
+    """Return for each of 256 levels the share of the pixels that are darker or equal, strictly increasing."""
+    counts = np.bincount(np.rint(grey).astype(np.int64), minlength=256) + 1e-6
+    return np.cumsum(counts) / counts.sum()

@@ -21,25 +21,26 @@ from curation.copies.rendering import Grey, Rendering
 
 PATCH_PIXELS = 16
 MIN_VARIANCE = 25.0  # grey levels squared: a patch that is flatter in both images proves nothing
-MIN_COVERED = 0.98  # of a patch, by both images
+EDGE_PIXELS = 3.0  # so far from its edges, an image is compared
 BLUR_PIXELS = 1.2
 MIN_SHIFTED_PATCHES, MIN_SHIFT_CORRELATION, MAX_SHIFT_PIXELS = 6, 0.5, 3.0
-STEPS, WHOLE_STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0), (0.5, 1.0, 1.0, 1.0)  # of the coarse size, one round at each
+STEPS, WHOLE_STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0), (0.5, 1.0, 1.0)  # of the coarse size, one round at each
 RIDGE, MIN_GAIN = 0.02, 0.1
-REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 3, 0.01, 0.1
+REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
 SMALL_PIXELS = 0.2
+HOPEFUL_ROUND, HOPEFUL_CORRELATION, HOPEFUL_SHARE = 3, 0.6, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Laid:
     """The finer image, `over`, drawn onto the frame of the coarser one, `under`: greys (height, width), float32.
 
-    `mask` (height, width) float32: 1 where both images are, except near their edges. `warp` draws another version of the finer image.
+    `covered` (rows, columns): the patches where both images are. `warp` draws another version of the finer image.
     """
 
     over: Grey
     under: Grey
-    mask: Grey
+    covered: NDArray[np.bool_]
     is_swapped: bool
     warp: Any
 
@@ -76,10 +77,27 @@ def lay(first: Grey, second: Grey, matrix: Matrix, *, blur_pixels: float) -> Lai
         source = cv2.GaussianBlur(picture, (0, 0), smooth) if smooth else picture
         return np.asarray(warp(source, borderMode=cv2.BORDER_REPLICATE))
 
-    sides = [cv2.GaussianBlur(each.astype(np.float32), (0, 0), blur_pixels) for each in (drawn(over), under)]
-    mask = warp(np.full(over.shape[:2], 255, np.uint8)) > 252
-    mask = cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8))
-    return Laid(over=sides[0], under=sides[1], mask=mask.astype(np.float32), is_swapped=is_swapped, warp=drawn)
+    sides = [cv2.GaussianBlur(each, (0, 0), blur_pixels).astype(np.float32) for each in (drawn(over), under)]
+    covered = _covered(under.shape, over.shape, matrix)
+    return Laid(over=sides[0], under=sides[1], covered=covered, is_swapped=is_swapped, warp=drawn)
+
+
+def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> NDArray[np.bool_]:
+    """Return which complete patches of a frame of `shape` are in an image of shape `over`, which `matrix` maps there.
+
+    A patch may be EDGE_PIXELS off where the frame itself ends, and must keep as far from other edges of the image.
+    """
+    rows, columns = (side // PATCH_PIXELS for side in shape[:2])
+    inverse = cv2.invertAffineTransform(matrix)
+    margin = EDGE_PIXELS * float(np.sqrt(abs(np.linalg.det(inverse[:, :2]))))
+    down, across = np.arange(rows + 1) * float(PATCH_PIXELS), np.arange(columns + 1) * float(PATCH_PIXELS)
+    # Near its own edges the frame ends: there, what is inside counts.
+    down[0], across[0] = EDGE_PIXELS, EDGE_PIXELS
+    down, across = (np.minimum(at, side - EDGE_PIXELS) for at, side in ((down, shape[0]), (across, shape[1])))
+    x = inverse[0, 0] * across[None] + inverse[0, 1] * down[:, None] + inverse[0, 2]
+    y = inverse[1, 0] * across[None] + inverse[1, 1] * down[:, None] + inverse[1, 2]
+    inside = (x >= margin - 1) & (x <= over[1] - margin) & (y >= margin - 1) & (y <= over[0] - margin)
+    return np.asarray(inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:])
 
 
 def correlate(laid: Laid) -> Fit:
@@ -176,6 +194,8 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
         if min(laid.under.shape) < PATCH_PIXELS:
             continue
         fitted = fit(laid)
+        if round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
+            return None
         moved = _affine_of_shifts(laid, fitted) if round_ < len(steps) else None
         if step == 1 and (moved is None or _is_small(moved, laid.under.shape)):
             break
@@ -188,6 +208,13 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
     return None if laid is None or fitted is None else (found, laid, fitted)
 
 
+def _is_hopeful(laid: Laid, fitted: Fit) -> bool:
+    """Return whether enough patches agree that a better map may prove the pair."""
+    textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
+    agreeing = fitted.correlation[textured] > HOPEFUL_CORRELATION
+    return bool(agreeing.sum() >= HOPEFUL_SHARE * agreeing.size)
+
+
 def _shrunk(grey: Grey, step: float) -> Grey:
     size = max(1, round(grey.shape[1] * step)), max(1, round(grey.shape[0] * step))
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
@@ -195,7 +222,7 @@ def _shrunk(grey: Grey, step: float) -> Grey:
 
 def _affine_of_shifts(laid: Laid, fitted: Fit) -> Matrix | None:
     """Return the affine map (2, 3) that the shifts of the patches agree on, by reweighted least squares."""
-    is_sound = (fitted.shift_x != 0) & (patch_means(laid.mask) > MIN_COVERED)
+    is_sound = (fitted.shift_x != 0) & laid.covered
     is_sound &= np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE
     at = np.nonzero(is_sound)
     if len(at[0]) < MIN_SHIFTED_PATCHES:
