@@ -31,12 +31,12 @@ class Content:
     def name(self, words: int = 2) -> str:
         """Return a few words, one of them another one where changed."""
         names = pick_names(self.rng, self.script, words)
-        return joined(self._value(names, lambda old: self._with_other_word(old)), self.script)
+        return joined(self._value(names, self._with_other_word), self.script)
 
     def sentence(self, words: int) -> str:
         """Return words, all of them others where changed."""
         names = pick_names(self.rng, self.script, words)
-        return joined(self._value(names, lambda old: self._all_other(old)), self.script)
+        return joined(self._value(names, self._all_other), self.script)
 
     def money(self) -> str:
         """Return an amount, one digit of it another one where changed."""

@@ -5,14 +5,14 @@
 Nothing is stored: pair n of a seed depends on both alone. Every pair is judged in both orders by what `dedupe` judges
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
-other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of a
-          bar, the marked room); pictures of examples/corpus with one of their words or numbers changed; and things and
-          charts in another colour. Both are encoded anew, and a third of the pairs has one page resized, scanned,
+other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
+          a bar, the marked room); pictures of examples/corpus with one of their words or numbers changed; and things
+          and charts in another colour. Both are encoded anew, and a third of the pairs has one page resized, scanned,
           toned and so on besides. They must stay apart. What is changed is legible in both: letters have at least
           MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
-plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation should
-          be 0 or 1: the same answer for the same situation.
+plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
+          should be 0 or 1: the same answer for the same situation.
 
 Words are Latin, Greek, Cyrillic and Japanese, in the typefaces of the extra `demo`; without them, Latin only.
 Intervals are Jeffreys', 95 %.
@@ -196,6 +196,8 @@ def _other(rng: Rng, first: Image.Image, second: Image.Image, text_px: float, ab
 def _same(name: str) -> Callable[[Rng, int], Pair]:
     def draw(rng: Rng, number: int) -> Pair:
         image, about = _any_page(rng, number)
+        if name in rescans.ON_PAPER and not rescans.is_light(image):
+            return draw(rng, number + 1)
         if name in rescans.CHANGES:
             return _pair(image, rescans.CHANGES[name](rng, image), rng, about, is_same=True)
         second = rescans.ENCODINGS[name](rng, image)

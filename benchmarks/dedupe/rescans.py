@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from examples.corpus.fonts import pick_style
-from examples.corpus.textures import Rng, make_noise, make_ramp, mix, pick_colour, to_image
+from examples.corpus.textures import Rng, make_noise, make_ramp, mix, to_image
 from examples.corpus.words import pick_name
 
 Change = Callable[[Rng, Image.Image], Image.Image]
 
 LONGEST_PIXELS = 2600
+PAPER_LEVELS = 200
 
 
 def as_jpeg(image: Image.Image, quality: int) -> bytes:
@@ -42,6 +43,11 @@ def _encoded(image: Image.Image, form: str, **options: int) -> bytes:
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
+
+
+def is_light(image: Image.Image) -> bool:
+    """Return whether most of `image` is as light as paper."""
+    return float(np.median(np.asarray(image.convert("L").reduce(8)))) > PAPER_LEVELS
 
 
 def resized(image: Image.Image, scale: float) -> Image.Image:
@@ -136,16 +142,13 @@ def larger(rng: Rng, image: Image.Image) -> Image.Image:
     return resized(image, float(rng.uniform(1.1, 2)))
 
 
-def unchanged(rng: Rng, image: Image.Image) -> Image.Image:
-    """The same pixels."""
-    return image
-
-
 CHANGES: dict[str, Change] = {
     each.__name__: each
     for each in (smaller, larger, yellowed, shaded, blurred, noisy, turned, toned, grey, stamped, signed, scanned)
 }
 """Changes of the picture, after which it is encoded anew."""
+ON_PAPER = frozenset({"yellowed", "shaded", "turned", "stamped", "signed", "scanned"})
+"""Changes that only happen to paper."""
 ENCODINGS: dict[str, Callable[[Rng, Image.Image], bytes]] = {
     "jpeg 40 to 60": lambda rng, image: as_jpeg(image, int(rng.integers(40, 61))),
     "jpeg 60 to 95": lambda rng, image: as_jpeg(image, int(rng.integers(60, 96))),

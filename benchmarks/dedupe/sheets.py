@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 SIDE_PIXELS, CAPTION_PIXELS, MARGIN_PIXELS, FONT_PIXELS = 420, 18, 8, 12
-PAIRS_A_SHEET = 24
+PAIRS_A_SHEET = 8
 DETAIL_PIXELS = 160  # of the page's own pixels around what differs most
 
 

@@ -157,6 +157,7 @@ def chat(page: Page, content: Content) -> Image.Image:
 
 def slide(page: Page, content: Content) -> Image.Image:
     """A slide of one master: its ground, bar, logo and foot."""
+    page = replace(page, w=max(page.w, page.h))
     h = round(page.w * 0.5625)
     accent, dark = page.colour(), bool(page.look.random() < 0.3)
     ground, ink = ((25, 30, 48), (240, 240, 245)) if dark else ((255, 255, 255), INK)
@@ -199,7 +200,9 @@ def _bars(page: Page, content: Content, colour: Colour) -> Image.Image:
         if labelled:
             write_centred(draw, (x + step * 0.3, y - style.size_px * 0.7), f"{value * 100:.0f}", page.sized(0.85))
         name = page.name(1)
-        write_centred(draw, (x + step * 0.3, bottom + style.size_px), name[: max(1, int(step / style.size_px))], style)
+        write_centred(
+            draw, (x + step * 0.3, bottom + style.size_px), name[: max(1, int(step / style.size_px))], style
+        )
     draw.line((left, bottom, right, bottom), fill=INK, width=2)
     return image
 
@@ -323,6 +326,7 @@ def floor_plan(page: Page, content: Content) -> Image.Image:
 
 def score(page: Page, content: Content) -> Image.Image:
     """A game's screen: a field, the names of two sides, and the score."""
+    page = replace(page, w=max(page.w, page.h))
     h = round(page.w * 0.5625)
     stripes = (np.arange(page.w) // max(1, page.w // 14) % 2)[None, :].repeat(h, 0)
     field = blend((40, 120, 50), (58, 145, 66), stripes) + 9 * make_noise(page.look, page.w, h, 40, 3)[..., None]
