@@ -1,9 +1,9 @@
 """Find maps from one image to another, under which both may show the same.
 
 The cheapest come first: the eight ways to turn and mirror a whole image; a similarity that the keypoints stored by
-the scan agree on; and an affine map that RANSAC fits to fresh RootSIFT keypoints. Keypoints match if they are mutually
-nearest and, the fresh ones, pass Lowe's ratio test (IJCV 60:2, 2004). They are also matched mirrored, for which no
-descriptor needs to be computed again. `curation.copies.registration` makes each map exact.
+the scan agree on; and an affine map that RANSAC fits to fresh RootSIFT keypoints, which match if they are mutually
+nearest and pass Lowe's ratio test (IJCV 60:2, 2004). Keypoints are also matched mirrored, for which no descriptor
+needs to be computed again. `curation.copies.registration` makes each map exact.
 """
 
 from collections.abc import Iterator

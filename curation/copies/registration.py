@@ -132,7 +132,8 @@ def fit_some(laid: Laid, rows: NDArray[np.int64], columns: NDArray[np.int64]) ->
         return complete.reshape(whole[0], PATCH_PIXELS, whole[1], PATCH_PIXELS)[rows, :, columns]
 
     pictures = (laid.over, laid.under, *gradient(laid.over))
-    return _regression(*(chosen(each) for each in pictures), lambda patches: patches.mean(axis=(1, 2)))
+    over, under, x, y = (chosen(each) for each in pictures)
+    return _regression(over, under, x, y, lambda patches: patches.mean(axis=(1, 2)))
 
 
 def gradient(picture: Grey) -> tuple[Grey, Grey]:
@@ -201,11 +202,26 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
             break
         if moved is None:
             continue
-        frame = np.linalg.inv(square(moved)) @ square(cv2.invertAffineTransform(matrix) if laid.is_swapped else matrix)
+        frame = np.linalg.inv(square(moved)) @ square(
+            cv2.invertAffineTransform(matrix) if laid.is_swapped else matrix
+        )
         matrix = np.linalg.inv(frame) if laid.is_swapped else frame
         if is_plausible(matrix):
             found = replace(found, matrix=(np.linalg.inv(to_b) @ matrix @ to_a)[:2])
     return None if laid is None or fitted is None else (found, laid, fitted)
+
+
+def exact(first: Grey, second: Grey, matrix: Matrix, rounds: int = 2) -> Matrix:
+    """Return `matrix` (2, 3) made exact by the pixels of both pictures, in as many rounds."""
+    for _ in range(rounds):
+        laid = lay(first, second, matrix, blur_pixels=BLUR_PIXELS)
+        moved = _affine_of_shifts(laid, fit(laid)) if min(laid.under.shape) >= PATCH_PIXELS else None
+        if moved is None or _is_small(moved, laid.under.shape):
+            break
+        shift = square(moved)
+        better = square(matrix) @ shift if laid.is_swapped else np.linalg.inv(shift) @ square(matrix)
+        matrix = better[:2] if is_plausible(better) else matrix
+    return matrix
 
 
 def _is_hopeful(laid: Laid, fitted: Fit) -> bool:

@@ -37,6 +37,11 @@ class Rendering:
         self.points = points
         self._read_sharp = read_sharp or (lambda: rgb)
 
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory this takes, with all that is computed when it is needed."""
+        return self.rgb.nbytes * 2 + MAX_KEYPOINTS * 130 * 4
+
     def sharp(self) -> Rgb:
         """Return the image in colour at SHARP_AREA_PIXELS, where the letters of a page are legible."""
         return shrink_to_area(self._read_sharp(), SHARP_AREA_PIXELS)

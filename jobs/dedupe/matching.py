@@ -5,10 +5,7 @@ COPY_COLUMNS.
 """
 
 import dataclasses
-import functools
 import json
-import logging
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,24 +15,29 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.copies.compare_pixels import compare
 from curation.copies.cosine_search import rounded
-from curation.copies.kinds import Strictness, kind_of
-from curation.copies.rendering import Rendering, renderings
-from curation.pictures.bounded import DecoderFailed, within_limits
+from curation.copies.judge import PixelJudge
+from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.pdq import hamming
 from curation.pictures.vectors import unpack
-from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from jobs.spark import frames
 from manifests.format.schema import DuplicateKind
 
-_log = logging.getLogger(__name__)
-
 COPY_COLUMNS = "member binary, representative binary, kind string, evidence string"
-PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size", "pdq", "is_text", "embedding")
-PAIRS_AT_ONCE = 64
-MAX_IMAGES_KEPT = 96  # of about 3 MB each
+PICTURE_COLUMNS = (
+    "node",
+    "key",
+    "sha256",
+    "source",
+    "member",
+    "offset",
+    "size",
+    "pdq",
+    "is_text",
+    "embedding",
+    "local_points",
+)
 PAIRS_PER_TASK = 256
 TASKS_PER_PARTITION = 4
 
@@ -73,19 +75,14 @@ class PixelMatcher:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the copies among pairs of pictures. Raises BrokenSource when an image has changed since the scan."""
-        cache = RenderingCache(self.limits, is_retry=frames.is_retry())
+        judge = PixelJudge(self.limits, is_retry=frames.is_retry())
         for batch in batches:
             pairs = batch.to_pylist()
-            for first in range(0, len(pairs), PAIRS_AT_ONCE):
-                chunk = pairs[first : first + PAIRS_AT_ONCE]
-                images = cache.open([pair[side] for pair in chunk for side in ("a", "b")])
-                yield _copies([found for pair in chunk if (found := self._match(pair, images))])
+            judged = zip(pairs, judge.evidence([(pair["a"], pair["b"]) for pair in pairs]), strict=True)
+            yield _copies([copy for pair, evidence in judged if (copy := self._copy(pair, evidence))])
 
-    def _match(
-        self, pair: Mapping[str, Any], images: Mapping[bytes, Sequence[Rendering]]
-    ) -> tuple[bytes, bytes, str, str] | None:
+    def _copy(self, pair: Mapping[str, Any], evidence: Evidence | None) -> tuple[bytes, bytes, str, str] | None:
         a, b = pair["a"], pair["b"]
-        evidence = compare(images[a["node"]], images[b["node"]])
         kind = kind_of(evidence, self.strictness, self.copies) if evidence else None
         if evidence is None or kind is None:
             return None
@@ -115,44 +112,6 @@ class CosineMatcher:
                     if cosine >= self.min_cosine
                 ]
             )
-
-
-class RenderingCache:
-    """The renderings of the images used last. Pairs come sorted, so that most need only one more image.
-
-    If `is_retry`, an image that crashes or stalls its decoder has none, as one that cannot be decoded.
-    """
-
-    def __init__(self, limits: DecodeLimits, *, is_retry: bool) -> None:
-        self.render = functools.partial(renderings, limits=limits)
-        self.is_retry = is_retry
-        self.kept: OrderedDict[bytes, list[Rendering]] = OrderedDict()
-
-    def open(self, pictures: Sequence[Mapping[str, Any]]) -> Mapping[bytes, Sequence[Rendering]]:
-        """Return node → renderings of `pictures`. Reads missing images together, some bytes at a time.
-
-        Raises BrokenSource when an image has changed since the scan.
-        """
-        wanted = {picture["node"]: picture for picture in pictures}
-        missing = [picture for node, picture in wanted.items() if node not in self.kept]
-        for places in in_groups(range(len(missing)), [picture["size"] for picture in missing]):
-            some = [missing[place] for place in places]
-            for picture, data in zip(some, read_ranges([image_range(p) for p in some]), strict=True):
-                require_unchanged(picture, data)
-                self.kept[picture["node"]] = self._render(picture, data)
-        found = {node: self.kept[node] for node in wanted}
-        for node in wanted:
-            self.kept.move_to_end(node)
-        while len(self.kept) > MAX_IMAGES_KEPT:
-            self.kept.popitem(last=False)
-        return found
-
-    def _render(self, picture: Mapping[str, Any], data: bytes) -> list[Rendering]:
-        try:
-            return within_limits(self.render, data, is_retry=self.is_retry)
-        except DecoderFailed as e:
-            _log.warning("%s: %s: compared with no other picture: it %s", picture["source"], picture["member"], e)
-            return []
 
 
 Matcher = FingerprintMatcher | PixelMatcher | CosineMatcher

@@ -51,6 +51,7 @@ PLACES_SCHEMA = pa.schema(
         ("member", pa.string()),
         ("offset", pa.int64()),
         ("embedding", pa.binary()),
+        ("local_points", pa.binary()),
     ]
 )
 RANK = ("origin", *Rank._fields, "sha256", "set")
@@ -179,10 +180,13 @@ def with_places(
     sets: Sequence[PictureSet],
     options: Mapping[str, Mapping[str, Any]],
     *,
-    with_embedding: bool,
+    measured: Sequence[str],
 ) -> DataFrame:
-    """Return `pictures` with `source`, `member`, `offset`, `size` of their best rows, and maybe their `embedding`."""
-    columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *(["embedding"] * with_embedding)]
+    """Return `pictures` with `source`, `member`, `offset`, `size` of their best rows, and what is `measured` there.
+
+    `measured`: maybe `embedding`, maybe `local_points`; null without.
+    """
+    columns = ["key", "sha256", "status", "pixels", "source", "member", "offset", *measured]
     joined = None
     for each in sets:
         places = read_set(spark, each, columns, PLACES_SCHEMA, _places, options=options)
@@ -195,6 +199,6 @@ def with_places(
 
 def _places(table: pa.Table) -> pa.Table:
     columns = {name: table.column(name) for name in ("key", "source", "member", "offset")}
-    has_embedding = "embedding" in table.column_names
-    columns["embedding"] = table.column("embedding") if has_embedding else pa.nulls(len(table), pa.binary())
+    for name in ("embedding", "local_points"):
+        columns[name] = table.column(name) if name in table.column_names else pa.nulls(len(table), pa.binary())
     return pa.table({**columns, "node": node_of(table)}).select(PLACES_SCHEMA.names).cast(PLACES_SCHEMA)

@@ -126,8 +126,9 @@ def assignments(
     pairs = _worth_matching(pairs, pictures).localCheckpoint()
     begin("matching")
     involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
+    measured = ["embedding"] * by_embedding + ["local_points"] * config.needs_local_features
     matched = with_places(
-        spark, pictures.join(involved, "node", "left_semi"), sets, options, with_embedding=by_embedding
+        spark, pictures.join(involved, "node", "left_semi"), sets, options, measured=measured
     ).localCheckpoint()
     match = functools.partial(match_pairs, pictures=matched, matcher=_matcher(config, limits), options=options)
     copies = match(pairs)
