@@ -160,7 +160,9 @@ def measure(request: Request, work: Path) -> dict[str, Any]:
 
 
 def _where(row: Row) -> Row:
-    return {name: row[name] for name in ("key", "source", "member", "offset", "size")}
+    return {
+        name: row[name] for name in ("key", "source", "member", "offset", "size", "sha256", "node", "local_points")
+    }
 
 
 def print_report(found: Mapping[str, Any]) -> None:

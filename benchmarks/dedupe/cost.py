@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -14,16 +13,14 @@ import pyarrow.parquet as pq
 from benchmarks.dedupe.corpus import Pairs, Row
 from benchmarks.dedupe.quality import near_fingerprints
 from curation.config import DedupeConfig
-from curation.copies.compare_pixels import compare
+from curation.copies.judge import PixelJudge
 from curation.copies.kinds import Strictness, kind_of
 from curation.copies.local_search import LocalSearch
-from curation.copies.rendering import Rendering, renderings
 from curation.pictures import local_features as local
 from curation.pictures.decode import DEFAULT_LIMITS, decode
 from curation.pictures.pdq import pdq
 from curation.sources.byte_ranges import image_range, read_ranges
 from curation.text.first_look import first_look
-from jobs.dedupe.matching import MAX_IMAGES_KEPT
 from manifests.format.store import Manifest
 
 
@@ -66,25 +63,14 @@ def measure_kernels(rows: Sequence[Row], folder: Path) -> tuple[dict[str, float]
 
 
 def judge_cost(pairs: Sequence[tuple[Row, Row]]) -> dict[str, float]:
-    """Return core-milliseconds of judging a pair, and the share of `pairs` that are copies by default."""
+    """Return core-milliseconds of judging a pair, reading included, and the share of `pairs` that are copies."""
     cv2.setNumThreads(1)
-    clock, proven = Clock(), 0
     copies = frozenset(DedupeConfig().copies)
-
-    @lru_cache(maxsize=MAX_IMAGES_KEPT)
-    def rendered(source: str, member: str, offset: int, size: int) -> Sequence[Rendering]:
-        where = {"source": source, "member": member, "offset": offset, "size": size}
-        (data,) = read_ranges([image_range(where)])
-        with clock.on("renderings"):
-            return renderings(data, DEFAULT_LIMITS)
-
-    for pair in pairs:
-        first, second = (rendered(*(row[name] for name in ("source", "member", "offset", "size"))) for row in pair)
-        with clock.on("compare"):
-            evidence = compare(first, second)
-        proven += evidence is not None and kind_of(evidence, Strictness(), copies) is not None
-    costs = {f"{part}_milliseconds_a_pair": round(ms / len(pairs), 2) for part, ms in clock.milliseconds.items()}
-    return {**costs, "share_proven": round(proven / len(pairs), 3)}
+    started = time.process_time_ns()
+    found = list(PixelJudge(DEFAULT_LIMITS).evidence(pairs))
+    milliseconds = (time.process_time_ns() - started) / 1e6 / len(pairs)
+    proven = sum(each is not None and kind_of(each, Strictness(), copies) is not None for each in found)
+    return {"milliseconds_a_pair": round(milliseconds, 2), "share_proven": round(proven / len(pairs), 3)}
 
 
 def candidate_pairs(

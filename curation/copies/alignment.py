@@ -1,10 +1,12 @@
 """Find maps from one image to another, under which both may show the same.
 
-There are two kinds of maps: the eight ways to turn and mirror a whole image, and an affine map that RANSAC fits to
-RootSIFT keypoints. Keypoints match if they are mutually nearest and pass Lowe's ratio test (IJCV 60:2, 2004). They
-are also matched mirrored, for which no SIFT descriptor needs to be computed again.
+The cheapest come first: the eight ways to turn and mirror a whole image; a similarity that the keypoints stored by
+the scan agree on; and an affine map that RANSAC fits to fresh RootSIFT keypoints, which match if they are mutually
+nearest and pass Lowe's ratio test (IJCV 60:2, 2004). Keypoints are also matched mirrored, for which no descriptor
+needs to be computed again. `curation.copies.registration` makes each map exact.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.rendering import Grey, Rendering
-from curation.pictures.local_features import MIRRORED, Roots
+from curation.pictures.local_features import MIRRORED, Roots, agreeing_points
 
 MAX_RATIO = 0.8
 MIN_MATCHES, MIN_INLIERS = 6, 8
 REPROJECTION_PIXELS, ROUNDS, CONFIDENCE = 4.0, 1000, 0.995
+REWEIGHTINGS = 4
 MIN_AREA_RATIO = 0.02
 THUMB_PIXELS, MIN_THUMB_CORRELATION = 32, 0.8
 TO_UNIT = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel coordinates count from pixel centres
@@ -39,15 +42,9 @@ class Alignment:
     inliers: int | None
 
 
-def alignments(first: Rendering, second: Rendering) -> list[Alignment]:
-    """Return the possible maps from `first` to `second`, the most likely first; none if nothing matches."""
-    whole = _whole_map(first, second)
-    return ([whole] if whole else []) + _keypoint_maps(first, second)
-
-
-def _whole_map(first: Rendering, second: Rendering) -> Alignment | None:
+def whole_map(first: Rendering, second: Rendering) -> Alignment | None:
     """Return the best of the eight maps of whole images, or None if the images correlate under none of them."""
-    a, b = _thumb(first.coarse), _thumb(second.coarse)
+    a, b = first.thumb, second.thumb
     ways = [(is_mirrored, turns) for is_mirrored in (False, True) for turns in range(4)]
     likeness = [float((np.rot90(a[:, ::-1] if m else a, t) * b).sum()) for m, t in ways]
     best = int(np.argmax(likeness))
@@ -63,17 +60,42 @@ def _whole_map(first: Rendering, second: Rendering) -> Alignment | None:
     return Alignment(is_mirrored=is_mirrored, matrix=np.asarray(matrix, np.float64), inliers=None)
 
 
-def _thumb(grey: NDArray[np.uint8]) -> Grey:
-    small = cv2.resize(grey, (THUMB_PIXELS, THUMB_PIXELS), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= small.mean()
-    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-3))
-
-
-def _keypoint_maps(first: Rendering, second: Rendering) -> list[Alignment]:
+def stored_maps(first: Rendering, second: Rendering) -> list[Alignment]:
+    """Return the similarities that the stored keypoints of both images agree on, the most likely first."""
     found = []
+    sides = [float(np.sqrt(each.coarse.size)) for each in (first, second)]
+    for is_mirrored in (False, True):
+        places, to_places = agreeing_points(first.points, second.points, is_mirrored=is_mirrored)
+        if len(places) < 2:
+            continue
+        source, target = places * sides[0], to_places * sides[1]
+        if is_mirrored:
+            source[:, 0] += first.coarse.shape[1] - 1
+        matrix = _similarity(source, target)
+        if is_plausible(matrix):
+            found.append(Alignment(is_mirrored=is_mirrored, matrix=matrix, inliers=len(places)))
+    return sorted(found, key=lambda each: -(each.inliers or 0))
+
+
+def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> Matrix:
+    """Return the shift, rotation and scale (2, 3) that map points (N, 2) best onto others, by weighted squares."""
+    a, b = source @ [1, 1j], target @ [1, 1j]  # as complex numbers, such a map is turn · a + shift
+    weights = np.ones(len(a))
+    for _ in range(REWEIGHTINGS):
+        weights /= weights.sum()
+        off = a - weights @ a
+        turn = ((weights * off.conj()) @ b) / max(float(weights @ abs(off) ** 2), 1e-9)
+        shift = weights @ b - turn * (weights @ a)
+        errors = abs(turn * a + shift - b)
+        weights = 1 / (1 + (errors / REPROJECTION_PIXELS) ** 2)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def keypoint_maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
+    """Yield the affine maps that fresh keypoints agree on, unmirrored first."""
     (places, roots), (to_places, to_roots) = first.keypoints, second.keypoints
     if min(len(places), len(to_places)) < MIN_MATCHES:
-        return []
+        return
     for is_mirrored in (False, True):
         here, there = _matches(roots[:, MIRRORED] if is_mirrored else roots, to_roots)
         if len(here) < MIN_MATCHES:
@@ -89,17 +111,14 @@ def _keypoint_maps(first: Rendering, second: Rendering) -> list[Alignment]:
             maxIters=ROUNDS,
             confidence=CONFIDENCE,
         )
-        if matrix is None or inliers.sum() < MIN_INLIERS:
+        if matrix is None or inliers.sum() < MIN_INLIERS or not is_plausible(matrix):
             continue
         ratio = float(np.linalg.det(matrix[:, :2]))
-        if not MIN_AREA_RATIO < abs(ratio) < 1 / MIN_AREA_RATIO:
-            continue
         if ratio < 0:  # the map itself mirrors
             flip = np.array([[-1, 0, first.coarse.shape[1] - 1], [0, 1, 0], [0, 0, 1]])
             matrix = matrix @ flip
         is_flipped = is_mirrored ^ (ratio < 0)
-        found.append(Alignment(is_mirrored=is_flipped, matrix=np.asarray(matrix, float), inliers=int(inliers.sum())))
-    return sorted(found, key=lambda each: -(each.inliers or 0))
+        yield Alignment(is_mirrored=is_flipped, matrix=np.asarray(matrix, float), inliers=int(inliers.sum()))
 
 
 def _matches(roots: Roots, others: Roots) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -115,6 +134,11 @@ def _matches(roots: Roots, others: Roots) -> tuple[NDArray[np.int64], NDArray[np
     return matched, nearest[matched]
 
 
+def is_plausible(matrix: Matrix) -> bool:
+    """Return whether neither image is a tiny part of the other under `matrix` (2, 3)."""
+    return bool(MIN_AREA_RATIO < abs(float(np.linalg.det(matrix[:2, :2]))) < 1 / MIN_AREA_RATIO)
+
+
 def square(matrix: Matrix) -> Matrix:
     """Return an affine matrix (2, 3) as (3, 3)."""
     return np.vstack([matrix, [0, 0, 1]])
@@ -123,3 +147,8 @@ def square(matrix: Matrix) -> Matrix:
 def enlargement(to: tuple[int, ...], of: tuple[int, ...]) -> Matrix:
     """Return the matrix (3, 3) from pixels of an image of shape `of` to those of its enlargement of shape `to`."""
     return np.asarray(np.linalg.inv(TO_UNIT) @ np.diag([to[1] / of[1], to[0] / of[0], 1]) @ TO_UNIT)
+
+
+def mirrored(picture: Grey, is_mirrored: bool) -> Grey:
+    """Return `picture` mirrored left to right, or as it is."""
+    return np.ascontiguousarray(picture[:, ::-1]) if is_mirrored else picture

@@ -6,18 +6,20 @@ all. Unless the images are photographs that agree nearly everywhere, they are co
 labels of a chart are legible, with up to three pixels of misfit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.copies.alignment import TO_UNIT, Alignment, Matrix, alignments, square
-from curation.copies.kinds import MIN_PATCHES, Evidence
+from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
+from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
+from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
+FEW_PATCHES = 8
 WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 VERSION = "2"
@@ -32,19 +34,29 @@ def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence
 
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
-    best: tuple[float, int, Alignment, Patches] | None = None
-    for each in alignments(first, second):
-        patches = coarse_patches(first, second, each)
-        if patches is None or patches.compared < MIN_PATCHES:
+    """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
+    best: tuple[float, Evidence] | None = None
+    for each in _maps(first, second):
+        evidence = _evidence_of_map(first, second, each)
+        if evidence is None:
             continue
-        agreement = 1 - float(patches.differs[patches.textured].mean())
-        if best is None or (agreement, patches.compared) > best[:2]:
-            best = agreement, patches.compared, each, patches
-        if agreement >= PHOTO_AGREEMENT:
+        likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
+        if best is None or likelihood > best[0]:
+            best = likelihood, evidence
+        if evidence.differing <= NOISE or is_overlaid(evidence):
             break
-    if best is None or best[0] < WORTH_A_CLOSER_LOOK:
+    return best[1] if best else None
+
+
+def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
+    refined = refine(first, second, found)
+    patches = coarse_patches(*refined[1:]) if refined else None
+    if refined is None or patches is None or patches.compared < MIN_PATCHES:
         return None
-    agreement, _, found, patches = best
+    found = refined[0]
+    agreement = 1 - float(patches.differs[patches.textured].mean())
+    if agreement < WORTH_A_CLOSER_LOOK:
+        return None
     if agreement < PHOTO_AGREEMENT or patches.texture < PHOTO_TEXTURE:
         closer = fine_patches(first, second, found)
         if closer is None or closer.compared < MIN_PATCHES:
@@ -55,6 +67,15 @@ def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     if is_whole and evidence.differing > WORTH_TONING:
         return _toned_evidence(first, second, found) or evidence
     return evidence
+
+
+def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
+    """Yield possible maps from `first` to `second`, the cheapest first; none if nothing matches."""
+    whole = whole_map(first, second)
+    if whole is not None:
+        yield whole
+    yield from stored_maps(first, second)
+    yield from keypoint_maps(first, second)
 
 
 def _toned_evidence(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:

@@ -79,7 +79,7 @@ def kind_of(
     kinds = _by_map(evidence)
     if _is_relabelled(evidence):
         return None
-    if _is_overlaid(evidence):
+    if is_overlaid(evidence):
         kinds.append(DuplicateKind.OVERLAY)
         agrees = evidence.region_area <= 1 - strictness.overlay
     else:
@@ -120,7 +120,7 @@ def _is_relabelled(evidence: Evidence) -> bool:
     )
 
 
-def _is_overlaid(evidence: Evidence) -> bool:
+def is_overlaid(evidence: Evidence) -> bool:
     """Return whether the differing patches are in one region, like a line of text, and all others nearly equal."""
     is_whole = min(evidence.share_first, evidence.share_second) >= NEARLY_WHOLE_SHARE
     return (

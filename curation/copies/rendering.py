@@ -1,6 +1,7 @@
 """An image in the sizes and features in which it is compared with others, computed when they are first needed."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -15,28 +16,53 @@ from filters.protocol import Rgb
 
 COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
+SHARP_AREA_PIXELS = 1536 * 1536
+THUMB_PIXELS = 32
 MAX_KEYPOINTS = 500
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 
 Grey = NDArray[Any]
-"""float32, (height, width)."""
+"""float32 or uint8, (height, width)."""
 
 
 class Rendering:
-    """An image of at most FINE_AREA_PIXELS, with its grey versions and keypoints."""
+    """An image in colour at up to FINE_AREA_PIXELS, `rgb`, with its grey versions and keypoints.
 
-    def __init__(self, rgb: Rgb) -> None:
+    `points`: the keypoints that the scan stored (`LocalFeatures.points`), if there are any. `read_sharp` returns the
+    image in colour at SHARP_AREA_PIXELS or more if it has so many; it is called when that size is needed, each time.
+    """
+
+    def __init__(self, rgb: Rgb, *, points: bytes = b"", read_sharp: Callable[[], Rgb] | None = None) -> None:
         self.rgb = shrink_to_area(rgb, FINE_AREA_PIXELS)
+        self.points = points
+        self._read_sharp = read_sharp or (lambda: rgb)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory this takes, with all that is computed when it is needed."""
+        return self.rgb.nbytes * 2 + MAX_KEYPOINTS * 130 * 4
+
+    def sharp(self) -> Rgb:
+        """Return the image in colour at SHARP_AREA_PIXELS, where the letters of a page are legible."""
+        return shrink_to_area(self._read_sharp(), SHARP_AREA_PIXELS)
 
     @functools.cached_property
-    def fine(self) -> Grey:
-        """Grey, float32 (height, width)."""
-        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.float32)
+    def fine(self) -> NDArray[np.uint8]:
+        """Grey, uint8 (height, width)."""
+        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
     @functools.cached_property
     def coarse(self) -> NDArray[np.uint8]:
         """Grey at COARSE_AREA_PIXELS, uint8 (height, width)."""
-        return np.asarray(cv2.cvtColor(shrink_to_area(self.rgb, COARSE_AREA_PIXELS), cv2.COLOR_RGB2GRAY), np.uint8)
+        return shrink_to_area(self.fine, COARSE_AREA_PIXELS)
+
+    @functools.cached_property
+    def thumb(self) -> Grey:
+        """Grey at THUMB_PIXELS × THUMB_PIXELS, as a vector of length 1 with mean 0, float32 (height, width)."""
+        size = (THUMB_PIXELS, THUMB_PIXELS)
+        small = cv2.resize(self.coarse, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small -= small.mean()
+        return np.asarray(small / max(float(np.linalg.norm(small)), 1e-3))
 
     @functools.cached_property
     def keypoints(self) -> tuple[NDArray[np.float32], Roots]:
@@ -47,17 +73,28 @@ class Rendering:
         return np.array([each.pt for each in found], np.float32).reshape(-1, 2), root_sift(descriptors)
 
 
-def renderings(data: bytes, limits: DecodeLimits) -> list[Rendering]:
+def renderings(data: bytes, limits: DecodeLimits, *, points: bytes = b"") -> list[Rendering]:
     """Return the renderings of an encoded image: one, or two if it is transparent, on white and opaque.
 
-    A program that copied the image may have ignored its transparency. Returns none if it cannot be decoded.
+    A program that copied the image may have ignored its transparency. `points`: the keypoints that the scan stored.
+    Returns none if it cannot be decoded.
     """
     decoded = decode_bounded(data, limits, enough_pixels=FINE_AREA_PIXELS)
     if decoded.rgb is None:
         return []
-    found = [Rendering(decoded.rgb)]
+
+    def sharp(is_opaque: bool, otherwise: Rgb) -> Rgb:
+        rgb = decode_bounded(data, limits, enough_pixels=SHARP_AREA_PIXELS, is_opaque=is_opaque).rgb
+        return otherwise if rgb is None else rgb
+
+    def rendering(rgb: Rgb, *, is_opaque: bool) -> Rendering:
+        is_all = rgb.size < 3 * FINE_AREA_PIXELS  # then there are no more pixels in the file
+        read_sharp = None if is_all else functools.partial(sharp, is_opaque, rgb)
+        return Rendering(rgb, points=points, read_sharp=read_sharp)
+
+    found = [rendering(decoded.rgb, is_opaque=False)]
     if decoded.mode in _TRANSPARENT:
         opaque = decode_bounded(data, limits, enough_pixels=FINE_AREA_PIXELS, is_opaque=True).rgb
         if opaque is not None and not np.array_equal(opaque, decoded.rgb):
-            found.append(Rendering(opaque))
+            found.append(rendering(opaque, is_opaque=True))
     return found

@@ -162,14 +162,32 @@ def consistent_points(first: bytes, second: bytes) -> int:
     return max(_consistent(a, b, is_mirrored=is_mirrored) for is_mirrored in (False, True))
 
 
+def agreeing_points(
+    first: bytes, second: bytes, *, is_mirrored: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the places (N, 2) of the most keypoints of two pictures that agree on one shift, rotation and scale.
+
+    `first` and `second` are `LocalFeatures.points`. Places are x and y in roots of each picture's area; with
+    `is_mirrored`, x of the first picture is negated.
+    """
+    a, b = np.frombuffer(first, POINT), np.frombuffer(second, POINT)
+    if len(a) == 0 or len(b) == 0:
+        return np.zeros((0, 2)), np.zeros((0, 2))
+    return _agreeing(a, b, is_mirrored=is_mirrored)
+
+
 def _consistent(a: NDArray[np.void], b: NDArray[np.void], *, is_mirrored: bool) -> int:
+    return len(_agreeing(a, b, is_mirrored=is_mirrored)[0])
+
+
+def _agreeing(
+    a: NDArray[np.void], b: NDArray[np.void], *, is_mirrored: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     queries = a["code"] ^ INVERTED if is_mirrored else a["code"]
     distances = np.bitwise_count(queries[:, None] ^ b["code"][None, :])
     nearest, back = distances.argmin(axis=1), distances.argmin(axis=0)
     rows = np.arange(len(a))
     matched = np.flatnonzero((back[nearest] == rows) & (distances[rows, nearest] <= MAX_CODE_DISTANCE))
-    if len(matched) < 2:
-        return len(matched)
     ax, ay, a_octave, a_angle = _geometry(a[matched])
     bx, by, b_octave, b_angle = _geometry(b[nearest[matched]])
     if is_mirrored:
@@ -186,7 +204,8 @@ def _consistent(a: NDArray[np.void], b: NDArray[np.void], *, is_mirrored: bool) 
         & (turned < MAX_TURN_RADIANS)
         & (np.abs(octaves[:, None] - octaves) < MAX_SCALE_OCTAVES)
     )
-    return int(agree.sum(axis=1).max())
+    most = agree[int(agree.sum(axis=1).argmax())] if len(matched) else slice(0)
+    return np.stack([ax, ay], axis=1)[most], np.stack([bx, by], axis=1)[most]
 
 
 def _geometry(points: NDArray[np.void]) -> tuple[NDArray[np.float64], ...]:

@@ -6,10 +6,7 @@ PICTURE_COLUMNS, and `distance`, that of their fingerprints or None; `b` is the 
 """
 
 import dataclasses
-import functools
 import json
-import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,22 +14,16 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from curation.copies.compare_pixels import compare
 from curation.copies.cosine_search import rounded
+from curation.copies.judge import PixelJudge
 from curation.copies.kinds import Evidence, Strictness, kind_of
-from curation.copies.rendering import Rendering, renderings
-from curation.pictures.bounded import DecoderFailed, within_limits
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.vectors import unpack
-from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 from manifests.format.schema import DuplicateKind
-
-_log = logging.getLogger(__name__)
 
 PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size")
 """What each matcher gets of a picture, besides the columns of the scan that it names in `measured`."""
 PAIRS_AT_ONCE = 64
-MAX_IMAGES_KEPT = 96  # of about 3 MB each
 
 Pair = Mapping[str, Any]
 Compare = Callable[[Sequence[Pair]], Sequence[str | None]]
@@ -83,20 +74,22 @@ class FingerprintMatcher:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelMatcher:
-    """Reads both images of a pair by byte range and compares their pixels; `copies` are the kinds that count."""
+    """Reads both images of a pair by byte range and compares their pixels; `copies` are the kinds that count.
+
+    `measured` is `local_points` where scans have local features, which save a search for keypoints.
+    """
 
     copies: frozenset[str]
     strictness: Strictness
     limits: DecodeLimits
-    measured: Sequence[str] = ("local_points",)
+    measured: Sequence[str] = ()
 
     def comparing(self, *, is_retry: bool) -> Compare:
         """See Matcher. The function raises BrokenSource when an image has changed since the scan."""
-        cache = RenderingCache(self.limits, is_retry=is_retry)
+        judge = PixelJudge(self.limits, is_retry=is_retry)
 
         def evidence(pairs: Sequence[Pair]) -> list[str | None]:
-            images = cache.open([pair[side] for pair in pairs for side in ("a", "b")])
-            found = (compare(images[pair["a"]["node"]], images[pair["b"]["node"]]) for pair in pairs)
+            found = judge.evidence([(pair["a"], pair["b"]) for pair in pairs])
             return [None if each is None else json.dumps(dataclasses.asdict(each)) for each in found]
 
         return evidence
@@ -136,41 +129,3 @@ def _cosines(pairs: Sequence[Pair]) -> list[str | None]:
     vectors = (pa.array([pair[side]["embedding"] for pair in pairs], pa.binary()) for side in ("a", "b"))
     first, second = (rounded(unpack(column)) for column in vectors)
     return [repr(float(cosine)) for cosine in np.einsum("ij,ij->i", first, second)]
-
-
-class RenderingCache:
-    """The renderings of the images used last. Pairs come sorted, so that most need only one more image.
-
-    If `is_retry`, an image that crashes or stalls its decoder has none, as one that cannot be decoded.
-    """
-
-    def __init__(self, limits: DecodeLimits, *, is_retry: bool) -> None:
-        self.render = functools.partial(renderings, limits=limits)
-        self.is_retry = is_retry
-        self.kept: OrderedDict[bytes, list[Rendering]] = OrderedDict()
-
-    def open(self, pictures: Sequence[Mapping[str, Any]]) -> Mapping[bytes, Sequence[Rendering]]:
-        """Return node → renderings of `pictures`. Reads missing images together, some bytes at a time.
-
-        Raises BrokenSource when an image has changed since the scan.
-        """
-        wanted = {picture["node"]: picture for picture in pictures}
-        missing = [picture for node, picture in wanted.items() if node not in self.kept]
-        for places in in_groups(range(len(missing)), [picture["size"] for picture in missing]):
-            some = [missing[place] for place in places]
-            for picture, data in zip(some, read_ranges([image_range(p) for p in some]), strict=True):
-                require_unchanged(picture, data)
-                self.kept[picture["node"]] = self._render(picture, data)
-        found = {node: self.kept[node] for node in wanted}
-        for node in wanted:
-            self.kept.move_to_end(node)
-        while len(self.kept) > MAX_IMAGES_KEPT:
-            self.kept.popitem(last=False)
-        return found
-
-    def _render(self, picture: Mapping[str, Any], data: bytes) -> list[Rendering]:
-        try:
-            return within_limits(self.render, data, is_retry=self.is_retry)
-        except DecoderFailed as e:
-            _log.warning("%s: %s: compared with no other picture: it %s", picture["source"], picture["member"], e)
-            return []

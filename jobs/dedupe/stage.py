@@ -73,16 +73,19 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manif
     if config.dedupe.needs_local_features:
         software["local_features"] = local_features.version()
     if _compares_pixels(config.dedupe):
-        software |= _comparing()
+        software |= _comparing(config.dedupe)
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
     plan = plan_parts(Stage.DEDUPE, lineage.joined_by(others), output, settings, software, config.storage)
     notices = [] if onto is None else [f"pairs that were compared are taken from {onto.uri}"]
     return dataclasses.replace(plan, reads=[*plan.reads, *others.values()], notices=notices)
 
 
-def _comparing() -> dict[str, str]:
+def _comparing(config: DedupeConfig) -> dict[str, str]:
     """Return the software that decides what is found when two pictures are compared."""
-    return {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+    found = {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+    if config.needs_local_features:  # the keypoints of a scan are used, too
+        found["local_features"] = local_features.version()
+    return found
 
 
 def _settings(config: DedupeConfig) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
         layouts = [[(part.name, part.sha256) for part in each.manifest.parts] for each in sets]
         steps = Steps.of(spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
-        name = software_name({**_comparing(), "limits": dataclasses.asdict(limits)})
+        name = software_name({**_comparing(config.dedupe), "limits": dataclasses.asdict(limits)})
         files = dict[str, int]()
         if _compares_pixels(config.dedupe):
             files = files_at(plan.output, name)
@@ -203,6 +206,7 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
         copies=frozenset(config.copies),
         strictness=Strictness(**config.strictness.model_dump()),
         limits=limits,
+        measured=("local_points",) if config.needs_local_features else (),
     )
 
 

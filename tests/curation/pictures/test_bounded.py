@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image, QoiImagePlugin
 
+from curation.copies.judge import PixelJudge
 from curation.pictures.bounded import DecoderFailed, decode_bounded, memory_limit, within_limits
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits, decode
 from curation.sources.byte_ranges import BYTES_AT_ONCE
 from curation.text.bounds import CascadeSettings
 from curation.text.scoring import NEEDED, Scorer
 from examples.row_engine import RowEngine
-from jobs.dedupe.matching import RenderingCache
 from tests.curation.sources.test_sidecars import picture
 
 PNG = picture()
@@ -122,7 +122,7 @@ def row(path: Path, data: bytes, name: str = "") -> dict[str, Any]:
 
 def test_dedupe_compares_a_picture_that_crashes_its_decoder_with_no_other(tmp_path: Path, deadly: bytes) -> None:
     rows = [row(tmp_path / "a.png", PNG), row(tmp_path / "b.qoi", deadly)]
-    found = RenderingCache(DEFAULT_LIMITS, is_retry=True).open(rows)
+    found = PixelJudge(DEFAULT_LIMITS, is_retry=True).open(rows)
     assert [len(found[each["node"]]) for each in rows] == [1, 0]
     with pytest.raises(DecoderFailed, match="SIGABRT"):
         within_limits(decode, deadly, is_retry=True)
@@ -143,7 +143,7 @@ def test_dedupe_reads_large_pictures_a_few_at_a_time(tmp_path: Path) -> None:
     rows = [row(tmp_path / "a.png", data, name=f"{n}") for n in range(64)]
     tracemalloc.start()
     try:
-        found = RenderingCache(DEFAULT_LIMITS, is_retry=False).open(rows)
+        found = PixelJudge(DEFAULT_LIMITS, is_retry=False).open(rows)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
