@@ -12,7 +12,7 @@ from jobs.spark.steps import Steps, Table, units_for
 MAX_ROUNDS = 12  # for copies of copies of copies; the others form clusters among themselves
 
 
-def match_fixed(candidates: Table, pictures: DataFrame, judge: Judge, steps: Steps) -> tuple[list[Table], Table]:
+def match_fixed(candidates: Table, pictures: DataFrame, judge: Judge, steps: Steps) -> tuple[list[DataFrame], Table]:
     """Return (`member`, `representative`) of the parent's pictures that are copies of a fixed one, and what is left.
 
     `candidates`: pairs (`a`, `b`; a < b) that may be copies. `pictures`: `node`, `rank` and `origin` of each picture.
@@ -27,7 +27,7 @@ def match_fixed(candidates: Table, pictures: DataFrame, judge: Judge, steps: Ste
     judge.judge("fixed", with_fixed, most=candidates.rows)
     ranks = fixed.toDF("representative", "representative_rank")
     found = _best(judge, ranks, steps, "fixed-0", units)
-    settled = [found]
+    settled = [found.frame()]
     for number in range(1, MAX_ROUNDS + 1):
         everyone = union(settled)
         if found.rows == 0 or everyone is None:
@@ -44,7 +44,7 @@ def match_fixed(candidates: Table, pictures: DataFrame, judge: Judge, steps: Ste
         judge.judge(f"fixed-{number}", chosen.frame().toDF("a", "b"), most=chosen.rows)
         matched = chosen.frame().join(judge.copies(), STARS.names, "left_semi")
         found = steps.keep(f"fixed-{number}-proven", matched, STARS, ["member"], units=units)
-        settled.append(found)
+        settled.append(found.frame())
     everyone = union(settled)
     left = among_parents if everyone is None else without(among_parents, everyone.select("member"))
     return settled, steps.keep("fixed-left", left, NODE_PAIRS, ["a"], units=units)

@@ -4,6 +4,7 @@ The pairs of one representative are in one unit, in order, so that a task reads 
 with very many are spread over several.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,10 +107,7 @@ class Judge:
         return f"{compared:,} pairs compared{taken}"
 
     def _all(self, *columns: str) -> DataFrame:
-        found = self.judged[0].frame(*columns)
-        for each in self.judged[1:]:
-            found = found.unionByName(each.frame(*columns))
-        return found
+        return functools.reduce(DataFrame.unionByName, (each.frame(*columns) for each in self.judged))
 
     def _described(self, pairs: DataFrame) -> DataFrame:
         """Return pairs as `_JudgePairs` takes them: the better picture is the representative."""

@@ -175,7 +175,7 @@ class Deduplication:
         places = _places(candidates, pictures, sets, matcher, steps)
         self.judge = judge = Judge(pictures=pictures, places=places, matcher=matcher, steps=steps, known=self.known)
         ranks = ranked(pictures.frame()).select("node", "rank", "origin")
-        settled: list[Table] = []
+        settled: list[DataFrame] = []
         left = candidates
         if any(each.origin != PARENT for each in sets):
             settled, left = match_fixed(candidates, ranks, judge, steps)

@@ -9,6 +9,7 @@ can change no component. So pictures are judged with the best of their candidate
 pair is judged between any two components that have one; then all pairs that are left between components.
 """
 
+import functools
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -24,14 +25,14 @@ MAX_ROUNDS = 12  # every round settles the best picture of each component and al
 STARS = pa.schema([("member", pa.binary()), ("representative", pa.binary())])
 
 
-def star_clusters(candidates: Table, ranks: DataFrame, judge: Judge, steps: Steps) -> list[Table]:
-    """Return (`member`, `representative`) of each picture that is a copy of a representative, in several tables.
+def star_clusters(candidates: Table, ranks: DataFrame, judge: Judge, steps: Steps) -> list[DataFrame]:
+    """Return (`member`, `representative`) of each picture that is a copy of a representative, in several frames.
 
     `candidates`: pairs (`a`, `b`; a < b) that may be copies. `ranks`: `node` and `rank` of each picture. `judge` has
     judged some of them, and judges more. Pictures that are left after MAX_ROUNDS are in no cluster: nothing is merged
     without proof.
     """
-    settled: list[Table] = []
+    settled: list[DataFrame] = []
     left, units = candidates, units_for(candidates.rows, NODE_PAIR_BYTES)
     for number in range(MAX_ROUNDS):
         if left.rows == 0:
@@ -42,9 +43,8 @@ def star_clusters(candidates: Table, ranks: DataFrame, judge: Judge, steps: Step
         if stars.rows == 0:
             break
         judge.judge(f"{name}-stars", stars.frame().toDF("a", "b"), most=stars.rows)
-        proven = stars.frame().join(judge.copies(), STARS.names, "left_semi")
-        settled.append(steps.keep(f"{name}-proven", proven, STARS, ["member"], units=units))
-        gone = settled[-1].frame("member").union(stars.frame("representative")).toDF("node").distinct()
+        settled.append(stars.frame().join(judge.copies(), STARS.names, "left_semi"))
+        gone = settled[-1].select("member").union(stars.frame("representative")).toDF("node").distinct()
         left = steps.keep(f"{name}-left", without(left.frame(), gone), NODE_PAIRS, ["a"], units=units)
     return settled
 
@@ -62,12 +62,17 @@ def _components(left: Table, ranks: DataFrame, judge: Judge, steps: Steps, name:
     Judges pairs until each that is not judged is inside a component.
     """
     units = units_for(left.rows, NODE_PAIR_BYTES)
-    for effort, choose in enumerate((_with_the_best, _between_components, _all_of_them)):
+    efforts = [_with_the_best, _between_components, _all_of_them]
+    if not judge.judged:  # then there are no components yet
+        apart = left.frame().withColumns({"x": F.col("a"), "y": F.col("b")})
+        chosen = efforts.pop(0)(apart, ranks)
+        judge.judge_new(f"{name}-first", steps.keep(f"{name}-first-chosen", chosen, NODE_PAIRS, ["a"], units=units))
+    for effort, choose in enumerate(efforts):
         components, unsettled = _connected(left, judge, steps, f"{name}-components-{effort}")
-        chosen = steps.keep(f"{name}-chosen-{effort}", choose(unsettled, ranks), NODE_PAIRS, ["a"], units=units)
-        if chosen.rows == 0:
+        found = steps.keep(f"{name}-chosen-{effort}", choose(unsettled, ranks), NODE_PAIRS, ["a"], units=units)
+        if found.rows == 0:
             return components
-        judge.judge_new(f"{name}-{effort}", chosen)
+        judge.judge_new(f"{name}-{effort}", found)
     return _connected(left, judge, steps, f"{name}-components")[0]
 
 
@@ -76,18 +81,10 @@ def _connected(left: Table, judge: Judge, steps: Steps, name: str) -> tuple[Tabl
 
     The pairs have the components of both, `x` and `y`; one of a picture without copies is the picture itself.
     """
-    pairs = left.frame()
-    if judge.judged:
-        pairs = pairs.join(judge.verdicts(), ["a", "b"], "left")
-    else:
-        pairs = pairs.withColumn("is_copy", F.lit(None).cast("boolean"))
+    pairs = left.frame().join(judge.verdicts(), ["a", "b"], "left")
     components = connected_components(pairs.where("is_copy").select("a", "b"), steps, name, most=left.rows)
-    unknown = pairs.where("is_copy IS NULL").select("a", "b")
-    if components.rows:
-        known = components.frame()
-        unknown = unknown.join(known.toDF("a", "x"), "a", "left").join(known.toDF("b", "y"), "b", "left")
-    else:
-        unknown = unknown.withColumns({"x": F.lit(None).cast("binary"), "y": F.lit(None).cast("binary")})
+    known, unknown = components.frame(), pairs.where("is_copy IS NULL").select("a", "b")
+    unknown = unknown.join(known.toDF("a", "x"), "a", "left").join(known.toDF("b", "y"), "b", "left")
     unknown = unknown.withColumns({"x": F.coalesce("x", "a"), "y": F.coalesce("y", "b")})
     return components, unknown.where("x != y")
 
@@ -128,11 +125,6 @@ def _stars(components: DataFrame, ranks: DataFrame) -> DataFrame:
     return ranked.join(best, "component").where("member != representative").select(*STARS.names)
 
 
-def union(tables: Sequence[Table]) -> DataFrame | None:
-    """Return the rows of all tables, or None without any."""
-    if not tables:
-        return None
-    found = tables[0].frame()
-    for each in tables[1:]:
-        found = found.unionByName(each.frame())
-    return found
+def union(frames: Sequence[DataFrame]) -> DataFrame | None:
+    """Return the rows of all `frames`, or None without any."""
+    return functools.reduce(DataFrame.unionByName, frames) if frames else None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pyspark
 import pytest
 
@@ -18,6 +19,7 @@ from manifests.format.store import open_manifest
 from tests.conftest import (
     JVM_OPTIONS,
     JVM_VARIABLES,
+    TOP,
     Reference,
     curate,
     curate_process,
@@ -25,6 +27,7 @@ from tests.conftest import (
     tar_hashes,
     write_pipeline,
 )
+from tests.support.processes import is_running
 
 SPARK = Path(pyspark.__file__).parent
 
@@ -155,3 +158,72 @@ def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, clust
     curate_process("dedupe", reference.output / "scan", "-o", tmp_path / "deduped", *arguments, env=environment)
     assert open_manifest(str(tmp_path / "deduped")).digest == reference.digests["deduped"]
     assert sys.executable != str(cluster.python)
+
+
+KILLED_IN = ("pictures", "local-candidates", "round-0-first-judged", "round-0-stars", "receipts")
+
+
+def start_dedupe(cluster: Cluster, scan: Path, output: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "jobs", "dedupe", str(scan), "-o", str(output), "--master", cluster.url]
+    command += ["--set", "spark.conf.spark.driver.host=127.0.0.1"]
+    command += ["--set", f"spark.conf.spark.executor.extraJavaOptions={JVM_OPTIONS}"]
+    environment = {**os.environ, "PYSPARK_PYTHON": str(cluster.python), "SPARK_LOCAL_IP": "127.0.0.1"}
+    return subprocess.Popen(command, cwd=TOP, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for_step(running: subprocess.Popen, output: Path, step: str) -> bool:
+    """Wait until the run has begun `step`, or writes the receipts of parts; False when it ended before."""
+    where = f"runs/*/{step}/*" if step == "receipts" else f"steps/*/{step}-*"
+    while is_running(running):
+        if any((output / "_work").glob(where)):
+            return True
+    return False
+
+
+def executors() -> list[psutil.Process]:
+    """Return the executors that the workers of this process have started."""
+    below = psutil.Process().children(recursive=True)
+    return [process for process in below if any("CoarseGrainedExecutorBackend" in word for word in command(process))]
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # gone meanwhile
+        return []
+
+
+def test_executors_killed_in_every_step_of_dedupe_change_nothing(
+    reference: Reference, cluster: Cluster, tmp_path: Path
+) -> None:
+    running = start_dedupe(cluster, reference.output / "scan", tmp_path / "out")
+    killed = 0
+    for step in KILLED_IN[:-1]:
+        if wait_for_step(running, tmp_path / "out", step):
+            for executor in executors()[:1]:
+                executor.kill()
+                killed += 1
+    _, log = running.communicate(timeout=500)
+    assert killed
+    assert running.returncode == 0, log.decode()
+    assert open_manifest(str(tmp_path / "out")).digest == reference.digests["deduped"]
+
+
+def test_a_driver_killed_in_every_step_of_dedupe_goes_on(
+    reference: Reference, cluster: Cluster, tmp_path: Path
+) -> None:
+    """What has a receipt is never made again."""
+    output, before = tmp_path / "out", dict[Path, bytes]()
+    for step in KILLED_IN:
+        running = start_dedupe(cluster, reference.output / "scan", output)
+        reached = wait_for_step(running, output, step)
+        running.kill()
+        running.communicate()
+        there = {path: path.read_bytes() for path in output.glob("_work/steps/*/*/receipts/*/*.json")}
+        assert reached
+        assert {path: there[path] for path in before} == before, step
+        before = there
+    assert before
+    curate("dedupe", reference.output / "scan", "-o", output)
+    assert open_manifest(str(output)).digest == reference.digests["deduped"]
+    assert not (output / "_work").exists()

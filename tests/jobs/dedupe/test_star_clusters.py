@@ -82,7 +82,7 @@ def found_stars(
         pairs = table(steps, "candidates", NODE_PAIRS, rows, partitions)
         ranks = ranked(judge.pictures.frame()).select("node", "rank")
         settled = star_clusters(pairs, ranks, judge, steps)
-        found = [row for each in settled for row in each.frame().join(judge.evidence(), each.schema.names).collect()]
+        found = [row for each in settled for row in each.join(judge.evidence(), each.columns).collect()]
         judged = judge.verdicts().select(F.struct("a", "b")).collect() if judge.judged else []
     assert len(set(judged)) == len(judged), "no pair is judged twice"
     by_member = {bytes(r["member"]): (bytes(r["representative"]), r["evidence"]) for r in found}
