@@ -39,7 +39,7 @@ def test_distances_are_those_of_bits_and_leave_out_what_is_laid_over():
 def test_the_operating_point_is_the_largest_distance_of_enough_precision():
     far = {"a": np.array([[2, 40], [40, 9]], np.uint16), "b": np.array([[3, 8], [40, 30]], np.uint16)}
     assert largest_distance(far, 0.999) == 7
-    assert largest_distance(far, 0.7) == 9
+    assert largest_distance(far, 0.8) == 39
     found = of_distances(far)
     assert found["recall"] == {"a": 0.5, "b": 0.5}
     assert 0 < found["micro_ap"] < 1
