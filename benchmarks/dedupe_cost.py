@@ -41,6 +41,7 @@ from manifests.format.store import open_manifest
 PICTURES = 100_000
 COUNTED, SAMPLED = 20_000, 1_000
 SAMPLE_SECONDS = 0.5
+COLUMNS = ("key", "sha256", "source", "member", "offset", "size", "local", "local_points", "status", "node")
 
 
 def curate(*arguments: str, cores: int) -> int:
@@ -89,7 +90,7 @@ def measure_corpus(folder: Path, work: Path, cores: int) -> dict[str, Any]:
     curate("scan", f"{folder}/*.tar", "-o", str(work / "scan"), cores=cores)
     memory = curate("dedupe", str(work / "scan"), "-o", str(work / "deduped"), cores=cores)
     scanned, cost = open_manifest(str(work / "scan")), open_manifest(str(work / "deduped")).cost
-    rows = read_rows(scanned, "key", "source", "member", "offset", "size", "local", "local_points", "status", "node")
+    rows = read_rows(scanned, *COLUMNS)
     shown = [row for row in rows if row["status"] in STATUSES_WITH_PIXELS]
     measured = shown if len(shown) <= COUNTED else shown[:: len(shown) // SAMPLED]
     (work / "measured").mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.dedupe.corpus import one_thread_pool
 from benchmarks.dedupe.distractors import LARGEST_PART, LEAST_PART
@@ -64,7 +65,7 @@ def _open_album(paths: Sequence[Path]) -> None:
     cv2.setNumThreads(1)
     for path in paths:
         with np.load(path, allow_pickle=False) as stored:
-            _album.extend(np.asarray(cv2.imdecode(stored[n], cv2.IMREAD_COLOR)[:, :, ::-1]) for n in stored.files)
+            _album.extend(np.asarray(cv2.imdecode(stored[n], cv2.IMREAD_COLOR_RGB)) for n in stored.files)
 
 
 def _write_tar(path: Path, number: int, count: int) -> None:
@@ -85,9 +86,9 @@ def _write_tar(path: Path, number: int, count: int) -> None:
 
 def variant(rng: Rng, album: Sequence[Rgb]) -> Rgb:
     """Return a part of a picture, perhaps mirrored, of other tones, half of them blended with another part."""
-    found = _part(rng, album[rng.integers(len(album))])
+    found = _part(rng, album[int(rng.integers(len(album)))])
     if rng.random() < 0.5:
-        other = cv2.resize(_part(rng, album[rng.integers(len(album))]), (found.shape[1], found.shape[0]))
+        other = cv2.resize(_part(rng, album[int(rng.integers(len(album)))]), (found.shape[1], found.shape[0]))
         found = np.asarray(cv2.addWeighted(found, 0.5, other, 0.5, 0), np.uint8)
     return found
 
@@ -123,5 +124,6 @@ def copied(rng: Rng, rgb: Rgb, manner: int) -> Rgb:
 
 
 def _jpeg(rgb: Rgb, quality: int) -> bytes:
-    made = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return made.tobytes()
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=quality)
+    return out.getvalue()
