@@ -22,7 +22,7 @@ COPY_EVERY = 10
 DRAWN_QUALITY, QUALITIES = 92, (75, 95)
 RECIPE = "1"  # raise it when other variants are made
 
-_album: list[Rgb] = []
+_album: list[bytes] = []
 
 
 def make_variants(cache: Path, count: int, workers: int) -> Path:
@@ -65,12 +65,12 @@ def _open_album(paths: Sequence[Path]) -> None:
     cv2.setNumThreads(1)
     for path in paths:
         with np.load(path, allow_pickle=False) as stored:
-            _album.extend(np.asarray(cv2.imdecode(stored[n], cv2.IMREAD_COLOR_RGB)) for n in stored.files)
+            _album.extend(stored[name].tobytes() for name in stored.files)
 
 
 def _write_tar(path: Path, number: int, count: int) -> None:
     aside = path.with_suffix(".part")
-    rng, last = np.random.default_rng([2029, number]), _album[0]
+    rng, last = np.random.default_rng([2029, number]), np.zeros((1, 1, 3), np.uint8)
     with tarfile.open(aside, "w") as tar:
         for place in range(count):
             if place % COPY_EVERY == COPY_EVERY - 1:
@@ -84,8 +84,8 @@ def _write_tar(path: Path, number: int, count: int) -> None:
     aside.rename(path)
 
 
-def variant(rng: Rng, album: Sequence[Rgb]) -> Rgb:
-    """Return a part of a picture, perhaps mirrored, of other tones, half of them blended with another part."""
+def variant(rng: Rng, album: Sequence[bytes]) -> Rgb:
+    """Return a part of an encoded picture, perhaps mirrored, of other tones; half are blended with another part."""
     found = _part(rng, album[int(rng.integers(len(album)))])
     if rng.random() < 0.5:
         other = cv2.resize(_part(rng, album[int(rng.integers(len(album)))]), (found.shape[1], found.shape[0]))
@@ -93,7 +93,8 @@ def variant(rng: Rng, album: Sequence[Rgb]) -> Rgb:
     return found
 
 
-def _part(rng: Rng, rgb: Rgb) -> Rgb:
+def _part(rng: Rng, data: bytes) -> Rgb:
+    rgb = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     share = float(rng.uniform(LEAST_PART, LARGEST_PART)) ** 0.5
     height, width = (round(side * share) for side in rgb.shape[:2])
     top, left = (int(rng.integers(full - part + 1)) for full, part in zip(rgb.shape, (height, width), strict=False))
