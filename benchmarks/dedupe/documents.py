@@ -181,14 +181,19 @@ def differs(first: Image.Image, second: Image.Image) -> bool:
     """Return whether enough pixels differ clearly."""
     if first.size != second.size:
         return True
-    levels = np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).max(axis=2)
+    levels = np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16))
+    levels = levels.max(axis=2) if levels.ndim == 3 else levels
     return int((levels > CHANGED_LEVELS).sum()) >= MIN_CHANGED_PIXELS
 
 
 def _other(rng: Rng, first: Image.Image, second: Image.Image, text_px: float, about: str) -> Pair:
-    """Return a pair that shows different things, a third of them changed in other ways besides, both legible."""
+    """Return a pair that shows different things, a third of them changed in other ways besides, both legible.
+
+    What differs in colour alone is not made grey.
+    """
+    changes = [change for change in MILD if change != "grey" or differs(first.convert("L"), second.convert("L"))]
     if rng.random() < 1 / 3:
-        change = str(rng.choice(MILD))
+        change = str(rng.choice(changes))
         about = f"{about}, {change}"
         if change == "smaller":
             second = rescans.resized(second, float(rng.uniform(min(0.95, max(0.5, MIN_TEXT_PIXELS / text_px)), 0.95)))
