@@ -2,6 +2,7 @@
 
     python -m benchmarks.dedupe_quality --web labelled/ --score-tool score.py [--imagededup-python PYTHON] [--json]
                                         [--distractors 2000,20000,200000] [--cache FOLDER] [--plot curves.png]
+                                        [--only corpus|documents|augly] [--photographs FOLDER]
 
 `--web` is a folder of labelled tars with truth.csv, in the layout of examples/corpus. Without it, that corpus is used
 and says little about photographs. The codebook of local features was made from images of the first half
@@ -29,6 +30,9 @@ growth    Recall among distractors: crops (40 to 70 % of the area), mirrored, wi
           `candidates` per image are the pairs that agree, `strangers` those of them that are not labelled as copies
           of one image; malformed samples, many of them alike, are labelled as copies of none. Core-milliseconds per
           image of the search and of the comparison of keypoints.
+documents 2,400 pairs of drawn pages: other ones of one template, and the same ones. See benchmarks.dedupe.documents.
+augly     Copies by AugLy of `--photographs`, drawn ones without; left out where AugLy is not installed, unless it is
+          asked for. See benchmarks.dedupe.augly_copies.
 """
 
 import dataclasses
@@ -43,9 +47,12 @@ from typing import Any
 
 import click
 
+from benchmarks.dedupe.augly_copies import COPIES, DISTRACTORS, has_augly, measure_augly, print_augly
 from benchmarks.dedupe.corpus import DIFFICULTIES, Row, one_thread_pool, read_rows, read_truth
 from benchmarks.dedupe.cost import candidate_pairs, column_bytes, judge_cost, measure_kernels
+from benchmarks.dedupe.documents import PAIRS, measure_documents, print_documents
 from benchmarks.dedupe.growth import draw_growth, labelled_pictures, measure_growth
+from benchmarks.dedupe.photographs import photographs_from
 from benchmarks.dedupe.quality import (
     SCORED,
     connected,
@@ -64,6 +71,7 @@ from jobs.units.progress import Reporter
 from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import open_manifest
 
+PARTS = ("corpus", "documents", "augly")
 NEW_COLUMNS = {"scan": ("local", "local_points"), "dedupe": ("duplicate_evidence",)}
 
 
@@ -167,6 +175,12 @@ def _where(row: Row) -> Row:
 
 def print_report(found: Mapping[str, Any]) -> None:
     """Print the tables of the report."""
+    if "documents" in found:
+        print_documents(found["documents"])
+    if "augly" in found:
+        print_augly(found["augly"])
+    if "cost" not in found:
+        return
     click.echo(f"machine: {found['machine']}\n{found['images']:,} images, {found['pictures']:,} of them decode\n")
     if "quality" in found:
         click.echo(f"{'recall, precision, false':38}" + "".join(f"{kind:>10}" for kind in DIFFICULTIES))
@@ -192,22 +206,7 @@ def print_report(found: Mapping[str, Any]) -> None:
         click.echo(f"{each['distractors']:>12,}" + "".join(f"{each[name]:26}" for name in names))
 
 
-_FILE = click.Path(exists=True, path_type=Path)
-
-
-@click.command()
-@click.option("--web", type=_FILE, help="Folder of labelled tars with truth.csv.")
-@click.option(
-    "--score-tool", "--score", type=_FILE, help="Script that scores a manifest; no table of quality without."
-)
-@click.option("--imagededup-python", type=_FILE, help="Python that has imagededup; without it, it is left out.")
-@click.option("--distractors", default="2000,20000,200000", show_default=True, help="How many; empty: none are made.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps distractors for the next run.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Image file that shows recall among distractors.")
-@click.option("--cores", default=2, show_default=True, help="Cores that Spark and the drawing use.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:
-    """Measure which copies are found, at what cost, and among how many pictures."""
+def _measure_corpus(options: Mapping[str, Any]) -> dict[str, Any]:
     sizes = [int(size) for size in options["distractors"].split(",") if size]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -224,7 +223,37 @@ def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:
             cache=options["cache"] or work / "cache",
             cores=options["cores"],
         )
-        found = measure(request, work)
+        return measure(request, work)
+
+
+_FILE = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.option("--web", type=_FILE, help="Folder of labelled tars with truth.csv.")
+@click.option(
+    "--score-tool", "--score", type=_FILE, help="Script that scores a manifest; no table of quality without."
+)
+@click.option("--imagededup-python", type=_FILE, help="Python that has imagededup; without it, it is left out.")
+@click.option("--distractors", default="2000,20000,200000", show_default=True, help="How many; empty: none are made.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps distractors for the next run.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Image file that shows recall among distractors.")
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="A part of it; may be repeated.")
+@click.option("--photographs", type=_FILE, help="Folder of tars whose pictures AugLy copies.")
+@click.option("--cores", default=2, show_default=True, help="Cores that Spark and the drawing use.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:
+    """Measure which copies are found, at what cost, and among how many pictures."""
+    parts, cores, found = options["only"], options["cores"], {}
+    if not parts:
+        parts = PARTS if has_augly() else PARTS[:-1]
+    if "augly" in parts:
+        pictures = photographs_from(options["photographs"], COPIES + DISTRACTORS)
+        found["augly"] = measure_augly(pictures, imagededup=options["imagededup_python"], workers=cores)
+    if "corpus" in parts:
+        found |= _measure_corpus(options)
+    if "documents" in parts:
+        found["documents"] = measure_documents(PAIRS, workers=cores)
     if plot is not None and "growth" in found:
         draw_growth(found["growth"], plot)
     if as_json:

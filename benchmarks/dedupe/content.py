@@ -70,11 +70,11 @@ class Content:
     def _other_digit(self, text: str) -> str:
         return other_digit(self._aside, text)
 
-    def _with_other_word(self, words: list[str]) -> list[str]:
+    def _with_other_word(self, words: Sequence[str]) -> list[str]:
         at = int(self._aside.integers(0, len(words)))
         return [self._other(word) if place == at else word for place, word in enumerate(words)]
 
-    def _all_other(self, words: list[str]) -> list[str]:
+    def _all_other(self, words: Sequence[str]) -> list[str]:
         return [self._other(word) for word in words]
 
     def _other(self, word: str) -> str:
@@ -138,7 +138,7 @@ class DrawnTexts:
             self.width_px = max(self.width_px, draw.im.size[0])
             write(draw, xy, self.by(text) if len(self.texts) - 1 == self.replaced else text, *args, **options)
 
-        ImageDraw.ImageDraw.text = text  # type: ignore[method-assign]
+        ImageDraw.ImageDraw.text = text  # type: ignore[assignment, method-assign]
         return self
 
     def __exit__(

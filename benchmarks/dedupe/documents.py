@@ -7,9 +7,10 @@ with, without candidates: `curation.copies.compare_pixels` and `curation.copies.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
           a bar, the marked room); pictures of examples/corpus with one of their words or numbers changed; and things
-          and charts in another colour. Both are encoded anew, and a third of the pairs has one page resized, scanned,
-          toned and so on besides. They must stay apart. What is changed is legible in both: letters have at least
-          MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
+          and charts in another colour, which must be named a recolour where that counts. Both are encoded anew, and a
+          third of the pairs has one page resized, scanned, toned and so on besides. They must stay apart. What is
+          changed is legible in both: letters have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels
+          differ clearly.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
 plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
           should be 0 or 1: the same answer for the same situation.
@@ -56,6 +57,7 @@ SCRIPTS, OF_SCRIPTS = ("latin", "greek", "cyrillic", "cjk"), (0.4, 0.2, 0.2, 0.2
 RELABELLED = ("document", "table", "chart", "diagram", "screenshot", "slide", "handwriting", "map", "designed")
 MILD = ("smaller", "yellowed", "shaded", "blurred", "noisy", "turned", "toned", "grey", "scanned")
 TRIES = 12
+RECOLOUR, RECOLOURED_KIND = "recolour", ", recoloured"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
         for manner in ("other", "one"):
             found[f"other: {name}, {manner}"] = _of_template(template, manner)
     for name, template in RECOLOURED.items():
-        found[f"other: {name}, recoloured"] = _of_template(template, "one")
+        found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "one")
     for group in RELABELLED:
         found[f"other: {group}, one label"] = _relabelled(group)
     for name in (*rescans.CHANGES, *rescans.ENCODINGS):
@@ -128,6 +130,8 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
 
         with DrawnTexts() as texts:
             first, content = page(filled)
+        if texts.smallest_px < MIN_TEXT_PIXELS:
+            return draw(rng, number)
         if manner == "other":
             return _other(rng, first, page(other)[0], texts.smallest_px, script)
         for place in rng.permutation(content.count)[:TRIES]:
@@ -177,14 +181,19 @@ def differs(first: Image.Image, second: Image.Image) -> bool:
     """Return whether enough pixels differ clearly."""
     if first.size != second.size:
         return True
-    levels = np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).max(axis=2)
+    levels = np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16))
+    levels = levels.max(axis=2) if levels.ndim == 3 else levels
     return int((levels > CHANGED_LEVELS).sum()) >= MIN_CHANGED_PIXELS
 
 
 def _other(rng: Rng, first: Image.Image, second: Image.Image, text_px: float, about: str) -> Pair:
-    """Return a pair that shows different things, a third of them changed in other ways besides, both legible."""
+    """Return a pair that shows different things, a third of them changed in other ways besides, both legible.
+
+    What differs in colour alone is not made grey.
+    """
+    changes = [change for change in MILD if change != "grey" or differs(first.convert("L"), second.convert("L"))]
     if rng.random() < 1 / 3:
-        change = str(rng.choice(MILD))
+        change = str(rng.choice(changes))
         about = f"{about}, {change}"
         if change == "smaller":
             second = rescans.resized(second, float(rng.uniform(min(0.95, max(0.5, MIN_TEXT_PIXELS / text_px)), 0.95)))
@@ -234,10 +243,13 @@ def _pair(first: Image.Image, second: Image.Image, rng: Rng, about: str, *, is_s
 # --- judging --------------------------------------------------------------------------------------------------
 
 
-def judge(first: bytes, second: bytes) -> str | None:
-    """Return the kind of copy that `first` is of `second`, None if it is none, at the default settings."""
+def judge(first: bytes, second: bytes, besides: str = "") -> str | None:
+    """Return the kind of copy that `first` is of `second`, None if it is none, at the default settings.
+
+    `besides`: a kind that counts, too.
+    """
     evidence = compare(renderings(first, DEFAULT_LIMITS), renderings(second, DEFAULT_LIMITS))
-    kind = kind_of(evidence, Strictness(), frozenset(DedupeConfig().copies)) if evidence else None
+    kind = kind_of(evidence, Strictness(), {*DedupeConfig().copies, besides}) if evidence else None
     return None if kind is None else str(kind)
 
 
@@ -245,7 +257,10 @@ def judge_pair(seed: int, kind: str, number: int) -> dict[str, Any]:
     """Return what the comparison says of a pair, in both orders."""
     pair = draw_pair(seed, kind, number)
     verdicts = judge(pair.first, pair.second), judge(pair.second, pair.first)
-    return {"kind": kind, "number": number, "is_same": pair.is_same, "verdicts": verdicts, "about": pair.about}
+    found = {"kind": kind, "number": number, "is_same": pair.is_same, "verdicts": verdicts, "about": pair.about}
+    if kind.endswith(RECOLOURED_KIND):
+        found["is_named"] = judge(pair.first, pair.second, RECOLOUR) == RECOLOUR
+    return found
 
 
 def is_mistake(found: Mapping[str, Any]) -> bool:
@@ -277,24 +292,25 @@ def _row(mine: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the share of pairs that are proven, with its interval, and how often the orders disagree."""
     proven = np.array([all(found["verdicts"]) if found["is_same"] else any(found["verdicts"]) for found in mine])
     interval = share(proven, np.ones(len(mine)))
+    named = [found["is_named"] for found in mine if "is_named" in found]
     return {
         "pairs": len(mine),
         "proven": int(proven.sum()),
         "share": round(interval.share, 4),
         "low": round(interval.low, 4),
         "high": round(interval.high, 4),
+        **({"named_recolour": round(sum(named) / len(named), 4)} if len(named) == len(mine) else {}),
         "orders_disagree": sum((found["verdicts"][0] is None) != (found["verdicts"][1] is None) for found in mine),
     }
 
 
 def print_documents(found: Mapping[str, Any]) -> None:
     """Print the table of kinds, and the mistakes by their names."""
-    click.echo(f"{'proven to be copies':36}{'pairs':>7}{'proven':>8}{'share':>8}   95 %{'orders disagree':>28}")
+    click.echo(f"{'proven to be copies':36}{'pairs':>7}{'proven':>8}{'share':>8}   {'95 %':18}orders disagree")
     for name, row in sorted(found["kinds"].items()):
-        interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        click.echo(
-            f"{name:36}{row['pairs']:7,}{row['proven']:8,}{row['share']:8.4f}   {interval}{row['orders_disagree']:12}"
-        )
+        numbers = f"{name:36}{row['pairs']:7,}{row['proven']:8,}{row['share']:8.4f}"
+        named = f"   named recolour: {row['named_recolour']:.4f}" if "named_recolour" in row else ""
+        click.echo(f"{numbers}   {row['low']:.4f} to {row['high']:.4f}{row['orders_disagree']:8}{named}")
     click.echo(f"\n{len(found['mistakes'])} mistakes, seed {found['seed']}")
     for each in found["mistakes"]:
         verdicts = " / ".join(str(verdict) for verdict in each["verdicts"])

@@ -28,6 +28,11 @@ PAINTERS = (landscape, foliage, bricks, still_life, fence, fabric, city, bokeh, 
 SHORTEST_PIXELS = 200
 
 
+def photographs_from(folder: Path | None, count: int) -> list[bytes]:
+    """Return at most `count` photographs: those in the tars of `folder`, or drawn ones without."""
+    return stored_photographs(folder, count) if folder is not None else drawn_photographs(count)
+
+
 def stored_photographs(folder: Path, count: int) -> list[bytes]:
     """Return at most `count` pictures in the tars of `folder`, in the order of their hashes.
 

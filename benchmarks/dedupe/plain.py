@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks.dedupe.content import other_digit
-from examples.corpus.fonts import pick_style
+from examples.corpus.fonts import Style, pick_style
 from examples.corpus.textures import Colour, Rng, blend, make_noise, mix, through_camera, to_image
 
 SCENES: dict[str, tuple[Colour, Colour]] = {  # above and below
@@ -57,12 +57,12 @@ def _as_it_is(rng: Rng, image: Image.Image, scene: str) -> tuple[Image.Image, Im
     return image, image
 
 
-def _style(rng: Rng, image: Image.Image, scene: str, share: float):  # noqa: ANN202
+def _style(rng: Rng, image: Image.Image, scene: str, share: float) -> Style:
     tone = (240, 240, 240) if scene == "night" else (30, 30, 34)
     return replace(pick_style(rng, image.height * share, tone, "latin"), is_bold=True)
 
 
-def _written(image: Image.Image, text: str, style) -> Image.Image:  # noqa: ANN001
+def _written(image: Image.Image, text: str, style: Style) -> Image.Image:
     out = image.copy()
     at = (image.width * 0.06, image.height * 0.92)
     ImageDraw.Draw(out).text(at, text, font=style.font, fill=style.colour, anchor="lm")
