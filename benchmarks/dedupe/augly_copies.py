@@ -7,18 +7,19 @@ AugLy (Papakipos and Bitton, 2022, arXiv:2201.06494) comes with the extra `peers
 of photographs; where it has a truth.csv, the originals labelled `none` are used. Without it, photographs are drawn.
 
 Of `--copies` photographs, a copy is made by each transform at AugLy's default strength; a transform whose default
-changes nothing is named with its strength. The composed ones apply two or three transforms, chosen by the number of
-the photograph. Copies are stored as JPEG of quality 90. The copies of one transform are searched among all
-photographs, which are therefore distractors, too. What is laid over or under photograph n is photograph n + 1; that
-pair is left out.
+changes nothing is named with its strength. The composed ones apply two or three transforms of those that leave the
+picture the same, chosen by the number of the photograph. Copies are stored as JPEG of quality 90. The copies of one
+transform are searched among all photographs, which are therefore distractors, too. What is laid over or under
+photograph n is photograph n + 1; that pair is left out.
 
 curate    PDQ and local features find candidates and pixels decide, as in dedupe with one cell, without Spark. Its
           operating point is its verdict; for micro-AP, proven pairs are ranked by the share of patches that agree.
-PDQ       All pairs, ranked by distance, at the largest distance whose precision over all transforms is 0.999.
+PDQ       All pairs, ranked by distance, at the largest distance whose precision over all transforms is 0.999, which
+          is the larger the fewer photographs there are.
 PHash     The same with the 64 bits of imagededup, computed by `--imagededup-python`; left out without it.
 
 Micro-AP is the average precision of all pairs of copy and photograph in one ranking (as DISC2021 has it), with all
-copies counted, and once with only those that a person would call the same picture (SAME).
+copies counted, and once without those that a person would not call the same picture (NOT_THE_SAME).
 """
 
 import importlib.util
@@ -89,7 +90,7 @@ def transforms() -> dict[str, Transform]:
         found[f"{name} {shown}"] = plain(name, **options)
     found["overlay_image"] = augly.overlay_image
     found["overlay_onto_background_image"] = augly.overlay_onto_background_image
-    single = [each for name, each in found.items() if name not in _NOT_COMPOSED]
+    single = [each for name, each in found.items() if name not in {"shuffle_pixels 0.1", *NOT_THE_SAME}]
     for count in (2, 3):
         found[f"composed of {count}"] = _composed(single, count)
     return found
@@ -116,7 +117,6 @@ _WITH_STRENGTH: Mapping[str, Mapping[str, float]] = {
     "sharpen": {"factor": 5.0},
     "shuffle_pixels": {"factor": 0.1},
 }
-_NOT_COMPOSED = ("shuffle_pixels", "opacity 0.5")
 NOT_THE_SAME = frozenset({"shuffle_pixels", "overlay_onto_screenshot", "overlay_onto_background_image"})
 """What a person would not call the same picture: noise, and others that show it at 12 to 36 % of their area."""
 
