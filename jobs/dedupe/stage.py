@@ -203,6 +203,7 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
         copies=frozenset(config.copies),
         strictness=Strictness(**config.strictness.model_dump()),
         limits=limits,
+        measured=("local_points",) if config.needs_local_features else (),
     )
 
 
