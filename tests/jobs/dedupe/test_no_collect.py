@@ -7,7 +7,7 @@ import pytest
 
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
-from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
+from jobs.dedupe.pictures import NARROW, PARENT, PLACE, PictureSet
 from jobs.dedupe.stage import Deduplication
 from jobs.spark.steps import temporary_steps
 from jobs.units.cost import Account
@@ -70,7 +70,7 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
     """Steps on the way are planned by the same rules; the last plan joins them.
 
-    What is shuffled is narrow, and local features, the widest of it, only once, into cells.
+    What is shuffled is narrow; local features, the widest of it, only once into cells, and for pictures in pairs.
     """
     sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
@@ -88,9 +88,10 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     for never in ("CartesianProduct", "BroadcastNestedLoopJoin", "BroadcastExchange", "BroadcastHashJoin"):
         assert never not in plan
     assert found
-    assert [each.columns for each in found if each.columns & WIDE] == [
-        {"node", "local", "local_points", "cell", "is_home"}
-    ] * DedupeConfig(copies=copies).needs_local_features
+    cells = {"node", "local", "local_points", "unit", "is_home"}
+    places = {"node", *PLACE, "local_points", "unit"}
+    wide = [each.columns for each in found if each.columns & WIDE]
+    assert wide == [cells, places] * DedupeConfig(copies=copies).needs_local_features
 
 
 def test_few_frames_are_broadcast_and_none_grows() -> None:
