@@ -6,6 +6,7 @@ all. Unless the images are photographs that agree nearly everywhere, they are co
 labels of a chart are legible, with up to three pixels of misfit.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
+from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
-FEW_PATCHES = 8
+FEW_PATCHES = 8  # so many patches count as a half
+MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
 WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 VERSION = "2"
@@ -35,20 +38,22 @@ def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
-    best: tuple[float, Evidence] | None = None
+    best: tuple[float, Evidence, Alignment] | None = None
     for each in _maps(first, second):
-        evidence = _evidence_of_map(first, second, each)
-        if evidence is None:
+        found = _evidence_of_map(first, second, each)
+        if found is None:
             continue
+        evidence, exact = found
         likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
         if best is None or likelihood > best[0]:
-            best = likelihood, evidence
+            best = likelihood, evidence, exact
         if evidence.differing <= NOISE or is_overlaid(evidence):
             break
-    return best[1] if best else None
+    return _with_changes(first, second, *best[1:]) if best else None
 
 
-def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
+def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> tuple[Evidence, Alignment] | None:
+    """Return what the patches show, and the map after its refinement; None if the images do not agree under it."""
     refined = refine(first, second, found)
     patches = coarse_patches(*refined[1:]) if refined else None
     if refined is None or patches is None or patches.compared < MIN_PATCHES:
@@ -65,8 +70,29 @@ def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> E
     evidence = _evidence(first, second, found, patches)
     is_whole = min(evidence.share_first, evidence.share_second) >= TONED_SHARE
     if is_whole and evidence.differing > WORTH_TONING:
-        return _toned_evidence(first, second, found) or evidence
-    return evidence
+        evidence = _toned_evidence(first, second, found) or evidence
+    return evidence, found
+
+
+def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found: Alignment) -> Evidence:
+    """Return `evidence` with what differs where letters are legible, unless too much differs already.
+
+    Photographs are left out: noise and compression change their fine texture.
+    """
+    if not (first.is_drawn or second.is_drawn) or evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
+        return evidence
+    changes = content_changes(first, second, found)
+    if changes is None:
+        return evidence
+    return dataclasses.replace(
+        evidence,
+        changed=round(changes.changed, 4),
+        changed_together=round(changes.together, 3),
+        changed_area=round(changes.area, 4),
+        changed_density=round(changes.density, 3),
+        kept=round(changes.kept, 3),
+        added=round(changes.added, 3),
+    )
 
 
 def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:

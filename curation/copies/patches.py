@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,16 +12,14 @@ from curation.copies.registration import (
     PATCH_PIXELS,
     Fit,
     Laid,
-    correlate,
-    fit_some,
+    correlate_closely,
     lay,
     patch_means,
 )
-from curation.copies.rendering import Grey, Rendering
+from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
-SURE_CORRELATION = 0.95  # no shift would change the answer
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
 
@@ -67,11 +66,8 @@ def fine_patches(first: Rendering, second: Rendering, found: Alignment, *, toned
     if min(laid.under.shape) < PATCH_PIXELS:
         return None
     laid = _toned(laid, toned) if toned else laid
-    fitted = correlate(laid)
+    fitted = correlate_closely(laid)
     textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
-    at = np.nonzero(textured & (fitted.correlation < SURE_CORRELATION))
-    if len(at[0]):
-        fitted.correlation[at] = np.maximum(fitted.correlation[at], fit_some(laid, *at).correlation)
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
     usual = np.median(contrast[textured]) if textured.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
@@ -96,10 +92,19 @@ def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colour: Grey) 
 
 def _colour_differences(first: Rendering, second: Rendering, found: Alignment, laid: Laid) -> Grey:
     """Return for each complete patch the largest difference between the means of a channel, in grey levels."""
-    rgbs = mirrored(first.rgb, found.is_mirrored), second.rgb
-    over, under = reversed(rgbs) if laid.is_swapped else rgbs
-    off = patch_means(laid.warp(over)).astype(np.float32) - patch_means(under)
-    return np.asarray(np.abs(off).max(axis=2))
+    rows, columns = (side // PATCH_PIXELS for side in laid.under.shape)
+    pictures = mirrored(first.colours, found.is_mirrored), second.colours
+    matrix = enlargement(pictures[1].shape, second.coarse.shape) @ square(found.matrix)
+    matrix = (matrix @ np.linalg.inv(enlargement(pictures[0].shape, first.coarse.shape)))[:2]
+    over, under = pictures
+    if laid.is_swapped:
+        over, under, matrix = under, over, cv2.invertAffineTransform(matrix)
+    size = under.shape[1::-1]
+    drawn = cv2.warpAffine(over, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    off = drawn.astype(np.float32) - under
+    complete = off[: rows * PATCH_PIXELS // COLOUR_STEP, : columns * PATCH_PIXELS // COLOUR_STEP]
+    means = cv2.resize(complete, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(np.abs(means).max(axis=2))
 
 
 def _toned(laid: Laid, which: str) -> Laid:
