@@ -17,6 +17,7 @@ from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps,
 from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
+from curation.copies.recolour import recoloured_share
 from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
 
@@ -138,6 +139,7 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
         region_share=round(region_share, 3),
         region_area=round(region_area, 3),
         sameness=round(float(np.percentile(patches.correlation[agreeing], 10)), 3) if agreeing.any() else 0.0,
+        recoloured=round(recoloured_share(*(each[~differing] for each in patches.colours)), 4),
         colour=round(float(np.percentile(quiet, 90)), 1) if len(quiet) else 255.0,
     )
 

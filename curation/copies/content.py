@@ -22,6 +22,7 @@ BLUR_PIXELS = 0.7
 RIDGE = np.diag([1e-3, 4.0, 2.0, 2.0, 2.0])  # grey levels squared: where nothing has contrast, nothing is predicted
 NOISE_VARIANCE = 60.0
 NOISE_FACTOR, MAX_LEFT = 10.0, (0.35, 0.6)  # what differs must stand out so far from the median cell, within limits
+MIN_CELLS, SURE_LEFT = 2, 0.7  # a single cell counts if hardly anything is explained
 MIN_CONTRAST_VARIANCE = 80.0
 GROUND_PIXELS, MIN_INK_LEVELS = 31, 24.0  # paper is the median of so many pixels across
 STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
@@ -31,12 +32,12 @@ NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Where the content of two pictures differs.
+    """Where the content of two pictures differs; all are shares in [0, 1].
 
-    `changed`: the share of the cells with contrast. `together`: the share of the changed cells in the largest region.
-    `area`: the share of the overlap in the rectangle around that. `density`: the changed share of it. `kept`: the share of one picture's ink in changed cells
-    that the other has, too: 1 if something was only added to the other. `added`: how much less contrast one picture has
-    in changed cells than the other, as a share.
+    `changed`: of the cells with contrast. `together`: of the changed cells, in the largest region. `area`: of the
+    overlap, in the rectangle around that region. `density`: of this rectangle, changed. `kept`: of one picture's ink
+    in changed cells, also in the other; 1 if something was only added. `added`: by which one picture has less
+    contrast than the other in changed cells.
     """
 
     changed: float = 0.0
@@ -56,27 +57,29 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     laid = lay(a, b, exact(a, b, matrix), blur_pixels=BLUR_PIXELS)
     if min(laid.under.shape) < PATCH_PIXELS or not laid.covered.any():
         return None
-    left, over, under = _residuals(laid)
-    energy = np.maximum(over, under)
+    # Nothing is predicted from a picture that has nothing there, so each is predicted from the other.
+    left, over, under = _residuals(laid.over, laid.under)
+    left_back, under_back, over_back = _residuals(laid.under, laid.over)
+    energy, energy_back = np.maximum(over, under), np.maximum(over_back, under_back)
     covered = cv2.resize(laid.covered.astype(np.uint8), left.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    contrast = covered & (energy > MIN_CONTRAST_VARIANCE)
+    contrast = covered & (np.maximum(energy, energy_back) > MIN_CONTRAST_VARIANCE)
     # A scanner lays paper over what is cut off at an edge.
     reach = 2 * round(EDGE_SHARE * max(left.shape)) + 1
     inner = cv2.erode(np.pad(covered.astype(np.uint8), 1), np.ones((reach, reach), np.uint8))[1:-1, 1:-1] > 0
-    contrast &= inner | (np.minimum(over, under) > FLAT_RATIO * energy)
-    share = left / (energy + NOISE_VARIANCE)
+    contrast &= inner | (np.minimum(over_back, under) > FLAT_RATIO * np.maximum(over_back, under))
+    share = np.maximum(left / (energy + NOISE_VARIANCE), left_back / (energy_back + NOISE_VARIANCE))
     if not contrast.any():
         return Changes()
     usual = float(np.median(share[contrast]))
     changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
-    if not changed.any():
+    if changed.sum() < MIN_CELLS and not (share[changed] > SURE_LEFT).any():
         return Changes()
-    return _summary(changed, contrast, covered, laid, _imbalance(over[changed], under[changed]))
+    return _summary(changed, contrast, covered, laid, _imbalance(over_back[changed], under[changed]))
 
 
-def _residuals(laid: Laid) -> tuple[Grey, Grey, Grey]:
-    """Return, for each cell, what the prediction leaves, and the variance of the predicting and the predicted."""
-    a, b = laid.over - 128, laid.under - 128
+def _residuals(first: Grey, second: Grey) -> tuple[Grey, Grey, Grey]:
+    """Return what predicting `second` leaves in each cell, and the variance that `first` predicts and `second` has."""
+    a, b = first - 128, second - 128
     features = [np.ones_like(a), a, *gradient(a), cv2.Laplacian(a, cv2.CV_32F, scale=1 / 4)]
     count = len(features)
     moments = {(i, j): _cell_means(features[i] * features[j]) for i in range(count) for j in range(i, count)}

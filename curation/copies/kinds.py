@@ -18,7 +18,9 @@ FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch 
 
 KEPT = 0.8  # of the ink of a page under a stamp
 ADDED, DENSE = 0.9, 0.45  # so much less contrast than letters over it, which fill their line, has what they cover
-MIN_ADDED_AREA = 0.005  # of the overlap: a smaller mark changes what is there
+MARK_KEPT, MARK_ADDED = 0.9, 0.45  # something was added where there was less
+MIN_COVERING_AREA = 0.005  # of the overlap: what covers something is a line at least
+ONLY_TONES = 0.98  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.01
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
@@ -40,10 +42,11 @@ class Evidence:
     of the agreeing patches have a higher correlation. `colour`: 90 % of the agreeing patches have a smaller colour
     difference, in grey levels.
 
-    `changed`: where letters are legible, the share of the places with contrast whose content differs; None if that was
-    not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap in the
-    rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image shows there that the other shows, too; 1 if something was
-    only added. `added`: how much less contrast one image has there than the other, as a share. `recoloured`: the share of the overlap that has another colour while the rest has the same.
+    `changed`: where letters are legible, the share of the places with contrast whose content differs; None if that
+    was not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap
+    in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
+    shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
+    contrast there. `recoloured`: the share of the overlap in another colour while the rest has the same.
     """
 
     is_mirrored: bool
@@ -98,7 +101,7 @@ def kind_of(
         return None
     if evidence.recoloured >= MIN_RECOLOURED:
         kinds.append(DuplicateKind.RECOLOUR)
-    if evidence.changed:
+    if evidence.changed and evidence.changed_together >= TOGETHER:
         kinds.append(DuplicateKind.OVERLAY)
         agrees = max(evidence.changed_area, evidence.region_area) <= 1 - strictness.overlay
     elif is_overlaid(evidence):
@@ -140,16 +143,16 @@ def _is_another_page(evidence: Evidence) -> bool:
     """
     if evidence.changed is None:
         return _is_relabelled(evidence)
-    is_laid_over = (
-        evidence.changed_together >= TOGETHER
-        and evidence.changed_area >= MIN_ADDED_AREA
-        and (
-            evidence.kept >= KEPT
-            or (evidence.added >= ADDED and evidence.changed_density >= DENSE)
-            or (evidence.texture >= FULL_TEXTURE and is_overlaid(evidence))
-        )
+    if evidence.changed_together < TOGETHER:
+        return evidence.changed > 0 and evidence.kept < ONLY_TONES
+    is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
+    is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
+    is_covering = (
+        evidence.kept >= KEPT
+        or (evidence.added >= ADDED and evidence.changed_density >= DENSE)
+        or (evidence.texture >= FULL_TEXTURE and is_overlaid(evidence))
     )
-    return evidence.changed > 0 and not is_laid_over
+    return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
 
 
 def _is_relabelled(evidence: Evidence) -> bool:
