@@ -18,7 +18,7 @@ from curation.copies.rendering import Grey, Rendering
 
 CELL_PIXELS = 8
 WINDOW_CELLS, GRID_CELLS = 7, 3  # the regression's window, and how far its centres are apart
-BLUR_PIXELS = 0.7
+BLUR_PIXELS, LETTER_BLUR_PIXELS = 0.7, 2.0  # the second leaves what is as wide as a letter's stroke
 RIDGE = np.diag([1e-3, 4.0, 2.0, 2.0, 2.0])  # grey levels squared: where nothing has contrast, nothing is predicted
 NOISE_VARIANCE = 60.0
 NOISE_FACTOR, MAX_LEFT = 10.0, (0.35, 0.6)  # what differs must stand out so far from the median cell, within limits
@@ -57,34 +57,53 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     laid = lay(a, b, exact(a, b, matrix), blur_pixels=BLUR_PIXELS)
     if min(laid.under.shape) < PATCH_PIXELS or not laid.covered.any():
         return None
-    # Nothing is predicted from a picture that has nothing there, so each is predicted from the other.
-    left, over, under = _residuals(laid.over, laid.under)
-    left_back, under_back, over_back = _residuals(laid.under, laid.over)
-    energy, energy_back = np.maximum(over, under), np.maximum(over_back, under_back)
-    covered = cv2.resize(laid.covered.astype(np.uint8), left.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    contrast = covered & (np.maximum(energy, energy_back) > MIN_CONTRAST_VARIANCE)
+    covered = np.repeat(np.repeat(laid.covered, 2, axis=0), 2, axis=1)  # a patch is 2 × 2 cells
+    # The sharper picture predicts the other one, which lacks details.
+    sharp, soft = sorted((laid.over, laid.under), key=_sharpness, reverse=True)
+    left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
+    contrasts = [_variances(cv2.GaussianBlur(each, (0, 0), LETTER_BLUR_PIXELS), covered) for each in (sharp, soft)]
+    contrasts[0] *= float(contrasts[1].sum()) / max(1.0, float(contrasts[0].sum()))
+    less, more = np.minimum(*contrasts), np.maximum(*contrasts)
+    share = left / (energy + NOISE_VARIANCE)
+    # What the other one lacks altogether is predicted as nothing.
+    share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > MIN_CONTRAST_VARIANCE)] = 1
+    contrast = covered & (np.maximum(energy, more) > MIN_CONTRAST_VARIANCE)
     # A scanner lays paper over what is cut off at an edge.
     reach = 2 * round(EDGE_SHARE * max(left.shape)) + 1
     inner = cv2.erode(np.pad(covered.astype(np.uint8), 1), np.ones((reach, reach), np.uint8))[1:-1, 1:-1] > 0
-    contrast &= inner | (np.minimum(over_back, under) > FLAT_RATIO * np.maximum(over_back, under))
-    share = np.maximum(left / (energy + NOISE_VARIANCE), left_back / (energy_back + NOISE_VARIANCE))
+    contrast &= inner | (less > FLAT_RATIO * more)
     if not contrast.any():
         return Changes()
     usual = float(np.median(share[contrast]))
     changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
     if changed.sum() < MIN_CELLS and not (share[changed] > SURE_LEFT).any():
         return Changes()
-    return _summary(changed, contrast, covered, laid, _imbalance(over_back[changed], under[changed]))
+    return _summary(changed, contrast, covered, laid, _imbalance(*(each[changed] for each in contrasts)))
 
 
-def _residuals(first: Grey, second: Grey) -> tuple[Grey, Grey, Grey]:
-    """Return what predicting `second` leaves in each cell, and the variance that `first` predicts and `second` has."""
+def _sharpness(grey: Grey) -> float:
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))
+
+
+def _variances(grey: Grey, covered: NDArray[np.bool_]) -> Grey:
+    """Return the variance of each covered cell, 0 elsewhere."""
+    off = grey - 128
+    found = _cell_means(off * off) - _cell_means(off) ** 2
+    return np.where(covered, np.maximum(found[: covered.shape[0], : covered.shape[1]], 0), 0)
+
+
+def _residuals(first: Grey, second: Grey, covered: NDArray[np.bool_]) -> tuple[Grey, Grey]:
+    """Return what predicting `second` by `first` leaves in each covered cell, and the larger of their variances."""
     a, b = first - 128, second - 128
     features = [np.ones_like(a), a, *gradient(a), cv2.Laplacian(a, cv2.CV_32F, scale=1 / 4)]
     count = len(features)
-    moments = {(i, j): _cell_means(features[i] * features[j]) for i in range(count) for j in range(i, count)}
-    products = [_cell_means(each * b) for each in features]
-    power = _cell_means(b * b)
+
+    def means(picture: Grey) -> Grey:
+        return np.where(covered, _cell_means(picture)[: covered.shape[0], : covered.shape[1]], 0)
+
+    moments = {(i, j): means(features[i] * features[j]) for i in range(count) for j in range(i, count)}
+    products = [means(each * b) for each in features]
+    power = means(b * b)
     shape = power.shape
     grid = [[_windows(moments[min(i, j), max(i, j)]) for j in range(count)] for i in range(count)]
     right = np.stack([_windows(each) for each in products], axis=-1)
@@ -97,8 +116,8 @@ def _residuals(first: Grey, second: Grey) -> tuple[Grey, Grey, Grey]:
     left = power - 2 * sum(weight * product for weight, product in zip(weights, products, strict=True))
     for (i, j), moment in moments.items():
         left = left + (1 if i == j else 2) * weights[i] * weights[j] * moment
-    over = (moments[1, 1] - moments[0, 1] ** 2) * weights[1] ** 2
-    return np.maximum(left, 0), np.maximum(over, 0), np.maximum(power - products[0] ** 2, 0)
+    predicted = (moments[1, 1] - moments[0, 1] ** 2) * weights[1] ** 2
+    return np.maximum(left, 0), np.maximum(predicted, power - products[0] ** 2)
 
 
 def _cell_means(picture: Grey) -> Grey:

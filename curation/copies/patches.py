@@ -124,4 +124,4 @@ def _toned(laid: Laid, which: str) -> Laid:
 def _shares(grey: Grey) -> NDArray[np.float64]:
     """Return for each of 256 levels the share of the pixels that are darker or equal, strictly increasing."""
     counts = np.bincount(np.rint(grey).astype(np.int64), minlength=256) + 1e-6
-    return np.cumsum(counts) / counts.sum()
+    return np.asarray(np.cumsum(counts) / counts.sum(), np.float64)

@@ -24,7 +24,7 @@ MIN_VARIANCE = 25.0  # grey levels squared: a patch that is flatter in both imag
 EDGE_PIXELS = 3.0  # so far from its edges, an image is compared
 BLUR_PIXELS = 1.2
 MIN_SHIFTED_PATCHES, MIN_SHIFT_CORRELATION, MAX_SHIFT_PIXELS = 6, 0.5, 3.0
-STEPS, WHOLE_STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0), (0.5, 1.0)  # of the coarse size, one round at each
+ROUGH_STEPS, STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0), (0.5, 1.0)  # of the coarse size, one round at each
 SURE_CORRELATION = 0.9  # no shift would change the answer
 RIDGE, MIN_GAIN = 0.02, 0.1
 REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
@@ -196,7 +196,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
     Returns None if an image is smaller than a patch.
     """
     a, b = mirrored(first.coarse, found.is_mirrored), second.coarse
-    for round_, step in enumerate(WHOLE_STEPS if found.inliers is None else STEPS, start=1):
+    for round_, step in enumerate(ROUGH_STEPS if found.is_rough else STEPS, start=1):
         small, other = (a, b) if step == 1 else (_shrunk(each, step) for each in (a, b))
         to_a, to_b = enlargement(small.shape, a.shape), enlargement(other.shape, b.shape)
         matrix = (to_b @ square(found.matrix) @ np.linalg.inv(to_a))[:2]
@@ -204,7 +204,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
         if min(laid.under.shape) < PATCH_PIXELS:
             continue
         fitted = fit(laid)
-        if round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
+        if found.is_rough and round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
             return None
         moved = _affine_of_shifts(laid, fitted)
         if moved is not None:

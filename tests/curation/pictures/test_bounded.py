@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image, QoiImagePlugin
 
+from curation.copies.judge import PixelJudge
 from curation.pictures.bounded import DecoderFailed, decode_bounded, memory_limit, within_limits
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits, decode
 from curation.sources.byte_ranges import BYTES_AT_ONCE
 from curation.text.bounds import CascadeSettings
 from curation.text.scoring import NEEDED, Scorer
 from examples.row_engine import RowEngine
-from curation.copies.judge import PixelJudge
 from tests.curation.sources.test_sidecars import picture
 
 PNG = picture()
