@@ -16,11 +16,10 @@ TOGETHER = 0.9  # the share of the differing patches that an overlay has in one 
 UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside an overlay
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
-KEPT = 0.825  # of the ink of a page under a stamp
-ADDED, DENSE = 0.9, 0.45  # so much less contrast than letters over it, which fill their line, has what they cover
+COVERING = 1.35  # something was added, and much is still seen under it; of 2
 MARK_KEPT, MARK_ADDED = 0.9, 0.6  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
-BAND_AREA = 0.11  # of the overlap: a band with a ground of its own
+BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.01
 
@@ -149,10 +148,9 @@ def _is_another_page(evidence: Evidence) -> bool:
     is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
     is_covering = (
-        evidence.kept >= KEPT
-        or (evidence.added >= ADDED and evidence.changed_density >= DENSE)
+        evidence.kept + evidence.added >= COVERING
         or (evidence.texture >= FULL_TEXTURE and is_overlaid(evidence))
-        or evidence.changed_area >= BAND_AREA
+        or (evidence.changed_area >= BAND_AREA and evidence.changed_density >= BAND_DENSITY)
     )
     return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
 

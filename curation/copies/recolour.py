@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_OFF_LEVELS = 24.0  # of chroma: another colour
+CLIPPED = 0.3  # of a full colour may be lost where a channel ends
 MAX_USUAL_LEVELS = 6.0  # by which the rest may be off
 MIN_CHROMA = 4.0  # with less everywhere, a picture is grey, which is a tone
 MIN_PATCHES = 3
@@ -51,7 +52,7 @@ def _share(first: Means, second: Means) -> float:
         )
         solved[0] = np.clip(solved[0], 0, 3)
     off = np.hypot(*(target - design @ solved).reshape(2, -1))
-    is_other = off > MIN_OFF_LEVELS
+    is_other = off > MIN_OFF_LEVELS + CLIPPED * np.hypot(*wanted.T)
     if is_other.sum() < MIN_PATCHES or is_other.all() or np.median(off[~is_other]) > MAX_USUAL_LEVELS:
         return 0.0
     return float(is_other.mean())
