@@ -140,9 +140,10 @@ class StrictnessConfig(Section):
 class DedupeConfig(Section):
     """Which pictures count as copies of each other."""
 
-    copies: tuple[Literal["exact", "mild", "overlay", "crop", "mirror", "turn"], ...] = Field(
+    copies: tuple[Literal["exact", "mild", "recolour", "overlay", "crop", "mirror", "turn"], ...] = Field(
         ("exact", "mild", "overlay", "crop", "mirror", "turn"),
-        description="kinds of copies to find; overlay, crop, mirror and turn cost the scan milliseconds an image",
+        description="kinds of copies to find, recolour also if named; overlay, crop, mirror and turn cost the scan "
+        "milliseconds an image",
     )
     fingerprint: Literal["pdq", "embedding"] = Field(
         "pdq", description="pdq, with local features; or embedding, which needs a scan with scan.embedding"

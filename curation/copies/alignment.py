@@ -34,12 +34,13 @@ class Alignment:
     """A map from one image to another, in pixels of their `coarse` grey versions.
 
     `matrix` (2, 3) maps the first image, mirrored before if `is_mirrored`. `inliers`: how many keypoints agree with
-    the map, or None for one of the eight maps of whole images.
+    the map, or None for one of the eight maps of whole images. `is_rough`: by stored keypoints, some pixels off.
     """
 
     is_mirrored: bool
     matrix: Matrix
     inliers: int | None
+    is_rough: bool = False
 
 
 def whole_map(first: Rendering, second: Rendering) -> Alignment | None:
@@ -73,7 +74,7 @@ def stored_maps(first: Rendering, second: Rendering) -> list[Alignment]:
             source[:, 0] += first.coarse.shape[1] - 1
         matrix = _similarity(source, target)
         if is_plausible(matrix):
-            found.append(Alignment(is_mirrored=is_mirrored, matrix=matrix, inliers=len(places)))
+            found.append(Alignment(is_mirrored=is_mirrored, matrix=matrix, inliers=len(places), is_rough=True))
     return sorted(found, key=lambda each: -(each.inliers or 0))
 
 

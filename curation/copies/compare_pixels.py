@@ -1,11 +1,13 @@
 """Compare two images by their pixels, and return the evidence for whether one is a copy of the other.
 
-Keypoints alone would merge pages in one typeface and charts by one program. So the patches decide: both images are
-laid over each other, and the normalised cross-correlation of each patch is computed, first at 320 × 320 pixels in
-all. Unless the images are photographs that agree nearly everywhere, they are compared again at 640 × 640, where the
-labels of a chart are legible, with up to three pixels of misfit.
+The cheapest proof comes first. Under each map that `alignment` finds, made exact by `registration`, patches are
+compared: first at 320 × 320 pixels in all, and unless the images are photographs that agree nearly everywhere, again
+at 640 × 640. The first map under which nearly all patches agree, or all but an overlay, settles the pair; keypoints
+are computed only if none of the cheaper maps does. Patches do not see one other digit on a page. So drawn images
+that agree are also compared where their letters are legible, by `content`, and their colours by `recolour`.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -13,16 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
+from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
+from curation.copies.recolour import recoloured_share
 from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
-FEW_PATCHES = 8
+FEW_PATCHES = 8  # so many patches count as a half
+MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
 WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
-VERSION = "2"
+MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
+VERSION = "3"
 
 _PROBES = (np.arange(64) + 0.5) / 64
 
@@ -34,21 +40,51 @@ def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence
 
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
-    """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
-    best: tuple[float, Evidence] | None = None
+    """Return the evidence of the first map that settles the pair, else of the map under which most agrees.
+
+    The order of the images does not matter: they are compared in one order, and the map is inverted for the other.
+    """
+    if _order(second) < _order(first):
+        found = _compare_in_order(second, first)
+        return None if found is None else _inverted(found)
+    return _compare_in_order(first, second)
+
+
+def _order(each: Rendering) -> tuple[int, bytes]:
+    return each.fine.size, each.thumb.tobytes()
+
+
+def _inverted(evidence: Evidence) -> Evidence:
+    """Return the evidence with the images exchanged."""
+    matrix = np.linalg.inv(square(np.reshape(evidence.matrix, (2, 3))))
+    if evidence.is_mirrored:  # the second image is now mirrored first
+        matrix = MIRROR @ matrix @ MIRROR
+    return dataclasses.replace(
+        evidence,
+        matrix=tuple(round(float(value), 4) for value in matrix[:2].ravel()),
+        turn_degrees=evidence.turn_degrees if evidence.is_mirrored else -evidence.turn_degrees,
+        share_first=evidence.share_second,
+        share_second=evidence.share_first,
+    )
+
+
+def _compare_in_order(first: Rendering, second: Rendering) -> Evidence | None:
+    best: tuple[float, Evidence, Alignment] | None = None
     for each in _maps(first, second):
-        evidence = _evidence_of_map(first, second, each)
-        if evidence is None:
+        found = _evidence_of_map(first, second, each)
+        if found is None:
             continue
+        evidence, exact = found
         likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
         if best is None or likelihood > best[0]:
-            best = likelihood, evidence
+            best = likelihood, evidence, exact
         if evidence.differing <= NOISE or is_overlaid(evidence):
             break
-    return best[1] if best else None
+    return _with_changes(first, second, *best[1:]) if best else None
 
 
-def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
+def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> tuple[Evidence, Alignment] | None:
+    """Return what the patches show, and the map after its refinement; None if the images do not agree under it."""
     refined = refine(first, second, found)
     patches = coarse_patches(*refined[1:]) if refined else None
     if refined is None or patches is None or patches.compared < MIN_PATCHES:
@@ -65,8 +101,29 @@ def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> E
     evidence = _evidence(first, second, found, patches)
     is_whole = min(evidence.share_first, evidence.share_second) >= TONED_SHARE
     if is_whole and evidence.differing > WORTH_TONING:
-        return _toned_evidence(first, second, found) or evidence
-    return evidence
+        evidence = _toned_evidence(first, second, found) or evidence
+    return evidence, found
+
+
+def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found: Alignment) -> Evidence:
+    """Return `evidence` with what differs where letters are legible, unless too much differs already.
+
+    Photographs are left out: noise and compression change their fine texture.
+    """
+    if not (first.is_drawn or second.is_drawn) or evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
+        return evidence
+    changes = content_changes(first, second, found)
+    if changes is None:
+        return evidence
+    return dataclasses.replace(
+        evidence,
+        changed=round(changes.changed, 4),
+        changed_together=round(changes.together, 3),
+        changed_area=round(changes.area, 4),
+        changed_density=round(changes.density, 3),
+        kept=round(changes.kept, 3),
+        added=round(changes.added, 3),
+    )
 
 
 def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
@@ -97,7 +154,7 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
     area = abs(float(np.linalg.det(unit[:2, :2])))
     differing = patches.textured & patches.differs
     agreeing = patches.textured & ~patches.differs
-    region_share, region_area = _region(patches, differing)
+    region_share, region_area, region = _region(patches, differing)
     quiet = patches.colour[~differing]
     return Evidence(
         is_mirrored=found.is_mirrored,
@@ -112,6 +169,7 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
         region_share=round(region_share, 3),
         region_area=round(region_area, 3),
         sameness=round(float(np.percentile(patches.correlation[agreeing], 10)), 3) if agreeing.any() else 0.0,
+        recoloured=round(recoloured_share(*(each[~region] for each in patches.colours)), 4),
         colour=round(float(np.percentile(quiet, 90)), 1) if len(quiet) else 255.0,
     )
 
@@ -125,11 +183,14 @@ def _covered(unit: Matrix) -> float:
     return float(((back > -0.5 / len(_PROBES)) & (back < 1 + 0.5 / len(_PROBES))).all(axis=0).mean())
 
 
-def _region(patches: Patches, differing: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the largest connected share of the differing patches, and the share of all patches in its rectangle."""
+def _region(patches: Patches, differing: NDArray[np.bool_]) -> tuple[float, float, NDArray[np.bool_]]:
+    """Return the largest connected share of the differing patches, and what is in its rectangle.
+
+    That is the share of all patches, and whether each patch, (patches,), is in there or differs.
+    """
     count = int(differing.sum())
     if count == 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, differing
     grid = np.zeros((int(patches.rows.max()) + 3, int(patches.columns.max()) + 3), np.uint8)
     at = patches.rows[differing] + 1, patches.columns[differing] + 1
     grid[at] = 1
@@ -137,5 +198,7 @@ def _region(patches: Patches, differing: NDArray[np.bool_]) -> tuple[float, floa
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     members = np.bincount(labels[at])
     largest = int(members[1:].argmax()) + 1
-    box = int(boxes[largest, cv2.CC_STAT_WIDTH]) * int(boxes[largest, cv2.CC_STAT_HEIGHT])
-    return float(members[largest]) / count, box / len(patches.rows)
+    left, top, width, height = (int(each) for each in boxes[largest, : cv2.CC_STAT_AREA])
+    rows, columns = patches.rows + 1 - top, patches.columns + 1 - left
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return float(members[largest]) / count, width * height / len(patches.rows), inside | differing

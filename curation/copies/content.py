@@ -2,8 +2,8 @@
 
 Both pictures are laid over each other at a size at which letters are legible. Around each place one is predicted from
 the other by linear regression on its grey values, gradient and Laplacian, which explains what scanning and encoding
-change: tone, shade, a fraction of a pixel, sharpness. What is left in cells of 8 × 8 pixels is then noise, of which
-each pair has its own amount, or another content, which stands out from it.
+change: tone, shade, a fraction of a pixel, sharpness. In cells of 8 × 8 pixels the prediction leaves a few percent of
+the contrast of the same letters, and most of it of others.
 """
 
 from dataclasses import dataclass
@@ -13,69 +13,172 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, enlargement, mirrored, square
-from curation.copies.registration import Laid, exact, lay
+from curation.copies.registration import PATCH_PIXELS, Laid, exact, gradient, lay
 from curation.copies.rendering import Grey, Rendering
 
-CELL_PIXELS, WINDOW_CELLS, GRID_CELLS = 8, 7, 3
-BLUR_PIXELS = 0.7
+CELL_PIXELS = 8
+WINDOW_CELLS, GRID_CELLS = 7, 3  # the regression's window, and how far its centres are apart
+BLUR_PIXELS, LETTER_BLUR_PIXELS = 0.7, 2.0  # the second leaves what is as wide as a letter's stroke
+RIDGE = np.diag([1e-3, 4.0, 2.0, 2.0, 2.0])  # grey levels squared: where nothing has contrast, nothing is predicted
+NOISE_VARIANCE = 60.0
+NOISE_FACTOR, MAX_LEFT = 10.0, (0.35, 0.6)  # what differs must stand out so far from the median cell, within limits
+MIN_CELLS, SURE_LEFT = 2, 0.7  # a single cell counts if hardly anything is explained
+MIN_CONTRAST_VARIANCE = 80.0
+GROUND_PIXELS, MIN_INK_LEVELS = 31, 24.0  # paper is the median of so many pixels across
+STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
+EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
+NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
 
 @dataclass(frozen=True, kw_only=True)
-class Residuals:
-    """Cells of the overlap, (rows, columns), in grey levels squared.
+class Changes:
+    """Where the content of two pictures differs; all are shares in [0, 1].
 
-    `left`: what the prediction leaves. `energy`: the variance in the picture where it is larger. `covered`: by both.
+    `changed`: of the cells with contrast. `together`: of the changed cells, in the largest region. `area`: of the
+    overlap, in the rectangle around that region. `density`: of this rectangle, changed. `kept`: of one picture's ink
+    in changed cells, also in the other; 1 if something was only added. `added`: by which one picture has less
+    contrast than the other in changed cells.
     """
 
-    left: Grey
-    energy: Grey
-    covered: NDArray[np.bool_]
+    changed: float = 0.0
+    together: float = 0.0
+    area: float = 0.0
+    density: float = 0.0
+    kept: float = 1.0
+    added: float = 0.0
 
 
-def sharp_residuals(first: Rendering, second: Rendering, found: Alignment) -> Residuals | None:
-    """Return what differs between two pictures at their sharp size; None if they hardly overlap."""
-    a, b = (cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY) for each in (first, second))
+def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Changes | None:
+    """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap."""
+    a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
     matrix = enlargement(b.shape, second.coarse.shape) @ square(found.matrix)
     matrix = (matrix @ np.linalg.inv(enlargement(a.shape, first.coarse.shape)))[:2]
     a = mirrored(a, found.is_mirrored)
-    matrix = exact(a, b, matrix)
-    laid = lay(a, b, matrix, blur_pixels=BLUR_PIXELS)
-    return residuals(laid)
+    laid = lay(a, b, exact(a, b, matrix), blur_pixels=BLUR_PIXELS)
+    if min(laid.under.shape) < PATCH_PIXELS or not laid.covered.any():
+        return None
+    covered = np.repeat(np.repeat(laid.covered, 2, axis=0), 2, axis=1)  # a patch is 2 × 2 cells
+    # The sharper picture predicts the other one, which lacks details.
+    sharp, soft = sorted((laid.over, laid.under), key=_sharpness, reverse=True)
+    left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
+    contrasts = [_variances(cv2.GaussianBlur(each, (0, 0), LETTER_BLUR_PIXELS), covered) for each in (sharp, soft)]
+    contrasts[0] *= float(contrasts[1].sum()) / max(1.0, float(contrasts[0].sum()))
+    less, more = np.minimum(*contrasts), np.maximum(*contrasts)
+    share = left / (energy + NOISE_VARIANCE)
+    # What the other one lacks altogether is predicted as nothing.
+    share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > MIN_CONTRAST_VARIANCE)] = 1
+    contrast = covered & (np.maximum(energy, more) > MIN_CONTRAST_VARIANCE)
+    # A scanner lays paper over what is cut off at an edge.
+    reach = 2 * round(EDGE_SHARE * max(left.shape)) + 1
+    inner = cv2.erode(np.pad(covered.astype(np.uint8), 1), np.ones((reach, reach), np.uint8))[1:-1, 1:-1] > 0
+    contrast &= inner | (less > FLAT_RATIO * more)
+    if not contrast.any():
+        return Changes()
+    usual = float(np.median(share[contrast]))
+    changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
+    if changed.sum() < MIN_CELLS and not (share[changed] > SURE_LEFT).any():
+        return Changes()
+    return _summary(changed, contrast, covered, laid, _imbalance(*(each[changed] for each in contrasts)))
 
 
-def cell_means(picture: Grey) -> Grey:
-    rows, columns = (side // CELL_PIXELS for side in picture.shape[:2])
+def _sharpness(grey: Grey) -> float:
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))
+
+
+def _variances(grey: Grey, covered: NDArray[np.bool_]) -> Grey:
+    """Return the variance of each covered cell, 0 elsewhere."""
+    off = grey - 128
+    found = _cell_means(off * off) - _cell_means(off) ** 2
+    return np.where(covered, np.maximum(found[: covered.shape[0], : covered.shape[1]], 0), 0)
+
+
+def _residuals(first: Grey, second: Grey, covered: NDArray[np.bool_]) -> tuple[Grey, Grey]:
+    """Return what predicting `second` by `first` leaves in each covered cell, and the larger of their variances."""
+    a, b = first - 128, second - 128
+    features = [np.ones_like(a), a, *gradient(a), cv2.Laplacian(a, cv2.CV_32F, scale=1 / 4)]
+    count = len(features)
+
+    def means(picture: Grey) -> Grey:
+        return np.where(covered, _cell_means(picture)[: covered.shape[0], : covered.shape[1]], 0)
+
+    moments = {(i, j): means(features[i] * features[j]) for i in range(count) for j in range(i, count)}
+    products = [means(each * b) for each in features]
+    power = means(b * b)
+    shape = power.shape
+    grid = [[_windows(moments[min(i, j), max(i, j)]) for j in range(count)] for i in range(count)]
+    right = np.stack([_windows(each) for each in products], axis=-1)
+    right[..., 1] += RIDGE[1, 1]  # without contrast, over is expected to equal under
+    solved = np.linalg.solve(np.moveaxis(np.array(grid), (0, 1), (2, 3)) + RIDGE, right[..., None])[..., 0]
+    weights = [
+        cv2.resize(each.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+        for each in np.moveaxis(solved, -1, 0)
+    ]
+    left = power - 2 * sum(weight * product for weight, product in zip(weights, products, strict=True))
+    for (i, j), moment in moments.items():
+        left = left + (1 if i == j else 2) * weights[i] * weights[j] * moment
+    predicted = (moments[1, 1] - moments[0, 1] ** 2) * weights[1] ** 2
+    return np.maximum(left, 0), np.maximum(predicted, power - products[0] ** 2)
+
+
+def _cell_means(picture: Grey) -> Grey:
+    """Return the mean of each complete cell, (rows, columns)."""
+    rows, columns = (side // CELL_PIXELS for side in picture.shape)
     complete = picture[: rows * CELL_PIXELS, : columns * CELL_PIXELS]
     return np.asarray(cv2.resize(complete, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
-def residuals(laid: Laid) -> Residuals:
-    a, b = laid.over, laid.under
-    x, y = cv2.Sobel(a, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(a, cv2.CV_32F, 0, 1, scale=1 / 8)
-    features = [np.ones_like(a), a - 128, x, y, cv2.Laplacian(a, cv2.CV_32F, ksize=3, scale=1 / 4)]
-    b = b - 128
-    n = len(features)
-    shape = cell_means(a).shape
-    moments = np.empty((n, n, *shape), np.float32)
-    for i in range(n):
-        for j in range(i, n):
-            moments[i, j] = moments[j, i] = cell_means(features[i] * features[j])
-    products = np.stack([cell_means(each * b) for each in features])
-    power = cell_means(b * b)
-    blur = lambda each: cv2.blur(each, (WINDOW_CELLS, WINDOW_CELLS), borderType=cv2.BORDER_REPLICATE)[::GRID_CELLS, ::GRID_CELLS]
-    left = np.stack([[blur(moments[i, j]) for j in range(n)] for i in range(n)]).astype(np.float64)
-    right = np.stack([blur(each) for each in products]).astype(np.float64)
-    left = left.transpose(2, 3, 0, 1) + np.diag([1e-3, 4.0, 2.0, 2.0, 2.0])
-    right = right.transpose(2, 3, 0) + np.array([0, 4.0 * 1.0, 0, 0, 0])
-    weights = np.linalg.solve(left, right[..., None])[..., 0].astype(np.float32)
-    weights = [cv2.resize(weights[..., i], shape[::-1], interpolation=cv2.INTER_LINEAR) for i in range(n)]
-    error = power - 2 * sum(w * p for w, p in zip(weights, products))
-    for i in range(n):
-        for j in range(n):
-            error += weights[i] * weights[j] * moments[i, j]
-    va = (moments[1, 1] - moments[0, 1] ** 2) * weights[1] ** 2
-    vb = power - products[0] ** 2
-    rows, columns = shape
-    covered = np.repeat(np.repeat(laid.covered, 2, axis=0), 2, axis=1)
-    covered = np.pad(covered, ((0, rows - covered.shape[0]), (0, columns - covered.shape[1])))
-    return Residuals(left=np.maximum(error, 0), energy=np.maximum(va, vb), covered=covered)
+def _windows(cells: Grey) -> NDArray[np.float64]:
+    """Return the mean of the cells in the window around each centre."""
+    means = cv2.blur(cells, (WINDOW_CELLS, WINDOW_CELLS), borderType=cv2.BORDER_REPLICATE)
+    return means[::GRID_CELLS, ::GRID_CELLS].astype(np.float64)
+
+
+def _summary(
+    changed: NDArray[np.bool_],
+    contrast: NDArray[np.bool_],
+    covered: NDArray[np.bool_],
+    laid: Laid,
+    added: float,
+) -> Changes:
+    reach = 2 * max(2, round(NEAR_SHARE * max(changed.shape))) + 1
+    near = cv2.dilate(changed.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    _, labels = cv2.connectedComponents(near)
+    members = np.bincount(labels[changed])
+    rows, columns = np.nonzero(changed & (labels == int(members.argmax())))
+    box = (int(np.ptp(rows)) + 1) * (int(np.ptp(columns)) + 1)
+    count = int(changed.sum())
+    return Changes(
+        changed=count / int(contrast.sum()),
+        together=float(members.max()) / count,
+        area=box / int(covered.sum()),
+        density=len(rows) / box,
+        kept=_kept(laid, changed),
+        added=added,
+    )
+
+
+def _imbalance(over: Grey, under: Grey) -> float:
+    less, more = sorted((float(over.sum()), float(under.sum())))
+    return 1 - less / more
+
+
+def _kept(laid: Laid, changed: NDArray[np.bool_]) -> float:
+    """Return the share of a picture's ink in the changed cells that is in the other one, of the better picture."""
+    where = np.repeat(np.repeat(changed, CELL_PIXELS, axis=0), CELL_PIXELS, axis=1)
+    rows, columns = np.nonzero(changed)
+    top, left = (max(0, int(at.min()) * CELL_PIXELS - GROUND_PIXELS) for at in (rows, columns))
+    bottom, right = ((int(at.max()) + 1) * CELL_PIXELS + GROUND_PIXELS for at in (rows, columns))
+    part = np.s_[top : min(bottom, where.shape[0]), left : min(right, where.shape[1])]
+    inks = [_ink(each[part]) for each in (laid.over, laid.under)]
+    shares = []
+    for ink, other in (inks, inks[::-1]):
+        mine = (ink > STRONG_INK) & where[part]
+        shares.append(float((other[mine] > WEAK_INK).mean()) if mine.any() else 1.0)
+    return max(shares)
+
+
+def _ink(grey: Grey) -> Grey:
+    """Return how much `grey` differs from the paper around, as a share of the largest difference, but of some."""
+    paper = cv2.medianBlur(np.clip(np.rint(grey), 0, 255).astype(np.uint8), GROUND_PIXELS)
+    off = np.abs(grey - paper)
+    return np.asarray(off / max(MIN_INK_LEVELS, float(np.quantile(off, 0.99))))

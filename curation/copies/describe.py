@@ -43,9 +43,14 @@ def _describe_map(found: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_patches(found: Mapping[str, Any]) -> list[str]:
-    if found["kind"] == DuplicateKind.OVERLAY and found["differing"] and found["region_area"] < 1:
-        return [f"something over {_percent(found['region_area'])} of it"]
-    return [f"{_percent(found['differing'])} of the patches differ"]
+    changed = found.get("changed") or 0
+    area = max(found["region_area"], found.get("changed_area", 0.0))
+    if found["kind"] == DuplicateKind.OVERLAY and (found["differing"] or changed) and area < 1:
+        return [f"something over {_percent(area)} of it"]
+    words = [f"{_percent(found['differing'])} of the patches differ"]
+    if found["kind"] == DuplicateKind.RECOLOUR:
+        words.insert(0, f"{_percent(found['recoloured'])} of it in another colour")
+    return words
 
 
 def _percent(share: float) -> str:

@@ -16,6 +16,13 @@ TOGETHER = 0.9  # the share of the differing patches that an overlay has in one 
 UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside an overlay
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
+COVERING = 1.35  # something was added, and much is still seen under it; of 2
+MARK_KEPT, MARK_ADDED = 0.9, 0.6  # something was added where there was less
+MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
+BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
+ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
+MIN_RECOLOURED = 0.01
+
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
 """Kinds that PDQ does not find, for which the scan measures local features."""
 
@@ -34,6 +41,12 @@ class Evidence:
     patches that form one region; `region_area`: the share of the overlap in the rectangle around it. `sameness`: 90 %
     of the agreeing patches have a higher correlation. `colour`: 90 % of the agreeing patches have a smaller colour
     difference, in grey levels.
+
+    `changed`: where letters are legible, the share of the places with contrast whose content differs; None if that
+    was not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap
+    in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
+    shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
+    contrast there. `recoloured`: the share of the overlap in another colour while the rest has the same.
     """
 
     is_mirrored: bool
@@ -49,6 +62,13 @@ class Evidence:
     region_area: float
     sameness: float
     colour: float
+    changed: float | None = None
+    changed_together: float = 0.0
+    changed_area: float = 0.0
+    changed_density: float = 0.0
+    kept: float = 1.0
+    added: float = 0.0
+    recoloured: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +97,19 @@ def kind_of(
     if inner < MIN_INNER_SHARE or outer < MIN_OUTER_SHARE:
         return None
     kinds = _by_map(evidence)
-    if _is_relabelled(evidence):
+    if _is_another_page(evidence):
         return None
-    if is_overlaid(evidence):
+    if evidence.recoloured >= MIN_RECOLOURED:
+        kinds.append(DuplicateKind.RECOLOUR)
+    if evidence.changed and evidence.changed_together >= TOGETHER:
+        kinds.append(DuplicateKind.OVERLAY)
+        agrees = max(evidence.changed_area, evidence.region_area) <= 1 - strictness.overlay
+    elif is_overlaid(evidence):
         kinds.append(DuplicateKind.OVERLAY)
         agrees = evidence.region_area <= 1 - strictness.overlay
     else:
-        strict = [getattr(strictness, kind.value) for kind in kinds if kind is not DuplicateKind.OVERLAY]
+        changes = (DuplicateKind.OVERLAY, DuplicateKind.RECOLOUR)
+        strict = [getattr(strictness, kind.value) for kind in kinds if kind not in changes]
         least = max(strict, default=strictness.mild)  # within a border, the complete image must agree
         is_full = evidence.texture >= FULL_TEXTURE and evidence.sameness >= FULL_SAMENESS
         agrees = evidence.differing <= (1 - least) * (2 if is_full else 1)
@@ -107,6 +133,26 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
     if evidence.share_first < whole:
         kinds.append(DuplicateKind.OVERLAY)  # a border or frame was added
     return kinds
+
+
+def _is_another_page(evidence: Evidence) -> bool:
+    """Return whether the images show different things in a place, unless something was laid over that place.
+
+    An overlay is one region with more in it than in the other image: that is still seen under it, or has much less
+    contrast. Other letters or bars instead of some have about as much.
+    """
+    if evidence.changed is None:
+        return _is_relabelled(evidence)
+    if evidence.changed_together < TOGETHER:
+        return evidence.changed > 0 and evidence.kept < ONLY_TONES
+    is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
+    is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
+    is_covering = (
+        evidence.kept + evidence.added >= COVERING
+        or (evidence.texture >= FULL_TEXTURE and is_overlaid(evidence))
+        or (evidence.changed_area >= BAND_AREA and evidence.changed_density >= BAND_DENSITY)
+    )
+    return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
 
 
 def _is_relabelled(evidence: Evidence) -> bool:

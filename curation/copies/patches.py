@@ -2,25 +2,24 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, enlargement, mirrored, square
+from curation.copies.recolour import Means
 from curation.copies.registration import (
     MIN_VARIANCE,
     PATCH_PIXELS,
     Fit,
     Laid,
-    correlate,
-    fit_some,
+    correlate_closely,
     lay,
-    patch_means,
 )
-from curation.copies.rendering import Grey, Rendering
+from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
-SURE_CORRELATION = 0.95  # no shift would change the answer
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
 
@@ -29,7 +28,8 @@ class Patches:
     """The patches where both images overlap; all arrays are (patches,).
 
     `rows`, `columns`: the place in the grid of patches. `textured`: not flat in either image. `differs`: the images
-    do not agree, which counts only if the patch is textured. `colour`: the colour difference in grey levels.
+    do not agree, which counts only if the patch is textured. `colours`: mean RGB of both images,
+    (patches, 3) each; grey at the coarse size.
     """
 
     rows: NDArray[np.int64]
@@ -37,12 +37,17 @@ class Patches:
     textured: NDArray[np.bool_]
     differs: NDArray[np.bool_]
     correlation: NDArray[np.float64]
-    colour: NDArray[np.float64]
+    colours: tuple[Means, Means]
 
     @property
     def compared(self) -> int:
         """How many patches are textured."""
         return int(self.textured.sum())
+
+    @property
+    def colour(self) -> NDArray[np.float64]:
+        """The largest difference between the means of a channel, in grey levels."""
+        return np.asarray(np.abs(self.colours[0] - self.colours[1]).max(axis=1))
 
     @property
     def texture(self) -> float:
@@ -52,8 +57,8 @@ class Patches:
 
 def coarse_patches(laid: Laid, fitted: Fit) -> Patches | None:
     """Return the patches of the `coarse` versions, as `refine` fitted them; None without overlap."""
-    colour = np.abs(fitted.mean_over - fitted.mean_under)
-    return _patches(laid, fitted, fitted.correlation < COARSE_CORRELATION, colour)
+    over, under = (np.repeat(each[..., None], 3, axis=2) for each in (fitted.mean_over, fitted.mean_under))
+    return _patches(laid, fitted, fitted.correlation < COARSE_CORRELATION, (over, under))
 
 
 def fine_patches(first: Rendering, second: Rendering, found: Alignment, *, toned: str = "") -> Patches | None:
@@ -67,19 +72,15 @@ def fine_patches(first: Rendering, second: Rendering, found: Alignment, *, toned
     if min(laid.under.shape) < PATCH_PIXELS:
         return None
     laid = _toned(laid, toned) if toned else laid
-    fitted = correlate(laid)
+    fitted = correlate_closely(laid)
     textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
-    at = np.nonzero(textured & (fitted.correlation < SURE_CORRELATION))
-    if len(at[0]):
-        fitted.correlation[at] = np.maximum(fitted.correlation[at], fit_some(laid, *at).correlation)
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
     usual = np.median(contrast[textured]) if textured.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
-    colour = _colour_differences(first, second, found, laid)
-    return _patches(laid, fitted, textured & differs, colour)
+    return _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
 
 
-def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colour: Grey) -> Patches | None:
+def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colours: tuple[Grey, Grey]) -> Patches | None:
     rows, columns = np.nonzero(laid.covered)
     if len(rows) == 0:
         return None
@@ -90,16 +91,24 @@ def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colour: Grey) 
         textured=np.maximum(fitted.variance_over, fitted.variance_under)[at] > MIN_VARIANCE,
         differs=differs[at],
         correlation=fitted.correlation[at].astype(np.float64),
-        colour=colour[at].astype(np.float64),
+        colours=(colours[0][at].astype(np.float64), colours[1][at].astype(np.float64)),
     )
 
 
-def _colour_differences(first: Rendering, second: Rendering, found: Alignment, laid: Laid) -> Grey:
-    """Return for each complete patch the largest difference between the means of a channel, in grey levels."""
-    rgbs = mirrored(first.rgb, found.is_mirrored), second.rgb
-    over, under = reversed(rgbs) if laid.is_swapped else rgbs
-    off = patch_means(laid.warp(over)).astype(np.float32) - patch_means(under)
-    return np.asarray(np.abs(off).max(axis=2))
+def _colours(first: Rendering, second: Rendering, found: Alignment, laid: Laid) -> tuple[Grey, Grey]:
+    """Return the mean colours of both images in each complete patch, float32 (rows, columns, 3)."""
+    rows, columns = (side // PATCH_PIXELS for side in laid.under.shape)
+    over, under = mirrored(first.colours, found.is_mirrored), second.colours
+    matrix = enlargement(under.shape, second.coarse.shape) @ square(found.matrix)
+    matrix = (matrix @ np.linalg.inv(enlargement(over.shape, first.coarse.shape)))[:2]
+    if laid.is_swapped:
+        over, under, matrix = under, over, cv2.invertAffineTransform(matrix)
+    size = under.shape[1::-1]
+    drawn = cv2.warpAffine(over, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    complete = np.s_[: rows * PATCH_PIXELS // COLOUR_STEP, : columns * PATCH_PIXELS // COLOUR_STEP]
+    sides = [np.asarray(each[complete], np.float32) for each in (drawn, under)]
+    means = [np.asarray(cv2.resize(each, (columns, rows), interpolation=cv2.INTER_AREA)) for each in sides]
+    return means[0], means[1]
 
 
 def _toned(laid: Laid, which: str) -> Laid:
@@ -115,4 +124,4 @@ def _toned(laid: Laid, which: str) -> Laid:
 def _shares(grey: Grey) -> NDArray[np.float64]:
     """Return for each of 256 levels the share of the pixels that are darker or equal, strictly increasing."""
     counts = np.bincount(np.rint(grey).astype(np.int64), minlength=256) + 1e-6
-    return np.cumsum(counts) / counts.sum()
+    return np.asarray(np.cumsum(counts) / counts.sum(), np.float64)

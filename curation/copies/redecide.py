@@ -104,4 +104,6 @@ def _is_without_overlay(recorded: Row, decision: Decision) -> bool:
 
 
 def _evidence(recorded: Mapping[str, Any]) -> Evidence:
-    return Evidence(**{name: recorded[name] for name in _EVIDENCE} | {"matrix": tuple(recorded["matrix"])})
+    """Return the recorded evidence; fields that an earlier version did not record have their defaults."""
+    known = {name: recorded[name] for name in _EVIDENCE if name in recorded}
+    return Evidence(**known | {"matrix": tuple(recorded["matrix"])})

@@ -24,7 +24,8 @@ MIN_VARIANCE = 25.0  # grey levels squared: a patch that is flatter in both imag
 EDGE_PIXELS = 3.0  # so far from its edges, an image is compared
 BLUR_PIXELS = 1.2
 MIN_SHIFTED_PATCHES, MIN_SHIFT_CORRELATION, MAX_SHIFT_PIXELS = 6, 0.5, 3.0
-STEPS, WHOLE_STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0), (0.5, 1.0, 1.0)  # of the coarse size, one round at each
+ROUGH_STEPS, STEPS = (0.25, 0.5, 0.5, 1.0, 1.0, 1.0), (0.5, 1.0)  # of the coarse size, one round at each
+SURE_CORRELATION = 0.9  # no shift would change the answer
 RIDGE, MIN_GAIN = 0.02, 0.1
 REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
 SMALL_PIXELS = 0.2
@@ -118,6 +119,16 @@ def correlate(laid: Laid) -> Fit:
     )
 
 
+def correlate_closely(laid: Laid) -> Fit:
+    """Return the correlation of each complete patch, with a shift and the regression where that may matter."""
+    fitted = correlate(laid)
+    textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
+    at = np.nonzero(textured & (fitted.correlation < SURE_CORRELATION))
+    if len(at[0]):
+        fitted.correlation[at] = np.maximum(fitted.correlation[at], fit_some(laid, *at).correlation)
+    return fitted
+
+
 def fit(laid: Laid) -> Fit:
     """Return the regression of each complete patch, (rows, columns)."""
     return _regression(laid.over, laid.under, *gradient(laid.over), patch_means)
@@ -185,9 +196,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
     Returns None if an image is smaller than a patch.
     """
     a, b = mirrored(first.coarse, found.is_mirrored), second.coarse
-    laid, fitted = None, None
-    steps = WHOLE_STEPS if found.inliers is None else STEPS
-    for round_, step in enumerate(steps, start=1):
+    for round_, step in enumerate(ROUGH_STEPS if found.is_rough else STEPS, start=1):
         small, other = (a, b) if step == 1 else (_shrunk(each, step) for each in (a, b))
         to_a, to_b = enlargement(small.shape, a.shape), enlargement(other.shape, b.shape)
         matrix = (to_b @ square(found.matrix) @ np.linalg.inv(to_a))[:2]
@@ -195,20 +204,23 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
         if min(laid.under.shape) < PATCH_PIXELS:
             continue
         fitted = fit(laid)
-        if round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
+        if found.is_rough and round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
             return None
-        moved = _affine_of_shifts(laid, fitted) if round_ < len(steps) else None
-        if step == 1 and (moved is None or _is_small(moved, laid.under.shape)):
-            break
-        if moved is None:
-            continue
-        frame = np.linalg.inv(square(moved)) @ square(
-            cv2.invertAffineTransform(matrix) if laid.is_swapped else matrix
-        )
-        matrix = np.linalg.inv(frame) if laid.is_swapped else frame
-        if is_plausible(matrix):
-            found = replace(found, matrix=(np.linalg.inv(to_b) @ matrix @ to_a)[:2])
-    return None if laid is None or fitted is None else (found, laid, fitted)
+        moved = _affine_of_shifts(laid, fitted)
+        if moved is not None:
+            better = _moved(matrix, moved, laid)
+            found = replace(found, matrix=(np.linalg.inv(to_b) @ square(better) @ to_a)[:2])
+            if _is_small(moved, laid.under.shape):
+                break
+    laid = lay(a, b, found.matrix, blur_pixels=BLUR_PIXELS)
+    return None if min(laid.under.shape) < PATCH_PIXELS else (found, laid, correlate_closely(laid))
+
+
+def _moved(matrix: Matrix, moved: Matrix, laid: Laid) -> Matrix:
+    """Return `matrix` (2, 3), under which `laid` was laid, after the patches were `moved` (2, 3)."""
+    shift = square(moved)
+    better = square(matrix) @ shift if laid.is_swapped else np.linalg.inv(shift) @ square(matrix)
+    return np.asarray(better[:2] if is_plausible(better) else matrix)
 
 
 def exact(first: Grey, second: Grey, matrix: Matrix, rounds: int = 2) -> Matrix:
@@ -218,9 +230,7 @@ def exact(first: Grey, second: Grey, matrix: Matrix, rounds: int = 2) -> Matrix:
         moved = _affine_of_shifts(laid, fit(laid)) if min(laid.under.shape) >= PATCH_PIXELS else None
         if moved is None or _is_small(moved, laid.under.shape):
             break
-        shift = square(moved)
-        better = square(matrix) @ shift if laid.is_swapped else np.linalg.inv(shift) @ square(matrix)
-        matrix = better[:2] if is_plausible(better) else matrix
+        matrix = _moved(matrix, moved, laid)
     return matrix
 
 

@@ -18,7 +18,9 @@ COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
 SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32
+COLOUR_STEP = 2
 MAX_KEYPOINTS = 500
+FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 
 Grey = NDArray[Any]
@@ -52,9 +54,23 @@ class Rendering:
         return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
     @functools.cached_property
+    def is_drawn(self) -> bool:
+        """Whether much of the image is perfectly flat, as paper and drawn grounds are and photographs rarely."""
+        grey = cv2.GaussianBlur(self.fine, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
+        size = tuple(max(1, side // FLAT_CELL_PIXELS) for side in grey.shape[::-1])
+        mean, power = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
+        return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
+
+    @functools.cached_property
     def coarse(self) -> NDArray[np.uint8]:
         """Grey at COARSE_AREA_PIXELS, uint8 (height, width)."""
         return shrink_to_area(self.fine, COARSE_AREA_PIXELS)
+
+    @functools.cached_property
+    def colours(self) -> Rgb:
+        """`rgb` with each side divided by COLOUR_STEP, uint8 (height, width, 3)."""
+        size = tuple(max(1, round(side / COLOUR_STEP)) for side in self.rgb.shape[1::-1])
+        return np.asarray(cv2.resize(self.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     @functools.cached_property
     def thumb(self) -> Grey:

@@ -1,0 +1,58 @@
+"""Tell a change of tone of a whole picture from a change of colour in a part of it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_OFF_LEVELS = 24.0  # of chroma: another colour
+CLIPPED = 0.3  # of a full colour may be lost where a channel ends
+MAX_USUAL_LEVELS = 6.0  # by which the rest may be off
+MIN_CHROMA = 4.0  # with less everywhere, a picture is grey, which is a tone
+MIN_PATCHES = 3
+REWEIGHTINGS = 6
+LUMA = np.array([0.299, 0.587, 0.114])
+
+Means = NDArray[np.float64]
+"""RGB of patches in grey levels, (patches, 3)."""
+
+
+def recoloured_share(first: Means, second: Means) -> float:
+    """Return the share of the patches with another colour in `second`, in [0, 1]; 0 if the rest differs, too.
+
+    Saturation, white balance and their dependence on brightness may change for the whole picture: the chroma of one
+    is predicted from that of the other by a linear regression that leaves out what does not follow it.
+    """
+    if len(first) < MIN_PATCHES or min(_chroma(first)[1], _chroma(second)[1]) < MIN_CHROMA:
+        return 0.0
+    return max(_share(first, second), _share(second, first))
+
+
+def _chroma(means: Means) -> tuple[NDArray[np.float64], float]:
+    """Return red and blue without brightness, (patches, 2), and how colourful the picture is."""
+    chroma = means[:, [0, 2]] - (means @ LUMA)[:, None]
+    return chroma, float(np.quantile(np.abs(chroma), 0.98))
+
+
+def _share(first: Means, second: Means) -> float:
+    (known, _), (wanted, _) = _chroma(first), _chroma(second)
+    luma = (first @ LUMA) / 255 - 0.5
+    nothing = np.zeros_like(luma)
+    ones = np.ones_like(luma)
+    # Columns: saturation, shift of red and blue, their change with brightness; rows: red of all patches, then blue.
+    red = np.stack([known[:, 0], ones, nothing, luma, nothing], axis=1)
+    blue = np.stack([known[:, 1], nothing, ones, nothing, luma], axis=1)
+    design, target = np.concatenate([red, blue]), np.concatenate([wanted[:, 0], wanted[:, 1]])
+    solved = np.array([1.0, 0, 0, 0, 0])
+    ridge = np.diag([1.0, 1e-3, 1e-3, 1e-2, 1e-2]) * len(luma)
+    prior = ridge @ solved
+    for _ in range(REWEIGHTINGS):
+        off = np.hypot(*(target - design @ solved).reshape(2, -1))
+        weights = np.tile(1 / (1 + (off / MAX_USUAL_LEVELS) ** 2), 2)
+        solved = np.linalg.solve(
+            (design * weights[:, None]).T @ design + ridge, design.T @ (weights * target) + prior
+        )
+        solved[0] = np.clip(solved[0], 0, 3)
+    off = np.hypot(*(target - design @ solved).reshape(2, -1))
+    is_other = off > MIN_OFF_LEVELS + CLIPPED * np.hypot(*wanted.T)
+    if is_other.sum() < MIN_PATCHES or is_other.all() or np.median(off[~is_other]) > MAX_USUAL_LEVELS:
+        return 0.0
+    return float(is_other.mean())
