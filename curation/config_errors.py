@@ -7,7 +7,11 @@ from typing import Any, get_args
 
 import pydantic
 
-_REPLACED = {"scan.tars_per_unit": "scan.unit_bytes", "scan.files_per_unit": "scan.unit_bytes"}
+_REPLACED = {
+    "scan.tars_per_unit": "scan.unit_bytes",
+    "scan.files_per_unit": "scan.unit_bytes",
+    "dedupe.neighbours": "dedupe.min_points",
+}
 """Settings of earlier versions, and what is set instead."""
 
 
