@@ -85,7 +85,6 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
         assert never not in plan
     assert found
     wide = [each.columns for each in found if any("points" in column for column in each.columns)]
-    print(wide)
     assert bool(wide) == DedupeConfig(copies=copies).needs_local_features
 
 
