@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.config import DedupeConfig
+from curation.copies.local_search import ENTRY_ORDER
 from curation.pictures.decode import DEFAULT_LIMITS
 from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
 from jobs.dedupe.stage import assignments
@@ -68,7 +69,7 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
     """Checkpoints on the way are planned by the same rules; the last plan joins all of them.
 
-    What is shuffled is narrow, and local features, the widest of it, only once, into cells.
+    What is shuffled is narrow; the codes of keypoints, of which there are most, only once.
     """
     sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
@@ -84,8 +85,9 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     for never in ("CartesianProduct", "BroadcastNestedLoopJoin", "BroadcastExchange", "BroadcastHashJoin"):
         assert never not in plan
     assert found
-    wide = [each.columns for each in found if any("points" in column for column in each.columns)]
-    assert bool(wide) == DedupeConfig(copies=copies).needs_local_features
+    assert not [each.columns for each in found if each.columns & WIDE]
+    codes = [each.columns for each in found if "code" in each.columns]
+    assert codes == [set(ENTRY_ORDER)] * DedupeConfig(copies=copies).needs_local_features
 
 
 def test_few_frames_are_broadcast_and_none_grows() -> None:
