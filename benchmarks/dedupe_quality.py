@@ -1,8 +1,8 @@
 """Measures dedupe on labelled copies: recall and precision beside other tools, cost, recall among many images.
 
     python -m benchmarks.dedupe_quality --web labelled/ --score-tool score.py [--imagededup-python PYTHON] [--json]
-                                        [--distractors 2000,20000,200000] [--cache FOLDER] [--plot curves.png]
-                                        [--only corpus|documents|augly] [--photographs FOLDER]
+                                        [--distractors 2000,20000,200000] [--photographs FOLDER] [--cache FOLDER]
+                                        [--plot curves.png] [--only corpus|documents|augly]
 
 `--web` is a folder of labelled tars with truth.csv, in the layout of examples/corpus. Without it, that corpus is used
 and says little about photographs. The codebook of local features was made from images of the first half
@@ -22,14 +22,15 @@ cost      One process, one thread. Core-milliseconds per image of decode, PDQ, t
           per pair of `renderings` (decode; at most 96 are kept, as in a worker) and `compare`, without reading. Wall
           seconds of dedupe with Spark started. Compressed bytes per image in Parquet.
 growth    Recall among distractors: crops (40 to 70 % of the area), mirrored, with changed tones, half of them blended
-          with another image, of 4,000 drawn pictures of this project. Drawn pictures differ from photographs, and
-          distractors of one drawing are alike: 200,000 of them are fewer than 200,000 images of the web. All labelled
-          images are searched exhaustively, as `curation.copies.local_search` searches one cell. A copy counts as
-          found if it or its original has the other among its `neighbours` nearest (`nearest`), and if their keypoints
-          then agree (`agree`). Copies with equal pixels are not searched; one without local features is not found.
-          `candidates` per image are the pairs that agree, `strangers` those of them that are not labelled as copies
-          of one image; malformed samples, many of them alike, are labelled as copies of none. Core-milliseconds per
-          image of the search and of the comparison of keypoints.
+          with another image, of 2,000 drawn pictures of this project and, every other one, of the pictures in the
+          tars of `--photographs`. Drawn pictures differ from photographs, and distractors of one picture are alike:
+          200,000 of them are fewer than 200,000 images of the web. Labelled images and distractors are searched as
+          `curation.copies.local_search` does, without Spark. A copy counts as found if votes for it and its original
+          agree (`votes`), and if their stored keypoints then agree (`agree`). Copies with equal pixels are not
+          searched; one without local features is not found. `candidates` per image are the pairs that agree,
+          `strangers` those of them that are not labelled as copies of one image; malformed samples, many of them
+          alike, are labelled as copies of none. Core-milliseconds per image: of entries and matches over all images,
+          of votes and keypoints over the labelled ones.
 documents 2,400 pairs of drawn pages: other ones of one template, and the same ones. See benchmarks.dedupe.documents.
 augly     Copies by AugLy of `--photographs`, drawn ones without; left out where AugLy is not installed, unless it is
           asked for. See benchmarks.dedupe.augly_copies.
@@ -72,7 +73,7 @@ from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import open_manifest
 
 PARTS = ("corpus", "documents", "augly")
-NEW_COLUMNS = {"scan": ("local", "local_points"), "dedupe": ("duplicate_evidence",)}
+NEW_COLUMNS = {"scan": ("local_points",), "dedupe": ("duplicate_evidence",)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ class Request:
     tool: Path | None
     imagededup: Path | None
     sizes: Sequence[int]
+    photographs: Path | None
     cache: Path
     cores: int
 
@@ -122,7 +124,7 @@ def measure(request: Request, work: Path) -> dict[str, Any]:
             output, other = str(work / f"deduped-{n}"), config_of(request, **settings)
             seconds[name] = timed(lambda o=output, c=other: dedupe(c, scanned.uri, o, ctx))  # type: ignore[misc]
             answers[name] = read_rows(open_manifest(output), *SCORED)
-    rows = read_rows(scanned, *SCORED[:4], "offset", "size", "local", "local_points", "node")
+    rows = read_rows(scanned, *SCORED[:4], "offset", "size", "local_points", "node")
     where = [place for place, row in enumerate(rows) if row["status"] in STATUSES_WITH_PIXELS]
     shown = [rows[place] for place in where]
     folder = work / "pictures"
@@ -162,7 +164,7 @@ def measure(request: Request, work: Path) -> dict[str, Any]:
     }
     if request.sizes:
         found["growth"] = measure_growth(
-            labelled_pictures(scanned, truth), request.sizes, request.cache, request.cores
+            labelled_pictures(scanned, truth), request.sizes, request.photographs, request.cache, request.cores
         )
     return found
 
@@ -195,7 +197,7 @@ def print_report(found: Mapping[str, Any]) -> None:
         return
     growth = found["growth"]
     click.echo(f"\n{growth['labelled']:,} labelled pictures, copies {growth['copies']}")
-    for stage in ("nearest", "agree"):
+    for stage in ("votes", "agree"):
         kinds = list(growth["sizes"][0][stage])
         click.echo(f"\n{'recall, ' + stage:24}" + "".join(f"{kind:>10}" for kind in kinds))
         for each in growth["sizes"]:
@@ -220,6 +222,7 @@ def _measure_corpus(options: Mapping[str, Any]) -> dict[str, Any]:
             tool=options["score_tool"],
             imagededup=options["imagededup_python"],
             sizes=sizes,
+            photographs=options["photographs"],
             cache=options["cache"] or work / "cache",
             cores=options["cores"],
         )
@@ -239,7 +242,7 @@ _FILE = click.Path(exists=True, path_type=Path)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps distractors for the next run.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Image file that shows recall among distractors.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="A part of it; may be repeated.")
-@click.option("--photographs", type=_FILE, help="Folder of tars whose pictures AugLy copies.")
+@click.option("--photographs", type=_FILE, help="Folder of tars whose pictures AugLy copies, and which are distractors.")
 @click.option("--cores", default=2, show_default=True, help="Cores that Spark and the drawing use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:

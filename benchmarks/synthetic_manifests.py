@@ -144,14 +144,7 @@ def _with_local(table: pa.Table, place: int) -> pa.Table:
     random = np.random.default_rng(place)
     points = 12 * random.integers(20, 65, rows)
     ends = np.concatenate([[0], np.cumsum(points)]).astype(np.int32)
-    columns = {
-        "local": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(32), rows, [None, pa.py_buffer(random.bytes(32 * rows))]
-        ),
-        "local_points": pa.BinaryArray.from_buffers(
-            pa.binary(), rows, [None, pa.py_buffer(ends), pa.py_buffer(random.bytes(int(ends[-1])))]
-        ),
-    }
-    for name, values in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
-    return table
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(random.bytes(int(ends[-1])))]
+    values = pa.BinaryArray.from_buffers(pa.binary(), rows, buffers)
+    column = table.schema.get_field_index("local_points")
+    return table.set_column(column, table.schema.field(column), values)

@@ -158,7 +158,6 @@ class DedupeConfig(Section):
         24, ge=0, le=64, description="the same for two pictures full of text, if pixels are not compared"
     )
     min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
-    neighbours: PositiveInt = Field(32, description="candidates per picture, by the nearest local features")
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
     fingerprints_per_cell: PositiveInt = Field(
         2_500_000, description="distinct fingerprints searched together; a worker keeps about `probes` times as many"
@@ -166,7 +165,7 @@ class DedupeConfig(Section):
     probes: PositiveInt = Field(
         3, description="cells searched for each fingerprint, when there are several; more find more copies"
     )
-    pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose local features are searched together")
+    pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose embeddings are searched together")
     references: dict[str, Place] = Field(
         default_factory=dict, description="sets whose pictures are dropped, name: manifest of their scan"
     )

@@ -7,8 +7,12 @@ from typing import Any, get_args
 
 import pydantic
 
-_REPLACED = {"scan.tars_per_unit": "scan.unit_bytes", "scan.files_per_unit": "scan.unit_bytes"}
-"""Settings of earlier versions, and what is set instead."""
+_REPLACED = {
+    "scan.tars_per_unit": "scan.unit_bytes",
+    "scan.files_per_unit": "scan.unit_bytes",
+    "dedupe.neighbours": None,
+}
+"""Settings of earlier versions, and what is set instead, if anything."""
 
 
 def describe_errors(
@@ -51,7 +55,8 @@ def _by_name(error: Mapping[str, Any], root: type[pydantic.BaseModel]) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {_message(error)}"
     if where in _REPLACED:
-        return f"{where}: no longer a setting; set {_REPLACED[where]} instead, or nothing"
+        instead = _REPLACED[where]
+        return f"{where}: no longer a setting; " + (f"set {instead} instead, or nothing" if instead else "remove it")
     *parents, name = (str(part) for part in error["loc"])
     known = [field.alias or each for each, field in _section_at(root, parents).model_fields.items()]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -4,10 +4,9 @@
     python -m scripts.local_features POOL
 
 The pictures are those the text network learned from (docs/concepts/text-network.md); of those, the 859 real ones
-alone made the codebook that ships: with drawn ones, the bits of real pictures spread less. From their RootSIFT
-descriptors come the centroids of the VLAD (k-means), its projection (PCA, damped by the root of each axis's spread,
-then a random rotation, so that signs split pictures evenly) and the axes of a keypoint's code (PCA of the sum and of
-the difference of descriptors and their mirror images, then a rotation).
+alone made the codebook that ships: with drawn ones, the codes of real pictures spread less. From their RootSIFT
+descriptors come the axes of a keypoint's code (PCA of the sum and of the difference of descriptors and their mirror
+images, then a random rotation).
 """
 
 from collections.abc import Iterator
@@ -15,14 +14,13 @@ from pathlib import Path
 
 import click
 import cv2
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.pictures.local_features import AREA_PIXELS, BYTES, CODEBOOK, MAX_KEYPOINTS, MIRRORED, root_sift, vlad
+from curation.pictures.local_features import AREA_PIXELS, CODEBOOK, MIRRORED, root_sift
 from filters.geometry import shrink_to_area
 
-CENTROIDS = 64
+MAX_KEYPOINTS = 160
 TRAINING_DESCRIPTORS = 200_000
 CODE_BITS = 32  # of each half of a keypoint's code
 LEAST_KEYPOINTS = 20
@@ -46,15 +44,6 @@ def rotation(rng: np.random.Generator, size: int) -> Floats:
     return np.linalg.qr(rng.normal(size=(size, size)))[0].astype(np.float32)
 
 
-def projection_of(vlads: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return the mean of VLADs (N, D) and their projection, (D, 256)."""
-    mean = vlads.mean(axis=0)
-    _, spread, axes = np.linalg.svd(vlads - mean, full_matrices=False)
-    bits = BYTES * 8
-    damped = axes[:bits].T / np.sqrt(spread[:bits] / np.sqrt(len(vlads)))
-    return mean, damped @ rotation(rng, bits)
-
-
 def axes_of(differences: Floats, rng: np.random.Generator) -> Floats:
     """Return the main axes of `differences` (N, 128), rotated: (128, CODE_BITS)."""
     _, _, axes = np.linalg.svd(differences, full_matrices=False)
@@ -72,18 +61,9 @@ def main(pool: Path, output: Path, kinds: str) -> None:
     pictures = list(descriptors_of(pool, tuple(kinds.split(","))))
     every = np.concatenate(pictures)
     some = every[rng.permutation(len(every))[:TRAINING_DESCRIPTORS]]
-    kmeans = faiss.Kmeans(128, CENTROIDS, niter=20, seed=0)
-    kmeans.train(np.concatenate([some, some[:, MIRRORED]]))
-    centroids = np.asarray(kmeans.centroids, np.float16).astype(np.float32)
-    mean, projection = projection_of(np.array([vlad(roots, centroids) for roots in pictures]), rng)
     even = some + some[:, MIRRORED]
-    scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
         output,
-        centroids=centroids.astype(np.float16),
-        mean=mean.astype(np.float16),
-        projection=np.round(projection / scale).astype(np.int8),
-        scale=scale.astype(np.float32),
         even_mean=even.mean(axis=0).astype(np.float16),
         even=axes_of(even - even.mean(axis=0), rng).astype(np.float16),
         odd=axes_of(some - some[:, MIRRORED], rng).astype(np.float16),

@@ -1,41 +1,26 @@
 """What each step costs: kernels of the scan, candidate pairs, their comparison, bytes of columns."""
 
-import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.dedupe.clock import Clock
 from benchmarks.dedupe.corpus import Pairs, Row
+from benchmarks.dedupe.local_pairs import Features, voted_pairs
 from benchmarks.dedupe.quality import near_fingerprints
 from curation.config import DedupeConfig
 from curation.copies.judge import PixelJudge
 from curation.copies.kinds import Strictness, kind_of
-from curation.copies.local_search import LocalSearch
 from curation.pictures import local_features as local
 from curation.pictures.decode import DEFAULT_LIMITS, decode
 from curation.pictures.pdq import pdq
 from curation.sources.byte_ranges import image_range, read_ranges
 from curation.text.first_look import first_look
 from manifests.format.store import Manifest
-
-
-class Clock:
-    """Adds up the processor time spent in parts of the work."""
-
-    def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = defaultdict(float)
-
-    @contextlib.contextmanager
-    def on(self, part: str) -> Iterator[None]:
-        """Count the time of the block for `part`."""
-        started = time.process_time_ns()
-        yield
-        self.milliseconds[part] += (time.process_time_ns() - started) / 1e6
 
 
 def measure_kernels(rows: Sequence[Row], folder: Path) -> tuple[dict[str, float], list[tuple[bytes, int]]]:
@@ -76,22 +61,24 @@ def judge_cost(pairs: Sequence[tuple[Row, Row]]) -> dict[str, float]:
 def candidate_pairs(
     rows: Sequence[Row], prints: Sequence[tuple[bytes, int]], config: DedupeConfig
 ) -> dict[str, Pairs]:
-    """Return the pairs of nodes that dedupe compares first, by what finds them: as in one cell, each picture once."""
+    """Return the pairs of nodes that dedupe compares first, by what finds them: each picture once."""
     by_node = {row["node"]: (row, made) for row, made in zip(rows, prints, strict=True)}
     distinct = [row for row, _ in by_node.values()]
     near = near_fingerprints(
         dict(enumerate(made for _, made in by_node.values())), config.min_quality, config.max_distance
     )
-    searched = [row for row in distinct if row["local"]]
-    columns = {name: [row[name] for row in searched] for name in ("node", "local", "local_points")}
-    kinds = {"node": pa.binary(), "local": pa.binary(), "local_points": pa.binary()}
-    table = pa.table({name: pa.array(column, kinds[name]) for name, column in columns.items()})
-    table = table.append_column("is_home", pa.array([True] * len(searched)))
-    agree = LocalSearch(neighbours=config.neighbours, min_points=config.min_points).pairs(table)
+    searched = [row for row in distinct if row["local_points"]]
+    voted, _ = voted_pairs(Features.of([row["local_points"] for row in searched]), len(searched), Clock())
+    pairs = [(searched[a], searched[b]) for a, b in voted]
+    agree = [
+        (min(a["node"], b["node"]), max(a["node"], b["node"]))
+        for a, b in pairs
+        if local.consistent_points(a["local_points"], b["local_points"]) >= config.min_points
+    ]
     nodes = [row["node"] for row in distinct]
     return {
         "PDQ": {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in near},
-        "local features": set(zip(agree["a"].to_pylist(), agree["b"].to_pylist(), strict=True)),
+        "local features": set(agree),
     }
 
 

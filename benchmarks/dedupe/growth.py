@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
+from benchmarks.dedupe.clock import Clock
 from benchmarks.dedupe.corpus import DIFFICULTIES, Pairs, one_thread_pool, place_of, read_rows
-from benchmarks.dedupe.cost import Clock
-from benchmarks.dedupe.distractors import Features, distractors
+from benchmarks.dedupe.distractors import distractors
+from benchmarks.dedupe.local_pairs import Features, voted_pairs
 from curation.config import DedupeConfig
-from curation.copies.cells import BITS
-from curation.copies.local_search import LocalSearch
-from curation.pictures import local_features as local
+from curation.pictures.local_features import consistent_points
 from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import Manifest
 
@@ -24,7 +22,7 @@ from manifests.format.store import Manifest
 class Labelled:
     """The labelled pictures: the node of each, its features or None, and copies (difficulty, node, original)."""
 
-    features: Mapping[bytes, tuple[bytes, bytes] | None]
+    features: Mapping[bytes, bytes | None]
     copies: Sequence[tuple[str, bytes, bytes]]
 
     @property
@@ -35,7 +33,7 @@ class Labelled:
 
 def labelled_pictures(manifest: Manifest, truth: Sequence[Mapping[str, str]]) -> Labelled:
     """Return the labelled pictures of a scan."""
-    rows = read_rows(manifest, "source", "member", "status", "local", "local_points", "node")
+    rows = read_rows(manifest, "source", "member", "status", "local_points", "node")
     with_picture = [row for row in rows if row["status"] in STATUSES_WITH_PIXELS]
     nodes = {place_of(row): row["node"] for row in with_picture}
     originals = {t["group"]: (t["tar"], t["key"]) for t in truth if t["group"] and t["transform"] == "original"}
@@ -45,7 +43,7 @@ def labelled_pictures(manifest: Manifest, truth: Sequence[Mapping[str, str]]) ->
         copy = (t["tar"], t["key"])
         if original in nodes and copy in nodes and nodes[copy] != nodes[original]:
             copies.append((t["difficulty"], nodes[copy], nodes[original]))
-    features = {row["node"]: (row["local"], row["local_points"]) if row["local"] else None for row in with_picture}
+    features = {row["node"]: row["local_points"] for row in with_picture}
     return Labelled(features=features, copies=copies)
 
 
@@ -58,58 +56,43 @@ def recall_of(copies: Sequence[tuple[str, bytes, bytes]], found: Pairs) -> dict[
     return {name: round(sum(hits[name]) / len(hits[name]), 4) for name in (*DIFFICULTIES, "all") if name in hits}
 
 
-def growth_at(labelled: Labelled, among: Features, search: LocalSearch) -> dict[str, Any]:
+def growth_at(labelled: Labelled, among: Features, min_points: int) -> dict[str, Any]:
     """Return what is found and what it costs when the labelled pictures are among these distractors."""
-    nodes = [node for node, features in labelled.features.items() if features]
-    kept = [features for features in labelled.features.values() if features]
-    bits = np.frombuffer(b"".join(b for b, _ in kept), np.uint8).reshape(-1, local.BYTES)
-    every = Features(bits=bits, points=[points for _, points in kept]) + among
-    faiss.omp_set_num_threads(1)
-    index = faiss.IndexBinaryFlat(BITS)
-    index.add(np.ascontiguousarray(every.bits))
+    nodes = [node for node, points in labelled.features.items() if points]
+    every = Features.of([points for points in labelled.features.values() if points]) + among
     clock = Clock()
-    with clock.on("search"):
-        _, nearest = index.search(np.ascontiguousarray(bits), min(search.neighbours + 1, len(every)))
-    pairs = {
-        (min(query, other), max(query, other))
-        for query, row in enumerate(nearest.tolist())
-        for other in row
-        if other not in (query, -1)
-    }
+    voted, matches = voted_pairs(every, len(nodes), clock)
+    ends = np.cumsum(every.counts)
+    points = [each.tobytes() for each in np.split(every.points, ends[:-1])]
     with clock.on("keypoints"):
-        agree = {(i, j) for i, j in pairs if _agrees(every.points[i], every.points[j], search.min_points)}
+        agree = [(a, b) for a, b in voted if consistent_points(points[a], points[b]) >= min_points]
     names = dict(enumerate(nodes))
-    near, kept_pairs = (
-        {(names[i], names[j]) for i, j in some if i in names and j in names} for some in (pairs, agree)
-    )
+    by_votes, kept = ({(names[a], names[b]) for a, b in some if b in names} for some in (voted, agree))
     groups = labelled.groups
-    friends = sum(a in groups and groups[a] == groups.get(b) for a, b in kept_pairs)
+    friends = sum(a in groups and groups[a] == groups.get(b) for a, b in kept)
+    costs = {name: clock.milliseconds[name] / len(every) for name in ("entries", "matches")}
+    costs |= {name: clock.milliseconds[name] / len(nodes) for name in ("votes", "keypoints")}
     return {
         "distractors": len(among),
-        "nearest": recall_of(labelled.copies, near),
-        "agree": recall_of(labelled.copies, kept_pairs),
-        "pairs_an_image": round(len(pairs) / len(nodes), 2),
+        "votes": recall_of(labelled.copies, by_votes),
+        "agree": recall_of(labelled.copies, kept),
+        "matches_an_image": round(matches / len(every), 1),
+        "pairs_an_image": round(len(voted) / len(nodes), 2),
         "candidates_an_image": round(len(agree) / len(nodes), 3),
         "strangers_an_image": round((len(agree) - friends) / len(nodes), 3),
-        "search_milliseconds": round(clock.milliseconds["search"] / len(nodes), 3),
-        "keypoints_milliseconds": round(clock.milliseconds["keypoints"] / len(nodes), 3),
+        **{f"{name}_milliseconds": round(milliseconds, 3) for name, milliseconds in costs.items()},
     }
 
 
-def _agrees(first: bytes, second: bytes, min_points: int) -> bool:
-    return local.consistent_points(first, second) >= min_points
-
-
-def measure_growth(labelled: Labelled, sizes: Sequence[int], cache: Path, workers: int) -> dict[str, Any]:
+def measure_growth(
+    labelled: Labelled, sizes: Sequence[int], photographs: Path | None, cache: Path, workers: int
+) -> dict[str, Any]:
     """Return recall and cost at no distractors and at each of `sizes`."""
-    defaults = DedupeConfig()
-    search = LocalSearch(neighbours=defaults.neighbours, min_points=defaults.min_points)
-    among = distractors(max(sizes), cache, workers)
+    among = distractors(max(sizes), photographs, cache, workers)
     found = []
     for size in (0, *sorted(sizes)):
-        some = Features(bits=among.bits[:size], points=among.points[:size])
         with one_thread_pool(1) as pool:
-            found.append(pool.submit(growth_at, labelled, some, search).result())
+            found.append(pool.submit(growth_at, labelled, among.first(size), DedupeConfig().min_points).result())
     by_kind: dict[str, int] = defaultdict(int)
     for difficulty, _, _ in labelled.copies:
         by_kind[difficulty] += 1
@@ -124,7 +107,7 @@ def draw_growth(growth: Mapping[str, Any], path: Path) -> None:
     across = [growth["labelled"] + each["distractors"] for each in sizes]
     figure = Figure(figsize=(11, 9), layout="constrained")
     above, below = figure.subplots(2, 2)
-    titles = {"nearest": "copies nearest by their bits", "agree": "copies nearest whose keypoints agree"}
+    titles = {"votes": "copies with votes that agree", "agree": "of these, copies whose keypoints agree"}
     for axes, (stage, title) in zip(above, titles.items(), strict=True):
         for kind, marker in zip(sizes[0][stage], "osD^vP*", strict=False):
             style = {"color": "black", "linestyle": "--"} if kind == "all" else {}
@@ -134,7 +117,7 @@ def draw_growth(growth: Mapping[str, Any], path: Path) -> None:
     for name, label in (("candidates_an_image", "candidates"), ("strangers_an_image", "of them no copies")):
         below[0].plot(across, [each[name] for each in sizes], "o-", label=label)
     below[0].set(title="pairs that are compared by pixels", ylabel="an image", ylim=(0, None))
-    for name in ("search", "keypoints"):
+    for name in ("entries", "matches", "votes", "keypoints"):
         below[1].plot(across, [each[f"{name}_milliseconds"] for each in sizes], "o-", label=name)
     below[1].set(title="cost of the search", ylabel="core-milliseconds an image", yscale="log")
     for axes in (*above, *below):

@@ -2,8 +2,8 @@
 
 A cell is the Voronoi region around a centroid. Every fingerprint or vector is indexed in its nearest cell, and
 queried in its `probes` nearest cells. A pair is missed only if each of the two is outside the nearest cells of the
-other. With as many probes as cells no pair is missed. `neighbours`, `local_search` and `cosine_search` search inside
-a cell.
+other. With as many probes as cells no pair is missed. `neighbours` and `cosine_search` search inside a
+cell.
 """
 
 from abc import ABC, abstractmethod

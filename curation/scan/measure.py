@@ -77,7 +77,6 @@ class Measures:
     pdq: bytes | None
     pdq_quality: int | None
     pixels: bytes | None
-    local: bytes | None
     local_points: bytes | None
     embedding: bytes | None
     text_presence: float | None
@@ -128,7 +127,6 @@ def measure(data: bytes, limits: DecodeLimits, requested: Requested = EVERYTHING
         pdq=fingerprint.bits if fingerprint else None,
         pdq_quality=fingerprint.quality if fingerprint else None,
         pixels=pixel_hash(decoded) if is_plain else None,
-        local=local.bits if local else None,
         local_points=local.points if local else None,
         embedding=pack(vector) if vector is not None else None,
         text_presence=look.probabilities.light if look else None,

@@ -2,31 +2,28 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import DedupeConfig
-from curation.copies.local_search import PAIRS_SCHEMA, LocalSearch
-from jobs.dedupe.cell_partitions import (
-    CellSearch,
-    Run,
-    RunOnce,
-    run_lazily,
-    search_cells,
-    train_on,
-    whole_batch,
-)
+from curation.copies import local_search
+from curation.pictures.local_features import POINT, consistent_points
+from jobs.dedupe.cell_partitions import RunOnce
 from jobs.dedupe.pdq_search import near_pairs
 from jobs.dedupe.pictures import PARENT, PictureSet, has_pixels, node_of, ranked, read_set
 from jobs.dedupe.vector_search import cosine_pairs
 from jobs.spark import frames
-from jobs.spark.steps import Steps, Table, units_for
+from jobs.spark.steps import UNIT, Making, Shown, Steps, Table, unit_of_hash, units_for
 
-LOCAL_COLUMNS = ("key", "sha256", "status", "pixels", "local", "local_points")
-LOCAL_SCHEMA = pa.schema([("node", pa.binary()), ("local", pa.binary()), ("local_points", pa.binary())])
+LOCAL_COLUMNS = ("key", "sha256", "status", "pixels", "local_points")
+LOCAL_SCHEMA = pa.schema([("picture", pa.int64()), ("node", pa.binary()), ("local_points", pa.binary())])
+PAIRS_SCHEMA = pa.schema([("a", pa.binary()), ("b", pa.binary())])
+_NUMBER_BYTES = 8  # of a node, which is a hash, that number a picture
 
 VECTOR_COLUMNS = ("key", "sha256", "status", "pixels", "embedding")
 VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
@@ -34,6 +31,7 @@ VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
 NODE_PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary())])
 NODE_PAIR_BYTES = 80
 VECTOR_BYTES = 2_048
+MATCHES_BYTES = 24_000  # of a picture: some hundred matches of its keypoints, of 29 bytes
 OWNERS = pa.schema([("pdq", pa.binary()), ("owner", pa.binary()), ("is_text", pa.bool_())])
 
 ReadSet = Callable[[PictureSet, Sequence[str], pa.Schema, frames.Transform], DataFrame]
@@ -50,7 +48,7 @@ def find_candidates(pictures: Table, sets: Sequence[PictureSet], config: DedupeC
     else:
         pairs = pdq_candidates(pictures, config, steps)
     if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(sets, config, read, RunOnce(steps=steps, name="local-candidates")))
+        pairs = pairs.unionByName(local_candidates(sets, config, read, steps))
     ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
     if any(each.origin != PARENT for each in sets):
         origins = pictures.frame("node", "origin")
@@ -83,20 +81,32 @@ def pdq_candidates(pictures: Table, config: DedupeConfig, steps: Steps) -> DataF
     )
 
 
-def local_candidates(
-    sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, run: Run = run_lazily
-) -> DataFrame:
-    """Return pairs (`a`, `b`) of pictures in `sets` with local features that agree.
+def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
+    """Return pairs (`a`, `b`) of pictures in `sets`, each once, of which at least `min_points` keypoints agree.
 
-    `read` returns the rows of a set. Local features are read from the parts and shuffled only once, into the cells,
-    which `run` searches.
+    `read` returns the rows of a set. The pairs do not depend on the number of units, see `local_search`. Two
+    pictures would count as one if the first 8 bytes of their nodes were equal, as those of one pair in 2**64 are.
     """
     from_each = [read(each, LOCAL_COLUMNS, LOCAL_SCHEMA, _with_local_features) for each in sets]
     pictures = functools.reduce(DataFrame.unionByName, from_each)
-    trained = train_on(pictures, "local", per_cell=config.pictures_per_cell, probes=config.probes)
-    local = LocalSearch(neighbours=config.neighbours, min_points=config.min_points)
-    search = CellSearch(read=whole_batch, find=functools.partial(_pairs_in_cell, search=local))
-    return search_cells(pictures, "local", trained, search, PAIRS_SCHEMA, run).select("a", "b")
+    word = F.shiftright("place", local_search.WORD_SHIFT)
+    entries = frames.map_batches(pictures, _entries, frames.ddl(local_search.ENTRIES)).repartition(word)
+    entries = entries.sortWithinPartitions(*local_search.ENTRY_ORDER)
+    matches = frames.map_batches(entries, local_search.matches_in, frames.ddl(local_search.MATCHES))
+    units = units_for(sum(each.manifest.rows for each in sets), MATCHES_BYTES)
+    making = Making(
+        name="local-candidates",
+        schema=local_search.PAIRS,
+        units=units,
+        function=local_search.pairs_in,
+        order=local_search.MATCH_ORDER,
+        shown=Shown(name="local candidates", noun="units"),
+    )
+    pairs = steps.make(matches.withColumn(UNIT, unit_of_hash(["a", "b"], units)), making).frame()
+    once = pictures.groupBy("picture").agg(*(F.min(name).alias(name) for name in ("node", "local_points")))
+    for name in ("a", "b"):
+        pairs = pairs.join(once.toDF(name, f"node_{name}", f"points_{name}"), name)
+    return frames.map_batches(pairs, _Agreeing(min_points=config.min_points), frames.ddl(PAIRS_SCHEMA))
 
 
 def embedding_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
@@ -117,11 +127,32 @@ def _with_embeddings(table: pa.Table) -> pa.Table:
 
 
 def _with_local_features(table: pa.Table) -> pa.Table:
-    """Return the node and the local features of the rows that have any, as LOCAL_SCHEMA."""
-    table = table.filter(pc.and_(pc.is_valid(table.column("local")), has_pixels(table)))
-    columns = [node_of(table), table.column("local"), table.column("local_points")]
+    """Return the number, the node and the keypoints of the rows that have any, as LOCAL_SCHEMA."""
+    table = table.filter(pc.and_(pc.is_valid(table.column("local_points")), has_pixels(table)))
+    nodes = node_of(table)
+    numbers = [int.from_bytes(node[:_NUMBER_BYTES], "big", signed=True) for node in nodes.to_pylist()]
+    columns = [pa.array(numbers, pa.int64()), nodes, table.column("local_points")]
     return pa.table(columns, LOCAL_SCHEMA.names).cast(LOCAL_SCHEMA)
 
 
-def _pairs_in_cell(batches: list[pa.RecordBatch], *, search: LocalSearch) -> Iterator[pa.RecordBatch]:
-    yield from search.pairs(pa.Table.from_batches(batches)).to_batches()
+def _entries(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        stored = batch.column("local_points").to_pylist()
+        counts = np.array([len(each) // POINT.itemsize for each in stored], np.int64)
+        pictures = batch.column("picture").to_numpy(zero_copy_only=False)
+        yield from local_search.entries_of(pictures, np.frombuffer(b"".join(stored), POINT), counts).to_batches()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Agreeing:
+    """Keeps the pairs of which enough keypoints agree."""
+
+    min_points: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            points = (batch.column(f"points_{name}").to_pylist() for name in ("a", "b"))
+            agrees = [consistent_points(*pair) >= self.min_points for pair in zip(*points, strict=True)]
+            found = batch.filter(pa.array(agrees, pa.bool_()))
+            nodes = [found.column("node_a"), found.column("node_b")]
+            yield pa.record_batch([pc.min_element_wise(*nodes), pc.max_element_wise(*nodes)], PAIRS_SCHEMA)

@@ -61,7 +61,7 @@ def _require_measures(manifest: Manifest, config: DedupeConfig) -> None:
                 "into another output, or leave dedupe.fingerprint at pdq"
             )
         return
-    needed = {"local", "pixels"} if config.needs_local_features else {"pixels"}
+    needed = {"local_points", "pixels"} if config.needs_local_features else {"pixels"}
     lacking = sorted(needed - set(manifest.schema.names))
     if lacking:
         raise InputError(f"{manifest.uri}: no column {', '.join(lacking)}; scan it again with this version")
@@ -79,8 +79,8 @@ def _has_local_features(manifest: Manifest) -> bool:
         return manifest.config.get("local_features") is not False
     pictures = 0
     for part in manifest.parts:
-        table = manifest.read_part(part, ["local", "status"])
-        if table.column("local").null_count < len(table):
+        table = manifest.read_part(part, ["local_points", "status"])
+        if table.column("local_points").null_count < len(table):
             return True
         pictures += pc.sum(has_pixels(table)).as_py() or 0
     return pictures == 0

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.config import DedupeConfig, PipelineConfig
-from curation.copies import compare_pixels, cosine_search
+from curation.copies import compare_pixels, cosine_search, local_search
 from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
@@ -71,7 +71,7 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manif
     if config.dedupe.fingerprint == "embedding":
         software["semantic"] = cosine_search.VERSION
     if config.dedupe.needs_local_features:
-        software["local_features"] = local_features.version()
+        software |= {"local_features": local_features.version(), "local_search": local_search.VERSION}
     if _compares_pixels(config.dedupe):
         software |= _comparing(config.dedupe)
     others = {f"{ROLES[each.origin]}:{each.name}": each.manifest for each in sets if each.origin != PARENT}
@@ -101,9 +101,9 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
     unused = [kind for kind in settings["strictness"] if kind not in config.copies]
     for name in unused:
         del settings["strictness"][name]
+    del settings["pictures_per_cell"]
     if not config.needs_local_features:
-        for name in ("neighbours", "min_points", "pictures_per_cell"):
-            del settings[name]
+        del settings["min_points"]
     return settings
 
 

@@ -97,8 +97,7 @@ COLUMNS: dict[Stage, list[pa.Field]] = {
         _field("pdq", pa.binary(32), "PDQ fingerprint, 256 bits"),
         _field("pdq_quality", pa.int32(), "PDQ quality, 0 to 100; below 50 is not to be trusted"),
         _field("pixels", pa.binary(32), "sha256 of the decoded pixels, where PDQ is not to be trusted"),
-        _field("local", pa.binary(32), "local features of the whole picture, 256 bits; null when not asked for"),
-        _field("local_points", pa.binary(), "its strongest keypoints, 12 bytes each"),
+        _field("local_points", pa.binary(), "its strongest keypoints, 12 bytes each; null when not asked for"),
         _field(
             "embedding",
             pa.binary(),

@@ -58,6 +58,7 @@ def refusal(values):
             {"scan": {"tars_per_unit": 2}},
             "scan.tars_per_unit: no longer a setting; set scan.unit_bytes instead, or nothing",
         ),
+        ({"dedupe": {"neighbours": 32}}, "dedupe.neighbours: no longer a setting; remove it"),
         (
             {"scan": {"files_per_unit": 2}},
             "scan.files_per_unit: no longer a setting; set scan.unit_bytes instead, or nothing",

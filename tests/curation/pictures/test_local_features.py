@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from curation.config import DedupeConfig
 from curation.pictures.local_features import (
-    BYTES,
     INVERTED,
     MAX_POINTS,
     MIRRORED,
@@ -17,27 +16,20 @@ from curation.pictures.local_features import (
     consistent_points,
     local_features,
     root_sift,
-    vlad,
 )
 from examples.corpus.charts import bar_chart
 from examples.corpus.documents import code, letter
 from examples.corpus.photographs import city, landscape, person, still_life
-from tests.support.copying import COPIES, mirrored, paint
+from tests.support.copying import COPIES, paint
 from tests.support.pictures import noise
 
 PAINTERS = (letter, code, bar_chart, landscape, city, person, still_life)
 MIN_POINTS = DedupeConfig().min_points
-MIRRORED_BITS, STRANGE_BITS = 56, 60  # of 256
 
 
 @pytest.fixture(scope="module")
 def pictures():
     return {painter.__name__: paint(painter) for painter in PAINTERS}
-
-
-def differing(first, second) -> int:
-    bits = (np.frombuffer(each.bits, np.uint8) for each in (first, second))
-    return int(np.bitwise_count(np.bitwise_xor(*bits)).sum())
 
 
 def descriptors(seed: int, rows: int = 50) -> np.ndarray:
@@ -46,20 +38,10 @@ def descriptors(seed: int, rows: int = 50) -> np.ndarray:
 
 @given(st.integers(0, 1_000))
 @settings(max_examples=20, deadline=None)
-def test_mirroring_inverts_half_of_a_keypoint_code_and_keeps_the_vlad(seed):
+def test_mirroring_inverts_half_of_a_keypoint_code_(seed):
     roots = descriptors(seed)
     assert np.array_equal(MIRRORED[MIRRORED], np.arange(128)), "mirrored twice is as before"
     assert np.array_equal(codes(roots[:, MIRRORED], codebook()), codes(roots, codebook()) ^ INVERTED)
-    centroids = codebook().centroids
-    assert np.allclose(vlad(roots[:, MIRRORED], centroids), vlad(roots, centroids), atol=1e-5)
-
-
-def test_a_mirrored_picture_has_nearly_the_same_bits_and_another_has_not(pictures):
-    features = {name: local_features(rgb) for name, rgb in pictures.items()}
-    for name, rgb in pictures.items():
-        assert differing(features[name], local_features(mirrored(rgb))) <= MIRRORED_BITS, name
-        for other in pictures.keys() - {name}:
-            assert differing(features[name], features[other]) >= STRANGE_BITS, (name, other)
 
 
 @pytest.mark.parametrize("done", ["jpeg", "half", "crop 75", "crop 50", "mirror", "turn 90", "turn 5"])
@@ -83,7 +65,6 @@ def test_features_have_fixed_sizes_and_are_repeatable(pictures):
     for rgb in pictures.values():
         found = local_features(rgb)
         assert found == local_features(rgb.copy())
-        assert len(found.bits) == BYTES
         assert 0 < len(found.points) <= MAX_POINTS * POINT.itemsize
         assert len(found.points) % POINT.itemsize == 0
 
@@ -98,4 +79,4 @@ def test_a_plain_picture_has_none(value):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 5000), (5000, 3), (1, 20_000), (60, 2400), (31, 33)])
 def test_any_picture_size_is_accepted(shape):
     found = local_features(noise(*shape))
-    assert found is None or len(found.bits) == BYTES
+    assert found is None or len(found.points) % POINT.itemsize == 0

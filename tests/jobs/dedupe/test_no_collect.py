@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.config import DedupeConfig
+from curation.copies.local_search import ENTRY_ORDER
 from curation.pictures.decode import DEFAULT_LIMITS
 from jobs.dedupe.pictures import NARROW, PARENT, PLACE, PictureSet
 from jobs.dedupe.stage import Deduplication
@@ -70,7 +71,8 @@ def test_a_fetch_in_a_nested_function_is_seen() -> None:
 def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Reference, copies) -> None:
     """Steps on the way are planned by the same rules; the last plan joins them.
 
-    What is shuffled is narrow; local features, the widest of it, only once into cells, and for pictures in pairs.
+    What is shuffled is narrow: local features for pictures in pairs only, and the codes of keypoints, of which there
+    are most, once.
     """
     sets = [PictureSet(manifest=open_manifest(str(reference.output / "scan")), origin=PARENT)]
     before = spark.conf.get("spark.sql.autoBroadcastJoinThreshold")
@@ -88,10 +90,11 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     for never in ("CartesianProduct", "BroadcastNestedLoopJoin", "BroadcastExchange", "BroadcastHashJoin"):
         assert never not in plan
     assert found
-    cells = {"node", "local", "local_points", "unit", "is_home"}
+    codes = [each.columns for each in found if "code" in each.columns]
+    assert codes == [set(ENTRY_ORDER)] * DedupeConfig(copies=copies).needs_local_features
     places = {"node", *PLACE, "local_points", "unit"}
     wide = [each.columns for each in found if each.columns & WIDE]
-    assert wide == [cells, places] * DedupeConfig(copies=copies).needs_local_features
+    assert wide == [places] * DedupeConfig(copies=copies).needs_local_features
 
 
 def test_few_frames_are_broadcast_and_none_grows() -> None:
