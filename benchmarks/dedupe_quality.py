@@ -242,7 +242,7 @@ _FILE = click.Path(exists=True, path_type=Path)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps distractors for the next run.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Image file that shows recall among distractors.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="A part of it; may be repeated.")
-@click.option("--photographs", type=_FILE, help="Folder of tars whose pictures AugLy copies, and which are distractors.")
+@click.option("--photographs", type=_FILE, help="Folder of tars for AugLy, and for distractors.")
 @click.option("--cores", default=2, show_default=True, help="Cores that Spark and the drawing use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:
