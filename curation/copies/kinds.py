@@ -17,11 +17,13 @@ UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside a
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
 COVERING = 1.35  # something was added, and much is still seen under it; of 2
-MARK_KEPT, MARK_ADDED = 0.9, 0.6  # something was added where there was less
+OPAQUE, OPAQUE_ADDED = 1.15, 0.85  # the same where nearly nothing had been
+MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
 BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
+LINE_AREA, LINE_KEPT, LINE_ADDED = 0.04, 0.4, 0.3  # a line of text over a drawing: much was added, and much is seen
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
-MIN_RECOLOURED = 0.01
+MIN_RECOLOURED = 0.02
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
 """Kinds that PDQ does not find, for which the scan measures local features."""
@@ -147,11 +149,13 @@ def _is_another_page(evidence: Evidence) -> bool:
         return evidence.changed > 0 and evidence.kept < ONLY_TONES
     is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
-    is_covering = (
-        evidence.kept + evidence.added >= COVERING
-        or (evidence.texture >= FULL_TEXTURE and is_overlaid(evidence))
-        or (evidence.changed_area >= BAND_AREA and evidence.changed_density >= BAND_DENSITY)
-    )
+    seen = evidence.kept + evidence.added
+    is_opaque = seen >= OPAQUE and evidence.added >= OPAQUE_ADDED
+    is_line = (
+        evidence.changed_area >= LINE_AREA and evidence.kept >= LINE_KEPT and evidence.added >= LINE_ADDED
+    ) or evidence.texture >= FULL_TEXTURE
+    is_band = evidence.changed_area >= BAND_AREA and evidence.changed_density >= BAND_DENSITY
+    is_covering = seen >= COVERING or is_band or (is_overlaid(evidence) and (is_opaque or is_line))
     return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
 
 
