@@ -67,7 +67,7 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manif
     lineage = read_parent(source, Stage.SCAN)
     sets = picture_sets(config.dedupe, lineage.manifest)
     settings = _settings(config.dedupe)
-    software = {"dedupe": "2", "faiss": faiss.__version__}
+    software = {"dedupe": "3", "faiss": faiss.__version__}
     if config.dedupe.fingerprint == "embedding":
         software["semantic"] = cosine_search.VERSION
     if config.dedupe.needs_local_features:
