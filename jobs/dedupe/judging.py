@@ -107,7 +107,9 @@ class Judge:
         return f"{compared:,} pairs compared{taken}"
 
     def _all(self, *columns: str) -> DataFrame:
-        return functools.reduce(DataFrame.unionByName, (each.frame(*columns) for each in self.judged))
+        schema = frames.ddl(pa.schema([JUDGED.field(name) for name in columns]))
+        none = self.steps.spark.createDataFrame([], schema)
+        return functools.reduce(DataFrame.unionByName, (each.frame(*columns) for each in self.judged), none)
 
     def _described(self, pairs: DataFrame) -> DataFrame:
         """Return pairs as `_JudgePairs` takes them: the better picture is the representative."""

@@ -3,6 +3,7 @@
 A row of DAMAGES is a way to damage a manifest, a row of COMMANDS a command line; every command meets every damage.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -108,7 +110,10 @@ def part(change: Callable[[bytes], bytes | None], name: str = "part-00000.parque
 
 
 def flipped(data: bytes) -> bytes:
-    at = len(data) // 3
+    """Return a part with one value altered: in the middle of its largest column, where no header of a page is."""
+    group = pq.read_metadata(io.BytesIO(data)).row_group(0)
+    largest = max(map(group.column, range(group.num_columns)), key=lambda chunk: chunk.total_compressed_size)
+    at = largest.data_page_offset + largest.total_compressed_size // 2
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
