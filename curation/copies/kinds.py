@@ -154,8 +154,12 @@ def _is_another_page(evidence: Evidence) -> bool:
     is_line = (
         evidence.changed_area >= LINE_AREA and evidence.kept >= LINE_KEPT and evidence.added >= LINE_ADDED
     ) or evidence.texture >= FULL_TEXTURE
-    is_band = evidence.changed_area >= BAND_AREA and evidence.changed_density >= BAND_DENSITY
-    is_covering = seen >= COVERING or (is_overlaid(evidence) and (is_band or is_opaque or is_line))
+    is_band = (
+        evidence.changed_area >= BAND_AREA
+        and evidence.changed_density >= BAND_DENSITY
+        and evidence.colour <= UNTOUCHED_COLOUR
+    )
+    is_covering = seen >= COVERING or is_band or (is_overlaid(evidence) and (is_opaque or is_line))
     return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
 
 
