@@ -34,27 +34,28 @@ _PROBES = (np.arange(64) + 0.5) / 64
 
 
 def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence | None:
-    """Return the best evidence that any rendering of `first` shows the same as any of `second`, or None."""
+    """Return the best evidence that any rendering of `first` shows the same as any of `second`, or None.
+
+    The order of the images does not matter: they are compared in one order, and the map is inverted for the other.
+    """
+    if order(second) < order(first):
+        found = compare_in_order(second, first)
+        return None if found is None else inverted(found)
+    return compare_in_order(first, second)
+
+
+def order(image: Sequence[Rendering]) -> list[tuple[int, bytes]]:
+    """Return what decides which of two images is compared with the other: the smaller comes first."""
+    return [(each.fine.size, each.thumb.tobytes()) for each in image]
+
+
+def compare_in_order(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence | None:
+    """Return what `compare` does, of images that are in order."""
     found = [each for a in first for b in second if (each := _compare(a, b)) is not None]
     return max(found, key=lambda each: (-each.differing, each.patches), default=None)
 
 
-def _compare(first: Rendering, second: Rendering) -> Evidence | None:
-    """Return the evidence of the first map that settles the pair, else of the map under which most agrees.
-
-    The order of the images does not matter: they are compared in one order, and the map is inverted for the other.
-    """
-    if _order(second) < _order(first):
-        found = _compare_in_order(second, first)
-        return None if found is None else _inverted(found)
-    return _compare_in_order(first, second)
-
-
-def _order(each: Rendering) -> tuple[int, bytes]:
-    return each.fine.size, each.thumb.tobytes()
-
-
-def _inverted(evidence: Evidence) -> Evidence:
+def inverted(evidence: Evidence) -> Evidence:
     """Return the evidence with the images exchanged."""
     matrix = np.linalg.inv(square(np.reshape(evidence.matrix, (2, 3))))
     if evidence.is_mirrored:  # the second image is now mirrored first
@@ -68,7 +69,8 @@ def _inverted(evidence: Evidence) -> Evidence:
     )
 
 
-def _compare_in_order(first: Rendering, second: Rendering) -> Evidence | None:
+def _compare(first: Rendering, second: Rendering) -> Evidence | None:
+    """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     best: tuple[float, Evidence, Alignment] | None = None
     for each in _maps(first, second):
         found = _evidence_of_map(first, second, each)

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from curation.copies.compare_pixels import compare
+from curation.copies.compare_pixels import compare_in_order, inverted, order
 from curation.copies.kinds import Evidence
 from curation.copies.rendering import FINE_AREA_PIXELS, Rendering, renderings
 from curation.pictures.bounded import DecoderFailed, within_limits
@@ -48,12 +48,24 @@ class PixelJudge:
 
         Raises BrokenSource when a picture has changed since the scan.
         """
+        for found, is_exchanged in self.compared(pairs):
+            yield inverted(found) if found is not None and is_exchanged else found
+
+    def compared(self, pairs: Sequence[tuple[Row, Row]]) -> Iterator[tuple[Evidence | None, bool]]:
+        """Yield the evidence of each pair, and whether it is that of the second picture in the first.
+
+        The pixels and `sha256` of two pictures decide which of them is compared with the other, whatever their order.
+        Raises like `evidence`.
+        """
         sizes = [2 * PICTURE_BYTES + first["size"] + second["size"] for first, second in pairs]
         for places in in_groups(range(len(pairs)), sizes, MAX_BYTES_KEPT):
             some = [pairs[place] for place in places]
             opened = self.open([row for pair in some for row in pair])
             for first, second in some:
-                yield compare(opened[first["node"]], opened[second["node"]])
+                images = [opened[row["node"]] for row in (first, second)]
+                here, there = ((order(opened[row["node"]]), row["sha256"]) for row in (first, second))
+                is_exchanged = there < here
+                yield compare_in_order(*(reversed(images) if is_exchanged else images)), is_exchanged
 
     def open(self, rows: Sequence[Row]) -> Mapping[Any, Sequence[Rendering]]:
         """Return node → renderings of `rows`, reading some bytes at a time.

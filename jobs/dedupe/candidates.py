@@ -1,5 +1,6 @@
 """Candidate pairs: pictures that may be copies, found without comparing pixels."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from curation.config import DedupeConfig
 from curation.copies import local_search
 from curation.pictures.local_features import POINT, consistent_points
 from jobs.dedupe.cell_partitions import RunOnce
+from jobs.dedupe.components import in_components
 from jobs.dedupe.pdq_search import near_pairs
 from jobs.dedupe.pictures import PARENT, PictureSet, has_pixels, node_of, ranked, read_set
 from jobs.dedupe.vector_search import cosine_pairs
@@ -30,6 +32,7 @@ VECTOR_SCHEMA = pa.schema([("node", pa.binary()), ("embedding", pa.binary())])
 
 NODE_PAIRS = pa.schema([("a", pa.binary()), ("b", pa.binary())])
 NODE_PAIR_BYTES = 80
+PAIRS_OF_A_PICTURE = 4  # candidates, with those that several searches find; mostly between one and two
 VECTOR_BYTES = 2_048
 MATCHES_BYTES = 24_000  # of a picture: some hundred matches of its keypoints, of 29 bytes
 OWNERS = pa.schema([("pdq", pa.binary()), ("owner", pa.binary()), ("is_text", pa.bool_())])
@@ -37,10 +40,19 @@ OWNERS = pa.schema([("pdq", pa.binary()), ("owner", pa.binary()), ("is_text", pa
 ReadSet = Callable[[PictureSet, Sequence[str], pa.Schema, frames.Transform], DataFrame]
 
 
-def find_candidates(pictures: Table, sets: Sequence[PictureSet], config: DedupeConfig, steps: Steps) -> Table:
-    """Return each pair (`a`, `b`; a < b) of pictures that may be copies once, of which at least one is the parent's.
+def find_candidates(
+    pictures: Table,
+    sets: Sequence[PictureSet],
+    config: DedupeConfig,
+    steps: Steps,
+    *,
+    large: int,
+    units_in_memory: int,
+) -> Table:
+    """Return each pair of pictures that may be copies once, of which at least one is the parent's, as PLACED.
 
-    The search of each cell is a unit, see `RunOnce`.
+    A component of pairs is large if it has more than `large`. The search of each cell is a unit, see `RunOnce`;
+    `units_in_memory` is as in `local_candidates`.
     """
     read = functools.partial(read_set, steps.spark, options=steps.options)
     if config.fingerprint == "embedding":
@@ -48,13 +60,13 @@ def find_candidates(pictures: Table, sets: Sequence[PictureSet], config: DedupeC
     else:
         pairs = pdq_candidates(pictures, config, steps)
     if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(sets, config, read, steps))
-    ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b").distinct()
+        pairs = pairs.unionByName(local_candidates(sets, config, read, steps, units_in_memory=units_in_memory))
+    ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b")
     if any(each.origin != PARENT for each in sets):
         origins = pictures.frame("node", "origin")
         ordered = ordered.join(origins.toDF("a", "origin_a"), "a").join(origins.toDF("b", "origin_b"), "b")
         ordered = ordered.where((F.col("origin_a") == PARENT) | (F.col("origin_b") == PARENT))
-    return steps.keep("candidates", ordered, NODE_PAIRS, ["a"], units=units_for(2 * pictures.rows, NODE_PAIR_BYTES))
+    return in_components(ordered, steps, "candidates", most=PAIRS_OF_A_PICTURE * pictures.rows, large=large)
 
 
 def pdq_candidates(pictures: Table, config: DedupeConfig, steps: Steps) -> DataFrame:
@@ -81,18 +93,17 @@ def pdq_candidates(pictures: Table, config: DedupeConfig, steps: Steps) -> DataF
     )
 
 
-def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
+def local_candidates(
+    sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps, *, units_in_memory: int
+) -> DataFrame:
     """Return pairs (`a`, `b`) of pictures in `sets`, each once, of which at least `min_points` keypoints agree.
 
-    `read` returns the rows of a set. The pairs do not depend on the number of units, see `local_search`. Two
-    pictures would count as one if the first 8 bytes of their nodes were equal, as those of one pair in 2**64 are.
+    `read` returns the rows of a set. The pairs do not depend on the number of units, see `local_search`. If there are
+    at most `units_in_memory`, one task does it all. Two pictures would count as one if the first 8 bytes of their
+    nodes were equal, as those of one pair in 2**64 are.
     """
     from_each = [read(each, LOCAL_COLUMNS, LOCAL_SCHEMA, _with_local_features) for each in sets]
     pictures = functools.reduce(DataFrame.unionByName, from_each)
-    word = F.shiftright("place", local_search.WORD_SHIFT)
-    entries = frames.map_batches(pictures, _entries, frames.ddl(local_search.ENTRIES)).repartition(word)
-    entries = entries.sortWithinPartitions(*local_search.ENTRY_ORDER)
-    matches = frames.map_batches(entries, local_search.matches_in, frames.ddl(local_search.MATCHES))
     units = units_for(sum(each.manifest.rows for each in sets), MATCHES_BYTES)
     making = Making(
         name="local-candidates",
@@ -102,11 +113,20 @@ def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: Rea
         order=local_search.MATCH_ORDER,
         shown=Shown(name="local candidates", noun="units"),
     )
+    agreeing = _Agreeing(min_points=config.min_points)
+    if units <= units_in_memory:
+        in_memory = _LocalPairs(agreeing=agreeing)
+        making = dataclasses.replace(making, schema=PAIRS_SCHEMA, units=1, function=in_memory, order=())
+        return steps.make(pictures.withColumn(UNIT, F.lit(0)), making).frame()
+    word = F.shiftright("place", local_search.WORD_SHIFT)
+    entries = frames.map_batches(pictures, _entries, frames.ddl(local_search.ENTRIES)).repartition(word)
+    entries = entries.sortWithinPartitions(*local_search.ENTRY_ORDER)
+    matches = frames.map_batches(entries, local_search.matches_in, frames.ddl(local_search.MATCHES))
     pairs = steps.make(matches.withColumn(UNIT, unit_of_hash(["a", "b"], units)), making).frame()
     once = pictures.groupBy("picture").agg(*(F.min(name).alias(name) for name in ("node", "local_points")))
     for name in ("a", "b"):
         pairs = pairs.join(once.toDF(name, f"node_{name}", f"points_{name}"), name)
-    return frames.map_batches(pairs, _Agreeing(min_points=config.min_points), frames.ddl(PAIRS_SCHEMA))
+    return frames.map_batches(pairs, agreeing, frames.ddl(PAIRS_SCHEMA))
 
 
 def embedding_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
@@ -141,6 +161,38 @@ def _entries(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         counts = np.array([len(each) // POINT.itemsize for each in stored], np.int64)
         pictures = batch.column("picture").to_numpy(zero_copy_only=False)
         yield from local_search.entries_of(pictures, np.frombuffer(b"".join(stored), POINT), counts).to_batches()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LocalPairs:
+    """Finds the pairs of all pictures, which are LOCAL_SCHEMA: searches and sorts in memory, as Spark would."""
+
+    agreeing: "_Agreeing"
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows = [batch for batch in batches if batch.num_rows]
+        if not rows:
+            return
+        once: dict[int, tuple[bytes, bytes]] = {}
+        for row in pa.Table.from_batches(rows).to_pylist():
+            found = row["node"], row["local_points"]
+            node, points = once.get(row["picture"], found)
+            once[row["picture"]] = min(node, found[0]), min(points, found[1])
+        entries = _sorted(_entries(iter(rows)), local_search.ENTRIES)
+        matches = _sorted(local_search.matches_in(entries), local_search.MATCHES)
+        for pairs in filter(len, local_search.pairs_in(matches)):
+            columns = []
+            for name in ("a", "b"):
+                nodes, points = zip(*map(once.__getitem__, pairs.column(name).to_pylist()), strict=True)
+                columns += [pa.array(nodes, pa.binary()), pa.array(points, pa.binary())]
+            yield from self.agreeing(iter([pa.record_batch(columns, ["node_a", "points_a", "node_b", "points_b"])]))
+
+
+def _sorted(batches: Iterator[pa.RecordBatch], columns: pa.Schema) -> list[pa.RecordBatch]:
+    """Return the rows of `batches` sorted by all `columns`."""
+    table = pa.Table.from_batches(batches, columns).sort_by([(name, "ascending") for name in columns.names])
+    found: list[pa.RecordBatch] = table.to_batches()
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

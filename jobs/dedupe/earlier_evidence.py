@@ -3,36 +3,35 @@
 Files in the folder `_evidence` of a deduplicated manifest have a row for each pair that was judged, also for those
 that are no copies: the sha256 of both pictures and the evidence, as columns of EVIDENCE. It depends on the bytes of
 the pictures and on software only, so a file is named by a hash of that software, and files of other software are
-passed over. Kinds, strictness and clusters are decided anew.
+passed over. Kinds, strictness and clusters are decided anew, and the evidence holds for either picture as the better.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from jobs.dedupe.judging import Judge
+from jobs.dedupe.star_clusters import union
 from jobs.spark import frames
-from jobs.spark.steps import UNIT, Making, Steps, unit_of_hash, units_for
+from jobs.spark.steps import UNIT, Making, Steps, Table, unit_of_hash, units_for
 from manifests import storage
 from manifests.errors import ManifestError
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
 from manifests.format.store import EVIDENCE_FOLDER, Manifest, open_manifest
 
-EVIDENCE = pa.schema(
-    [("member_sha256", pa.binary()), ("representative_sha256", pa.binary()), ("evidence", pa.string())]
-)
+EVIDENCE = pa.schema([("first_sha256", pa.binary()), ("second_sha256", pa.binary()), ("evidence", pa.string())])
+"""A pair in the order in which its pictures are compared, and what is found of the first in the second."""
 ROW_BYTES = 200
-_BY = ["member_sha256", "representative_sha256"]
+_BY = ["first_sha256", "second_sha256"]
 
 
 def software_name(software: Mapping[str, Any]) -> str:
     """Return the beginning of the names of files with evidence found by this software, and its limits."""
-    return f"pairs-{settings_hash(software)[:12]}"
+    return f"pairs-{settings_hash({**software, 'columns': EVIDENCE.names})[:12]}"
 
 
 def files_at(output: str, name: str) -> dict[str, int]:
@@ -56,7 +55,7 @@ def files_of(manifest: Manifest, name: str) -> dict[str, int]:
 
 
 def read_evidence(spark: SparkSession, files: Mapping[str, int], options: frames.Options) -> DataFrame | None:
-    """Return (`member_sha256`, `representative_sha256`, `evidence`), each pair once; None without any file."""
+    """Return (`first_sha256`, `second_sha256`, `evidence`), each pair once; None without any file."""
     if not files:
         return None
     found = frames.read_files(spark, files, EVIDENCE, options)
@@ -64,12 +63,13 @@ def read_evidence(spark: SparkSession, files: Mapping[str, int], options: frames
     return found.dropDuplicates(_BY).select(*text, "evidence")
 
 
-def write_evidence(judge: Judge, steps: Steps, output: str, name: str) -> Mapping[str, Mapping[str, Any]]:
-    """Write what `judge` has found beside the manifest at `output`, and return path → `bytes` and `sha256`."""
-    if not judge.judged:
+def write_evidence(judged: Sequence[Table], steps: Steps, output: str, name: str) -> Mapping[str, Mapping[str, Any]]:
+    """Write the evidence of `judged` pairs beside the manifest at `output`; return path → `bytes` and `sha256`."""
+    units = units_for(sum(table.rows for table in judged), ROW_BYTES)
+    found = union([table.frame(*EVIDENCE.names) for table in judged if table.rows])
+    if found is None:
         return {}
-    units = units_for(sum(table.rows for table in judge.judged), ROW_BYTES)
-    rows = judge.found().select(*(F.unhex(column).alias(column) for column in _BY), "evidence")
+    rows = found.select(*(F.unhex(column).alias(column) for column in _BY), "evidence")
     folder = storage.join(output, EVIDENCE_FOLDER)
     making = Making(name=name, schema=EVIDENCE, units=units, order=EVIDENCE.names, folder=folder)
     made = steps.make(rows.withColumn(UNIT, unit_of_hash(_BY, units)), making)

@@ -3,13 +3,12 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation.copies.stars import MAX_ROUNDS
 from jobs.dedupe.candidates import NODE_PAIR_BYTES, NODE_PAIRS
 from jobs.dedupe.judging import Judge
 from jobs.dedupe.pictures import PARENT
 from jobs.dedupe.star_clusters import STARS, union, without
 from jobs.spark.steps import Steps, Table, units_for
-
-MAX_ROUNDS = 12  # for copies of copies of copies; the others form clusters among themselves
 
 
 def match_fixed(candidates: Table, pictures: DataFrame, judge: Judge, steps: Steps) -> tuple[list[DataFrame], Table]:

@@ -5,38 +5,41 @@ with very many are spread over several.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from curation.pictures.pdq import hamming
 from jobs.dedupe.candidates import NODE_PAIR_BYTES, NODE_PAIRS
-from jobs.dedupe.matching import PAIRS_AT_ONCE, PICTURE_COLUMNS, Matcher
+from jobs.dedupe.matching import PICTURE_COLUMNS, Found, Matcher, Pair
 from jobs.dedupe.pictures import ranked
 from jobs.spark import frames
 from jobs.spark.part_stages import MAX_GROUP_TASKS
 from jobs.spark.steps import UNIT, Making, Shown, Steps, Table, units_for
 
 PAIRS_PER_UNIT = 64
+PAIRS_AT_ONCE = 64
 JUDGED = pa.schema(
     [
         ("member", pa.binary()),
         ("representative", pa.binary()),
-        ("member_sha256", pa.string()),
-        ("representative_sha256", pa.string()),
+        ("first_sha256", pa.string()),
+        ("second_sha256", pa.string()),
         ("evidence", pa.string()),
         ("kind", pa.string()),
         ("described", pa.string()),
         ("is_known", pa.bool_()),
     ]
 )
-"""A judged pair. `evidence` is what was found, `kind` of which kind of copies it is, or None, and `described` what is
-recorded of copies. `is_known`: an earlier run had compared them."""
+"""A judged pair. `evidence` is what was found of the first picture in the second, in the order in which they were
+compared; `kind` of which kind of copies they are, or None, and `described` what is recorded of copies. `is_known`: an
+earlier run had compared them."""
+COPY = ("member", "representative", "kind", "evidence")
 
 
 @dataclass(kw_only=True)
@@ -44,8 +47,7 @@ class Judge:
     """Judges pairs of pictures with a matcher, and remembers them.
 
     `pictures` are all pictures, `places` those of the pictures in candidate pairs, with what the matcher needs.
-    `known` has the `evidence` of pairs (`member_sha256`, `representative_sha256`) that were compared before, or is
-    None.
+    `known` has the `evidence` of pairs (`first_sha256`, `second_sha256`) that were compared before, or is None.
     """
 
     pictures: Table
@@ -74,7 +76,7 @@ class Judge:
             units=units,
             function=_JudgePairs(matcher=self.matcher),
             order=("representative", "member"),
-            count=_count,
+            count=count_known,
             shown=Shown(name="proof", noun="pairs", rows=pairs.rows),
         )
         self.judged.append(self.steps.make(self._spread(self._described(pairs.frame()), units), making))
@@ -92,19 +94,9 @@ class Judge:
         return self._all("member", "representative", "kind").where("kind IS NOT NULL").drop("kind")
 
     def evidence(self) -> DataFrame:
-        """Return (`member`, `representative`, `kind`, `evidence`) of the judged pairs that are copies."""
+        """Return COPY of the judged pairs that are copies."""
         columns = ("member", "representative", "kind", "described")
-        return self._all(*columns).where("kind IS NOT NULL").withColumnRenamed("described", "evidence")
-
-    def found(self) -> DataFrame:
-        """Return the evidence of all judged pairs, by content, for later runs."""
-        return self._all("member_sha256", "representative_sha256", "evidence")
-
-    def summary(self) -> str:
-        """Return how many pairs were compared, and how many an earlier run had compared."""
-        compared, known = (sum(table.total(fact) for table in self.judged) for fact in ("compared", "known"))
-        taken = f", {known:,} taken from an earlier run" if self.known is not None else ""
-        return f"{compared:,} pairs compared{taken}"
+        return self._all(*columns).where("kind IS NOT NULL").toDF(*COPY)
 
     def _all(self, *columns: str) -> DataFrame:
         schema = frames.ddl(pa.schema([JUDGED.field(name) for name in columns]))
@@ -128,12 +120,14 @@ class Judge:
             F.col("r.pdq").alias("representative_pdq"),
             (F.col("m.is_text") & F.col("r.is_text")).alias("is_text"),
         )
+        nothing, not_known = F.lit(None).cast("string"), F.lit(False)
         if self.known is None:
-            oriented = oriented.withColumns({"evidence": F.lit(None).cast("string"), "is_known": F.lit(False)})
+            oriented = oriented.withColumns({"evidence": nothing, "is_exchanged": not_known, "is_known": not_known})
         else:
-            by = ["member_sha256", "representative_sha256"]
-            known = self.known.withColumn("is_known", F.lit(True))
-            oriented = oriented.join(known, by, "left").fillna(False, ["is_known"])
+            known = self.known.withColumns({**_in_order("first_sha256", "second_sha256"), "is_known": F.lit(True)})
+            oriented = oriented.withColumns(_in_order("member_sha256", "representative_sha256"))
+            oriented = oriented.join(known, ["low", "high"], "left").fillna(False, ["is_known"])
+            oriented = oriented.withColumn("is_exchanged", F.expr("first_sha256 <=> representative_sha256"))
         wanted = [*PICTURE_COLUMNS, *self.matcher.measured]
         for side, column in (("a", "member"), ("b", "representative")):
             pictures = self.places.frame().select(F.struct(*wanted).alias(side))
@@ -149,9 +143,58 @@ class Judge:
         return pairs.withColumn(UNIT, F.pmod(F.xxhash64("representative", share), F.lit(units)).cast("int"))
 
 
-def _count(judged: pa.Table) -> Mapping[str, int]:
+def summary(judged: Sequence[Table], *, with_earlier: bool) -> str:
+    """Return how many pairs were compared, and `with_earlier` how many an earlier run had compared."""
+    compared, known = (sum(table.total(fact) for table in judged) for fact in ("compared", "known"))
+    return f"{compared:,} pairs compared" + (f", {known:,} taken from an earlier run" if with_earlier else "")
+
+
+def _in_order(first: str, second: str) -> dict[str, Column]:
+    """Return the columns by which pairs are found in either order."""
+    return {"low": F.least(first, second), "high": F.greatest(first, second)}
+
+
+def count_known(judged: pa.Table) -> Mapping[str, int]:
+    """Return how many judged pairs were compared, and how many an earlier run had compared."""
     known = pc.sum(judged.column("is_known")).as_py() or 0
     return {"known": known, "compared": len(judged) - known}
+
+
+class PairJudge:
+    """Judges pairs in a worker, with `matcher`."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self.matcher = matcher
+        self._compare = matcher.comparing(is_retry=frames.is_retry())
+
+    def judge(self, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+        """Return JUDGED of `pairs`, in their order.
+
+        They have what the matcher needs, `member` and `representative`, `sha256` and `pdq` of each, and `known`: what
+        an earlier run has found, or None.
+        """
+        pairs = [_with_distance(pair) for pair in pairs]
+        new = [pair for pair in pairs if pair["known"] is None]
+        compared = iter(self._compare(new) if new else ())
+        return [self._row(pair, pair["known"] or next(compared)) for pair in pairs]
+
+    def _row(self, pair: Pair, found: Found) -> dict[str, Any]:
+        kind, described = self.matcher.decide(found, pair) or (None, None)
+        first, second = pair["member_sha256"], pair["representative_sha256"]
+        if found.is_exchanged:
+            first, second = second, first
+        about = {"first_sha256": first, "second_sha256": second, "evidence": found.evidence}
+        return {**pair, **about, "kind": kind, "described": described, "is_known": pair["known"] is not None}
+
+
+def _known(row: Mapping[str, Any]) -> Found | None:
+    return Found(evidence=row["evidence"], is_exchanged=row["is_exchanged"]) if row["is_known"] else None
+
+
+def _with_distance(pair: Pair) -> Pair:
+    first, second = pair["member_pdq"], pair["representative_pdq"]
+    is_comparable = isinstance(first, bytes) and isinstance(second, bytes)
+    return {**pair, "distance": hamming(first, second) if is_comparable else None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,23 +203,8 @@ class _JudgePairs:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield JUDGED for each pair, in their order."""
-        compare = self.matcher.comparing(is_retry=frames.is_retry())
+        judge = PairJudge(self.matcher)
         for batch in batches:
-            described = [_with_distance(pair) for pair in batch.to_pylist()]
-            for first in range(0, len(described), PAIRS_AT_ONCE):
-                pairs = described[first : first + PAIRS_AT_ONCE]
-                new = [pair for pair in pairs if not pair["is_known"]]
-                found = iter(compare(new))
-                rows = [self._row(pair, pair["evidence"] if pair["is_known"] else next(found)) for pair in pairs]
-                yield pa.RecordBatch.from_pylist(rows, JUDGED)
-
-    def _row(self, pair: dict[str, Any], evidence: str | None) -> dict[str, Any]:
-        kind = None if evidence is None else self.matcher.kind(evidence, pair)
-        described = None if evidence is None or kind is None else self.matcher.described(evidence, pair)
-        return {**pair, "evidence": evidence, "kind": kind, "described": described}
-
-
-def _with_distance(pair: dict[str, Any]) -> dict[str, Any]:
-    first, second = pair["member_pdq"], pair["representative_pdq"]
-    is_comparable = isinstance(first, bytes) and isinstance(second, bytes)
-    return {**pair, "distance": hamming(first, second) if is_comparable else None}
+            pairs = [{**row, "known": _known(row)} for row in batch.to_pylist()]
+            for first in range(0, len(pairs), PAIRS_AT_ONCE):
+                yield pa.RecordBatch.from_pylist(judge.judge(pairs[first : first + PAIRS_AT_ONCE]), JUDGED)

@@ -1,8 +1,8 @@
 """Compare the pictures of candidate pairs, and decide which are copies, and of which kind.
 
-What a comparison finds is its evidence, as JSON, or None: it depends on the two pictures and on software only. A
-matcher then says of which kind of copies it is, by the settings. A pair is a mapping with `a` and `b`, mappings of
-PICTURE_COLUMNS, and `distance`, that of their fingerprints or None; `b` is the better picture.
+What a comparison finds depends on the two pictures and on software only. A matcher then decides of which kind of
+copies it is, by the settings. A pair is a mapping with `a` and `b`, mappings of PICTURE_COLUMNS, `distance`, that of
+their fingerprints or None, and `is_text`, whether both are full of text; `b` is the better picture.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from curation.copies.compare_pixels import inverted
 from curation.copies.cosine_search import rounded
 from curation.copies.judge import PixelJudge
 from curation.copies.kinds import Evidence, Strictness, kind_of
@@ -23,10 +24,23 @@ from manifests.format.schema import DuplicateKind
 
 PICTURE_COLUMNS = ("node", "key", "sha256", "source", "member", "offset", "size")
 """What each matcher gets of a picture, besides the columns of the scan that it names in `measured`."""
-PAIRS_AT_ONCE = 64
 
 Pair = Mapping[str, Any]
-Compare = Callable[[Sequence[Pair]], Sequence[str | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a comparison has found: evidence as JSON, or None where the pictures have nothing in common.
+
+    `is_exchanged`: it is the evidence of `b` in `a`, not that of `a` in `b`. Which of both it is does not depend on
+    which picture is better, so that it holds when that changes.
+    """
+
+    evidence: str | None
+    is_exchanged: bool = False
+
+
+Compare = Callable[[Sequence[Pair]], Sequence[Found]]
 
 
 class Matcher(Protocol):
@@ -38,15 +52,11 @@ class Matcher(Protocol):
         ...
 
     def comparing(self, *, is_retry: bool) -> Compare:
-        """Return, in a worker, the function that returns the evidence of pairs, in their order."""
+        """Return, in a worker, the function that compares pairs, and returns what it finds in their order."""
         ...
 
-    def kind(self, evidence: str, pair: Pair) -> str | None:
-        """Return of which kind of copies a pair with this evidence is, or None if it is no copy."""
-        ...
-
-    def described(self, evidence: str, pair: Pair) -> str:
-        """Return what is recorded of a pair of copies, as JSON."""
+    def decide(self, found: Found, pair: Pair) -> tuple[str, str] | None:
+        """Return of which kind of copies a pair is, and what is recorded of it, as JSON; None if it is no copy."""
         ...
 
 
@@ -60,16 +70,14 @@ class FingerprintMatcher:
 
     def comparing(self, *, is_retry: bool) -> Compare:
         """See Matcher."""
-        return lambda pairs: [None if p["distance"] is None else "{}" for p in pairs]
+        return lambda pairs: [Found(evidence=None if pair["distance"] is None else "{}") for pair in pairs]
 
-    def kind(self, evidence: str, pair: Pair) -> str | None:
+    def decide(self, found: Found, pair: Pair) -> tuple[str, str] | None:
         """See Matcher."""
         limit = self.max_text_distance if pair["is_text"] else self.max_distance
-        return str(DuplicateKind.MILD) if pair["distance"] <= limit else None
-
-    def described(self, evidence: str, pair: Pair) -> str:
-        """See Matcher."""
-        return json.dumps({"distance": pair["distance"], "verified": False})
+        if found.evidence is None or pair["distance"] > limit:
+            return None
+        return str(DuplicateKind.MILD), json.dumps({"distance": pair["distance"], "verified": False})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,21 +96,29 @@ class PixelMatcher:
         """See Matcher. The function raises BrokenSource when an image has changed since the scan."""
         judge = PixelJudge(self.limits, is_retry=is_retry)
 
-        def evidence(pairs: Sequence[Pair]) -> list[str | None]:
-            found = judge.evidence([(pair["a"], pair["b"]) for pair in pairs])
-            return [None if each is None else json.dumps(dataclasses.asdict(each)) for each in found]
+        def compare(pairs: Sequence[Pair]) -> list[Found]:
+            found = judge.compared([(pair["a"], pair["b"]) for pair in pairs])
+            return [Found(evidence=_as_json(evidence), is_exchanged=turned) for evidence, turned in found]
 
-        return evidence
+        return compare
 
-    def kind(self, evidence: str, pair: Pair) -> str | None:
+    def decide(self, found: Found, pair: Pair) -> tuple[str, str] | None:
         """See Matcher."""
-        found = json.loads(evidence)
-        kind = kind_of(Evidence(**{**found, "matrix": tuple(found["matrix"])}), self.strictness, self.copies)
-        return None if kind is None else str(kind)
+        if found.evidence is None:
+            return None
+        recorded = json.loads(found.evidence)
+        evidence = Evidence(**{**recorded, "matrix": tuple(recorded["matrix"])})
+        if found.is_exchanged:
+            evidence = inverted(evidence)
+        kind = kind_of(evidence, self.strictness, self.copies)
+        if kind is None:
+            return None
+        described = {"distance": pair["distance"], "verified": True, **dataclasses.asdict(evidence)}
+        return str(kind), json.dumps(described)
 
-    def described(self, evidence: str, pair: Pair) -> str:
-        """See Matcher."""
-        return json.dumps({"distance": pair["distance"], "verified": True, **json.loads(evidence)})
+
+def _as_json(evidence: Evidence | None) -> str | None:
+    return None if evidence is None else json.dumps(dataclasses.asdict(evidence))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +132,15 @@ class CosineMatcher:
         """See Matcher."""
         return _cosines
 
-    def kind(self, evidence: str, pair: Pair) -> str | None:
+    def decide(self, found: Found, pair: Pair) -> tuple[str, str] | None:
         """See Matcher."""
-        return str(DuplicateKind.SEMANTIC) if float(evidence) >= self.min_cosine else None
+        cosine = float(found.evidence or "nan")
+        if not cosine >= self.min_cosine:
+            return None
+        return str(DuplicateKind.SEMANTIC), json.dumps({"cosine": round(cosine, 4)})
 
-    def described(self, evidence: str, pair: Pair) -> str:
-        """See Matcher."""
-        return json.dumps({"cosine": round(float(evidence), 4)})
 
-
-def _cosines(pairs: Sequence[Pair]) -> list[str | None]:
+def _cosines(pairs: Sequence[Pair]) -> list[Found]:
     vectors = (pa.array([pair[side]["embedding"] for pair in pairs], pa.binary()) for side in ("a", "b"))
     first, second = (rounded(unpack(column)) for column in vectors)
-    return [repr(float(cosine)) for cosine in np.einsum("ij,ij->i", first, second)]
+    return [Found(evidence=repr(float(cosine))) for cosine in np.einsum("ij,ij->i", first, second)]

@@ -64,7 +64,7 @@ PICTURES = pa.schema(
 )
 PICTURE_BYTES, PLACE_BYTES = 300, 1_024
 RANK = ("origin", *Rank._fields, "sha256", "set")
-PLACE = ("key", "sha256", "source", "member", "offset", "size")
+PLACE = ("source", "member", "offset", "size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,19 +198,25 @@ def ranked(pictures: DataFrame) -> DataFrame:
 
 
 def with_places(
-    pictures: DataFrame, sets: Sequence[PictureSet], options: Mapping[str, Mapping[str, Any]], measured: Sequence[str]
+    pictures: DataFrame,
+    columns: Sequence[str],
+    sets: Sequence[PictureSet],
+    options: Mapping[str, Mapping[str, Any]],
+    measured: Sequence[str],
 ) -> DataFrame:
-    """Return `node`, PLACE and the columns `measured` of the best rows of `pictures`, each read from its part.
+    """Return `columns` of `pictures`, with PLACE and the columns `measured` of their best rows, read from parts.
 
-    Only names are shuffled: a task for each part gets the keys of the rows that it shall read.
+    Only `columns` are shuffled: a task for each part gets those of the pictures whose rows it shall read.
     """
     names = [*PLACE, *measured]
+    added = frames.ddl(pa.schema([schema(Stage.SCAN).field(name) for name in names]))
     found = []
     for each in sets:
         mine = pictures.where((F.col("origin") == each.origin) & (F.col("set") == each.name))
-        read = _ReadPlaces(parts=each.parts(options), columns=names)
-        columns = f"node binary, {frames.ddl(pa.schema([schema(Stage.SCAN).field(name) for name in names]))}"
-        found.append(frames.map_groups(mine.select("node", "key", AT_PART), AT_PART, read, columns, options))
+        read = _ReadPlaces(parts=each.parts(options), columns=columns, names=names)
+        kept = mine.select(*dict.fromkeys([*columns, "key", AT_PART]))
+        types = ", ".join(f"`{name}` {kind}" for name, kind in mine.select(*columns).dtypes)
+        found.append(frames.map_groups(kept, AT_PART, read, f"{types}, {added}", options))
     return functools.reduce(DataFrame.unionByName, found)
 
 
@@ -218,15 +224,17 @@ def with_places(
 class _ReadPlaces:
     parts: frames.Parts
     columns: Sequence[str]
+    names: Sequence[str]
 
     def __call__(self, wanted: pa.Table) -> pa.Table:
         name = wanted.column(AT_PART)[0].as_py()
-        nodes = dict(zip(wanted.column("key").to_pylist(), wanted.column("node").to_pylist(), strict=True))
+        keys, wanted = wanted.column("key").combine_chunks(), wanted.select(self.columns)
         uri = storage.join(self.parts.folder, name)
         known = {"rows": self.parts.rows[name], "size_bytes": self.parts.size_bytes[name]}
         found = []
-        for batch in read_batches(uri, self.columns, **known):
-            mine = [nodes.get(key) for key in batch.column("key").to_pylist()]
-            table = pa.Table.from_batches([batch]).append_column("node", pa.array(mine, pa.binary()))
-            found.append(table.filter(pc.is_valid(table.column("node"))))
-        return frames.for_spark(pa.concat_tables(found)).select(["node", *self.columns])
+        for batch in read_batches(uri, ["key", *self.names], **known):
+            places = pc.index_in(batch.column("key"), keys)
+            read = pa.Table.from_batches([batch.filter(pc.is_valid(places))]).select(self.names)
+            mine = wanted.take(places.drop_null())
+            found.append(pa.table([*mine.columns, *read.columns], [*self.columns, *self.names]))
+        return frames.for_spark(pa.concat_tables(found))

@@ -2,8 +2,9 @@
 
 1. Candidate pairs: near PDQ fingerprints, and local features that agree (`candidates`).
 2. Matching decides which candidates are copies, by default by comparing pixels (`matching`).
-3. Copies form connected components (`components`), and these become clusters in which every member is a copy of its
-   representative (`star_clusters`). Pictures of other manifests always represent (`fixed_representatives`).
+3. Clusters are formed in which every member is a copy of its representative: of small connected components of
+   candidates, each in one task (`whole_components`), of large ones in rounds (`star_clusters`). Pictures of other
+   manifests always represent (`fixed_representatives`).
 
 Only narrow columns are shuffled. At the end each part gets the new columns of its rows.
 """
@@ -14,7 +15,6 @@ from typing import Any
 
 import cv2
 import faiss
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
@@ -24,26 +24,21 @@ from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
 from jobs.dedupe.candidates import find_candidates
+from jobs.dedupe.clusters import form_clusters
 from jobs.dedupe.earlier_evidence import files_at, files_of, read_evidence, software_name, write_evidence
-from jobs.dedupe.fixed_representatives import match_fixed
-from jobs.dedupe.judging import Judge
+from jobs.dedupe.judging import summary
 from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
 from jobs.dedupe.picture_sets import ROLES, picture_sets
 from jobs.dedupe.pictures import (
-    AT_PART,
     PARENT,
     PICTURE_BYTES,
     PICTURES,
-    PLACE,
-    PLACE_BYTES,
     REFERENCE,
     PictureSet,
     pictures_of,
-    ranked,
     read_rows,
-    with_places,
 )
-from jobs.dedupe.star_clusters import star_clusters, union
+from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK
 from jobs.spark import frames
 from jobs.spark.onto import earlier
 from jobs.spark.part_stages import plan_parts, write_slices
@@ -51,7 +46,7 @@ from jobs.spark.run import Context, read_parent, run_stage
 from jobs.spark.steps import Steps, Table, units_for
 from jobs.units.plan import Plan, Unit
 from manifests.format.digest import settings_hash
-from manifests.format.schema import COLUMNS, DuplicateKind, Stage, schema
+from manifests.format.schema import COLUMNS, DuplicateKind, Stage
 from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
@@ -132,9 +127,9 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
         known = read_evidence(spark, files, plan.options)
         found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, known=known)
         assigned = found.assignments(begin=ctx.account.begin)
-        if found.judge is not None and _compares_pixels(config.dedupe):
-            ctx.reporter.say(f"dedupe: {found.judge.summary()}")
-            beside.update(write_evidence(found.judge, steps, plan.output, name))
+        if _compares_pixels(config.dedupe):
+            ctx.reporter.say(f"dedupe: {summary(found.judged, with_earlier=known is not None)}")
+            beside.update(write_evidence(found.judged, steps, plan.output, name))
         ctx.account.add_earlier(steps.earlier_seconds)
         ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
@@ -146,14 +141,21 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 
 @dataclasses.dataclass(kw_only=True)
 class Deduplication:
-    """Finds the copies among `sets`, of which the first is the parent. `judge` is there when pairs were judged."""
+    """Finds the copies among `sets`, of which the first is the parent.
+
+    `known`: evidence of pairs that were compared before, see `form_clusters`. `large`: a component of more candidate
+    pairs is judged in rounds. `units_in_memory`: local candidates of more units are shuffled. `judged`: at the end,
+    the tables of judged pairs.
+    """
 
     sets: Sequence[PictureSet]
     config: DedupeConfig
     limits: DecodeLimits
     steps: Steps
     known: DataFrame | None = None
-    judge: Judge | None = None
+    large: int = MAX_PAIRS_IN_TASK
+    units_in_memory: int = 1
+    judged: Sequence[Table] = ()
 
     def assignments(self, *, begin: Callable[[str], None]) -> DataFrame:
         """Return `part`, `key` and the columns of dedupe for each row of the parent.
@@ -169,32 +171,14 @@ class Deduplication:
         if tuple(config.copies) == ONLY_EXACT:
             return duplicate_columns(parents, pictures.frame(), None)
         begin("candidates")
-        candidates = find_candidates(pictures, sets, config, steps)
+        candidates = find_candidates(
+            pictures, sets, config, steps, large=self.large, units_in_memory=self.units_in_memory
+        )
         begin("matching")
         matcher = _matcher(config, self.limits)
-        places = _places(candidates, pictures, sets, matcher, steps)
-        self.judge = judge = Judge(pictures=pictures, places=places, matcher=matcher, steps=steps, known=self.known)
-        ranks = ranked(pictures.frame()).select("node", "rank", "origin")
-        settled: list[DataFrame] = []
-        left = candidates
-        if any(each.origin != PARENT for each in sets):
-            settled, left = match_fixed(candidates, ranks, judge, steps)
-        settled += star_clusters(left, ranks.drop("origin"), judge, steps)
+        copies, self.judged = form_clusters(candidates, pictures, sets, matcher, steps, known=self.known)
         begin("clusters")
-        found = union(settled)
-        copies = None if found is None else found.join(judge.evidence(), ["member", "representative"])
         return duplicate_columns(parents, pictures.frame(), copies)
-
-
-def _places(candidates: Table, pictures: Table, sets: Sequence[PictureSet], matcher: Matcher, steps: Steps) -> Table:
-    """Return where the pictures in candidate pairs are, and what the matcher needs of them."""
-    pairs = candidates.frame()
-    involved = pairs.select(F.col("a").alias("node")).union(pairs.select(F.col("b").alias("node"))).distinct()
-    mine = pictures.frame("node", "key", "origin", "set", AT_PART).join(involved, "node", "left_semi")
-    measured = [schema(Stage.SCAN).field(name) for name in (*PLACE, *matcher.measured)]
-    places = pa.schema([("node", pa.binary()), *measured])
-    found = with_places(mine, sets, steps.options, matcher.measured)
-    return steps.keep("places", found, places, ["node"], units=units_for(pictures.rows, PLACE_BYTES))
 
 
 def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:

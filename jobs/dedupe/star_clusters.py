@@ -16,12 +16,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation.copies.stars import MAX_ROUNDS
 from jobs.dedupe.candidates import NODE_PAIR_BYTES, NODE_PAIRS
 from jobs.dedupe.components import connected_components
 from jobs.dedupe.judging import Judge
 from jobs.spark.steps import Steps, Table, units_for
 
-MAX_ROUNDS = 12  # every round settles the best picture of each component and all its copies
 STARS = pa.schema([("member", pa.binary()), ("representative", pa.binary())])
 
 

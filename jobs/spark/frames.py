@@ -248,7 +248,9 @@ def one_task_each(spark: SparkSession, tasks: Mapping[str, int], column: str = "
             "rows": pa.array(list(tasks.values()), pa.int64()),
         }
     )
-    return spark.createDataFrame(table).repartitionById(max(1, len(tasks)), "place")
+    frame = spark.createDataFrame(table)
+    # Spark knows that rows of one partition are together: it joins and groups them without a shuffle.
+    return frame.coalesce(1) if len(tasks) <= 1 else frame.repartitionById(len(tasks), "place")
 
 
 def map_units(spark: SparkSession, plan: Plan, units: Sequence[Unit], perform: Perform) -> None:

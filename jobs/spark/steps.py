@@ -28,7 +28,7 @@ from jobs.units.progress import Reporter, Step
 from jobs.units.worker import Attempt, Recorder, receipt_of
 from manifests import exclusive, storage
 from manifests.format.digest import combine, settings_hash
-from manifests.format.done import NOTHING_DONE, Done, DoneCounter, add_done, done_of
+from manifests.format.done import NOTHING_DONE, SETTLED, Done, DoneCounter, add_done, done_of
 from manifests.format.integrity import file_sizes
 from manifests.format.merged_receipts import group_sizes, read_receipts
 from manifests.format.receipts import NAME_DIGITS, RECEIPTS, Receipt, write_part
@@ -121,6 +121,7 @@ class Making:
         function: gets the batches of a unit, without UNIT, and yields batches of `schema`; by default the same.
         order: columns by which the rows of a unit are sorted before.
         count: what receipts record as facts, counted in each batch of results.
+        settles: how many of the rows of a batch that the unit gets are settled by it, if that is what is shown.
         folder: where the parts are put, by default beside the receipts.
         shown: what a person sees of the step, by default nothing.
     """
@@ -131,6 +132,7 @@ class Making:
     function: frames.MapBatches = _same
     order: Sequence[str] = ()
     count: Callable[[pa.Table], Mapping[str, int]] = no_facts
+    settles: Callable[[pa.RecordBatch], int] | None = None
     folder: str | None = None
     shown: Shown | None = None
 
@@ -293,8 +295,14 @@ class _Task:
     def _write(self, attempt: Attempt, batches: Iterator[pa.RecordBatch]) -> Receipt:
         counted: Counter[str] = Counter()
 
+        def given() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                if self.making.settles is not None:
+                    counted[SETTLED] += self.making.settles(batch)
+                yield batch
+
         def found() -> Iterator[pa.RecordBatch]:
-            for batch in self.making.function(batches):
+            for batch in self.making.function(given()):
                 counted.update(self.making.count(pa.Table.from_batches([batch])))
                 yield batch
 

@@ -8,6 +8,8 @@ from manifests.format.receipts import Receipt
 Done = tuple[int, int, int]
 """Finished units, their images, and those of the images that are not ok."""
 NOTHING_DONE: Done = (0, 0, 0)
+SETTLED = "settled"
+"""The fact of a receipt with how many rows the unit has settled, if that is not how many it has written."""
 
 
 class DoneCounter(Protocol):
@@ -42,7 +44,11 @@ class LocalCounter:
 def done_of(receipt: Receipt) -> Done:
     """Return what a finished unit adds to the count."""
     statuses = receipt.counts.get("status", {})
-    return 1, receipt.rows, sum(rows for status, rows in statuses.items() if status != "ok")
+    return (
+        1,
+        receipt.facts.get(SETTLED, receipt.rows),
+        sum(rows for status, rows in statuses.items() if status != "ok"),
+    )
 
 
 def add_done(a: Done, b: Done) -> Done:

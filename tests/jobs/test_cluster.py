@@ -160,7 +160,7 @@ def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, clust
     assert sys.executable != str(cluster.python)
 
 
-KILLED_IN = ("pictures", "local-candidates", "round-0-first-judged", "round-0-stars")
+KILLED_IN = ("pictures", "local-candidates", "candidates", "judged")
 
 
 def start_dedupe(cluster: Cluster, scan: Path, output: Path) -> subprocess.Popen:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.dedupe.components import connected_components
+from jobs.dedupe.components import connected_components, in_components
 from jobs.dedupe.pictures import EXISTING, NARROW, PARENT, REFERENCE, pictures_of, rows_of
 from jobs.dedupe.stage import duplicate_columns
 from jobs.spark.steps import temporary_steps
@@ -74,6 +74,23 @@ def test_long_shapes_settle(spark, shape: str, limits) -> None:
     }[shape]
     found = found_in(spark, pairs, 3, **limits)
     assert {bytes(r["member"]): bytes(r["component"]) for r in found} == oracle(pairs)
+
+
+@pytest.mark.parametrize("limits", [{}, {"in_one_task": -1}], ids=["in one task", "in rounds"])
+def test_pairs_and_nodes_are_placed_in_their_components(spark, limits) -> None:
+    pairs = [(0, 1), (1, 2), (0, 1), (5, 6), (7, 9), (7, 8), (8, 9)]
+    with temporary_steps(spark) as steps:
+        made = in_components(frame(spark, pairs, 3), steps, "placed", most=len(pairs), large=2, **limits)
+        found = {
+            (bytes(r["a"]), r["b"] and bytes(r["b"]), bytes(r["component"]), r["is_large"])
+            for r in made.frame().collect()
+        }
+        assert made.rows == len(found)
+        assert (made.total("pairs"), made.total("large_pairs")) == (6, 3)
+    of = oracle(pairs)
+    large = {_node(n) for n in (7, 8, 9)}
+    wanted = {(_node(a), _node(b), of[_node(a)], _node(a) in large) for a, b in pairs}
+    assert found == wanted | {(node, None, component, node in large) for node, component in of.items()}
 
 
 # --- rows as pictures ----------------------------------------------------------------------------

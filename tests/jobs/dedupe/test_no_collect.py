@@ -8,7 +8,7 @@ import pytest
 from curation.config import DedupeConfig
 from curation.copies.local_search import ENTRY_ORDER
 from curation.pictures.decode import DEFAULT_LIMITS
-from jobs.dedupe.pictures import NARROW, PARENT, PLACE, PictureSet
+from jobs.dedupe.pictures import NARROW, PARENT, PictureSet
 from jobs.dedupe.stage import Deduplication
 from jobs.spark.steps import temporary_steps
 from jobs.units.cost import Account
@@ -22,7 +22,10 @@ ALLOWED = {
     ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
+    ("jobs/dedupe/components.py", "_labelled", "take"): "of an Arrow array, in a worker",
+    ("jobs/dedupe/components.py", "_placed", "take"): "of an Arrow array, in a worker",
     ("jobs/dedupe/components.py", "_smallest_connected", "take"): "of an Arrow array, in a worker",
+    ("jobs/dedupe/pictures.py", "__call__", "take"): "of an Arrow table, in a worker",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
     ("jobs/spark/part_stages.py", "joined", "take"): "of an Arrow column, in a worker",
@@ -81,7 +84,9 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
         begin = Account().begin
         with temporary_steps(spark) as steps, shuffles(spark) as found:
             config = DedupeConfig(copies=copies)
-            found_copies = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps)
+            found_copies = Deduplication(
+                sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, units_in_memory=0
+            )
             answer = found_copies.assignments(begin=begin)
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:
@@ -92,9 +97,8 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     assert found
     codes = [each.columns for each in found if "code" in each.columns]
     assert codes == [set(ENTRY_ORDER)] * DedupeConfig(copies=copies).needs_local_features
-    places = {"node", *PLACE, "local_points", "unit"}
     wide = [each.columns for each in found if each.columns & WIDE]
-    assert wide == [places] * DedupeConfig(copies=copies).needs_local_features
+    assert [each & WIDE for each in wide] == [{"local_points"}] * DedupeConfig(copies=copies).needs_local_features
 
 
 def test_few_frames_are_broadcast_and_none_grows() -> None:

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
+from curation.copies.stars import MAX_ROUNDS
 from jobs.dedupe.candidates import NODE_PAIRS
 from jobs.dedupe.judging import Judge
-from jobs.dedupe.matching import PICTURE_COLUMNS, Compare, Pair
+from jobs.dedupe.matching import PICTURE_COLUMNS, Compare, Found, Pair
 from jobs.dedupe.pictures import PICTURES, ranked
-from jobs.dedupe.star_clusters import MAX_ROUNDS, star_clusters
+from jobs.dedupe.star_clusters import star_clusters
 from jobs.spark.steps import Steps, Table, temporary_steps
 from manifests.format.schema import Stage, schema
 
@@ -34,13 +35,11 @@ class KnownCopies:
     measured: Sequence[str] = ()
 
     def comparing(self, *, is_retry: bool) -> Compare:
-        return lambda pairs: [f'{{"pair": "{self._name(pair)}"}}' for pair in pairs]
+        return lambda pairs: [Found(evidence=f'{{"pair": "{self._name(pair)}"}}') for pair in pairs]
 
-    def kind(self, evidence: str, pair: Pair) -> str | None:
-        return "mild" if frozenset((pair["member"], pair["representative"])) in self.copies else None
-
-    def described(self, evidence: str, pair: Pair) -> str:
-        return evidence
+    def decide(self, found: Found, pair: Pair) -> tuple[str, str] | None:
+        is_copy = frozenset((pair["member"], pair["representative"])) in self.copies
+        return ("mild", found.evidence or "") if is_copy else None
 
     def _name(self, pair: Pair) -> str:
         return f"{int.from_bytes(pair['b']['node'], 'big')}-{int.from_bytes(pair['a']['node'], 'big')}"

@@ -1,0 +1,74 @@
+"""What one task does in memory, and what steps do with tables, is the same: candidates, judged pairs, the answer."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from curation.config import DedupeConfig
+from curation.pictures.decode import DEFAULT_LIMITS
+from jobs.dedupe.candidates import local_candidates
+from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, read_set
+from jobs.dedupe.stage import Deduplication
+from jobs.spark.steps import temporary_steps
+from jobs.units.cost import Account
+from manifests.format.store import open_manifest
+from tests.conftest import curate
+from tests.jobs.dedupe.test_dedupe import LOCAL, dedupe, planted_members, scanned, write_tar
+
+__all__ = ["scanned"]
+pytestmark = pytest.mark.spark
+ALL_WHOLE, NONE_WHOLE = 1_000, 0
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> list[PictureSet]:
+    """A reference set, and an earlier manifest, with some of the planted pictures."""
+    folder = tmp_path_factory.mktemp("others")
+    members = planted_members()
+    write_tar(folder / "0.tar", {name: data for name, data in members.items() if name in ("city_crop75.jpg",)})
+    write_tar(folder / "1.tar", {name: data for name, data in members.items() if name.startswith("code_")})
+    for name in ("0", "1"):
+        curate("scan", folder / f"{name}.tar", "-o", folder / name, *LOCAL)
+    dedupe(folder / "1", folder / "deduped")
+    return [
+        PictureSet(manifest=open_manifest(str(folder / "0")), origin=REFERENCE, name="held out"),
+        PictureSet(manifest=open_manifest(str(folder / "deduped")), origin=EXISTING, name="deduped"),
+    ]
+
+
+def answer(spark, sets: Sequence[PictureSet], *, large: int) -> tuple[list, list, set[str]]:
+    """Return the rows of the answer, what was found when pairs were compared, and in which steps."""
+    with temporary_steps(spark) as steps:
+        config = DedupeConfig()
+        found = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, large=large)
+        rows = found.assignments(begin=Account().begin).collect()
+        columns = ("member", "representative", "first_sha256", "second_sha256", "evidence", "described")
+        evidence = [tuple(row) for table in found.judged for row in table.frame(*columns).collect()]
+        names = {receipt.unit.rpartition("-")[0] for table in found.judged for receipt in table.receipts}
+    return sorted(map(repr, rows)), sorted(map(repr, evidence)), names
+
+
+def test_local_candidates_in_memory_and_shuffled_agree(spark, scanned: Path) -> None:
+    sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT)]
+    found = []
+    for in_memory in (0, 1):
+        with temporary_steps(spark) as steps:
+            read = functools.partial(read_set, spark, options={})
+            pairs = local_candidates(sets, DedupeConfig(), read, steps, units_in_memory=in_memory)
+            found.append(sorted(tuple(sorted((row["a"], row["b"]))) for row in pairs.collect()))
+    assert found[0] == found[1]
+    assert found[0]
+
+
+@pytest.mark.parametrize("with_others", [False, True], ids=["alone", "with fixed pictures"])
+def test_whole_components_and_rounds_agree(spark, scanned: Path, others: list[PictureSet], with_others: bool) -> None:
+    sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT), *(others * with_others)]
+    rows, evidence, steps = answer(spark, sets, large=ALL_WHOLE)
+    assert steps == {"judged"}
+    again, found, steps = answer(spark, sets, large=NONE_WHOLE)
+    assert again == rows
+    assert found == evidence
+    assert steps
+    assert "judged" not in steps
