@@ -9,6 +9,7 @@ that agree are also compared where their letters are legible, by `content`, and 
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from curation.copies.rendering import Rendering
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
 FEW_PATCHES = 8  # so many patches count as a half
 MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
-WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
+WORTH_TONING, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.02, 0.9, 0.25
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 VERSION = "3"
@@ -99,18 +100,17 @@ def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> t
             return None
         patches = closer
     evidence = _evidence(first, second, found, patches)
-    is_whole = min(evidence.share_first, evidence.share_second) >= TONED_SHARE
-    if is_whole and evidence.differing > WORTH_TONING:
-        evidence = _toned_evidence(first, second, found) or evidence
+    if evidence.differing > WORTH_TONING:
+        evidence = _alike_evidence(first, second, found, evidence) or evidence
     return evidence, found
 
 
 def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found: Alignment) -> Evidence:
     """Return `evidence` with what differs where letters are legible, unless too much differs already.
 
-    Photographs are left out: noise and compression change their fine texture.
+    Photographs without text are left out: noise and compression change their fine texture.
     """
-    if not (first.is_drawn or second.is_drawn) or evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
+    if evidence.differing * evidence.texture > MAX_DIFFERING_AREA or not _is_legible(first, second):
         return evidence
     changes = content_changes(first, second, found)
     if changes is None:
@@ -123,7 +123,13 @@ def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found
         changed_density=round(changes.density, 3),
         kept=round(changes.kept, 3),
         added=round(changes.added, 3),
+        lettered=round(changes.lettered, 3),
     )
+
+
+def _is_legible(first: Rendering, second: Rendering) -> bool:
+    """Return whether a picture is drawn, or both have text."""
+    return first.is_drawn or second.is_drawn or (first.is_lettered and second.is_lettered)
 
 
 def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
@@ -135,10 +141,13 @@ def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
     yield from keypoint_maps(first, second)
 
 
-def _toned_evidence(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
-    """Return the evidence when one image gets the histogram of the other, if then almost nothing differs."""
-    for toned in ("over", "under"):
-        patches = fine_patches(first, second, found, toned=toned)
+def _alike_evidence(first: Rendering, second: Rendering, found: Alignment, before: Evidence) -> Evidence | None:
+    """Return the evidence when one image is as soft, or gets the histogram of the other, if then hardly any differs."""
+    ways: list[dict[str, Any]] = [{"is_softened": True}] if before.differing <= SOFTENED_DIFFERING else []
+    if min(before.share_first, before.share_second) >= TONED_SHARE:
+        ways += [{"toned": "over"}, {"toned": "under"}]
+    for way in ways:
+        patches = fine_patches(first, second, found, **way)
         if patches is not None and patches.compared >= MIN_PATCHES:
             evidence = _evidence(first, second, found, patches)
             if evidence.differing <= TONED_DIFFERING:

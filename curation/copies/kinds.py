@@ -22,8 +22,10 @@ MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
 BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
 LINE_AREA, LINE_KEPT, LINE_ADDED = 0.04, 0.4, 0.3  # a line of text over a drawing: much was added, and much is seen
+LETTERED = 0.5  # from here on there is text in both images, of which one is no overlay on the other
+ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
-MIN_RECOLOURED = 0.02
+MIN_RECOLOURED = 0.04
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
 """Kinds that PDQ does not find, for which the scan measures local features."""
@@ -48,7 +50,7 @@ class Evidence:
     was not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap
     in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
     shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
-    contrast there. `recoloured`: the share of the overlap in another colour while the rest has the same.
+    contrast there. `lettered`: how likely it is text there in both images. `recoloured`: the share of the overlap in another colour while the rest has the same.
     """
 
     is_mirrored: bool
@@ -70,6 +72,7 @@ class Evidence:
     changed_density: float = 0.0
     kept: float = 1.0
     added: float = 0.0
+    lettered: float = 0.0
     recoloured: float = 0.0
 
 
@@ -114,7 +117,8 @@ def kind_of(
         strict = [getattr(strictness, kind.value) for kind in kinds if kind not in changes]
         least = max(strict, default=strictness.mild)  # within a border, the complete image must agree
         is_full = evidence.texture >= FULL_TEXTURE and evidence.sameness >= FULL_SAMENESS
-        agrees = evidence.differing <= (1 - least) * (2 if is_full else 1)
+        is_same_content = evidence.texture < FULL_TEXTURE and evidence.changed == 0
+        agrees = evidence.differing <= (1 - least) * (2 if is_full or is_same_content else 1)
     kinds = kinds or [DuplicateKind.MILD]
     return max(kinds, key=_ORDER.index) if agrees and set(kinds) <= set(copies) else None
 
@@ -147,13 +151,20 @@ def _is_another_page(evidence: Evidence) -> bool:
         return _is_relabelled(evidence)
     if evidence.changed_together < TOGETHER:
         return evidence.changed > 0 and evidence.kept < ONLY_TONES
+    if (
+        evidence.kept >= ALL_KEPT
+        and evidence.added <= HARDLY_ADDED
+        and evidence.changed_area <= SPECK_AREA
+        and evidence.lettered < SURELY_LETTERED
+    ):
+        return False
     is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
     seen = evidence.kept + evidence.added
     is_opaque = seen >= OPAQUE and evidence.added >= OPAQUE_ADDED
     is_line = (
         evidence.changed_area >= LINE_AREA and evidence.kept >= LINE_KEPT and evidence.added >= LINE_ADDED
-    ) or evidence.texture >= FULL_TEXTURE
+    ) or (evidence.texture >= FULL_TEXTURE and evidence.lettered < LETTERED)
     is_band = (
         evidence.changed_area >= BAND_AREA
         and evidence.changed_density >= BAND_DENSITY
