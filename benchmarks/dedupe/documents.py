@@ -134,7 +134,9 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
             return draw(rng, number)
         if manner == "other":
             second, _ = page(other)
-            return _other(rng, first, second, texts.smallest_px, script) if differs(first, second) else draw(rng, number)
+            return (
+                _other(rng, first, second, texts.smallest_px, script) if differs(first, second) else draw(rng, number)
+            )
         for place in rng.permutation(content.count)[:TRIES]:
             second, _ = page(filled, int(place))
             if differs(first, second):

@@ -124,6 +124,7 @@ def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found
         kept=round(changes.kept, 3),
         added=round(changes.added, 3),
         lettered=round(changes.lettered, 3),
+        filled=round(changes.filled, 3),
     )
 
 
@@ -142,7 +143,7 @@ def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
 
 
 def _alike_evidence(first: Rendering, second: Rendering, found: Alignment, before: Evidence) -> Evidence | None:
-    """Return the evidence when one image is as soft, or gets the histogram of the other, if then hardly any differs."""
+    """Return the evidence after one image got the softness or the histogram of the other, if it then hardly differs."""
     ways: list[dict[str, Any]] = [{"is_softened": True}] if before.differing <= SOFTENED_DIFFERING else []
     if min(before.share_first, before.share_second) >= TONED_SHARE:
         ways += [{"toned": "over"}, {"toned": "under"}]

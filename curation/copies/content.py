@@ -31,6 +31,7 @@ STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
 EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
 WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they share mix with what is cut off
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
+FILLED_LEVELS = 16.0  # of grey, by which a flat ground is another one
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
@@ -43,7 +44,7 @@ class Changes:
     overlap, in the rectangle around that region. `density`: of this rectangle, changed. `kept`: of one picture's ink
     in changed cells, also in the other; 1 if something was only added. `added`: by which one picture has less
     contrast than the other in changed cells. `lettered`: how likely changed cells are text in both pictures, where
-    they are in one.
+    they are in one. `filled`: of this rectangle, flat in both pictures but of another level in each.
     """
 
     changed: float = 0.0
@@ -53,6 +54,7 @@ class Changes:
     kept: float = 1.0
     added: float = 0.0
     lettered: float = 0.0
+    filled: float = 0.0
 
 
 def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Changes | None:
@@ -96,7 +98,15 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     texts = texts or _texts(first, second, found, laid, (a.shape, b.shape))
     lettered = min(float(each[: covered.shape[0], : covered.shape[1]][changed].mean()) for each in texts)
     added = _imbalance(*(each[changed] for each in contrasts))
-    return _summary(changed, contrast, covered, laid, added, lettered)
+    filled = covered & (np.maximum(energy, more) <= MIN_CONTRAST_VARIANCE) & _of_another_level(laid, covered)
+    return _summary(changed, contrast, covered, filled, laid, added=added, lettered=lettered)
+
+
+def _of_another_level(laid: Laid, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells whose means differ, apart from a change of tone of the whole picture."""
+    here, there = (_cell_means(each)[: covered.shape[0], : covered.shape[1]] for each in (laid.over, laid.under))
+    gain, offset = robust_line(here[covered], there[covered])
+    return np.asarray(np.abs(np.clip(gain * here + offset, 0, 255) - there) > FILLED_LEVELS)
 
 
 def _inside(covered: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
@@ -200,25 +210,25 @@ def _summary(
     changed: NDArray[np.bool_],
     contrast: NDArray[np.bool_],
     covered: NDArray[np.bool_],
+    filled: NDArray[np.bool_],
     laid: Laid,
-    added: float,
-    lettered: float,
+    **known: float,
 ) -> Changes:
     reach = 2 * max(2, round(NEAR_SHARE * max(changed.shape))) + 1
     near = cv2.dilate(changed.astype(np.uint8), np.ones((reach, reach), np.uint8))
     _, labels = cv2.connectedComponents(near)
     members = np.bincount(labels[changed])
     rows, columns = np.nonzero(changed & (labels == int(members.argmax())))
-    box = (int(np.ptp(rows)) + 1) * (int(np.ptp(columns)) + 1)
+    box = filled[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     count = int(changed.sum())
     return Changes(
         changed=count / int(contrast.sum()),
         together=float(members.max()) / count,
-        area=box / int(covered.sum()),
-        density=len(rows) / box,
+        area=box.size / int(covered.sum()),
+        density=len(rows) / box.size,
         kept=_kept(laid, changed),
-        added=added,
-        lettered=lettered,
+        filled=float(box.mean()),
+        **known,
     )
 
 

@@ -17,12 +17,10 @@ UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside a
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
 COVERING = 1.35  # something was added, and much is still seen under it; of 2
-OPAQUE, OPAQUE_ADDED = 1.15, 0.85  # the same where nearly nothing had been
 MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
-BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
-LINE_AREA, LINE_KEPT, LINE_ADDED = 0.04, 0.4, 0.3  # a line of text over a drawing: much was added, and much is seen
-LETTERED = 0.5  # from here on there is text in both images, of which one is no overlay on the other
+OVERLAY_AREA, OVERLAY_DENSITY, OVERLAY_LETTERED = 0.0145, 0.4, 0.35  # dense strokes over what is hardly text
+SHAPE_FILLED, SHAPE_AREA = 0.2, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.04
@@ -50,7 +48,9 @@ class Evidence:
     was not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap
     in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
     shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
-    contrast there. `lettered`: how likely it is text there in both images. `recoloured`: the share of the overlap in another colour while the rest has the same.
+    contrast there. `lettered`: how likely it is text there in both images. `filled`: the share of that rectangle that
+    is flat in both, in another grey. `recoloured`: the share of the overlap in another colour while the rest has the
+    same.
     """
 
     is_mirrored: bool
@@ -73,6 +73,7 @@ class Evidence:
     kept: float = 1.0
     added: float = 0.0
     lettered: float = 0.0
+    filled: float = 0.0
     recoloured: float = 0.0
 
 
@@ -159,19 +160,15 @@ def _is_another_page(evidence: Evidence) -> bool:
     ):
         return False
     is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
-    is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
-    seen = evidence.kept + evidence.added
-    is_opaque = seen >= OPAQUE and evidence.added >= OPAQUE_ADDED
-    is_line = (
-        evidence.changed_area >= LINE_AREA and evidence.kept >= LINE_KEPT and evidence.added >= LINE_ADDED
-    ) or (evidence.texture >= FULL_TEXTURE and evidence.lettered < LETTERED)
-    is_band = (
-        evidence.changed_area >= BAND_AREA
-        and evidence.changed_density >= BAND_DENSITY
-        and evidence.colour <= UNTOUCHED_COLOUR
+    area = max(evidence.changed_area, evidence.region_area)
+    is_seen_through = area >= MIN_COVERING_AREA and evidence.kept + evidence.added >= COVERING
+    is_laid_over = (
+        evidence.changed_area >= OVERLAY_AREA
+        and evidence.changed_density >= OVERLAY_DENSITY
+        and evidence.lettered < OVERLAY_LETTERED
     )
-    is_covering = seen >= COVERING or is_band or (is_overlaid(evidence) and (is_opaque or is_line))
-    return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
+    is_shape = evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA
+    return evidence.changed > 0 and not (is_mark or (not is_shape and (is_seen_through or is_laid_over)))
 
 
 def _is_relabelled(evidence: Evidence) -> bool:

@@ -62,7 +62,9 @@ def _share(first: Means, second: Means) -> float:
     return float(is_other.mean())
 
 
-def _clipped(chroma: NDArray[np.float64], luma: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def _clipped(
+    chroma: NDArray[np.float64], luma: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the expected `chroma`, (2, patches), after a change of brightness that has left a channel at its end."""
     gain, offset = robust_line(luma, other)
     level = gain * luma + offset

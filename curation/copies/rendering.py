@@ -12,8 +12,8 @@ from curation.pictures.bounded import decode_bounded
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
 from filters.geometry import shrink_to_area
-from filters.text_density import TextMap, map_features, text_map, text_probabilities
 from filters.protocol import Rgb
+from filters.text_density import TextMap, map_features, text_map, text_probabilities
 
 COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
