@@ -30,7 +30,7 @@ WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.0
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
-VERSION = "3"
+VERSION = "4"
 
 _PROBES = (np.arange(64) + 0.5) / 64
 
@@ -93,7 +93,7 @@ def _compare_in_order(first: Rendering, second: Rendering) -> Evidence | None:
 def _evidence_of_map(
     first: Rendering, second: Rendering, found: Alignment
 ) -> tuple[Evidence, Alignment, Patches] | None:
-    """Return what the patches show, the map after its refinement, and the patches; None if the images do not agree."""
+    """Return what the patches show, the refined map, and the patches; None if the images do not agree under it."""
     refined = refine(first, second, found)
     patches = coarse_patches(*refined[1:]) if refined else None
     if refined is None or patches is None or patches.compared < MIN_PATCHES:
@@ -151,7 +151,7 @@ def _is_legible(first: Rendering, second: Rendering) -> bool:
 def _alike_evidence(
     first: Rendering, second: Rendering, found: Alignment, before: Evidence
 ) -> tuple[Evidence, Patches] | None:
-    """Return the evidence after one image got the softness or the histogram of the other, if it then hardly differs."""
+    """Return the evidence with the softness or the histogram of the other image in one, if then hardly any differs."""
     ways: list[dict[str, Any]] = [{"is_softened": True}] if before.differing <= SOFTENED_DIFFERING else []
     if min(before.share_first, before.share_second) >= TONED_SHARE:
         ways += [{"toned": "over"}, {"toned": "under"}]

@@ -19,8 +19,9 @@ FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch 
 COVERING = 1.35  # something was added, and much is still seen under it; of 2
 MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
-OVERLAY_AREA, OVERLAY_DENSITY, OVERLAY_LETTERED = 0.0145, 0.4, 0.35  # dense strokes over what is hardly text
-SHAPE_FILLED, SHAPE_AREA = 0.2, 0.1  # a bar or a box of another size; a larger ground is that of a band
+STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0145, 0.35, 0.35  # dense strokes over what is hardly text
+STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
+SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.04
@@ -143,32 +144,44 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
 
 
 def _is_another_page(evidence: Evidence) -> bool:
-    """Return whether the images show different things in a place, unless something was laid over that place.
-
-    An overlay is one region with more in it than in the other image: that is still seen under it, or has much less
-    contrast. Other letters or bars instead of some have about as much.
-    """
+    """Return whether the images show different things in a place, unless something was laid over that place."""
     if evidence.changed is None:
         return _is_relabelled(evidence)
+    if evidence.changed == 0:
+        return False
     if evidence.changed_together < TOGETHER:
-        return evidence.changed > 0 and evidence.kept < ONLY_TONES
-    if (
+        return evidence.kept < ONLY_TONES
+    return not (_is_trace(evidence) or _is_laid_over(evidence))
+
+
+def _is_trace(evidence: Evidence) -> bool:
+    """Return whether no ink differs in a small place that is no letter: a trace of encoding."""
+    return (
         evidence.kept >= ALL_KEPT
         and evidence.added <= HARDLY_ADDED
         and evidence.changed_area <= SPECK_AREA
         and evidence.lettered < SURELY_LETTERED
-    ):
-        return False
-    is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
-    area = max(evidence.changed_area, evidence.region_area)
-    is_seen_through = area >= MIN_COVERING_AREA and evidence.kept + evidence.added >= COVERING
-    is_laid_over = (
-        evidence.changed_area >= OVERLAY_AREA
-        and evidence.changed_density >= OVERLAY_DENSITY
-        and evidence.lettered < OVERLAY_LETTERED
     )
-    is_shape = evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA
-    return evidence.changed > 0 and not (is_mark or (not is_shape and (is_seen_through or is_laid_over)))
+
+
+def _is_laid_over(evidence: Evidence) -> bool:
+    """Return whether one image has more in one region, over what the other image has there, or over nothing.
+
+    One thing instead of another keeps and adds less; other words are text in both images; and a bar or a box of
+    another size is flat in both, in another grey.
+    """
+    if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
+        return True
+    if evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA:
+        return False
+    seen = evidence.kept + evidence.added
+    area = max(evidence.changed_area, evidence.region_area)
+    is_of_strokes = (
+        evidence.changed_area >= STROKES_AREA
+        and evidence.changed_density >= STROKES_DENSITY
+        and evidence.lettered < STROKES_LETTERED
+    )
+    return (area >= MIN_COVERING_AREA and seen >= COVERING) or (is_of_strokes and seen >= STROKES_SEEN)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:
