@@ -151,7 +151,7 @@ def _is_legible(first: Rendering, second: Rendering) -> bool:
 def _alike_evidence(
     first: Rendering, second: Rendering, found: Alignment, before: Evidence
 ) -> tuple[Evidence, Patches] | None:
-    """Return the evidence with the softness or the histogram of the other image in one, if then hardly any differs."""
+    """Return the evidence with the softness or the histogram of the other image in one, if then hardly any differ."""
     ways: list[dict[str, Any]] = [{"is_softened": True}] if before.differing <= SOFTENED_DIFFERING else []
     if min(before.share_first, before.share_second) >= TONED_SHARE:
         ways += [{"toned": "over"}, {"toned": "under"}]
