@@ -108,8 +108,8 @@ def scan() -> None:
 @click.option(
     "--copies",
     metavar="KIND,...",
-    help="Kinds of copies to find, joined by commas: exact, mild, overlay, crop, mirror, turn, which are the default, "
-    "and recolour.",
+    help="Kinds of copies to find, joined by commas: exact, mild, overlay, crop, mirror, turn, the default, and "
+    "recolour.",
 )
 @click.option(
     "--reference",
