@@ -5,6 +5,7 @@ rounded to multiples of 2^-11, so that every product and every partial sum of a 
 float32 represents exactly. A cosine then does not depend on the order of additions, the batch or the processor.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -14,17 +15,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.copies.cells import Cells, kmeans
-from curation.pictures.vectors import Stored, unpack
+from curation.pictures.vectors import STORED, Stored, pack, unpack
 
-VERSION = "1"
+VERSION = "2"
 GRID = 2.0**-11
 NEIGHBOURS = 16
 """How many nearest vectors a query is paired with, beside the first by node of all that are near."""
 QUERIES_AT_ONCE = 256
 FIRST_AT_ONCE = 1024
 ROWS_AT_ONCE = 8192
-TRAINING_PER_CELL = 64
-MAX_TRAINING_BYTES = 1 << 27
 
 Vectors = NDArray[np.float32]
 """(rows, dimensions), each about of length 1, rounded to GRID."""
@@ -43,36 +42,27 @@ def rounded(stored: Stored) -> Vectors:
     return found
 
 
-def training_rows(cells: int, dimensions: int) -> int:
-    """Return how many vectors of `dimensions` the centroids of `cells` cells are trained on."""
-    return min(cells * TRAINING_PER_CELL, MAX_TRAINING_BYTES // (dimensions * 4))  # float32
-
-
 @dataclass(frozen=True, kw_only=True)
 class VectorCells(Cells):
-    """Cells of the unit sphere of vectors: float16 centroids, shape (`count`, dimensions)."""
-
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
+    """Cells of the unit sphere of vectors, with centroids as float16: means of vectors, scaled to length 1."""
 
     matrix = staticmethod(unpack)
+
+    @staticmethod
+    def dimensions(row_bytes: int) -> int:
+        """See Cells."""
+        return row_bytes // STORED.itemsize
+
+    @staticmethod
+    def means(matrix: Stored, cells: int) -> Sequence[bytes]:
+        """See Cells."""
+        return [pack(mean) for mean in kmeans(rounded(matrix), cells, is_spherical=True)]
 
     def nearest(self, matrix: Stored, cells: int) -> NDArray[np.int64]:
         """See Cells."""
         index = faiss.IndexFlatIP(matrix.shape[1])
-        index.add(rounded(np.frombuffer(self.centroids, np.float16).reshape(self.count, -1)))
+        index.add(rounded(np.frombuffer(b"".join(self.centroids), STORED).reshape(-1, matrix.shape[1])))
         return np.asarray(index.search(rounded(matrix), cells)[1], np.int64)
-
-
-ONE_CELL = VectorCells(centroids=b"", count=1, probes=1)
-
-
-def train_vector_cells(sample: Stored, cells: int, probes: int) -> VectorCells:
-    """Return `cells` cells by spherical k-means on `sample`, (rows, dimensions)."""
-    centroids = kmeans(rounded(sample), cells, is_spherical=True).astype(np.float16)
-    return VectorCells(centroids=centroids.tobytes(), count=cells, probes=probes)
 
 
 def cosine_pairs_in_cell(nodes: pa.Array, stored: Stored, is_home: NDArray[np.bool_], min_cosine: float) -> pa.Table:
