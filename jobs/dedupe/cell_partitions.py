@@ -53,11 +53,6 @@ class CellSearch:
             yield from self.find(found)
 
 
-def whole_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return `batch`: the `read` of a search that needs all of it."""
-    return batch
-
-
 Run = Callable[[DataFrame, int, frames.MapBatches, pa.Schema], DataFrame]
 """Returns what a function yields for the rows of each unit, given rows with the number of their unit in the column
 UNIT, how many units there are, the function, and the schema of what it yields."""

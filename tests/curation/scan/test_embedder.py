@@ -284,6 +284,11 @@ def named(rng: np.random.Generator, rows: int) -> pa.Array:
     return pa.array([bytes(row) for row in rng.permutation(256)[:rows, None].astype(np.uint8)], pa.binary())
 
 
+def parts(rng: np.random.Generator, stored: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of `stored` in a few matrices, as they come in batches."""
+    return np.split(stored, sorted(rng.integers(0, len(stored) + 1, 3)))
+
+
 def brute_force(nodes: pa.Array, stored: np.ndarray, is_home: np.ndarray, least: float) -> dict:
     exact = np.rint(rounded(stored) / GRID).astype(np.int64)
     names, found = nodes.to_pylist(), {}
@@ -305,7 +310,7 @@ def listed(table: pa.Table) -> dict:
 def test_pairs_in_a_cell_are_those_of_brute_force(seed: int, rows: int, least: float):
     rng = np.random.default_rng(seed)
     stored, nodes, is_home = families(rng, rows), named(rng, rows), rng.random(rows) < 0.7
-    found = cosine_pairs_in_cell(nodes, stored, is_home, least)
+    found = cosine_pairs_in_cell(nodes, parts(rng, stored), is_home, least)
     assert listed(found) == brute_force(nodes, stored, is_home, least)
     assert found.num_rows == len(listed(found))
     assert found.schema.types == [pa.binary(), pa.binary(), pa.float32()]
@@ -317,8 +322,8 @@ def test_pairs_do_not_depend_on_the_order(seed: int):
     rng = np.random.default_rng(seed)
     stored, nodes, is_home = families(rng, 200), named(rng, 200), rng.random(200) < 0.7
     order = rng.permutation(200)
-    found = cosine_pairs_in_cell(nodes, stored, is_home, 0.75)
-    shuffled = cosine_pairs_in_cell(nodes.take(pa.array(order)), stored[order], is_home[order], 0.75)
+    found = cosine_pairs_in_cell(nodes, [stored], is_home, 0.75)
+    shuffled = cosine_pairs_in_cell(nodes.take(pa.array(order)), parts(rng, stored[order]), is_home[order], 0.75)
     assert found.equals(shuffled)
     assert set(listed(found)) <= set(brute_force(nodes, stored, is_home, 0.75))
 
@@ -337,7 +342,7 @@ def test_many_equal_vectors_make_few_pairs_that_connect_them():
     rows = 20_000
     stored = np.repeat(units(np.random.default_rng(1), 1, 64).astype(np.float16), rows, axis=0)
     nodes = pa.array([n.to_bytes(4, "big") for n in np.random.default_rng(2).permutation(rows).tolist()])
-    found = cosine_pairs_in_cell(nodes, stored, np.ones(rows, np.bool_), 0.9)
+    found = cosine_pairs_in_cell(nodes, [stored], np.ones(rows, np.bool_), 0.9)
     assert rows - 1 <= found.num_rows <= (NEIGHBOURS + 1) * rows
     first = (0).to_bytes(4, "big")
     assert set(found.filter(pa.compute.equal(found["a"], pa.scalar(first))).column("b").to_pylist()) == {
@@ -356,10 +361,10 @@ def test_centroids_depend_only_on_the_sample():
 
 def test_no_input_gives_no_output():
     none = np.zeros((0, 0), np.float16)
-    assert cosine_pairs_in_cell(pa.array([], pa.binary()), none, np.zeros(0, np.bool_), 0.9).num_rows == 0
+    assert cosine_pairs_in_cell(pa.array([], pa.binary()), [none], np.zeros(0, np.bool_), 0.9).num_rows == 0
     some = units(np.random.default_rng(4), 3, 8).astype(np.float16)
     nodes = pa.array([b"a", b"b", b"c"])
-    assert cosine_pairs_in_cell(nodes, some, np.zeros(3, np.bool_), 0.1).num_rows == 0
+    assert cosine_pairs_in_cell(nodes, [some], np.zeros(3, np.bool_), 0.1).num_rows == 0
     assert VectorCells(centroids=(), probes=1).assign(none).shape == (0, 1)
 
 

@@ -30,6 +30,7 @@ ALLOWED = {
     ("jobs/stages/taken_down.py", "take_down", "collect"): "a name for each part",
     ("jobs/stages/taken_down.py", "_if_else", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
+    ("jobs/dedupe/vector_search.py", "_columns", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/shard_order.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
