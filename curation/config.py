@@ -162,7 +162,7 @@ class DedupeConfig(Section):
     cell_bytes: PositiveInt = Field(
         80_000_000,
         description="bytes of fingerprints (32 each) or of vectors that are searched together, about; a worker needs "
-        "about 1 GB for the default with 3 `probes`",
+        "up to about 1 GB for the default with 3 `probes`",
     )
     probes: PositiveInt = Field(
         3, description="cells searched for each fingerprint, when there are several; more find more copies"
