@@ -41,7 +41,7 @@ from manifests.format.store import open_manifest
 PICTURES = 100_000
 COUNTED, SAMPLED = 20_000, 1_000
 SAMPLE_SECONDS = 0.5
-COLUMNS = ("key", "sha256", "source", "member", "offset", "size", "local", "local_points", "status", "node")
+COLUMNS = ("key", "sha256", "source", "member", "offset", "size", "local_points", "status", "node")
 
 
 def curate(*arguments: str, cores: int) -> int:

@@ -159,13 +159,14 @@ class DedupeConfig(Section):
     )
     min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
-    fingerprints_per_cell: PositiveInt = Field(
-        2_500_000, description="distinct fingerprints searched together; a worker keeps about `probes` times as many"
+    cell_bytes: PositiveInt = Field(
+        80_000_000,
+        description="bytes of fingerprints (32 each) or of vectors that are searched together, about; a worker needs "
+        "up to about 1 GB for the default with 3 `probes`",
     )
     probes: PositiveInt = Field(
         3, description="cells searched for each fingerprint, when there are several; more find more copies"
     )
-    pictures_per_cell: PositiveInt = Field(100_000, description="pictures whose embeddings are searched together")
     references: dict[str, Place] = Field(
         default_factory=dict, description="sets whose pictures are dropped, name: manifest of their scan"
     )

@@ -11,6 +11,8 @@ _REPLACED = {
     "scan.tars_per_unit": "scan.unit_bytes",
     "scan.files_per_unit": "scan.unit_bytes",
     "dedupe.neighbours": None,
+    "dedupe.fingerprints_per_cell": "dedupe.cell_bytes",
+    "dedupe.pictures_per_cell": "dedupe.cell_bytes",
 }
 """Settings of earlier versions, and what is set instead, if anything."""
 

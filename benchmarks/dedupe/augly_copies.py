@@ -161,8 +161,8 @@ def measured(pictures: Sequence[bytes], name: str) -> Measured:
         rgb = decode(data).rgb
         assert rgb is not None, f"{name} {place}"
         made, features = pdq(rgb), local.local_features(rgb)
-        bits, points = (features.bits, features.points) if features else (None, None)
-        rows.append({"node": f"{name} {place:06d}".encode(), "local": bits, "local_points": points})
+        points = features.points if features else None
+        rows.append({"node": f"{name} {place:06d}".encode(), "local_points": points})
         prints.append((made.bits, made.quality))
     return Measured(rows=rows, prints=prints)
 

@@ -133,7 +133,10 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
         if texts.smallest_px < MIN_TEXT_PIXELS:
             return draw(rng, number)
         if manner == "other":
-            return _other(rng, first, page(other)[0], texts.smallest_px, script)
+            second, _ = page(other)
+            return (
+                _other(rng, first, second, texts.smallest_px, script) if differs(first, second) else draw(rng, number)
+            )
         for place in rng.permutation(content.count)[:TRIES]:
             second, _ = page(filled, int(place))
             if differs(first, second):

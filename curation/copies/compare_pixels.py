@@ -8,7 +8,8 @@ that agree are also compared where their letters are legible, by `content`, and 
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,10 +26,11 @@ from curation.copies.rendering import Rendering
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
 FEW_PATCHES = 8  # so many patches count as a half
 MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
-WORTH_TONING, TONED_DIFFERING, TONED_SHARE = 0.04, 0.02, 0.9
+WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
+HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
-VERSION = "3"
+VERSION = "4"
 
 _PROBES = (np.arange(64) + 0.5) / 64
 
@@ -71,22 +73,29 @@ def inverted(evidence: Evidence) -> Evidence:
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
-    best: tuple[float, Evidence, Alignment] | None = None
-    for each in _maps(first, second):
-        found = _evidence_of_map(first, second, each)
-        if found is None:
-            continue
-        evidence, exact = found
-        likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
-        if best is None or likelihood > best[0]:
-            best = likelihood, evidence, exact
-        if evidence.differing <= NOISE or is_overlaid(evidence):
-            break
+    best: tuple[float, Evidence, Alignment, Patches] | None = None
+    cheap = [] if (whole := whole_map(first, second)) is None else [whole]
+    stored = stored_maps(first, second)
+    for maps in ((*cheap, *stored), keypoint_maps(first, second)):
+        for each in maps:
+            found = _evidence_of_map(first, second, each)
+            if found is None:
+                continue
+            evidence = found[0]
+            likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
+            if best is None or likelihood > best[0]:
+                best = likelihood, *found
+            if evidence.differing <= NOISE or is_overlaid(evidence):
+                return _with_changes(first, second, *found)
+        if stored and (best is None or best[1].differing > HOPEFUL_DIFFERING):
+            break  # fresh keypoints are where the stored ones are
     return _with_changes(first, second, *best[1:]) if best else None
 
 
-def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> tuple[Evidence, Alignment] | None:
-    """Return what the patches show, and the map after its refinement; None if the images do not agree under it."""
+def _evidence_of_map(
+    first: Rendering, second: Rendering, found: Alignment
+) -> tuple[Evidence, Alignment, Patches] | None:
+    """Return what the patches show, the refined map, and the patches; None if the images do not agree under it."""
     refined = refine(first, second, found)
     patches = coarse_patches(*refined[1:]) if refined else None
     if refined is None or patches is None or patches.compared < MIN_PATCHES:
@@ -101,18 +110,24 @@ def _evidence_of_map(first: Rendering, second: Rendering, found: Alignment) -> t
             return None
         patches = closer
     evidence = _evidence(first, second, found, patches)
-    is_whole = min(evidence.share_first, evidence.share_second) >= TONED_SHARE
-    if is_whole and evidence.differing > WORTH_TONING:
-        evidence = _toned_evidence(first, second, found) or evidence
-    return evidence, found
+    if WORTH_TONING < evidence.differing <= MOST_TONED:
+        evidence, patches = _alike_evidence(first, second, found, evidence) or (evidence, patches)
+    return evidence, found, patches
 
 
-def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found: Alignment) -> Evidence:
-    """Return `evidence` with what differs where letters are legible, unless too much differs already.
+def _with_changes(
+    first: Rendering, second: Rendering, evidence: Evidence, found: Alignment, patches: Patches
+) -> Evidence:
+    """Return `evidence` with what differs in colours and where letters are legible, unless too much differs already.
 
-    Photographs are left out: noise and compression change their fine texture.
+    The letters of photographs without text are left out: noise and compression change their fine texture.
     """
-    if not (first.is_drawn or second.is_drawn) or evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
+    if evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
+        return evidence
+    region = _region(patches, patches.textured & patches.differs)[2]
+    recoloured = recoloured_share(*(each[~region] for each in patches.colours))
+    evidence = dataclasses.replace(evidence, recoloured=round(recoloured, 4))
+    if not _is_legible(first, second):
         return evidence
     changes = content_changes(first, second, found)
     if changes is None:
@@ -125,26 +140,29 @@ def _with_changes(first: Rendering, second: Rendering, evidence: Evidence, found
         changed_density=round(changes.density, 3),
         kept=round(changes.kept, 3),
         added=round(changes.added, 3),
+        lettered=round(changes.lettered, 3),
+        filled=round(changes.filled, 3),
     )
 
 
-def _maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
-    """Yield possible maps from `first` to `second`, the cheapest first; none if nothing matches."""
-    whole = whole_map(first, second)
-    if whole is not None:
-        yield whole
-    yield from stored_maps(first, second)
-    yield from keypoint_maps(first, second)
+def _is_legible(first: Rendering, second: Rendering) -> bool:
+    """Return whether a picture is drawn, or both have text."""
+    return first.is_drawn or second.is_drawn or (first.is_lettered and second.is_lettered)
 
 
-def _toned_evidence(first: Rendering, second: Rendering, found: Alignment) -> Evidence | None:
-    """Return the evidence when one image gets the histogram of the other, if then almost nothing differs."""
-    for toned in ("over", "under"):
-        patches = fine_patches(first, second, found, toned=toned)
+def _alike_evidence(
+    first: Rendering, second: Rendering, found: Alignment, before: Evidence
+) -> tuple[Evidence, Patches] | None:
+    """Return the evidence with the softness or the histogram of the other image in one, if then hardly any differ."""
+    ways: list[dict[str, Any]] = [{"is_softened": True}] if before.differing <= SOFTENED_DIFFERING else []
+    if min(before.share_first, before.share_second) >= TONED_SHARE:
+        ways += [{"toned": "over"}, {"toned": "under"}]
+    for way in ways:
+        patches = fine_patches(first, second, found, **way)
         if patches is not None and patches.compared >= MIN_PATCHES:
             evidence = _evidence(first, second, found, patches)
             if evidence.differing <= TONED_DIFFERING:
-                return evidence
+                return evidence, patches
     return None
 
 
@@ -156,7 +174,7 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
     area = abs(float(np.linalg.det(unit[:2, :2])))
     differing = patches.textured & patches.differs
     agreeing = patches.textured & ~patches.differs
-    region_share, region_area, region = _region(patches, differing)
+    region_share, region_area, _ = _region(patches, differing)
     quiet = patches.colour[~differing]
     return Evidence(
         is_mirrored=found.is_mirrored,
@@ -171,7 +189,6 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
         region_share=round(region_share, 3),
         region_area=round(region_area, 3),
         sameness=round(float(np.percentile(patches.correlation[agreeing], 10)), 3) if agreeing.any() else 0.0,
-        recoloured=round(recoloured_share(*(each[~region] for each in patches.colours)), 4),
         colour=round(float(np.percentile(quiet, 90)), 1) if len(quiet) else 255.0,
     )
 

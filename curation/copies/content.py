@@ -6,6 +6,7 @@ change: tone, shade, a fraction of a pixel, sharpness. In cells of 8 × 8 pixels
 the contrast of the same letters, and most of it of others.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, enlargement, mirrored, square
+from curation.copies.recolour import robust_line
 from curation.copies.registration import PATCH_PIXELS, Laid, exact, gradient, lay
 from curation.copies.rendering import Grey, Rendering
 
@@ -21,12 +23,16 @@ WINDOW_CELLS, GRID_CELLS = 7, 3  # the regression's window, and how far its cent
 BLUR_PIXELS, LETTER_BLUR_PIXELS = 0.7, 2.0  # the second leaves what is as wide as a letter's stroke
 RIDGE = np.diag([1e-3, 4.0, 2.0, 2.0, 2.0])  # grey levels squared: where nothing has contrast, nothing is predicted
 NOISE_VARIANCE = 60.0
-NOISE_FACTOR, MAX_LEFT = 10.0, (0.35, 0.6)  # what differs must stand out so far from the median cell, within limits
-MIN_CELLS, SURE_LEFT = 2, 0.7  # a single cell counts if hardly anything is explained
+NOISE_FACTOR, MAX_LEFT = 10.0, (0.2, 0.6)  # what differs must stand out so far from the median cell, within limits
+MIN_CELLS, SURE_LEFT = 2, 0.3  # a single cell counts if more is not explained
 MIN_CONTRAST_VARIANCE = 80.0
 GROUND_PIXELS, MIN_INK_LEVELS = 31, 24.0  # paper is the median of so many pixels across
 STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
 EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
+WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they share mix with what is cut off
+DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
+FILLED_LEVELS = 16.0  # of grey, by which a flat ground is another one
+TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
 
@@ -37,7 +43,8 @@ class Changes:
     `changed`: of the cells with contrast. `together`: of the changed cells, in the largest region. `area`: of the
     overlap, in the rectangle around that region. `density`: of this rectangle, changed. `kept`: of one picture's ink
     in changed cells, also in the other; 1 if something was only added. `added`: by which one picture has less
-    contrast than the other in changed cells.
+    contrast than the other in changed cells. `lettered`: how likely changed cells are text in both pictures, where
+    they are in one. `filled`: of this rectangle, flat in both pictures but of another level in each.
     """
 
     changed: float = 0.0
@@ -46,10 +53,15 @@ class Changes:
     density: float = 0.0
     kept: float = 1.0
     added: float = 0.0
+    lettered: float = 0.0
+    filled: float = 0.0
 
 
 def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Changes | None:
-    """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap."""
+    """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap.
+
+    In photographs, whose fine texture noise and compression change, only places with text are compared.
+    """
     a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
     matrix = enlargement(b.shape, second.coarse.shape) @ square(found.matrix)
     matrix = (matrix @ np.linalg.inv(enlargement(a.shape, first.coarse.shape)))[:2]
@@ -58,6 +70,8 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     if min(laid.under.shape) < PATCH_PIXELS or not laid.covered.any():
         return None
     covered = np.repeat(np.repeat(laid.covered, 2, axis=0), 2, axis=1)  # a patch is 2 × 2 cells
+    is_drawn = first.is_drawn or second.is_drawn
+    texts = None if is_drawn else _texts(first, second, found, laid, (a.shape, b.shape))
     # The sharper picture predicts the other one, which lacks details.
     sharp, soft = sorted((laid.over, laid.under), key=_sharpness, reverse=True)
     left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
@@ -69,16 +83,69 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > MIN_CONTRAST_VARIANCE)] = 1
     contrast = covered & (np.maximum(energy, more) > MIN_CONTRAST_VARIANCE)
     # A scanner lays paper over what is cut off at an edge.
-    reach = 2 * round(EDGE_SHARE * max(left.shape)) + 1
-    inner = cv2.erode(np.pad(covered.astype(np.uint8), 1), np.ones((reach, reach), np.uint8))[1:-1, 1:-1] > 0
-    contrast &= inner | (less > FLAT_RATIO * more)
+    contrast &= _inside(covered, round(EDGE_SHARE * max(left.shape))) | (less > FLAT_RATIO * more)
+    if not _is_whole(first, second, found):
+        contrast &= _inside(covered, 1)
+    if texts is not None:
+        contrast &= np.maximum(*texts)[: covered.shape[0], : covered.shape[1]] > TEXT_PROBABILITY
     if not contrast.any():
         return Changes()
     usual = float(np.median(share[contrast]))
     changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
+    changed &= ~_clipped(laid, changed, covered)
     if changed.sum() < MIN_CELLS and not (share[changed] > SURE_LEFT).any():
         return Changes()
-    return _summary(changed, contrast, covered, laid, _imbalance(*(each[changed] for each in contrasts)))
+    texts = texts or _texts(first, second, found, laid, (a.shape, b.shape))
+    lettered = min(float(each[: covered.shape[0], : covered.shape[1]][changed].mean()) for each in texts)
+    added = _imbalance(*(each[changed] for each in contrasts))
+    filled = covered & (np.maximum(energy, more) <= MIN_CONTRAST_VARIANCE) & _of_another_level(laid, covered)
+    return _summary(changed, contrast, covered, filled, laid, added=added, lettered=lettered)
+
+
+def _of_another_level(laid: Laid, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells whose means differ, apart from a change of tone of the whole picture."""
+    here, there = (_cell_means(each)[: covered.shape[0], : covered.shape[1]] for each in (laid.over, laid.under))
+    gain, offset = robust_line(here[covered], there[covered])
+    return np.asarray(np.abs(np.clip(gain * here + offset, 0, 255) - there) > FILLED_LEVELS)
+
+
+def _inside(covered: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
+    """Return which cells are covered, and so many around them in each direction."""
+    kernel = np.ones((2 * cells + 1, 2 * cells + 1), np.uint8)
+    return np.asarray(cv2.erode(np.pad(covered.astype(np.uint8), 1), kernel)[1:-1, 1:-1] > 0)
+
+
+def _is_whole(first: Rendering, second: Rendering, found: Alignment) -> bool:
+    """Return whether both pictures end where the other one does."""
+    height, width = first.coarse.shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float) @ found.matrix.T
+    sides = np.array(second.coarse.shape[::-1], float)
+    return bool((np.minimum(abs(corners), abs(corners - sides)) < (1 - WHOLE_SHARE) * sides).all())
+
+
+def _clipped(laid: Laid, changed: NDArray[np.bool_], covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the `changed` cells are all white or black in a picture, as it was made brighter or darker."""
+    found = np.zeros_like(changed)
+    at = np.nonzero(changed)
+    sides = (laid.over, laid.under)
+    means = [_cell_means(each)[: covered.shape[0], : covered.shape[1]][covered] for each in sides]
+    for one, other in ((0, 1), (1, 0)):
+        gain, offset = robust_line(means[one], means[other])
+        here, there = (_cells(sides[side], covered.shape)[at[0], :, at[1]] for side in (one, other))
+        lowest, highest = (gain * find(here, axis=(1, 2)) + offset for find in (np.min, np.max))
+        level = there.mean(axis=(1, 2))
+        found[at] |= (np.minimum(lowest, level) >= BRIGHTEST) | (np.maximum(highest, level) <= DARKEST)
+    return found
+
+
+def _texts(
+    first: Rendering, second: Rendering, found: Alignment, laid: Laid, shapes: Sequence[tuple[int, ...]]
+) -> tuple[Grey, Grey]:
+    """Return how likely each cell is text, of both pictures, which have `shapes` at their sharp size."""
+    maps = [mirrored(first.text.probabilities, found.is_mirrored), second.text.probabilities]
+    large = [cv2.resize(each, shape[1::-1]) for each, shape in zip(maps, shapes, strict=True)]
+    over, under = large[::-1] if laid.is_swapped else large
+    return _cell_means(laid.warp(over)), _cell_means(under)
 
 
 def _sharpness(grey: Grey) -> float:
@@ -90,6 +157,12 @@ def _variances(grey: Grey, covered: NDArray[np.bool_]) -> Grey:
     off = grey - 128
     found = _cell_means(off * off) - _cell_means(off) ** 2
     return np.where(covered, np.maximum(found[: covered.shape[0], : covered.shape[1]], 0), 0)
+
+
+def _cells(picture: Grey, shape: tuple[int, ...]) -> Grey:
+    """Return a view of the cells of a grid of `shape`, (rows, CELL_PIXELS, columns, CELL_PIXELS)."""
+    complete = picture[: shape[0] * CELL_PIXELS, : shape[1] * CELL_PIXELS]
+    return complete.reshape(shape[0], CELL_PIXELS, shape[1], CELL_PIXELS)
 
 
 def _residuals(first: Grey, second: Grey, covered: NDArray[np.bool_]) -> tuple[Grey, Grey]:
@@ -137,23 +210,25 @@ def _summary(
     changed: NDArray[np.bool_],
     contrast: NDArray[np.bool_],
     covered: NDArray[np.bool_],
+    filled: NDArray[np.bool_],
     laid: Laid,
-    added: float,
+    **known: float,
 ) -> Changes:
     reach = 2 * max(2, round(NEAR_SHARE * max(changed.shape))) + 1
     near = cv2.dilate(changed.astype(np.uint8), np.ones((reach, reach), np.uint8))
     _, labels = cv2.connectedComponents(near)
     members = np.bincount(labels[changed])
     rows, columns = np.nonzero(changed & (labels == int(members.argmax())))
-    box = (int(np.ptp(rows)) + 1) * (int(np.ptp(columns)) + 1)
+    box = filled[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     count = int(changed.sum())
     return Changes(
         changed=count / int(contrast.sum()),
         together=float(members.max()) / count,
-        area=box / int(covered.sum()),
-        density=len(rows) / box,
+        area=box.size / int(covered.sum()),
+        density=len(rows) / box.size,
         kept=_kept(laid, changed),
-        added=added,
+        filled=float(box.mean()),
+        **known,
     )
 
 

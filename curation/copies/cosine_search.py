@@ -5,6 +5,7 @@ rounded to multiples of 2^-11, so that every product and every partial sum of a 
 float32 represents exactly. A cosine then does not depend on the order of additions, the batch or the processor.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -14,17 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.copies.cells import Cells, kmeans
-from curation.pictures.vectors import Stored, unpack
+from curation.pictures.vectors import STORED, Stored, pack, unpack
 
-VERSION = "1"
+VERSION = "2"
 GRID = 2.0**-11
 NEIGHBOURS = 16
 """How many nearest vectors a query is paired with, beside the first by node of all that are near."""
-QUERIES_AT_ONCE = 256
+QUERIES_AT_ONCE = 2048
+INDEXED_AT_ONCE = 8192
 FIRST_AT_ONCE = 1024
-ROWS_AT_ONCE = 8192
-TRAINING_PER_CELL = 64
-MAX_TRAINING_BYTES = 1 << 27
+ROWS_AT_ONCE = 1024
 
 Vectors = NDArray[np.float32]
 """(rows, dimensions), each about of length 1, rounded to GRID."""
@@ -43,60 +43,57 @@ def rounded(stored: Stored) -> Vectors:
     return found
 
 
-def training_rows(cells: int, dimensions: int) -> int:
-    """Return how many vectors of `dimensions` the centroids of `cells` cells are trained on."""
-    return min(cells * TRAINING_PER_CELL, MAX_TRAINING_BYTES // (dimensions * 4))  # float32
-
-
 @dataclass(frozen=True, kw_only=True)
 class VectorCells(Cells):
-    """Cells of the unit sphere of vectors: float16 centroids, shape (`count`, dimensions)."""
-
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
+    """Cells of the unit sphere of vectors, with centroids as float16: means of vectors, scaled to length 1."""
 
     matrix = staticmethod(unpack)
+
+    @staticmethod
+    def dimensions(row_bytes: int) -> int:
+        """See Cells."""
+        return row_bytes // STORED.itemsize
+
+    @staticmethod
+    def means(matrix: Stored, cells: int) -> Sequence[bytes]:
+        """See Cells."""
+        return [pack(mean) for mean in kmeans(rounded(matrix), cells, is_spherical=True)]
 
     def nearest(self, matrix: Stored, cells: int) -> NDArray[np.int64]:
         """See Cells."""
         index = faiss.IndexFlatIP(matrix.shape[1])
-        index.add(rounded(np.frombuffer(self.centroids, np.float16).reshape(self.count, -1)))
+        index.add(rounded(np.frombuffer(b"".join(self.centroids), STORED).reshape(-1, matrix.shape[1])))
         return np.asarray(index.search(rounded(matrix), cells)[1], np.int64)
 
 
-ONE_CELL = VectorCells(centroids=b"", count=1, probes=1)
-
-
-def train_vector_cells(sample: Stored, cells: int, probes: int) -> VectorCells:
-    """Return `cells` cells by spherical k-means on `sample`, (rows, dimensions)."""
-    centroids = kmeans(rounded(sample), cells, is_spherical=True).astype(np.float16)
-    return VectorCells(centroids=centroids.tobytes(), count=cells, probes=probes)
-
-
-def cosine_pairs_in_cell(nodes: pa.Array, stored: Stored, is_home: NDArray[np.bool_], min_cosine: float) -> pa.Table:
+def cosine_pairs_in_cell(
+    nodes: pa.Array, stored: Sequence[Stored], is_home: NDArray[np.bool_], min_cosine: float
+) -> pa.Table:
     """Return pairs (`a`, `b`, `cosine`; a < b as bytes) of one cell's vectors, each once, ordered by (a, b).
 
-    `nodes` names the vectors, (rows,). `is_home`, (rows,), marks the vectors that are indexed here; all are queried.
-    Among the vectors with a cosine of at least `min_cosine`, each is paired with its NEIGHBOURS nearest and with the
-    first by node. So the pairs of equal images grow in proportion to their number, and connect them all. The result
-    depends on the set of vectors, not on their order.
+    `nodes` names the vectors, (rows,). `stored` has them in that order, in any number of matrices, so that they need
+    not be copied into one. `is_home`, (rows,), marks the vectors that are indexed here; all are queried. Among the
+    vectors with a cosine of at least `min_cosine`, each is paired with its NEIGHBOURS nearest and with the first by
+    node. So the pairs of equal images grow in proportion to their number, and connect them all. The result depends on
+    the set of vectors, not on their order.
     """
-    order = pc.sort_indices(nodes).to_numpy()  # from here on a row is its rank among the nodes
-    nodes, stored, home = nodes.take(pa.array(order)), stored[order], np.flatnonzero(is_home[order])
-    indexed = rounded(stored[home])
-    found = [
-        _pairs_of(indexed, home, first, rounded(stored[first : first + QUERIES_AT_ONCE]), min_cosine)
-        for first in range(0, len(stored) if len(home) else 0, QUERIES_AT_ONCE)
-    ]
-    queries, near, cosines = (np.concatenate(each) for each in zip(*found, strict=True)) if found else _NOTHING
+    order = pc.sort_indices(nodes).to_numpy()
+    rank = np.argsort(order)
+    home = order[is_home[order]]
+    indexed, ranks = _indexed(stored, home), rank[home]
+    found, row = [_NOTHING], 0
+    for vectors in stored if len(home) else ():
+        for first in range(0, len(vectors), QUERIES_AT_ONCE):
+            asked = rounded(vectors[first : first + QUERIES_AT_ONCE])
+            found.append(_pairs_of(indexed, ranks, rank[row : row + len(asked)], asked, min_cosine))
+            row += len(asked)
+    queries, near, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
     low, high = np.minimum(queries, near), np.maximum(queries, near)
     _, once = np.unique(low * len(nodes) + high, return_index=True)
     return pa.table(
         {
-            "a": nodes.take(pa.array(low[once])).cast(pa.binary()),
-            "b": nodes.take(pa.array(high[once])).cast(pa.binary()),
+            "a": nodes.take(pa.array(order[low[once]])).cast(pa.binary()),
+            "b": nodes.take(pa.array(order[high[once]])).cast(pa.binary()),
             "cosine": pa.array(np.minimum(cosines[once], 1), pa.float32()),
         }
     )
@@ -106,12 +103,25 @@ _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 _NOTHING: _Found = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
-def _pairs_of(indexed: Vectors, home: NDArray[np.int64], first: int, vectors: Vectors, least: float) -> _Found:
-    """Return (query row, indexed row, cosine) of the pairs of `vectors`, the query rows from `first` on."""
-    faiss.omp_set_num_threads(1)
-    queries = first + np.arange(len(vectors))
+def _indexed(stored: Sequence[Stored], home: NDArray[np.int64]) -> Stored:
+    """Return the rows `home` of `stored`, rounded. Multiples of GRID up to 1 are exact in float16."""
+    found = np.empty((len(home), stored[0].shape[1] if stored else 0), STORED)
+    place = np.full(sum(map(len, stored)), -1)
+    place[home] = np.arange(len(home))
+    row = 0
+    for vectors in stored:
+        here = place[row : row + len(vectors)]
+        found[here[here >= 0]] = rounded(vectors[here >= 0])
+        row += len(vectors)
+    return found
+
+
+def _pairs_of(
+    indexed: Stored, home: NDArray[np.int64], queries: NDArray[np.int64], vectors: Vectors, least: float
+) -> _Found:
+    """Return (query, indexed, cosine) of the pairs of `vectors`. `home` and `queries` are the ranks of the nodes."""
     most = min(NEIGHBOURS + 1, len(indexed))  # one of them may be the query itself
-    cosines, labels = faiss.knn(vectors, indexed, most, metric=faiss.METRIC_INNER_PRODUCT)
+    cosines, labels = _nearest(indexed, vectors, most)
     near = home[labels]
     is_pair = (cosines > _just_below(least)) & (near != queries[:, None])
     is_pair &= np.cumsum(is_pair, axis=1) <= NEIGHBOURS
@@ -125,8 +135,20 @@ def _pairs_of(indexed: Vectors, home: NDArray[np.int64], first: int, vectors: Ve
     )
 
 
+def _nearest(indexed: Stored, vectors: Vectors, most: int) -> tuple[Vectors, NDArray[np.int64]]:
+    """Return the cosines and rows of the `most` nearest indexed vectors of each, (rows, most), the nearest first."""
+    faiss.omp_set_num_threads(1)
+    nearest = faiss.ResultHeap(len(vectors), most, keep_max=True)
+    for start in range(0, len(indexed), INDEXED_AT_ONCE):
+        some = indexed[start : start + INDEXED_AT_ONCE].astype(np.float32)
+        cosines, labels = faiss.knn(vectors, some, min(most, len(some)), metric=faiss.METRIC_INNER_PRODUCT)
+        nearest.add_result(cosines, labels + start)
+    nearest.finalize()
+    return nearest.D, nearest.I
+
+
 def _firsts(
-    indexed: Vectors, home: NDArray[np.int64], queries: NDArray[np.int64], vectors: Vectors, least: float
+    indexed: Stored, home: NDArray[np.int64], queries: NDArray[np.int64], vectors: Vectors, least: float
 ) -> _Found:
     """Return the pair of each query with the first indexed vector that is near, searched in order of node."""
     found = [_NOTHING]
@@ -134,7 +156,7 @@ def _firsts(
         if not len(queries):
             break
         rows = home[start : start + FIRST_AT_ONCE]
-        cosines = vectors @ indexed[start : start + FIRST_AT_ONCE].T
+        cosines = vectors @ indexed[start : start + FIRST_AT_ONCE].astype(np.float32).T
         is_pair = (cosines > _just_below(least)) & (rows != queries[:, None])
         has, place = is_pair.any(axis=1), is_pair.argmax(axis=1)
         found.append((queries[has], rows[place[has]], cosines[has, place[has]]))

@@ -17,13 +17,14 @@ UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside a
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
 COVERING = 1.35  # something was added, and much is still seen under it; of 2
-OPAQUE, OPAQUE_ADDED = 1.15, 0.85  # the same where nearly nothing had been
 MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
-BAND_AREA, BAND_DENSITY = 0.1, 0.3  # of the overlap: a band with a ground of its own
-LINE_AREA, LINE_KEPT, LINE_ADDED = 0.04, 0.4, 0.3  # a line of text over a drawing: much was added, and much is seen
+STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0145, 0.35, 0.35  # dense strokes over what is hardly text
+STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
+SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
+ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
 ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
-MIN_RECOLOURED = 0.02
+MIN_RECOLOURED = 0.04
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
 """Kinds that PDQ does not find, for which the scan measures local features."""
@@ -48,7 +49,9 @@ class Evidence:
     was not looked at. `changed_together`: the share of them in one region; `changed_area`: the share of the overlap
     in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
     shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
-    contrast there. `recoloured`: the share of the overlap in another colour while the rest has the same.
+    contrast there. `lettered`: how likely it is text there in both images. `filled`: the share of that rectangle that
+    is flat in both, in another grey. `recoloured`: the share of the overlap in another colour while the rest has the
+    same.
     """
 
     is_mirrored: bool
@@ -70,6 +73,8 @@ class Evidence:
     changed_density: float = 0.0
     kept: float = 1.0
     added: float = 0.0
+    lettered: float = 0.0
+    filled: float = 0.0
     recoloured: float = 0.0
 
 
@@ -114,7 +119,8 @@ def kind_of(
         strict = [getattr(strictness, kind.value) for kind in kinds if kind not in changes]
         least = max(strict, default=strictness.mild)  # within a border, the complete image must agree
         is_full = evidence.texture >= FULL_TEXTURE and evidence.sameness >= FULL_SAMENESS
-        agrees = evidence.differing <= (1 - least) * (2 if is_full else 1)
+        is_same_content = evidence.texture < FULL_TEXTURE and evidence.changed == 0
+        agrees = evidence.differing <= (1 - least) * (2 if is_full or is_same_content else 1)
     kinds = kinds or [DuplicateKind.MILD]
     return max(kinds, key=_ORDER.index) if agrees and set(kinds) <= set(copies) else None
 
@@ -138,29 +144,44 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
 
 
 def _is_another_page(evidence: Evidence) -> bool:
-    """Return whether the images show different things in a place, unless something was laid over that place.
-
-    An overlay is one region with more in it than in the other image: that is still seen under it, or has much less
-    contrast. Other letters or bars instead of some have about as much.
-    """
+    """Return whether the images show different things in a place, unless something was laid over that place."""
     if evidence.changed is None:
         return _is_relabelled(evidence)
+    if evidence.changed == 0:
+        return False
     if evidence.changed_together < TOGETHER:
-        return evidence.changed > 0 and evidence.kept < ONLY_TONES
-    is_mark = evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED
-    is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
-    seen = evidence.kept + evidence.added
-    is_opaque = seen >= OPAQUE and evidence.added >= OPAQUE_ADDED
-    is_line = (
-        evidence.changed_area >= LINE_AREA and evidence.kept >= LINE_KEPT and evidence.added >= LINE_ADDED
-    ) or evidence.texture >= FULL_TEXTURE
-    is_band = (
-        evidence.changed_area >= BAND_AREA
-        and evidence.changed_density >= BAND_DENSITY
-        and evidence.colour <= UNTOUCHED_COLOUR
+        return evidence.kept < ONLY_TONES
+    return not (_is_trace(evidence) or _is_laid_over(evidence))
+
+
+def _is_trace(evidence: Evidence) -> bool:
+    """Return whether no ink differs in a small place that is no letter: a trace of encoding."""
+    return (
+        evidence.kept >= ALL_KEPT
+        and evidence.added <= HARDLY_ADDED
+        and evidence.changed_area <= SPECK_AREA
+        and evidence.lettered < SURELY_LETTERED
     )
-    is_covering = seen >= COVERING or is_band or (is_overlaid(evidence) and (is_opaque or is_line))
-    return evidence.changed > 0 and not (is_mark or (is_large and is_covering))
+
+
+def _is_laid_over(evidence: Evidence) -> bool:
+    """Return whether one image has more in one region, over what the other image has there, or over nothing.
+
+    One thing instead of another keeps and adds less; other words are text in both images; and a bar or a box of
+    another size is flat in both, in another grey.
+    """
+    if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
+        return True
+    if evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA:
+        return False
+    seen = evidence.kept + evidence.added
+    area = max(evidence.changed_area, evidence.region_area)
+    is_of_strokes = (
+        evidence.changed_area >= STROKES_AREA
+        and evidence.changed_density >= STROKES_DENSITY
+        and evidence.lettered < STROKES_LETTERED
+    )
+    return (area >= MIN_COVERING_AREA and seen >= COVERING) or (is_of_strokes and seen >= STROKES_SEEN)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:

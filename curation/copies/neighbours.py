@@ -89,7 +89,7 @@ def make_cell(
 ) -> Cell:
     """Return the cell of rows in any order. Raises ValueError for more rows than fit into a packed pair."""
     if len(fingerprints) > int(_ROW):
-        raise ValueError(f"{len(fingerprints)} fingerprints in a cell; set dedupe.fingerprints_per_cell lower")
+        raise ValueError(f"{len(fingerprints)} fingerprints in a cell; set dedupe.cell_bytes lower")
     words = fingerprints.view(">u8")
     order = np.lexsort([words[:, word].astype(np.uint64) for word in (3, 2, 1, 0)])
     return Cell(fingerprints=fingerprints[order], is_home=is_home[order], is_text=is_text[order], nearness=nearness)

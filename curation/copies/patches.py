@@ -20,6 +20,7 @@ from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
+SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
 
@@ -61,16 +62,20 @@ def coarse_patches(laid: Laid, fitted: Fit) -> Patches | None:
     return _patches(laid, fitted, fitted.correlation < COARSE_CORRELATION, (over, under))
 
 
-def fine_patches(first: Rendering, second: Rendering, found: Alignment, *, toned: str = "") -> Patches | None:
+def fine_patches(
+    first: Rendering, second: Rendering, found: Alignment, *, toned: str = "", is_softened: bool = False
+) -> Patches | None:
     """Return the patches of the `fine` versions; None without overlap.
 
-    `toned`: the image, `over` or `under`, that first gets the histogram of the other one.
+    `toned`: the image, `over` or `under`, that first gets the histogram of the other one. With `is_softened`, the
+    sharper image is blurred before until it is as soft as the other one.
     """
     matrix = enlargement(second.fine.shape, second.coarse.shape) @ square(found.matrix)
     matrix = (matrix @ np.linalg.inv(enlargement(first.fine.shape, first.coarse.shape)))[:2]
     laid = lay(mirrored(first.fine, found.is_mirrored), second.fine, matrix, blur_pixels=FINE_BLUR_PIXELS)
     if min(laid.under.shape) < PATCH_PIXELS:
         return None
+    laid = _softened(laid) if is_softened else laid
     laid = _toned(laid, toned) if toned else laid
     fitted = correlate_closely(laid)
     textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
@@ -109,6 +114,23 @@ def _colours(first: Rendering, second: Rendering, found: Alignment, laid: Laid) 
     sides = [np.asarray(each[complete], np.float32) for each in (drawn, under)]
     means = [np.asarray(cv2.resize(each, (columns, rows), interpolation=cv2.INTER_AREA)) for each in sides]
     return means[0], means[1]
+
+
+def _softened(laid: Laid) -> Laid:
+    """Return both images, the sharper one blurred until it is about as soft as the other."""
+    is_over = _sharpness(laid.over) > _sharpness(laid.under)
+    sharp, soft = (laid.over, laid.under) if is_over else (laid.under, laid.over)
+    blurred = sharp
+    for pixels in SOFTENING_PIXELS:
+        if _sharpness(blurred) <= _sharpness(soft):
+            break
+        blurred = cv2.GaussianBlur(sharp, (0, 0), pixels)
+    return replace(laid, over=blurred) if is_over else replace(laid, under=blurred)
+
+
+def _sharpness(grey: Grey) -> float:
+    """Return the share of the contrast of an image that is between neighbouring pixels."""
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))
 
 
 def _toned(laid: Laid, which: str) -> Laid:

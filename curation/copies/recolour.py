@@ -1,5 +1,7 @@
 """Tell a change of tone of a whole picture from a change of colour in a part of it."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ MAX_USUAL_LEVELS = 6.0  # by which the rest may be off
 MIN_CHROMA = 4.0  # with less everywhere, a picture is grey, which is a tone
 MIN_PATCHES = 3
 REWEIGHTINGS = 6
+MIDDLE, MIN_LINE_PLACES, LINE_LEVELS = (16.0, 239.0), 16, 8.0
 LUMA = np.array([0.299, 0.587, 0.114])
 
 Means = NDArray[np.float64]
@@ -51,8 +54,37 @@ def _share(first: Means, second: Means) -> float:
             (design * weights[:, None]).T @ design + ridge, design.T @ (weights * target) + prior
         )
         solved[0] = np.clip(solved[0], 0, 3)
-    off = np.hypot(*(target - design @ solved).reshape(2, -1))
+    expected = _clipped((design @ solved).reshape(2, -1), first @ LUMA, second @ LUMA)
+    off = np.hypot(*(wanted.T - expected))
     is_other = off > MIN_OFF_LEVELS + CLIPPED * np.hypot(*wanted.T)
     if is_other.sum() < MIN_PATCHES or is_other.all() or np.median(off[~is_other]) > MAX_USUAL_LEVELS:
         return 0.0
     return float(is_other.mean())
+
+
+def _clipped(
+    chroma: NDArray[np.float64], luma: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the expected `chroma`, (2, patches), after a change of brightness that has left a channel at its end."""
+    gain, offset = robust_line(luma, other)
+    level = gain * luma + offset
+    red, blue = level + chroma[0], level + chroma[1]
+    green = (level - LUMA[0] * red - LUMA[2] * blue) / LUMA[1]
+    shown = np.clip(np.stack([red, green, blue]), 0, 255)
+    return np.asarray(shown[[0, 2]] - LUMA @ shown)
+
+
+def robust_line(levels: NDArray[Any], others: NDArray[Any]) -> tuple[float, float]:
+    """Return by which gain and offset, in grey levels, most of `others` follow `levels` where neither is clipped."""
+    inside = (np.minimum(levels, others) > MIDDLE[0]) & (np.maximum(levels, others) < MIDDLE[1])
+    x, y = levels[inside].astype(np.float64), others[inside].astype(np.float64)
+    if len(x) < MIN_LINE_PLACES or x.std() < LINE_LEVELS:
+        return 1.0, 0.0
+    gain, offset = 1.0, float(np.median(y - x))
+    for _ in range(REWEIGHTINGS):
+        weights = 1 / (1 + ((gain * x + offset - y) / LINE_LEVELS) ** 2)
+        weights /= weights.sum()
+        off = x - weights @ x
+        gain = float((weights * off) @ y / max(1e-6, float((weights * off) @ off)))
+        offset = float(weights @ y - gain * (weights @ x))
+    return gain, offset

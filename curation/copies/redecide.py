@@ -1,11 +1,13 @@
-"""Decide the duplicates of a cluster again, for fewer kinds or more strictness, from the recorded evidence."""
+"""Decide the duplicates of clusters again, for fewer kinds or more strictness, from the recorded evidence."""
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.copies.representative import rank
@@ -37,26 +39,41 @@ class Decision:
         return found and (str(DuplicateKind.REFERENCE) if is_reference else str(found))
 
 
-def released(rows: pa.Table, decision: Decision) -> pa.Array:
-    """Return, as booleans, which of `rows` are no longer duplicates."""
+def kinds(rows: pa.Table, decision: Decision) -> pa.Array:
+    """Return the new `duplicate_kind` of each of `rows`: null where one is no duplicate, or no longer."""
     found = rows.select(["duplicate_of", "duplicate_kind", "duplicate_evidence"]).to_pylist()
-    return pa.array([row["duplicate_of"] is not None and decision.kind(row) is None for row in found], pa.bool_())
+    return pa.array([None if row["duplicate_of"] is None else decision.kind(row) for row in found], pa.string())
 
 
-def redecide(cluster: pa.Table, decision: Decision) -> pa.Table:
-    """Return the rows of one cluster with the new decision: `part`, `key` and DECIDED.
+def redecide(clusters: pa.Table, decision: Decision) -> pa.Table:
+    """Return the rows of whole `clusters` with the new decision: `part`, `key` and DECIDED, in any order.
 
-    Released rows form new clusters among themselves. Rows with the same bytes stay together. Others are mild copies
-    of each other when their recorded maps to the former representative show the same part of it. The best image of
-    a cluster represents it, as in dedupe.
+    Rows that are no longer duplicates are released: they form new clusters among themselves. Rows with the same bytes
+    stay together. Others are mild copies of each other when their recorded maps to the former representative show the
+    same part of it. The best image of a cluster represents it, as in dedupe.
     """
-    rows: list[Row] = cluster.to_pylist()
-    staying: list[Row] = []
-    free: list[Row] = []
+    found = kinds(clusters, decision)
+    place = clusters.column_names.index("duplicate_kind")
+    clusters = clusters.set_column(place, clusters.field(place), found)
+    is_released = pc.and_(pc.is_valid(clusters.column("duplicate_of")), pc.is_null(found))
+    names = clusters.column("cluster_id")
+    is_changed = pc.is_in(names, pc.unique(names.filter(is_released)))
+    rows: list[Row] = clusters.filter(is_changed).to_pylist()
+    by_cluster: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        kind = decision.kind(row) if row["duplicate_of"] is not None else None
-        (free if row["duplicate_of"] is not None and kind is None else staying).append(row)
-        row["duplicate_kind"] = kind
+        by_cluster[row["cluster_id"]].append(row)
+    for cluster in by_cluster.values():
+        _release(cluster, decision)
+    again = pa.Table.from_pylist(rows, clusters.schema)
+    return pa.concat_tables([clusters.filter(pc.invert(is_changed)), again]).select(["part", "key", *DECIDED])
+
+
+def _release(cluster: Sequence[Row], decision: Decision) -> None:
+    """Divide a cluster: each duplicate without a kind is released."""
+    free, staying = list[Row](), list[Row]()
+    for row in cluster:
+        is_released = row["duplicate_of"] is not None and row["duplicate_kind"] is None
+        (free if is_released else staying).append(row)
     for head, members in _star_clusters(sorted(free, key=rank), decision):
         head.update(duplicate_of=None, duplicate_kind=None, duplicate_evidence=None, reference=None)
         for member, kind, evidence in members:
@@ -65,7 +82,6 @@ def redecide(cluster: pa.Table, decision: Decision) -> pa.Table:
         _name_cluster([head, *(member for member, _, _ in members)])
     if any(row["duplicate_of"] is None for row in staying):
         _name_cluster(staying)  # else a representative in another manifest gives the name
-    return pa.Table.from_pylist(rows, cluster.schema).select(["part", "key", *DECIDED])
 
 
 def _name_cluster(cluster: Sequence[Row]) -> None:

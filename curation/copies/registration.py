@@ -223,7 +223,7 @@ def _moved(matrix: Matrix, moved: Matrix, laid: Laid) -> Matrix:
     return np.asarray(better[:2] if is_plausible(better) else matrix)
 
 
-def exact(first: Grey, second: Grey, matrix: Matrix, rounds: int = 2) -> Matrix:
+def exact(first: Grey, second: Grey, matrix: Matrix, rounds: int = 4) -> Matrix:
     """Return `matrix` (2, 3) made exact by the pixels of both pictures, in as many rounds."""
     for _ in range(rounds):
         laid = lay(first, second, matrix, blur_pixels=BLUR_PIXELS)

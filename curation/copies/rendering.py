@@ -13,6 +13,7 @@ from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
 from filters.geometry import shrink_to_area
 from filters.protocol import Rgb
+from filters.text_density import TextMap, map_features, text_map, text_probabilities
 
 COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
@@ -21,6 +22,7 @@ THUMB_PIXELS = 32
 COLOUR_STEP = 2
 MAX_KEYPOINTS = 500
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
+LETTERED_PROBABILITY = 0.5
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 
 Grey = NDArray[Any]
@@ -60,6 +62,16 @@ class Rendering:
         size = tuple(max(1, side // FLAT_CELL_PIXELS) for side in grey.shape[::-1])
         mean, power = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
         return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
+
+    @functools.cached_property
+    def text(self) -> TextMap:
+        """Where text seems to be."""
+        return text_map(self.rgb)
+
+    @functools.cached_property
+    def is_lettered(self) -> bool:
+        """Whether there is probably text to read."""
+        return text_probabilities(map_features(self.text)).light >= LETTERED_PROBABILITY
 
     @functools.cached_property
     def coarse(self) -> NDArray[np.uint8]:

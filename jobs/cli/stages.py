@@ -108,7 +108,8 @@ def scan() -> None:
 @click.option(
     "--copies",
     metavar="KIND,...",
-    help="Kinds of copies to find: exact, mild, overlay, crop, mirror, turn, joined by commas; by default all.",
+    help="Kinds of copies to find, joined by commas: exact, mild, overlay, crop, mirror, turn, the default, and "
+    "recolour.",
 )
 @click.option(
     "--reference",

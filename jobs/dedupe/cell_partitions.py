@@ -2,45 +2,37 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.copies.cells import (
-    MAX_TRAINING,
-    ONE_CELL,
-    TRAINING_PER_CELL,
-    BitCells,
-    Cells,
-    as_matrix,
-    cell_count,
-    train_bit_cells,
-)
+from curation.config import DedupeConfig
+from curation.copies.cells import Cells, cell_count, training_rows
 from jobs.spark import frames
 from jobs.spark.steps import UNIT, Making, Shown, Steps
 
 _HASHES = 1 << 30
 
+AnyCells = TypeVar("AnyCells", bound=Cells)
 
-def train_on(fingerprints: DataFrame, column: str, *, per_cell: int, probes: int) -> BitCells:
-    """Return cells of about `per_cell` rows each for the 32-byte fingerprints in `column`.
 
-    They are trained on a sample that is chosen by hash and then sorted, so that it does not depend on partitions. Its
-    expected size is bounded.
+def train_on(rows: DataFrame, column: str, kind: type[AnyCells], config: DedupeConfig) -> AnyCells:
+    """Return the cells in which the fingerprints or vectors in `column` are searched, of `cell_bytes` each, about.
+
+    They are trained on a sample that is chosen by a hash of `node` and then sorted, so that it does not depend on
+    partitions. Its expected size is bounded.
     """
-    total = fingerprints.count()
-    wanted = cell_count(total, per_cell)
+    total, row_bytes = rows.agg(F.count("*"), F.coalesce(F.max(F.octet_length(column)), F.lit(1))).first() or (0, 1)
+    wanted = cell_count(total, row_bytes, config.cell_bytes)
     if wanted == 1:
-        return ONE_CELL
-    wanted_rows = min(wanted * TRAINING_PER_CELL, MAX_TRAINING)
-    chosen = F.pmod(F.xxhash64(column), F.lit(_HASHES)) < min(_HASHES, round(_HASHES * wanted_rows / total))
-    sample = as_matrix(fingerprints.where(chosen).select(column).toArrow().column(column))
-    if len(sample) == 0:
-        return ONE_CELL
-    return train_bit_cells(sample[np.lexsort(sample.T[::-1])], min(wanted, len(sample)), probes)
+        return kind(centroids=(), probes=config.probes)
+    share = training_rows(wanted, kind.dimensions(row_bytes)) / total
+    chosen = F.pmod(F.xxhash64("node"), F.lit(_HASHES)) < min(_HASHES, round(_HASHES * share))
+    sample = rows.where(chosen).select("node", F.col(column).alias("sampled")).toArrow().sort_by("node")
+    return kind.train(kind.matrix(sample.column("sampled")), wanted, config.probes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +51,6 @@ class CellSearch:
         found = [self.read(batch) for batch in batches if batch.num_rows]
         if found:
             yield from self.find(found)
-
-
-def whole_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return `batch`: the `read` of a search that needs all of it."""
-    return batch
 
 
 Run = Callable[[DataFrame, int, frames.MapBatches, pa.Schema], DataFrame]
@@ -94,7 +81,7 @@ class RunOnce:
 def search_cells(
     rows: DataFrame, column: str, cells: Cells, search: CellSearch, pairs: pa.Schema, run: Run = run_lazily
 ) -> DataFrame:
-    """Return what `search` finds in each of `cells` among `rows`, with the columns of `pairs`.
+    """Return each pair that `search` finds in any of `cells` among `rows` once, with the columns of `pairs`.
 
     A row is in each cell where the value in `column` is queried. The column `is_home` is added: whether that is its
     nearest cell, in which it is indexed. `run` searches the cells, each as a unit.
@@ -102,7 +89,8 @@ def search_cells(
     columns = ", ".join(f"`{name}` {kind}" for name, kind in rows.dtypes)
     placer = _Placer(cells=cells, column=column, columns=rows.columns)
     placed = frames.map_batches(rows, placer, f"{columns}, {UNIT} int, is_home boolean")
-    return run(placed, len(cells), search, pairs)
+    found = run(placed, len(cells), search, pairs)
+    return found if len(cells) == 1 else found.distinct()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,11 +24,10 @@ def near_pairs(fingerprints: DataFrame, config: DedupeConfig, run: Run = run_laz
     `run` searches the cells. That is expensive: run it once if the result is read twice.
     """
     fingerprints = fingerprints.select("node", "is_text")
-    trained = train_on(fingerprints, "node", per_cell=config.fingerprints_per_cell, probes=config.probes)
+    trained = train_on(fingerprints, "node", cells.BitCells, config)
     nearness = neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
     search = CellSearch(read=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
-    pairs = search_cells(fingerprints, "node", trained, search, neighbours.PAIRS, run)
-    return pairs if len(trained) == 1 else pairs.distinct()
+    return search_cells(fingerprints, "node", trained, search, neighbours.PAIRS, run)
 
 
 _Columns = tuple[cells.Fingerprints, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]

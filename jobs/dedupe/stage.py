@@ -90,13 +90,12 @@ def _settings(config: DedupeConfig) -> dict[str, Any]:
     if settings["copies"] == list(ONLY_EXACT):
         return {"copies": settings["copies"]}
     if config.fingerprint == "embedding":
-        of_embedding = ("copies", "fingerprint", "min_cosine", "pictures_per_cell", "probes")
+        of_embedding = ("copies", "fingerprint", "min_cosine", "cell_bytes", "probes")
         return {name: settings[name] for name in of_embedding}
     del settings["fingerprint"], settings["min_cosine"]
     unused = [kind for kind in settings["strictness"] if kind not in config.copies]
     for name in unused:
         del settings["strictness"][name]
-    del settings["pictures_per_cell"]
     if not config.needs_local_features:
         del settings["min_points"]
     return settings

@@ -1,20 +1,19 @@
 """Dedupe a deduplicated manifest again, for fewer kinds of copies or more strictness, without reading an image."""
 
 import dataclasses
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+from pyspark.sql import SparkSession
 
 from curation.config import DedupeConfig, PipelineConfig
 from curation.copies.kinds import Strictness
-from curation.copies.redecide import DECIDED, Decision, redecide, released
+from curation.copies.redecide import DECIDED, Decision, redecide
 from jobs.spark import frames
 from jobs.spark.part_stages import plan_parts, write_slices
 from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.steps import units_for
 from jobs.units.plan import Plan, Unit
 from manifests.errors import InputError
 from manifests.format.schema import COLUMNS, Stage, schema
@@ -24,7 +23,8 @@ _READ = ("key", "sha256", "status", "width", "height", "size", *DECIDED)
 _ROWS = pa.schema(
     [*(pa.field(name, schema(Stage.DEDUPE).field(name).type) for name in _READ), (frames.PART, pa.string())]
 )
-_FLAGGED = pa.schema([*_ROWS, ("is_released", pa.bool_())])
+_ROW_BYTES = 500
+_ANSWER = pa.schema([_ROWS.field(name) for name in (frames.PART, "key", *DECIDED)])
 
 
 def plan_dedupe_again(config: PipelineConfig, source: str, output: str) -> Plan:
@@ -36,7 +36,7 @@ def plan_dedupe_again(config: PipelineConfig, source: str, output: str) -> Plan:
     before = [stage for stage in lineage.funnel if stage["stage"] != Stage.DEDUPE]  # the new stage replaces it
     lineage = dataclasses.replace(lineage, funnel=before)
     settings = _settings(config.dedupe, lineage.manifest)
-    return plan_parts(Stage.DEDUPE, lineage, output, settings, {"redecide": "1"}, config.storage)
+    return plan_parts(Stage.DEDUPE, lineage, output, settings, {"redecide": "2"}, config.storage)
 
 
 def _settings(config: DedupeConfig, parent: Manifest) -> dict[str, Any]:
@@ -67,30 +67,22 @@ def dedupe_again(config: PipelineConfig, source: str, output: str, ctx: Context)
     decision = Decision(copies=frozenset(plan.config["copies"]), strictness=Strictness(**plan.config["strictness"]))
 
     def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        ctx.account.begin("reading")
-        rows = frames.read(spark, frames.parts_of(parent, plan.options), _READ, _FLAGGED, _Flag(decision))
-        answer = _decided(rows.localCheckpoint(), decision)
         ctx.account.begin("writing")
+        rows = frames.read(spark, frames.parts_of(parent, plan.options), _READ, _ROWS)
+        clusters = rows.repartition(units_for(parent.rows, _ROW_BYTES), "cluster_id")
+        answer = frames.map_batches(clusters, _Redecide(decision), frames.ddl(_ANSWER))
         write_slices(answer, plan, todo, parent, [f.name for f in COLUMNS[Stage.DEDUPE]])
 
     return run_stage(plan, work, ctx)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Flag:
+class _Redecide:
+    """Decides the clusters of a partition again. That is cheap, so nothing is kept on the way."""
+
     decision: Decision
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return (
-            table.append_column("is_released", released(table, self.decision)).select(_FLAGGED.names).cast(_FLAGGED)
-        )
-
-
-def _decided(rows: DataFrame, decision: Decision) -> DataFrame:
-    """Return `part`, `key` and DECIDED of all rows. Only clusters that lose a member are decided again."""
-    clusters = rows.where("is_released").select("cluster_id").distinct().localCheckpoint()
-    touched = rows.join(clusters, "cluster_id", "left_semi").select(*_ROWS.names)
-    columns = ", ".join(f"{name} string" for name in (frames.PART, "key", *DECIDED))
-    again = frames.map_groups(touched, "cluster_id", functools.partial(redecide, decision=decision), columns)
-    rest = rows.join(clusters, "cluster_id", "left_anti").select(frames.PART, "key", *map(F.col, DECIDED))
-    return again.unionByName(rest)
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        clusters = [batch for batch in batches if batch.num_rows]
+        if clusters:
+            yield from redecide(pa.Table.from_batches(clusters), self.decision).to_batches()

@@ -60,6 +60,10 @@ def refusal(values):
         ),
         ({"dedupe": {"neighbours": 32}}, "dedupe.neighbours: no longer a setting; remove it"),
         (
+            {"dedupe": {"pictures_per_cell": 10}},
+            "dedupe.pictures_per_cell: no longer a setting; set dedupe.cell_bytes instead, or nothing",
+        ),
+        (
             {"scan": {"files_per_unit": 2}},
             "scan.files_per_unit: no longer a setting; set scan.unit_bytes instead, or nothing",
         ),

@@ -1,5 +1,6 @@
 """The whole pipeline by spark-submit on a real standalone cluster, the project sent along as a zip."""
 
+import contextlib
 import os
 import re
 import socket
@@ -160,23 +161,32 @@ def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, clust
     assert sys.executable != str(cluster.python)
 
 
-KILLED_IN = ("pictures", "local-candidates", "candidates", "judged")
-
-
-def start_dedupe(cluster: Cluster, scan: Path, output: Path) -> subprocess.Popen:
+def start_dedupe(cluster: Cluster, scan: Path, output: Path, log: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "jobs", "dedupe", str(scan), "-o", str(output), "--master", cluster.url]
     command += ["--set", "spark.conf.spark.driver.host=127.0.0.1"]
     command += ["--set", f"spark.conf.spark.executor.extraJavaOptions={JVM_OPTIONS}"]
     environment = {**os.environ, "PYSPARK_PYTHON": str(cluster.python), "SPARK_LOCAL_IP": "127.0.0.1"}
-    return subprocess.Popen(command, cwd=TOP, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with log.open("wb") as errors:
+        return subprocess.Popen(command, cwd=TOP, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
 
 
-def wait_for_step(running: subprocess.Popen, output: Path, step: str) -> bool:
-    """Wait until the run has begun `step`; False when it ended before."""
+def receipts(output: Path) -> dict[Path, str]:
+    """Return the receipts of units in the unfinished work at `output`, and the phase of each: a step, or `parts`."""
+    found = dict[Path, str]()
+    for name, _, files in os.walk(output / "_work"):  # leaves out what is removed meanwhile
+        folder = Path(name)
+        if folder.parent.name == "receipts":
+            phase = folder.parents[1].name if "steps" in folder.parts else "parts"
+            found |= {folder / file: phase for file in files if file.endswith(".json")}
+    return found
+
+
+def wait_for_phases(running: subprocess.Popen, output: Path, known: set[str], count: int = 1) -> set[str]:
+    """Return the phases beside `known` in which a first unit is made, once there are `count`; none at the end."""
     while is_running(running):
-        if any((output / "_work").glob(f"steps/*/{step}-*")):
-            return True
-    return False
+        if len(found := set(receipts(output).values()) - known) >= count:
+            return found
+    return set()
 
 
 def executors() -> list[psutil.Process]:
@@ -192,17 +202,41 @@ def command(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_executors_killed_in_every_step_of_dedupe_change_nothing(
+def test_executors_killed_in_every_phase_of_dedupe_change_nothing(
     reference: Reference, cluster: Cluster, tmp_path: Path
 ) -> None:
-    running = start_dedupe(cluster, reference.output / "scan", tmp_path / "out")
-    killed = 0
-    for step in KILLED_IN:
-        if wait_for_step(running, tmp_path / "out", step):
-            for executor in executors()[:1]:
+    output, log = tmp_path / "out", tmp_path / "log"
+    running = start_dedupe(cluster, reference.output / "scan", output, log)
+    known, killed = set[str](), 0
+    while found := wait_for_phases(running, output, known):
+        known |= found
+        for executor in executors()[:1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 executor.kill()
                 killed += 1
-    _, log = running.communicate(timeout=500)
-    assert killed
-    assert running.returncode == 0, log.decode()
-    assert open_manifest(str(tmp_path / "out")).digest == reference.digests["deduped"]
+    assert killed > 1
+    assert running.returncode == 0, log.read_text()
+    assert open_manifest(str(output)).digest == reference.digests["deduped"]
+
+
+def test_drivers_killed_all_along_dedupe_change_nothing(
+    reference: Reference, cluster: Cluster, tmp_path: Path
+) -> None:
+    """A run goes on where the one before was killed, and makes no unit again that has a receipt."""
+    output, log = tmp_path / "out", tmp_path / "log"
+    known, made, killed = set[str](), dict[Path, bytes](), 0
+    running = start_dedupe(cluster, reference.output / "scan", output, log)
+    while wait_for_phases(running, output, known, count=6):
+        running.kill()
+        running.wait()
+        killed += 1
+        there = receipts(output)
+        known |= set(there.values())
+        kept = {path: path.read_bytes() for path, phase in there.items() if phase != "parts"}
+        assert made.items() <= kept.items()
+        made = kept
+        running = start_dedupe(cluster, reference.output / "scan", output, log)
+    assert killed > 2
+    assert running.returncode == 0, log.read_text()
+    assert open_manifest(str(output)).digest == reference.digests["deduped"]
+    assert not (output / "_work").exists()

@@ -310,7 +310,7 @@ def test_many_cells_do_not_depend_on_partitions(reference: Reference, tmp_path: 
     """With many small cells: one digest whatever the cores and partitions, and nearly all that one cell finds."""
     found = []
     for name, run, partitions in (("a", curate, 2), ("b", curate_process, 7)):
-        settings = ["dedupe.fingerprints_per_cell=5", f"spark.conf.spark.sql.shuffle.partitions={partitions}"]
+        settings = ["dedupe.cell_bytes=160", f"spark.conf.spark.sql.shuffle.partitions={partitions}"]
         arguments = [a for s in settings for a in ("--set", s)]
         run("dedupe", reference.output / "scan", "-o", tmp_path / name, "--master", "local[4]", *arguments)
         found.append(open_manifest(str(tmp_path / name)).digest)

@@ -12,23 +12,28 @@ from curation.config import DedupeConfig
 from curation.copies import neighbours
 from curation.copies.cells import (
     BYTES,
-    ONE_CELL,
+    MAX_TRAINING_BYTES,
     OVERFULL,
     TRAINING_PER_CELL,
     BitCells,
     as_matrix,
     cell_count,
-    train_bit_cells,
+    training_rows,
 )
 from curation.copies.neighbours import NEAREST, PAIRS, WINDOW, Nearness, make_cell, pairs_in_cell
 
 seeds = st.integers(0, 2**32 - 1)
 DEFAULT = Nearness(max_distance=31, max_text_distance=24)
+ONE_CELL = BitCells(centroids=(), probes=1)
 SORTED = -1  # the largest cell that is searched exhaustively: none
 
 
 def random_fingerprints(rng, count):
     return rng.integers(0, 256, (count, BYTES), dtype=np.uint8)
+
+
+def rows_of(fingerprints):
+    return [bytes(row) for row in fingerprints]
 
 
 def flipped(rng, fingerprints, bits):
@@ -267,9 +272,9 @@ def test_several_cells_find_nearly_all_planted_copies(planted, count, probes, le
     base, copies = planted
     both = np.concatenate([base, copies])
     sample = both[np.random.default_rng(7).permutation(len(both))[: count * TRAINING_PER_CELL]]
-    cells = train_bit_cells(sample, count, probes)
+    cells = BitCells.train(sample, count, probes)
     assert len(cells) >= count
-    assert cells == train_bit_cells(sample, count, probes)
+    assert cells == BitCells.train(sample, count, probes)
     found = {(a, b) for a, b, _ in pairs_over_cells(both, cells)}
     wanted = [tuple(sorted((a.tobytes(), b.tobytes()))) for a, b in zip(base, copies, strict=False)]
     assert sum(pair in found for pair in wanted) >= least * len(wanted)
@@ -284,23 +289,23 @@ def test_an_overfull_cell_is_split():
         for _ in range(3)
     ]
     sample = np.concatenate([large, *small])
-    cells = train_bit_cells(sample, 8, probes=1)
+    cells = BitCells.train(sample, 8, probes=1)
     sizes = np.bincount(cells.assign(sample)[:, 0])
     assert sizes.max() <= OVERFULL * len(sample) / 8
-    assert cells == train_bit_cells(sample, 8, probes=1)
+    assert cells == BitCells.train(sample, 8, probes=1)
 
 
 def test_cells_of_equal_fingerprints_are_not_split_for_ever():
     rng = np.random.default_rng(15)
     same = np.repeat(random_fingerprints(rng, 1), 1_000, axis=0)
-    assert train_bit_cells(same, 4, probes=2) == ONE_CELL
-    assert len(train_bit_cells(np.concatenate([same, random_fingerprints(rng, 40)]), 4, probes=2)) <= 8
+    assert len(BitCells.train(same, 4, probes=2)) == 1
+    assert len(BitCells.train(np.concatenate([same, random_fingerprints(rng, 40)]), 4, probes=2)) <= 8
 
 
 def test_as_many_probes_as_cells_are_exhaustive(planted):
     base, copies = planted
     some = np.concatenate([base[:300], copies[:300]])
-    cells = BitCells(centroids=base[-5:].tobytes(), probes=5)
+    cells = BitCells(centroids=rows_of(base[-5:]), probes=5)
     exhaustive = {(a, b) for a, b, _ in pairs_over_cells(some, ONE_CELL)}
     assert {(a, b) for a, b, _ in pairs_over_cells(some, cells)} == exhaustive
     assert len(exhaustive) == 300
@@ -308,7 +313,7 @@ def test_as_many_probes_as_cells_are_exhaustive(planted):
 
 def test_assignment_depends_on_the_fingerprint_alone(planted):
     base, _ = planted
-    cells = BitCells(centroids=base[:12].tobytes(), probes=4)
+    cells = BitCells(centroids=rows_of(base[:12]), probes=4)
     assigned = cells.assign(base)
     assert assigned.shape == (5_000, 4)
     order = np.random.default_rng(8).permutation(5_000)
@@ -321,11 +326,19 @@ def test_assignment_depends_on_the_fingerprint_alone(planted):
 
 def test_fewer_cells_than_probes(planted):
     base, _ = planted
-    assert BitCells(centroids=base[:3].tobytes(), probes=4).assign(base[:7]).shape == (7, 3)
+    assert BitCells(centroids=rows_of(base[:3]), probes=4).assign(base[:7]).shape == (7, 3)
 
 
 def test_cell_count():
-    assert [cell_count(n, 10) for n in (0, 1, 10, 11, 25)] == [1, 1, 1, 2, 3]
+    assert [cell_count(n, 8, 80) for n in (0, 1, 10, 11, 25)] == [1, 1, 1, 2, 3]
+    default = DedupeConfig().cell_bytes
+    assert [cell_count(n, BYTES, default) for n in (2_500_000, 2_500_001)] == [1, 2]
+    assert cell_count(78_126, 2 * 512, default) == 2, "vectors of 512 numbers"
+
+
+def test_training_is_bounded():
+    assert training_rows(3, 512) == 3 * TRAINING_PER_CELL
+    assert training_rows(10**6, 512) * 512 * 4 == MAX_TRAINING_BYTES
 
 
 def test_as_matrix():

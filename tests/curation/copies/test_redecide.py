@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.copies.kinds import Evidence, Strictness
-from curation.copies.redecide import DECIDED, Decision, redecide, released
+from curation.copies.redecide import DECIDED, Decision, kinds, redecide
 from manifests.format.schema import Stage, schema
 
 KINDS = ("exact", "mild", "overlay", "crop", "turn", "mirror")
@@ -56,9 +56,10 @@ def decided(*rows, copies=KINDS, **strictness):
     table = pa.Table.from_pylist(list(rows), ROWS)
     answer = {r["key"]: r for r in redecide(table, decision).to_pylist()}
     assert answer.keys() == {r["key"] for r in rows}
-    for key, is_released in zip(table.column("key").to_pylist(), released(table, decision).to_pylist(), strict=True):
-        if not is_released:
-            assert answer[key]["duplicate_of"] == {r["key"]: r["duplicate_of"] for r in rows}[key]
+    for before, kind in zip(rows, kinds(table, decision).to_pylist(), strict=True):
+        if before["duplicate_of"] is None or kind is not None:
+            after = answer[before["key"]]
+            assert (after["duplicate_of"], after["duplicate_kind"]) == (before["duplicate_of"], kind)
     return answer
 
 
@@ -76,7 +77,7 @@ def test_the_same_decision_changes_nothing():
     assert {k: r["duplicate_of"] for k, r in answer.items() if k != "head"} == dict.fromkeys(
         ("mild", "half", "other-half"), "head"
     )
-    assert {r["cluster_id"] for r in answer.values()} == {"half"}
+    assert {r["cluster_id"] for r in answer.values()} == {"a"}
 
 
 def test_released_parts_that_show_the_same_are_copies_of_each_other():
@@ -117,12 +118,15 @@ def test_a_copy_of_a_reference_is_released_by_its_own_kind():
 def test_laws(shapes, copies):
     made = {"mild": ("mild", WHOLE), "half": ("crop", LEFT), "same": ("crop", LEFT), "other": ("crop", RIGHT)}
     rows = [row(f"{n}-{s}", made[s][0], evidence(made[s][1]), width=n + 1) for n, s in enumerate(shapes)]
-    kinds = ("exact", *copies)
-    answer = decided(HEAD, *rows, copies=kinds)
-    assert answer == decided(*reversed(rows), HEAD, copies=kinds), "in any order"
+    counted = ("exact", *copies)
+    answer = decided(HEAD, *rows, copies=counted)
+    assert answer == decided(*reversed(rows), HEAD, copies=counted), "in any order"
+    others = [{**each, "key": f"b-{each['key']}", "cluster_id": "b"} for each in (HEAD, *rows)]
+    both = decided(*others, HEAD, *rows, copies=counted)
+    assert {key: both[key] for key in answer} == answer, "whatever is decided in other clusters"
     for found in answer.values():
         if found["duplicate_of"] is not None:
             head = answer[found["duplicate_of"]]
             assert head["duplicate_of"] is None, "a representative is no duplicate"
             assert head["cluster_id"] == found["cluster_id"]
-            assert found["duplicate_kind"] in kinds
+            assert found["duplicate_kind"] in counted

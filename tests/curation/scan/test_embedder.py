@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.config import DedupeConfig, EmbeddingConfig, ScanConfig, check_config
+from curation.copies.cells import OVERFULL
 from curation.copies.cosine_search import (
     GRID,
     NEIGHBOURS,
     VectorCells,
     cosine_pairs_in_cell,
     rounded,
-    train_vector_cells,
-    training_rows,
 )
 from curation.pictures.decode import DEFAULT_LIMITS
 from curation.pictures.vectors import pack, unpack
@@ -285,6 +284,11 @@ def named(rng: np.random.Generator, rows: int) -> pa.Array:
     return pa.array([bytes(row) for row in rng.permutation(256)[:rows, None].astype(np.uint8)], pa.binary())
 
 
+def parts(rng: np.random.Generator, stored: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of `stored` in a few matrices, as they come in batches."""
+    return np.split(stored, sorted(rng.integers(0, len(stored) + 1, 3)))
+
+
 def brute_force(nodes: pa.Array, stored: np.ndarray, is_home: np.ndarray, least: float) -> dict:
     exact = np.rint(rounded(stored) / GRID).astype(np.int64)
     names, found = nodes.to_pylist(), {}
@@ -306,7 +310,7 @@ def listed(table: pa.Table) -> dict:
 def test_pairs_in_a_cell_are_those_of_brute_force(seed: int, rows: int, least: float):
     rng = np.random.default_rng(seed)
     stored, nodes, is_home = families(rng, rows), named(rng, rows), rng.random(rows) < 0.7
-    found = cosine_pairs_in_cell(nodes, stored, is_home, least)
+    found = cosine_pairs_in_cell(nodes, parts(rng, stored), is_home, least)
     assert listed(found) == brute_force(nodes, stored, is_home, least)
     assert found.num_rows == len(listed(found))
     assert found.schema.types == [pa.binary(), pa.binary(), pa.float32()]
@@ -318,8 +322,8 @@ def test_pairs_do_not_depend_on_the_order(seed: int):
     rng = np.random.default_rng(seed)
     stored, nodes, is_home = families(rng, 200), named(rng, 200), rng.random(200) < 0.7
     order = rng.permutation(200)
-    found = cosine_pairs_in_cell(nodes, stored, is_home, 0.75)
-    shuffled = cosine_pairs_in_cell(nodes.take(pa.array(order)), stored[order], is_home[order], 0.75)
+    found = cosine_pairs_in_cell(nodes, [stored], is_home, 0.75)
+    shuffled = cosine_pairs_in_cell(nodes.take(pa.array(order)), parts(rng, stored[order]), is_home[order], 0.75)
     assert found.equals(shuffled)
     assert set(listed(found)) <= set(brute_force(nodes, stored, is_home, 0.75))
 
@@ -327,7 +331,7 @@ def test_pairs_do_not_depend_on_the_order(seed: int):
 def test_cosines_do_not_depend_on_the_batch():
     rng = np.random.default_rng(0)
     stored = units(rng, 700, 96).astype(np.float16)
-    cells = VectorCells(centroids=stored[:50].tobytes(), count=50, probes=4)
+    cells = VectorCells(centroids=[pack(row) for row in stored[:50]], probes=4)
     together = cells.assign(stored)
     assert np.array_equal(together, np.concatenate([cells.assign(stored[i : i + 1]) for i in range(700)]))
     assert together.shape == (700, 4)
@@ -338,7 +342,7 @@ def test_many_equal_vectors_make_few_pairs_that_connect_them():
     rows = 20_000
     stored = np.repeat(units(np.random.default_rng(1), 1, 64).astype(np.float16), rows, axis=0)
     nodes = pa.array([n.to_bytes(4, "big") for n in np.random.default_rng(2).permutation(rows).tolist()])
-    found = cosine_pairs_in_cell(nodes, stored, np.ones(rows, np.bool_), 0.9)
+    found = cosine_pairs_in_cell(nodes, [stored], np.ones(rows, np.bool_), 0.9)
     assert rows - 1 <= found.num_rows <= (NEIGHBOURS + 1) * rows
     first = (0).to_bytes(4, "big")
     assert set(found.filter(pa.compute.equal(found["a"], pa.scalar(first))).column("b").to_pylist()) == {
@@ -348,21 +352,20 @@ def test_many_equal_vectors_make_few_pairs_that_connect_them():
 
 def test_centroids_depend_only_on_the_sample():
     sample = families(np.random.default_rng(3), 600)
-    cells = train_vector_cells(sample, 5, probes=2)
-    assert cells == train_vector_cells(sample, 5, probes=2)
-    centroids = np.frombuffer(cells.centroids, np.float16).reshape(5, 12)
+    cells = VectorCells.train(sample, 5, probes=2)
+    assert cells == VectorCells.train(sample, 5, probes=2)
+    centroids = np.frombuffer(b"".join(cells.centroids), np.float16).reshape(-1, 12)
     assert np.allclose(np.linalg.norm(centroids.astype(np.float32), axis=1), 1, atol=1e-2)
-    assert training_rows(3, 512) == 192
-    assert training_rows(10**6, 512) * 512 * 4 <= 1 << 27
+    assert np.bincount(cells.assign(sample)[:, 0]).max() <= OVERFULL * len(sample) / 5
 
 
 def test_no_input_gives_no_output():
     none = np.zeros((0, 0), np.float16)
-    assert cosine_pairs_in_cell(pa.array([], pa.binary()), none, np.zeros(0, np.bool_), 0.9).num_rows == 0
+    assert cosine_pairs_in_cell(pa.array([], pa.binary()), [none], np.zeros(0, np.bool_), 0.9).num_rows == 0
     some = units(np.random.default_rng(4), 3, 8).astype(np.float16)
     nodes = pa.array([b"a", b"b", b"c"])
-    assert cosine_pairs_in_cell(nodes, some, np.zeros(3, np.bool_), 0.1).num_rows == 0
-    assert VectorCells(centroids=b"", count=1, probes=1).assign(none).shape == (0, 1)
+    assert cosine_pairs_in_cell(nodes, [some], np.zeros(3, np.bool_), 0.1).num_rows == 0
+    assert VectorCells(centroids=(), probes=1).assign(none).shape == (0, 1)
 
 
 def frame(spark, nodes: pa.Array, stored: np.ndarray, partitions: int):
@@ -384,7 +387,7 @@ def test_pairs_over_spark_are_those_of_brute_force(spark):
 def test_pairs_over_spark_do_not_depend_on_partitions(spark):
     rng = np.random.default_rng(6)
     stored, nodes = families(rng, 200), named(rng, 200)
-    config = DedupeConfig(fingerprint="embedding", min_cosine=0.9, pictures_per_cell=30, probes=2)
+    config = DedupeConfig(fingerprint="embedding", min_cosine=0.9, cell_bytes=30 * 24, probes=2)
     one, many = (listed(cosine_pairs(frame(spark, nodes, stored, n), config).toArrow()) for n in (1, 5))
     assert one == many
     assert one.items() <= brute_force(nodes, stored, np.ones(200, np.bool_), 0.9).items()

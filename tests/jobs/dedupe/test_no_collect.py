@@ -19,7 +19,8 @@ from tests.support.shuffles import shuffles
 
 FETCHES = {"collect", "toArrow", "toPandas", "toLocalIterator", "take", "first", "head", "tail", "collectAsArrow"}
 ALLOWED = {
-    ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most MAX_TRAINING fingerprints",
+    ("jobs/dedupe/cell_partitions.py", "train_on", "toArrow"): "a sample of at most training_rows",
+    ("jobs/dedupe/cell_partitions.py", "train_on", "first"): "one row: how many rows, and their bytes",
     ("jobs/stages/choose.py", "find_selection", "toArrow"): "a count for each digit, a million at most",
     ("jobs/stages/choose.py", "find_selection", "first"): "one row: a maximum",
     ("jobs/dedupe/components.py", "_labelled", "take"): "of an Arrow array, in a worker",
@@ -32,8 +33,7 @@ ALLOWED = {
     ("jobs/stages/taken_down.py", "take_down", "collect"): "a name for each part",
     ("jobs/stages/taken_down.py", "_if_else", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/unique_keys.py", "make_keys_unique", "collect"): "a name for each part",
-    ("jobs/dedupe/vector_search.py", "_train_cells", "first"): "one row: how long vectors are",
-    ("jobs/dedupe/vector_search.py", "_train_cells", "toArrow"): "a sample of at most training_rows vectors",
+    ("jobs/dedupe/vector_search.py", "_columns", "take"): "of an Arrow column, in a worker",
     ("jobs/stages/shard_order.py", "shard_starts", "toArrow"): "a count for each bucket, a key for each shard",
     ("jobs/spark/engine.py", "fetch", "toArrow"): "what an operation asks for: sums, or rows it limits",
     ("jobs/spark/engine.py", "map_groups", "toArrow"): "a small answer for each group",
@@ -107,5 +107,5 @@ def test_few_frames_are_broadcast_and_none_grows() -> None:
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
         if count := sum(n.attr == "broadcast" for n in calls):
             hints[path.name] = count
-    # Names of parts; nodes of a bounded sample; a row for each shard.
-    assert hints == {"part_stages.py": 1, "vector_search.py": 1, "shard_order.py": 1}
+    # Names of parts; a row for each shard.
+    assert hints == {"part_stages.py": 1, "shard_order.py": 1}

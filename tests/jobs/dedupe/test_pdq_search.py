@@ -36,7 +36,7 @@ def pairs_of(spark, fingerprints, config, partitions=3):
 
 @pytest.mark.parametrize("per_cell", [10_000, 250])
 def test_pairs_do_not_depend_on_partitions_or_order(spark, fingerprints, per_cell) -> None:
-    config = DedupeConfig(fingerprints_per_cell=per_cell)
+    config = DedupeConfig(cell_bytes=32 * per_cell)
     found = pairs_of(spark, fingerprints, config, 1)
     assert found == sorted(set(found))
     shuffled = fingerprints[np.random.default_rng(21).permutation(len(fingerprints))]
@@ -51,14 +51,14 @@ def test_one_cell_is_what_the_pure_search_finds(spark, fingerprints) -> None:
 def test_cells_find_nearly_all_and_nothing_else(spark, fingerprints) -> None:
     """Pairs found in several cells are connected in one cell, too, and few components of one cell are split."""
     in_one = components(pairs_of(spark, fingerprints, DedupeConfig()))
-    in_cells = components(pairs_of(spark, fingerprints, DedupeConfig(fingerprints_per_cell=400)))
+    in_cells = components(pairs_of(spark, fingerprints, DedupeConfig(cell_bytes=32 * 400)))
     assert all(any(component <= one for one in in_one) for component in in_cells)
     assert len(in_cells & in_one) >= 0.95 * len(in_one)
 
 
 def test_as_many_probes_as_cells_find_all(spark, fingerprints) -> None:
     """Also where a dense family fills its cell and is split."""
-    config = DedupeConfig(fingerprints_per_cell=600, probes=64)
+    config = DedupeConfig(cell_bytes=32 * 600, probes=64)
     assert components(pairs_of(spark, fingerprints, config)) == components(
         pairs_of(spark, fingerprints, DedupeConfig())
     )
@@ -66,7 +66,7 @@ def test_as_many_probes_as_cells_find_all(spark, fingerprints) -> None:
 
 def test_nothing_and_one(spark, fingerprints) -> None:
     for count in (0, 1):
-        assert pairs_of(spark, fingerprints[:count], DedupeConfig(fingerprints_per_cell=1)) == []
+        assert pairs_of(spark, fingerprints[:count], DedupeConfig(cell_bytes=1)) == []
 
 
 # --- the benchmark's records ---------------------------------------------------------------------

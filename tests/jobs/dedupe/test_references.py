@@ -166,7 +166,7 @@ def test_planted_copies_are_named_with_their_set_and_picture(run: Runner, evalua
     }
     assert {m for m, r in rows.items() if r["duplicate_kind"] == "mild"} == {"own_2_small.jpg"}
     assert all(rows[m]["reference"] is None for m in ("own_1.jpg", "own_2.jpg", "own_2_small.jpg", "bad.jpg"))
-    again = run.dedupe(crawl, tmp_path / "fewer", references=sets(evaluation), pictures_per_cell=3, probes=9)
+    again = run.dedupe(crawl, tmp_path / "fewer", references=sets(evaluation), cell_bytes=96, probes=9)
     assert again.digest == manifest.digest, "the result does not depend on cells or tasks"
     assert [p.uri for p in manifest.parents[1:]] == [f"file://{uri}" for uri in reversed(sets(evaluation).values())]
 

@@ -1,5 +1,7 @@
 """A run that is killed anywhere and started again has the result of an uninterrupted run."""
 
+import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -10,31 +12,32 @@ from pathlib import Path
 import psutil
 import pytest
 
-from manifests.format.store import is_committed, open_manifest
-from tests.conftest import STAGES, TOP, Reference, curate, digests, rows_of, tar_hashes, write_pipeline
+from manifests.format.store import open_manifest
+from tests.conftest import STAGES, TARS, TOP, Reference, curate, rows_of, tar_hashes, write_pipeline
 from tests.support.processes import is_running
 
 pytestmark = pytest.mark.spark
 
 MAX_RUN_SECONDS = 300
-FEW_KINDS = {"dedupe": {"copies": ["exact", "mild"]}}
+COMMANDS = {"scan": "scan", "deduped": "dedupe", "scored": "score", "chosen": "choose", "shards": "shard"}
 
 
-def start(pipeline: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs", "run", str(pipeline)]
-    return subprocess.Popen(command, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def command(reference: Reference, pipeline: Path, stage: str) -> list[str]:
+    """Return the command of one stage, which reads what the reference made before."""
+    stages = list(COMMANDS)
+    before = reference.output / stages[stages.index(stage) - 1]
+    source = str(reference.corpus / "*.tar") if stage == "scan" else str(before)
+    return [COMMANDS[stage], source, "-c", str(pipeline), "-o", str(pipeline.parent / "out" / stage)]
 
 
-def progress(output: Path) -> float:
-    """Return the progress of a run, 0 to 5: each finished stage counts one, receipts a part of one."""
-    done = 0.0
-    for stage in STAGES:
-        if is_committed(str(output / stage)):
-            done += 1
-            continue
-        receipts = list((output / stage).glob("_work/runs/*/receipts/*/*.json"))
-        return done + min(0.9, len(receipts) / 10)
-    return done
+def start(arguments: list[str]) -> subprocess.Popen:
+    line = [sys.executable, "-m", "jobs", *arguments]
+    return subprocess.Popen(line, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def units_done(output: Path) -> int:
+    """Return how many units have receipts, steps of a stage included."""
+    return sum(Path(folder).parent.name == "receipts" and len(files) for folder, _, files in os.walk(output))
 
 
 def python_workers(driver: int) -> list[psutil.Process]:
@@ -55,63 +58,64 @@ def wait_until(running: subprocess.Popen, is_reached) -> bool:
     return False
 
 
-def check(reference: Reference, pipeline: Path, output: Path) -> None:
-    done = curate("run", pipeline)
-    assert digests(output) == reference.digests, done.stderr
-    assert tar_hashes(output / "shards") == tar_hashes(reference.output / "shards")
-    keys = rows_of(output / "chosen").column("key").to_pylist()
-    assert len(keys) == len(set(keys)) == open_manifest(str(reference.output / "scan")).rows
+def check(reference: Reference, output: Path, *stages: str) -> None:
+    """Require that `stages` below `output` are those of the reference, with nothing left over."""
+    assert {stage: open_manifest(str(output / stage)).digest for stage in stages} == {
+        stage: reference.digests[stage] for stage in stages
+    }
+    if "shards" in stages:
+        assert tar_hashes(output / "shards") == tar_hashes(reference.output / "shards")
+    if "chosen" in stages:
+        keys = rows_of(output / "chosen").column("key").to_pylist()
+        assert len(keys) == len(set(keys)) == open_manifest(str(reference.output / "scan")).rows
     left = [p.name for p in output.rglob("*") if p.name.endswith(".tmp") or p.name == "_work"]
     assert not left
 
 
-@pytest.fixture(scope="module")
-def with_few_kinds(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """An uninterrupted run that looks for fewer kinds of copies, which takes half the time."""
-    folder = tmp_path_factory.mktemp("few-kinds")
-    curate("run", write_pipeline(folder / "p.yaml", [corpus / "*.tar"], folder / "out", **FEW_KINDS))
-    return Reference(corpus=corpus, output=folder / "out", digests=digests(folder / "out"))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_killed_driver_resumes_to_the_same_digest(
-    request: pytest.FixtureRequest, tmp_path: Path, seed: int
-) -> None:
-    """SIGKILL at a random moment of each stage; in dedupe while it looks for every kind of copy."""
-    is_in_dedupe = seed % 5 == 1
-    reference: Reference = request.getfixturevalue("reference" if is_in_dedupe else "with_few_kinds")
-    chance = random.Random(seed)
-    settings = {} if is_in_dedupe else FEW_KINDS
-    pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out", **settings)
-    moment = chance.uniform(seed % 5, seed % 5 + 1) if seed else 0.0
-    later = time.monotonic() + chance.uniform(0, 8) if seed == 0 else None
-    running = start(pipeline)
-    is_reached = (lambda: time.monotonic() >= later) if later else (lambda: progress(tmp_path / "out") >= moment)
+def kill(running: subprocess.Popen, is_reached) -> None:
+    """Kill a driver by SIGKILL at a moment, unless it ended before."""
     reached = wait_until(running, is_reached)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    assert reached or running.returncode in (0, -signal.SIGKILL)
-    check(reference, pipeline, tmp_path / "out")
+    assert reached or running.returncode == 0
 
 
-@pytest.mark.parametrize("seed", [0, 3])
-def test_killed_python_workers_change_nothing(reference: Reference, tmp_path: Path, seed: int) -> None:
-    """SIGKILL to Python workers while units run: Spark tries these units again."""
-    chance = random.Random(100 + seed)
+def test_a_driver_killed_at_any_second_resumes_to_the_same_digests(reference: Reference, tmp_path: Path) -> None:
     pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out")
-    running = start(pipeline)
-    moment = chance.choice([0.0, 0.0, 0.1, 1.0, 2.0, 2.1, 3.0])
-    wait_until(running, lambda: progress(tmp_path / "out") >= moment and len(python_workers(running.pid)) > 1)
-    workers = python_workers(running.pid)
+    moment = time.monotonic() + random.Random(0).uniform(0, 8)
+    kill(start(["run", str(pipeline)]), lambda: time.monotonic() >= moment)
+    curate("run", pipeline)
+    check(reference, tmp_path / "out", *STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_driver_killed_in_any_stage_resumes_to_the_same_digest(
+    reference: Reference, tmp_path: Path, stage: str
+) -> None:
+    """SIGKILL after a random number of units; dedupe, which has more, makes steps of them before its parts."""
+    pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out")
+    arguments = command(reference, pipeline, stage)
+    units = random.Random(stage).randrange(1, 9 if stage == "deduped" else TARS)
+    kill(start(arguments), lambda: units_done(tmp_path / "out" / stage) >= units)
+    curate(*arguments)
+    check(reference, tmp_path / "out", stage)
+
+
+@pytest.mark.parametrize(("stage", "workers"), [("scan", 1), ("scored", 2)])
+def test_killed_python_workers_change_nothing(reference: Reference, tmp_path: Path, stage: str, workers: int) -> None:
+    """SIGKILL to Python workers while units run: Spark tries these units again."""
+    pipeline = write_pipeline(tmp_path / "p.yaml", [reference.corpus / "*.tar"], tmp_path / "out")
+    arguments = command(reference, pipeline, stage)
+    running = start(arguments)
+    wait_until(running, lambda: len(python_workers(running.pid)) > 1 and units_done(tmp_path / "out" / stage))
     killed = 0
-    for worker in chance.sample(workers, min(len(workers), 1 + seed % 2)):
-        try:
+    for worker in python_workers(running.pid)[-workers:]:
+        with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()
             killed += 1
-        except psutil.NoSuchProcess:
-            continue
     assert killed or running.poll() is not None
     _, log = running.communicate(timeout=MAX_RUN_SECONDS)
     if running.returncode != 0:
         assert "run the same command to go on" in log, log
-    check(reference, pipeline, tmp_path / "out")
+        curate(*arguments)
+    check(reference, tmp_path / "out", stage)

@@ -1,0 +1,95 @@
+"""What counts as other content: words, bars and boxes, but not edges, tones, strokes over a page, or softness."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from curation.copies.compare_pixels import compare
+from curation.copies.kinds import Strictness, kind_of
+from curation.copies.rendering import Rendering
+from examples.corpus.photographs import city
+from tests.support.copying import bordered, paint
+from tests.support.pictures import as_jpeg
+
+WORDS = ("report", "number", "market", "annual", "energy", "window", "garden", "office")
+
+
+def kind(first, second):
+    evidence = compare([Rendering(first)], [Rendering(second)])
+    found = kind_of(evidence, Strictness(), ("exact", "mild", "overlay", "crop")) if evidence else None
+    return None if found is None else str(found)
+
+
+def textured_page(last="office", *, brightness=1.0):
+    """Return lines of words on paper that is nowhere flat."""
+    rng = np.random.default_rng(4)
+    paper = cv2.GaussianBlur(rng.normal(0, 60, (600, 640)).astype(np.float32), (0, 0), 1.5)[..., None]
+    page = Image.fromarray(np.clip(paper + np.array([205, 190, 170]), 0, 255).astype(np.uint8))
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(24)
+    for row in range(12):
+        words = [WORDS[int(place)] for place in rng.integers(0, len(WORDS), 5)]
+        pen.text((30, 30 + 44 * row), " ".join([*words, last if row == 6 else "end"]), font=font, fill=(20, 20, 30))
+    return np.clip(np.asarray(page) * brightness, 0, 255).astype(np.uint8)
+
+
+def bars(values=(40, 75, 55, 90, 30), *, tint=(246, 232, 226)):
+    """Return a bar chart on a ground of one colour."""
+    page = Image.new("RGB", (640, 480), tint)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(20)
+    for place, value in enumerate(values):
+        left = 80 + place * 105
+        pen.rectangle((left, 420 - value * 3.8, left + 70, 420), fill=(60, 110, 180))
+        pen.text((left, 430), f"No {place + 1}", font=font, fill="black")
+    return np.asarray(page)
+
+
+def scribbled(rgb):
+    """Return `rgb` with strokes of a pen over it."""
+    image = Image.fromarray(rgb)
+    at = [(180 + 9 * step, 240 + round(50 * np.sin(1.7 * step))) for step in range(30)]
+    ImageDraw.Draw(image).line(at, fill=(15, 10, 30), width=4)
+    return np.asarray(image)
+
+
+def test_another_word_on_paper_with_texture_is_another_page():
+    assert kind(textured_page("garden"), textured_page()) is None
+    assert kind(as_jpeg(textured_page("garden"), 85), textured_page()) is None
+
+
+@pytest.mark.parametrize("quality", [90, 60])
+def test_the_same_page_on_paper_with_texture_is_a_copy(quality):
+    assert kind(as_jpeg(textured_page(), quality), textured_page()) == "mild"
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("change", [-14, 10])
+def test_a_bar_of_another_height_makes_another_chart(place, change):
+    values = [40, 75, 55, 90, 30]
+    values[place] += change
+    assert kind(bars(values), bars()) is None
+
+
+def test_strokes_over_bars_are_an_overlay():
+    assert kind(scribbled(bars()), bars()) == kind(bars(), scribbled(bars())) == "overlay"
+
+
+def test_a_border_changes_no_content():
+    assert kind(as_jpeg(bordered(bars()), 80), bars()) == "overlay"
+
+
+def test_a_ground_that_became_white_is_a_change_of_tone():
+    brighter = np.clip(bars().astype(np.float32) * 1.25, 0, 255).astype(np.uint8)
+    assert kind(brighter, bars()) == kind(bars(), brighter) == "mild"
+
+
+def test_an_erased_bar_is_not_a_change_of_tone():
+    assert kind(bars((40, 75, 0, 90, 30)), bars()) is None
+
+
+@pytest.mark.parametrize("pixels", [1.5, 3.0])
+def test_a_soft_copy_of_fine_texture_is_mild(pixels):
+    photograph = np.asarray(paint(city, width=640, height=600))
+    rng = np.random.default_rng(1)
+    grain = np.clip(photograph + rng.normal(0, 9, photograph.shape), 0, 255).astype(np.uint8)
+    assert kind(cv2.GaussianBlur(grain, (0, 0), pixels), grain) == "mild"
