@@ -226,7 +226,7 @@ def test_drivers_killed_all_along_dedupe_change_nothing(
     output, log = tmp_path / "out", tmp_path / "log"
     known, made, killed = set[str](), dict[Path, bytes](), 0
     running = start_dedupe(cluster, reference.output / "scan", output, log)
-    while wait_for_phases(running, output, known, count=6):
+    while wait_for_phases(running, output, known, count=2):
         running.kill()
         running.wait()
         killed += 1
