@@ -62,7 +62,7 @@ def near_fingerprints(
 ) -> list[tuple[int, int]]:
     """Return pairs of places whose PDQ is near enough, all compared with all."""
     places = [place for place, (_, quality) in prints.items() if quality >= min_quality]
-    bits = np.frombuffer(b"".join(prints[place][0] for place in places), np.uint8).reshape(-1, local.BYTES)
+    bits = np.frombuffer(b"".join(prints[place][0] for place in places), np.uint8).reshape(-1, BITS // 8)
     index = faiss.IndexBinaryFlat(BITS)
     index.add(bits)
     limits, _, labels = index.range_search(bits, max_distance + 1)

@@ -22,6 +22,7 @@ from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.recolour import recoloured_share
 from curation.copies.registration import refine
 from curation.copies.rendering import Rendering
+from filters import text_density
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
 FEW_PATCHES = 8  # so many patches count as a half
@@ -30,9 +31,14 @@ WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.0
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
-VERSION = "4"
 
+_VERSION = "4"
 _PROBES = (np.arange(64) + 0.5) / 64
+
+
+def version() -> str:
+    """Return what evidence depends on: this comparison, and the network that finds text."""
+    return f"{_VERSION}+{text_density.version()}"
 
 
 def compare(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence | None:

@@ -77,7 +77,7 @@ def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manif
 
 def _comparing(config: DedupeConfig) -> dict[str, str]:
     """Return the software that decides what is found when two pictures are compared."""
-    found = {"verification": compare_pixels.VERSION, "decoder": DECODER_VERSION, "opencv": cv2.__version__}
+    found = {"verification": compare_pixels.version(), "decoder": DECODER_VERSION, "opencv": cv2.__version__}
     if config.needs_local_features:  # the keypoints of a scan are used, too
         found["local_features"] = local_features.version()
     return found
