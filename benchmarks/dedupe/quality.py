@@ -19,7 +19,6 @@ from scipy.sparse.csgraph import connected_components
 
 from benchmarks.dedupe.corpus import Row, place_of
 from curation.copies.cells import BITS
-from curation.pictures import local_features as local
 from curation.pictures.pdq import PDQ_MATCH_DISTANCE
 
 SCORED = ("key", "source", "member", "status", "cluster_id", "duplicate_of")
