@@ -93,7 +93,7 @@ def _compare(first: Rendering, second: Rendering) -> Evidence | None:
                 best = likelihood, *found
             if evidence.differing <= NOISE or is_overlaid(evidence):
                 return _with_changes(first, second, *found)
-        if stored and (best is None or best[1].differing > HOPEFUL_DIFFERING):
+        if stored and best is not None and best[1].differing > HOPEFUL_DIFFERING:
             break  # fresh keypoints are where the stored ones are
     return _with_changes(first, second, *best[1:]) if best else None
 

@@ -16,7 +16,7 @@ TOGETHER = 0.9  # the share of the differing patches that an overlay has in one 
 UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside an overlay
 FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch is more often noise than a label
 
-COVERING = 1.35  # something was added, and much is still seen under it; of 2
+COVERING = 1.32  # something was added, and much is still seen under it; of 2
 MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
 STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0145, 0.35, 0.35  # dense strokes over what is hardly text
