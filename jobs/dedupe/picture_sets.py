@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pyarrow.compute as pc
 
 from curation.config import DedupeConfig
+from curation.pictures import local_features
 from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, has_pixels
 from manifests import storage
 from manifests.errors import InputError
@@ -70,6 +71,12 @@ def _require_measures(manifest: Manifest, config: DedupeConfig) -> None:
         raise InputError(
             f"{manifest.uri}: scanned without local features, which {kinds} need; scan it again with the same "
             "dedupe.copies, or set dedupe.copies=[exact,mild]"
+        )
+    recorded = manifest.software.get("local_features")
+    if config.needs_local_features and recorded not in (None, local_features.version()):
+        raise InputError(
+            f"{manifest.uri}: its local features are those of another version of curate and do not compare with "
+            "those of this one; scan it again, or set dedupe.copies=[exact,mild]"
         )
 
 

@@ -167,6 +167,10 @@ def is_binary(kind: pa.DataType) -> bool:
     )
 
 
+RETIRED = {"local": _field("local", pa.binary(32), "local features of the whole picture, which are no longer made")}
+"""Columns that manifests of earlier versions have, by name; they are read, and no stage makes or needs them."""
+
+
 def schema(stage: Stage) -> pa.Schema:
     """Return the schema of the manifest that `stage` commits: its columns and those of the stages before."""
     fields: list[pa.Field] = []

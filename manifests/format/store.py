@@ -21,7 +21,7 @@ from manifests.errors import ManifestError, StorageUnavailable
 from manifests.format.digest import settings_hash
 from manifests.format.parquet_files import open_parquet
 from manifests.format.receipts import WORK
-from manifests.format.schema import FORMAT_VERSION, READABLE_VERSIONS, Stage, schema
+from manifests.format.schema import FORMAT_VERSION, READABLE_VERSIONS, RETIRED, Stage, schema
 from manifests.format.stand_ins import name_stand_in
 from manifests.format.tables import AS_JSON, TableFile, TableRows, table_names, without_tables
 from manifests.format.wellformed import is_part, wrong_fields
@@ -268,18 +268,15 @@ def _value_of_row(row: Mapping[str, Any]) -> str:
 
 
 def _recorded_schema(uri: str, stage: Stage, columns: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    """Return the schema that `_manifest.json` records: the columns of this version, or fewer of an earlier one."""
-    known = schema(stage)
-    unknown = [c["name"] for c in columns if known.get_field_index(c["name"]) < 0]
-    unknown += [
-        c["name"] for c in columns if c["name"] not in unknown and str(known.field(c["name"]).type) != c["type"]
-    ]
+    """Return the schema that `_manifest.json` records: columns of this version, or of an earlier one."""
+    known = RETIRED | {field.name: field for field in schema(stage)}
+    unknown = [c["name"] for c in columns if c["name"] not in known or str(known[c["name"]].type) != c["type"]]
     if unknown:
         raise ManifestError(
             f"{uri}/{MANIFEST_FILE}: its schema is that of a later curate; this one does not know its "
             f"{', '.join(unknown[:5])}; upgrade curate"
         )
-    return pa.schema([known.field(c["name"]) for c in columns])
+    return pa.schema([known[c["name"]] for c in columns])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

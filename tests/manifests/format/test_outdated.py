@@ -7,8 +7,9 @@ import pytest
 
 from manifests.errors import InputError
 from manifests.format.outdated import require_current
-from manifests.format.schema import COLUMNS, Stage, schema
+from manifests.format.schema import COLUMNS, RETIRED, Stage, schema
 from manifests.format.store import Manifest, open_manifest
+from manifests.inspect.verify import Findings, Resources, check_files
 from tests.support.making import commit_rows
 
 
@@ -47,3 +48,15 @@ def test_of_several_the_earliest_stage_counts(tmp_path: Path) -> None:
         "out/m: made by curate 0.1, without text_kinds, text_kind, text_trail, and its text scores do not compare "
         "with those of this version; make it again, from scan on"
     )
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_a_column_that_is_no_longer_made_is_read(tmp_path: Path, name: str) -> None:
+    known = schema(Stage.DEDUPE)
+    commit_rows(tmp_path / "m", [[{"key": "a", name: b"x" * 32}]], Stage.DEDUPE, schema=known.append(RETIRED[name]))
+    manifest = open_manifest(str(tmp_path / "m"))
+    assert manifest.read_part(manifest.parts[0], [name]).column(name).to_pylist() == [b"x" * 32]
+    found = Findings()
+    check_files(manifest, found, Resources(threads=1))
+    assert not found.faults
+    require_current(manifest, "m")
