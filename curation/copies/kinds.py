@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from manifests.format.schema import DuplicateKind
 
-MIN_PATCHES = 6  # compared; fewer prove nothing
+MIN_PATCHES = 6  # that agree; fewer prove nothing
 TURN_DEGREES = 2.5  # smaller turns are errors of the fit
 WHOLE_SHARE = 0.9  # an image counts as completely covered from this share on
 OBLIQUE_WHOLE_SHARE = 0.75  # the same after a turn that is no multiple of 90°, which cuts or adds corners
@@ -18,12 +18,14 @@ FULL_TEXTURE, FULL_SAMENESS = 0.6, 0.97  # photographs, where a differing patch 
 
 COVERING = 1.32  # something was added, and much is still seen under it; of 2
 MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
-MIN_COVERING_AREA = 0.006  # of the overlap: what covers something is a line at least
-STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0145, 0.35, 0.35  # dense strokes over what is hardly text
+MIN_COVERING_AREA = 0.008  # of the overlap: what covers something is a line at least
+STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0155, 0.35, 0.35  # dense strokes over what is hardly text
 STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
-ONLY_TONES = 0.95  # of the ink is kept in many places: its tones differ
+UNENCODED = 0.997  # correlation: if all else is so equal, encoding leaves no trace
+MOSTLY_FILLED = 0.5
+ONLY_TONES = 0.96  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.04
 
 SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, DuplicateKind.MIRROR, DuplicateKind.TURN})
@@ -97,7 +99,7 @@ def kind_of(
     `copies`: the kinds that count. A mirrored part of an image counts only if they include both mirror and crop, and
     its kind is mirror.
     """
-    if evidence.patches < MIN_PATCHES:
+    if evidence.patches * (1 - evidence.differing) < MIN_PATCHES:
         return None
     inner = max(evidence.share_first, evidence.share_second)
     outer = min(evidence.share_first, evidence.share_second)
@@ -150,7 +152,7 @@ def _is_another_page(evidence: Evidence) -> bool:
     if evidence.changed == 0:
         return False
     if evidence.changed_together < TOGETHER:
-        return evidence.kept < ONLY_TONES
+        return evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
     return not (_is_trace(evidence) or _is_laid_over(evidence))
 
 
@@ -161,6 +163,7 @@ def _is_trace(evidence: Evidence) -> bool:
         and evidence.added <= HARDLY_ADDED
         and evidence.changed_area <= SPECK_AREA
         and evidence.lettered < SURELY_LETTERED
+        and evidence.sameness < UNENCODED
     )
 
 
