@@ -93,3 +93,11 @@ def test_a_soft_copy_of_fine_texture_is_mild(pixels):
     rng = np.random.default_rng(1)
     grain = np.clip(photograph + rng.normal(0, 9, photograph.shape), 0, 255).astype(np.uint8)
     assert kind(cv2.GaussianBlur(grain, (0, 0), pixels), grain) == "mild"
+
+
+def test_a_word_on_plain_ground_proves_nothing():
+    sky = np.ascontiguousarray(np.broadcast_to(np.linspace(120, 220, 480)[:, None, None], (480, 640, 3)))
+    sky = sky.astype(np.uint8)
+    written = Image.fromarray(sky)
+    ImageDraw.Draw(written).text((180, 200), "REPORT", font=ImageFont.load_default(60), fill="black")
+    assert kind(np.asarray(written), sky) is kind(sky, np.asarray(written)) is None
