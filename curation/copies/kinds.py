@@ -21,7 +21,7 @@ MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.008  # of the overlap: what covers something is a line at least
 STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0155, 0.35, 0.35  # dense strokes over what is hardly text
 STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
-BAND_DENSITY = 0.67  # of a large rectangle that is other, letters and ground
+BAND_DENSITY = 0.55  # of a large rectangle that is other
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
 UNENCODED = 0.997  # correlation: if all else is so equal, encoding leaves no trace
@@ -185,7 +185,7 @@ def _is_laid_over(evidence: Evidence) -> bool:
         and evidence.changed_density >= STROKES_DENSITY
         and evidence.lettered < STROKES_LETTERED
     )
-    is_band = evidence.changed_area >= SHAPE_AREA and evidence.changed_density + evidence.filled >= BAND_DENSITY
+    is_band = evidence.changed_area >= SHAPE_AREA and evidence.changed_density >= BAND_DENSITY
     return is_band or (area >= MIN_COVERING_AREA and seen >= COVERING) or (is_of_strokes and seen >= STROKES_SEEN)
 
 
