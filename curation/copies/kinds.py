@@ -21,6 +21,7 @@ MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.008  # of the overlap: what covers something is a line at least
 STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0155, 0.35, 0.35  # dense strokes over what is hardly text
 STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
+REST_SAMENESS = 0.96  # correlation of what is beside the strokes or the band
 BAND_DENSITY = 0.55  # of a large rectangle that is other
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
@@ -186,7 +187,9 @@ def _is_laid_over(evidence: Evidence) -> bool:
         and evidence.lettered < STROKES_LETTERED
     )
     is_band = evidence.changed_area >= SHAPE_AREA and evidence.changed_density >= BAND_DENSITY
-    return is_band or (area >= MIN_COVERING_AREA and seen >= COVERING) or (is_of_strokes and seen >= STROKES_SEEN)
+    is_laid = is_band or (is_of_strokes and seen >= STROKES_SEEN)
+    is_seen_through = area >= MIN_COVERING_AREA and seen >= COVERING
+    return is_seen_through or (is_laid and evidence.sameness >= REST_SAMENESS)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:
