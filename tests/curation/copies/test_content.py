@@ -1,12 +1,14 @@
 """What counts as other content: words, bars and boxes, but not edges, tones, strokes over a page, or softness."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from curation.copies.compare_pixels import compare
-from curation.copies.kinds import Strictness, kind_of
+from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.copies.rendering import Rendering
 from examples.corpus.photographs import city
 from tests.support.copying import bordered, paint
@@ -101,3 +103,32 @@ def test_a_word_on_plain_ground_proves_nothing():
     written = Image.fromarray(sky)
     ImageDraw.Draw(written).text((180, 200), "REPORT", font=ImageFont.load_default(60), fill="black")
     assert kind(np.asarray(written), sky) is kind(sky, np.asarray(written)) is None
+
+
+def test_strokes_count_only_if_the_rest_agrees():
+    """As in two bottles with other labels and in other colours, of which the first has a close shape."""
+    close = Evidence(
+        is_mirrored=False,
+        matrix=(1, 0, 0, 0, 1, 0),
+        turn_degrees=0.0,
+        share_first=1.0,
+        share_second=1.0,
+        inliers=30,
+        patches=61,
+        texture=0.3,
+        differing=0.39,
+        region_share=1.0,
+        region_area=0.2,
+        sameness=0.99,
+        colour=2.0,
+        changed=0.5,
+        changed_together=1.0,
+        changed_area=0.2,
+        changed_density=0.6,
+        kept=0.73,
+        added=0.21,
+        lettered=0.29,
+        filled=0.1,
+    )
+    assert kind_of(close, Strictness(), ("mild", "overlay")) == "overlay"
+    assert kind_of(dataclasses.replace(close, sameness=0.907), Strictness(), ("mild", "overlay")) is None
