@@ -42,7 +42,10 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @runs("jobs.commands.models:list_models")
 def list_models() -> None:
-    """Print the files each built-in text engine loads: path, size, and what is missing."""
+    """Print the files that text engines load.
+
+    Each with its path and size, or that it is missing.
+    """
 
 
 @models.command(
