@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobs.cli.lazy import runs
+from jobs.cli.lazy import FullHelpGroup, runs
 from jobs.cli.options import examples
 
 ENGINES = ("easyocr", "rapidocr", "tesseract")
@@ -16,7 +16,8 @@ def _codes(_context: click.Context, _option: click.Parameter, given: Sequence[st
 
 
 @click.group(
-    epilog=examples("curate models list", "curate models fetch easyocr --languages en,ch_sim --folder /opt/easyocr")
+    cls=FullHelpGroup,
+    epilog=examples("curate models list", "curate models fetch easyocr --languages en,ch_sim --folder /opt/easyocr"),
 )
 def models() -> None:
     """List and fetch the model files of text engines.
@@ -42,10 +43,7 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @runs("jobs.commands.models:list_models")
 def list_models() -> None:
-    """Print the files that text engines load.
-
-    Each with its path and size, or that it is missing.
-    """
+    """Print the files each built-in text engine loads: path, size, and what is missing."""
 
 
 @models.command(
