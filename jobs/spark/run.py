@@ -18,6 +18,7 @@ from jobs.units.failures import read_failures
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import begun
+from jobs.units.underway import underway_folder
 from manifests import storage
 from manifests.errors import CurateError, InputError, StageFailed, sentence_in
 from manifests.format.integrity import require_sizes
@@ -99,9 +100,9 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
             require_sizes(manifest)
         spark = ctx.spark
         done = frames.done_counter(spark)
-        with ctx.reporter.watch(plan, state, done):
+        with underway_folder() as underway, ctx.reporter.watch(replace(plan, underway=underway), state, done):
             try:
-                replaced = work(spark, replace(plan, done=done), state.todo)
+                replaced = work(spark, replace(plan, done=done, underway=underway), state.todo)
             except CurateError:
                 raise
             except Exception as e:
