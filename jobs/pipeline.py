@@ -16,7 +16,7 @@ from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.onto import earlier
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose, rules_of
+from jobs.stages.choose import choose, plan_choose
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
@@ -117,7 +117,7 @@ def check_ahead(config: PipelineConfig) -> None:
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:
         load_embedding(config.scan.embedding.as_model())
-    check_expressions(rules_of(config.choose))
+    check_expressions(config.choose.rules())
     load_engine(config.score.engine, **config.score.engine_options)
 
 
