@@ -49,6 +49,13 @@ function span(values) {
   return values.map((each) => (100 * each).toFixed(1));
 }
 
+function placeOf(curve, slider) {
+  const first = Math.round(curve.bounds[0] * curve.steps);
+  const place = Math.max(0, Math.min(curve.bounds.length - 1, Number(slider.value) - first));
+  slider.value = first + place;
+  return place;
+}
+
 function showThreshold(curve, place) {
   const bound = curve.bounds[place];
   const kept = curve.kept[place];
@@ -65,7 +72,7 @@ function showThreshold(curve, place) {
     document.getElementById("quality").textContent = "Precision " + precision + " % (" + plow + " to " + phigh + "), recall "
       + recall + " % (" + rlow + " to " + rhigh + "), from " + number(curve.quality.labels) + " labels.";
   }
-  document.getElementById("command").value = curve.command.replace("THRESHOLD", text);
+  document.getElementById("command").value = curve.command.replaceAll("THRESHOLD", text);
   document.getElementById("yaml").value = "choose:\n  " + curve.setting + ": " + text;
   for (const tile of document.querySelectorAll(".strip .tile")) {
     tile.classList.toggle("is-dropped", Number(tile.dataset.score) < bound);
@@ -80,6 +87,6 @@ function showThreshold(curve, place) {
 if (part) {
   const curve = JSON.parse(document.getElementById("curve").textContent);
   const slider = document.getElementById("slider");
-  slider.addEventListener("input", () => showThreshold(curve, Number(slider.value)));
-  showThreshold(curve, Number(slider.value));
+  slider.addEventListener("input", () => showThreshold(curve, placeOf(curve, slider)));
+  showThreshold(curve, placeOf(curve, slider));
 }

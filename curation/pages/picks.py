@@ -1,6 +1,6 @@
 """Which rows the galleries of a report show: few, drawn by a keyed hash, so that equal manifests give equal pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,3 @@ class Rows:
         found = [row for rows in rows_at(self.manifest, table, names) for row in rows.to_pylist()]
         return dict(zip(ordered, found, strict=True))
 
-
-def by_name(rows: Sequence[Mapping[str, Any]], name: str, value: str) -> dict[str, Any]:
-    """Return the column `name` → the column `value` of `rows`."""
-    return {str(row[name]): row[value] for row in rows}

@@ -20,6 +20,7 @@ _STYLE_ATTRIBUTE = re.compile(r' style="([^"]*)"')
 _SIZE = re.compile(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"|(<svg [^>]*?)height="[^"]*" width="[^"]*"')
 LEFT, RIGHT = 0.09, 0.985  # where the axes begin and end, as shares of a plot's width
 INCHES = 9
+BELOW, ABOVE = 0.5, 0.3  # inches that labels need
 POINTS = 72 * INCHES
 
 
@@ -49,9 +50,10 @@ def histogram(
     if below.max(initial=0) > 20 * max(1.0, float(np.median(below))):
         axes.set_yscale("symlog", linthresh=max(1.0, float(below.max()) / 100))
     if len(series) > 1:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=4, loc="upper center")
+        legend = {"loc": "lower left", "bbox_to_anchor": (0, 0.99), "borderaxespad": 0.2, "columnspacing": 1.2}
+        axes.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=len(series), handlelength=1, **legend)
     drawn = _svg(figure, described)
-    return drawn if marked is None else _with_line(drawn, (marked - edges[0]) / (edges[-1] - edges[0]))
+    return drawn if marked is None else _with_line(drawn, (marked - edges[0]) / (edges[-1] - edges[0]), 2.6)
 
 
 def scatter_of_sizes(widths: NDArray[Any], heights: NDArray[Any], counts: NDArray[Any], *, described: str) -> Markup:
@@ -65,12 +67,13 @@ def scatter_of_sizes(widths: NDArray[Any], heights: NDArray[Any], counts: NDArra
     return _svg(figure, described)
 
 
-def _with_line(svg: Markup, share: float) -> Markup:
+def _with_line(svg: Markup, share: float, height: float) -> Markup:
     left, width = LEFT * POINTS, (RIGHT - LEFT) * POINTS
     x = left + share * width
     line = Markup(
-        '<line class="bound" x1="{0:.2f}" x2="{0:.2f}" y1="0" y2="90%" data-left="{1:.2f}" data-width="{2:.2f}"/></svg>'
-    ).format(x, left, width)
+        '<line class="bound" x1="{0:.2f}" x2="{0:.2f}" y1="{3:.2f}" y2="{4:.2f}" data-left="{1:.2f}" '
+        'data-width="{2:.2f}"/></svg>'
+    ).format(x, left, width, 72 * ABOVE, 72 * (height - BELOW))
     return Markup(svg.rstrip().removesuffix("</svg>")) + line
 
 
@@ -82,14 +85,15 @@ def _figure(height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import: only when drawn
 
     figure = Figure(figsize=(INCHES, height))
-    axes = figure.add_axes((LEFT, 0.5 / height, RIGHT - LEFT, 1 - 0.65 / height))
+    axes = figure.add_axes((LEFT, BELOW / height, RIGHT - LEFT, 1 - (BELOW + ABOVE) / height))
     axes.tick_params(colors=_SOFT, labelsize=8)
     for spine in axes.spines.values():
         spine.set_color(_SOFT)
     for each in ("top", "right"):
         axes.spines[each].set_visible(False)
-    axes.xaxis.label.set_color(_SOFT)
-    axes.yaxis.label.set_color(_SOFT)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set_color(_SOFT)
+        axis.label.set_size(8)
     axes.patch.set_visible(False)
     figure.patch.set_visible(False)
     return figure, axes

@@ -25,8 +25,9 @@ from manifests.format.schema import Stage
 from manifests.format.store import Manifest
 from manifests.sql.engine import DuckEngine
 
+INDEX = "index.html"
 LINKS = (
-    ("index.html", "Overview"),
+    (INDEX, "Overview"),
     ("why.html", "Why"),
     ("text.html", "Text"),
     ("duplicates.html", "Duplicates"),
@@ -120,15 +121,43 @@ def make_report(manifest: Manifest, folder: str, options: ReportOptions) -> Made
     smalls = make_pictures(shown.rows(), folder, shards_uri=shards, processes=options.processes)
     marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, processes=options.processes)
     _add_pictures(pages, shown, smalls, marks)
-    values = {"whole": max(1, manifest.rows), "uri_argument": _argument(manifest.uri)}
-    for path, own in pages.items():
-        template = "overview.html" if path == "index.html" else path
-        page = render(template, **{**_frame(manifest, path), **values, **own})
+    common = {"whole": max(1, manifest.rows), "uri_argument": _argument(manifest.uri)}
+    title = manifest.uri.rstrip("/").rpartition("/")[2] or manifest.uri
+    frame = Frame(title=title, links=LINKS, uri=manifest.uri, digest=manifest.digest)
+    templates = {path: "overview.html" if path == INDEX else path for path in pages}
+    write_pages(frame, {path: (templates[path], {**common, **own}) for path, own in pages.items()}, folder)
+    return cleaned(folder, pages, smalls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What surrounds every page: the title, the pages as (path, name), and the manifest."""
+
+    title: str
+    links: Sequence[tuple[str, str]]
+    uri: str
+    digest: str
+
+
+def write_pages(frame: Frame, pages: Mapping[str, tuple[str, Mapping[str, Any]]], folder: str) -> None:
+    """Write `pages` (path → template and its values) to `folder`."""
+    names = dict(frame.links)
+    for path, (template, values) in pages.items():
+        page = render(
+            template,
+            title=names[path],
+            report_title=frame.title,
+            links=frame.links,
+            here=path,
+            uri=frame.uri,
+            digest=frame.digest,
+            version=metadata.version("curate-images"),
+            **values,
+        )
         storage.write_bytes(storage.join(folder, path), page)
-    return _cleaned(folder, pages, smalls)
 
 
-def _cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) -> Made:
+def cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) -> Made:
     """Remove pictures of an earlier report from `folder`, and return what is there now."""
     wanted = {small.path for small in smalls.values() if small.path is not None}
     there = storage.entries(storage.join(folder, PICTURES)) if wanted else {}
@@ -137,24 +166,12 @@ def _cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small])
     made = storage.entries(folder)
     size_bytes = sum(int(made[path]["size"]) for path in pages) + sum(int(there[name]["size"]) for name in names)
     return Made(
-        index=storage.join(folder, "index.html"),
+        index=storage.join(folder, INDEX),
         pages=len(pages),
         pictures=len(names),
         missing=sum(1 for small in smalls.values() if small.problem),
         size_bytes=size_bytes,
     )
-
-
-def _frame(manifest: Manifest, here: str) -> dict[str, Any]:
-    return {
-        "title": dict(LINKS)[here],
-        "report_title": manifest.uri.rstrip("/").rpartition("/")[2] or manifest.uri,
-        "links": LINKS,
-        "here": here,
-        "uri": manifest.uri,
-        "digest": manifest.digest,
-        "version": metadata.version("curate-images"),
-    }
 
 
 def _argument(uri: str) -> str:
@@ -178,7 +195,7 @@ def _collect(rows: Rows, engine: DuckEngine, options: ReportOptions) -> tuple[di
     problems = sorted(manifest.broken_sources.items())
     tars, tar_count = sources.tars(rows)
     pages = {
-        "index.html": _overview(manifest, found, options, problems),
+        INDEX: _overview(manifest, found, options, problems),
         "why.html": {"formats": sources.format_counts(rows)},
         "text.html": _text(rows, engine, options),
         "duplicates.html": {"clusters": copies.summary(rows)},
@@ -239,20 +256,20 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
     values: dict[str, Any] = {"plot": plot, "threshold": found, "quality": None, "has_boxes": False}
     if found is None:
         return values
-    start = min(range(len(found.bounds)), key=lambda place: abs(found.bounds[place] - found.value))
     kept_now = manifest.counts.get("keep", {}).get("true", 0)
     quality = _quality(rows, config.keep, options.labelled) if options.labelled and config else None
     parent = _argument(manifest.parents[0].uri) if manifest.parents else "SCORED"
     option = "--" + found.setting.replace("_", "-")
     curve = {
         "setting": found.setting,
+        "steps": text.STEPS,
         "bounds": found.bounds,
         "kept": found.kept,
         "kept_now": kept_now,
         "quality": quality,
         "command": f"curate choose {parent} -o {_argument(manifest.uri)}-THRESHOLD {option} THRESHOLD",
     }
-    return {**values, "start": start, "kept_now": kept_now, "quality": quality, "curve": _json(curve)}
+    return {**values, "steps": text.STEPS, "kept_now": kept_now, "quality": quality, "curve": _json(curve)}
 
 
 def _json(value: Any) -> Markup:
@@ -283,7 +300,7 @@ def _add_pictures(
 ) -> None:
     """Add to the values of each page what shows pictures."""
     first = shown.reasons[0] if shown.reasons else None
-    pages["index.html"] |= {
+    pages[INDEX] |= {
         "sample_title": f"A sample of what is {first.title}" if first and first.name == reasons.KEPT else "A sample",
         "sample": tiles(first.sample[:OVERVIEW_PICTURES] if first else (), smalls),
     }

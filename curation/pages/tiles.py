@@ -1,7 +1,7 @@
 """What a page says below a picture: the facts of its row, shortened."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from curation.copies.describe import describe_evidence
@@ -24,10 +24,9 @@ class Tile:
     side: int = 0
     source: str = ""
     score: float | None = None
-    marks: Sequence[str] = field(default_factory=tuple)
 
 
-def tile(row: Row, smalls: Mapping[str, Small], *, marks: Iterable[str] = ()) -> Tile:
+def tile(row: Row, smalls: Mapping[str, Small]) -> Tile:
     """Return the tile of a row; `smalls` are key → small picture."""
     key = row["key"]
     small = smalls.get(key, Small())
@@ -41,7 +40,6 @@ def tile(row: Row, smalls: Mapping[str, Small], *, marks: Iterable[str] = ()) ->
         side=min(row.get("width") or 0, row.get("height") or 0),
         source=row["source"],
         score=row.get("text_score"),
-        marks=tuple(marks),
     )
 
 

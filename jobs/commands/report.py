@@ -8,9 +8,9 @@ from curation.pages.site import LINKS, Labelled, ReportOptions, Step, make_repor
 from jobs.commands.audit import FILLED, read_audit, read_labels_of
 from jobs.commands.shared import has_summary, note, reporter
 from jobs.operations.page_server import serve
+from jobs.operations.report_folder import report_folder
 from jobs.show.basics import human_bytes, print_json, settings_line
 from jobs.show.history import changed
-from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.lineage import lineage
@@ -22,9 +22,7 @@ _STAGES = ("chosen", "scored", "deduped", "scan")
 def report(manifest: str, output: str | None, serving: bool, port: int, **flags: Any) -> None:
     """Write the pages of a report on a manifest, and serve them if asked to."""
     opened = open_manifest(_manifest_in(manifest))
-    folder = storage.absolute(output or "report")
-    require_folder(folder)
-    _refuse_strangers(folder, force=flags["force"])
+    folder = report_folder(output or "report", "-o", [path for path, _ in LINKS], force=flags["force"])
     progress = reporter(as_json=flags["as_json"])
     options = ReportOptions(
         pictures=flags["pictures"],
@@ -53,15 +51,6 @@ def _manifest_in(uri: str) -> str:
             if is_committed(storage.join(place, stage)):
                 return storage.join(place, stage)
     return uri
-
-
-def _refuse_strangers(folder: str, *, force: bool) -> None:
-    """Raise InputError when a folder holds something else than a report."""
-    names = set(storage.list_names(folder)) if storage.exists(folder) else set()
-    if not names or {path for path, _ in LINKS} <= names:
-        return
-    if not force:
-        raise InputError(f"-o {folder}: contains {sorted(names)[0]}, which is no report; name a new folder, or --force")
 
 
 def _steps(manifest: Manifest) -> list[Step]:
