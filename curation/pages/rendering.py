@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-STYLE, SCRIPT = "page.css", "page.js"
+COLOURS = "colours.css"
 MAX_TEXT = 240
 
 
@@ -19,11 +19,18 @@ def render(template: str, **values: Any) -> bytes:
     The page's Content-Security-Policy names the hashes of its style and script: no other code runs in it, and it asks
     for nothing but pictures beside it. Texts in `values` are escaped, and shown as far as they can be read.
     """
-    style, script = resource(STYLE), resource(SCRIPT)
-    page = environment().get_template(template).render(
-        style=Markup(style), script=Markup(script), policy=_policy(style, script), **values
-    )  # fmt: skip
-    return page.encode("utf-8", "replace")
+    return framed(template, "page", pictures="'self' data:", **values).encode("utf-8", "replace")
+
+
+def framed(template: str, look: str, *, pictures: str, **values: Any) -> str:
+    """Return the text that `template` makes of `values`, with the style sheet and the script named `look`.
+
+    `pictures`: from where the policy allows pictures.
+    """
+    style, script = resource(COLOURS) + resource(f"{look}.css"), resource(f"{look}.js")
+    policy = _policy(style, script, pictures)
+    made = environment().get_template(template)
+    return made.render(style=Markup(style), script=Markup(script), policy=policy, **values)
 
 
 @functools.cache
@@ -68,11 +75,11 @@ def percent(share: float) -> str:
     return "> 99.999 %" if share > 0.5 else "< 0.001 %"
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, pictures: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            "img-src 'self' data:",
+            f"img-src {pictures}",
             f"style-src '{_source_hash(style)}'",
             f"script-src '{_source_hash(script)}'",
             "base-uri 'none'",

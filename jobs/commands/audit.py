@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from curation.trust import audit_page
+from curation.pages import audit_page
 from curation.trust.audit import COLUMNS, Audit, AuditRules, draw
 from curation.trust.audit_labels import empty_sheet, estimate, read_sheet
 from jobs.commands.shared import has_summary

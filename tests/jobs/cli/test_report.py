@@ -1,6 +1,7 @@
 """`curate report` and `curate diff --html`: what is written, and what browsers make of it."""
 
 import functools
+import io
 import json
 import re
 import threading
@@ -8,7 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from curation.config_choose import ChooseConfig
 from curation.pages.site import LINKS
@@ -18,6 +21,8 @@ from manifests.format.store import open_manifest
 from manifests.sql.engine import DuckEngine
 from tests.conftest import Reference, curate, rows_of
 from tests.support.browser import LOOKS, chromium, needs_chromium, opened, overflow_pixels, serious_faults
+from tests.support.making import tar_bytes
+from tests.support.pictures import landscape, noise, on_landscape, render
 
 PAGES = [path for path, _ in LINKS]
 HOSTILE = "<script>alert('pwned')</script>"
@@ -32,10 +37,37 @@ def report(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
+def hostile(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on pictures whose names, captions and URLs are written by someone who means harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    members = {
+        "a.jpg": _jpeg(320, 200),
+        "a.txt": HOSTILE.encode(),
+        "a.json": json.dumps({"url": f'javascript:alert(1)//"></dd>{HOSTILE}'}).encode(),
+        f'"><img src=x onerror=alert(2)>{HOSTILE}.jpg'.replace("/", "-"): _jpeg(200, 320),
+        "broken.jpg": b"no picture" + HOSTILE.encode(),
+    }
+    (folder / f"x{HOSTILE.replace('/', '-')}.tar").write_bytes(tar_bytes(members.items()))
+    curate("scan", folder / "*.tar", "-o", folder / "scan")
+    curate("report", folder / "scan", "-o", folder / "pages")
+    return folder / "pages"
+
+
+@pytest.fixture(scope="module")
 def browser():
     """A running Chromium."""
     with chromium() as running:
         yield running
+
+
+def _jpeg(width: int, height: int) -> bytes:
+    return _encoded(noise(height, width), "JPEG")
+
+
+def _encoded(rgb: np.ndarray, form: str) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, form)
+    return out.getvalue()
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -67,8 +99,8 @@ def test_a_report_over_an_earlier_one_leaves_none_of_its_pictures(report, refere
     assert _files(tmp_path / "pages") == _files(report)
 
 
-def test_every_page_escapes_what_came_from_strangers(report):
-    texts = [(report / path).read_text() for path in PAGES]
+def test_every_page_escapes_what_came_from_strangers(hostile):
+    texts = [(hostile / path).read_text() for path in PAGES]
     assert any("&lt;script&gt;alert" in text for text in texts)
     assert not any(HOSTILE in text for text in texts)
 
@@ -179,12 +211,15 @@ def test_a_page_loads_and_fits_and_everyone_can_use_it(path, width, scheme, repo
 
 
 @needs_chromium
-def test_hostile_captions_are_shown_as_text(report, browser):
-    page, seen = opened(browser, (report / "why.html").as_uri())
-    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+@pytest.mark.parametrize("path", PAGES)
+def test_what_strangers_wrote_is_shown_as_text(path, hostile, browser):
+    page, seen = opened(browser, (hostile / path).as_uri())
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    assert HOSTILE in page.inner_text("main")
-    assert seen.complaints == []
+    if path == "why.html":
+        assert HOSTILE in page.inner_text("main")
+    assert page.locator("main script:not([type])").count() == 0
+    assert page.locator("[onerror], a[href^=javascript]").count() == 0
+    assert seen.complaints == [] and seen.outside(hostile.as_uri()) == []
     page.context.close()
 
 
@@ -200,7 +235,7 @@ def test_filters_show_what_meets_them(report, browser):
     assert page.locator(".tile:visible").count() == 0
     assert page.inner_text("[data-filter-count]") == f"0 of {total} pictures shown"
     page.get_by_role("button", name="Show all").press("Enter")
-    page.wait_for_function("() => ![...document.querySelectorAll('.tile')].some((tile) => tile.hidden)")
+    page.locator(".tile[hidden]").first.wait_for(state="detached")
     page.context.close()
 
 
@@ -231,8 +266,16 @@ def _kept_on(page) -> int:
 
 
 @needs_chromium
-def test_evidence_can_be_hidden(report, browser):
-    page, _ = opened(browser, (report / "duplicates.html").as_uri())
+def test_evidence_is_drawn_over_the_pictures_and_can_be_hidden(tmp_path, spark, browser):
+    word = render(["SOLD OUT"], size_pixels=40)
+    pictures = {"plain.png": landscape(), "overlaid.png": on_landscape(word), "noise.png": noise()}
+    members = {name: _encoded(rgb, "PNG") for name, rgb in pictures.items()}
+    (tmp_path / "pair.tar").write_bytes(tar_bytes(members.items()))
+    curate("scan", tmp_path / "pair.tar", "-o", tmp_path / "scan")
+    curate("dedupe", tmp_path / "scan", "-o", tmp_path / "deduped")
+    curate("report", tmp_path / "deduped", "-o", tmp_path / "pages")
+    page, _ = opened(browser, (tmp_path / "pages/duplicates.html").as_uri())
+    assert page.locator(".pair").count() == 1 and "overlay" in page.inner_text(".pair")
     box = page.get_by_label("Show the evidence")
     marks = page.locator(".marks").first
     assert marks.is_visible()
