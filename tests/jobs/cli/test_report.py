@@ -22,7 +22,7 @@ from manifests.sql.engine import DuckEngine
 from tests.conftest import Reference, curate, rows_of
 from tests.support.browser import LOOKS, chromium, needs_chromium, opened, overflow_pixels, serious_faults
 from tests.support.making import tar_bytes
-from tests.support.pictures import landscape, noise, on_landscape, render
+from tests.support.pictures import noise, render
 
 PAGES = [path for path, _ in LINKS]
 HOSTILE = "<script>alert('pwned')</script>"
@@ -267,8 +267,10 @@ def _kept_on(page) -> int:
 
 @needs_chromium
 def test_evidence_is_drawn_over_the_pictures_and_can_be_hidden(tmp_path, spark, browser):
-    word = render(["SOLD OUT"], size_pixels=40)
-    pictures = {"plain.png": landscape(), "overlaid.png": on_landscape(word), "noise.png": noise()}
+    plain = np.asarray(Image.fromarray(noise(40, 60)).resize((600, 400), Image.Resampling.BICUBIC))
+    overlaid, word = plain.copy(), render(["SOLD OUT"], size_pixels=40)
+    overlaid[150 : 150 + word.shape[0], 200 : 200 + word.shape[1]] = word
+    pictures = {"plain.png": plain, "overlaid.png": overlaid, "noise.png": noise()}
     members = {name: _encoded(rgb, "PNG") for name, rgb in pictures.items()}
     (tmp_path / "pair.tar").write_bytes(tar_bytes(members.items()))
     curate("scan", tmp_path / "pair.tar", "-o", tmp_path / "scan")
