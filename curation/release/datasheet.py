@@ -63,7 +63,10 @@ def _composition(release: Release) -> dict[str, str]:
     images = totals.images
     first = release.funnel[0] if release.funnel else None
     larger = f"Yes, of {first.came_in:,} samples that were scanned; {images:,} are left." if first else ""
-    missing = [f"{images - totals.counts[name]:,} have no {what}" for name, what in _OPTIONAL.items()]
+    missing = [f"{images - totals.counts[name]:,} of {images:,} have no {what}" for name, what in _OPTIONAL.items()]
+    if release.json_read:
+        unlicensed = release.json_read - totals.counts["license"]
+        missing.append(f"the json of {unlicensed:,} of {release.json_read:,} that were read names no licence")
     splits = [f"{each.name}: {each.samples:,} samples in the first {each.tars:,} tars" for each in release.subsets]
     members = (
         "its caption as text, and its json, with what was measured"
@@ -76,7 +79,7 @@ def _composition(release: Release) -> dict[str, str]:
         "composition.sample": larger,
         "composition.data": f"The bytes of the picture, {members}.",
         "composition.labels": _labels(release),
-        "composition.missing": f"Of {images:,} samples, " + ", ".join(missing) + ".",
+        "composition.missing": "; ".join(missing) + ".",
         "composition.relations": "",
         "composition.splits": "No split is made. Nested subsets: " + "; ".join(splits) + "." if splits else "",
         "composition.errors": _errors(release),
@@ -84,11 +87,7 @@ def _composition(release: Release) -> dict[str, str]:
     }
 
 
-_OPTIONAL: Mapping[str, str] = {
-    "url": "URL",
-    "caption": "caption",
-    "license": "licence that their source names",
-}
+_OPTIONAL: Mapping[str, str] = {"url": "URL", "caption": "caption"}
 
 
 def _labels(release: Release) -> str:
@@ -119,7 +118,7 @@ def _making(release: Release) -> dict[str, str]:
         "collection.acquired": f"From the web, from {domains:,} registered domains; see domains.parquet."
         if domains
         else "",
-        "collection.sampling": "By rules, not by chance; README.md counts the samples that each stage left out, and why.",
+        "collection.sampling": "By rules, not by chance; README.md counts what each stage left out, and says why.",
         "preprocessing.done": f"{'; '.join(steps)}. Pictures that were made smaller have a shard_sha256: "
         f"{'some' if release.manifest.config.get('resize') else 'none'}."
         if steps
@@ -133,7 +132,8 @@ def _keeping(release: Release) -> dict[str, str]:
     removed = f" {taken_down:,} hashes of what was taken down are kept." if taken_down else ""
     versions = ""
     if release.previous is not None:
-        versions = f"This is {release.version}, after {release.previous.version}; patch/ has the rows that differ."
+        versions = f"This is {release.version}, after {release.previous.version}."
+        versions += " patch/ has the rows that differ." if release.has_patch else ""
     return {
         "distribution.how": f"As {len(release.tars):,} webdataset tars, with checksums.",
         "distribution.when": release.date,

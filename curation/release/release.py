@@ -62,7 +62,8 @@ class Release:
     """Everything that the files of a release are filled from.
 
     `prefix` comes before the name of a tar: a relative path or a URL. `tables` are the files of tables, by name, with
-    their sha256 and size. `json_read` is the number of samples whose json was read for licences.
+    their sha256 and size. `json_read` is the number of samples whose json was read for licences. `has_patch`: whether
+    the folder `patch` has the rows that differ from the previous release.
     """
 
     about: About
@@ -77,6 +78,7 @@ class Release:
     json_read: int = 0
     previous: Previous | None = None
     changes: Changes | None = None
+    has_patch: bool = False
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
 

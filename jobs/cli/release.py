@@ -71,6 +71,6 @@ def release() -> None:
     the largest tenth of the domains, licences.parquet the licences that sources name, and subsets/ lists of tars.
 
     The first version is 1.0.0. After --previous, rows that are gone or differ make a major version, more rows or
-    columns a minor one, the same data in other tars a patch; patch/ is a DIFF for `curate patch`. The same shards and
-    options give the same bytes. Exits with 0, or with 2 when it is refused.
+    columns a minor one, the same data in other tars a patch; patch/ is a DIFF for `curate patch`, unless pictures
+    were taken down since. The same shards and options give the same bytes. Exits with 0, with 2 when it is refused.
     """

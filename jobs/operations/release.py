@@ -69,6 +69,12 @@ class Request:
     previous: Earlier | None = None
 
     @property
+    def has_patch(self) -> bool:
+        """Whether the rows that differ are written: not if any was taken down, which the patch would name again."""
+        before = self.previous
+        return before is not None and not set(self.manifest.taken_down) - set(before.manifest.taken_down)
+
+    @property
     def prefix(self) -> str:
         """What comes before the name of a tar. Raises InputError when readers could not find them."""
         if self.data is not Data.REFER and self.base_url is None:
@@ -135,7 +141,7 @@ def make(request: Request, engine: DuckEngine) -> tuple[Release, Mapping[str, An
     the tars, BrokenSource when one of them is not the committed one, as far as it is read.
     """
     files = Files(request.output)
-    patch = storage.join(request.output, release.PATCH) if request.previous is not None else None
+    patch = storage.join(request.output, release.PATCH) if request.has_patch else None
     planned = plan(request, engine, patch=patch)
     if request.data is Data.LINK:
         link_tars(request.manifest.uri, storage.join(request.output, release.DATA), planned.tars)
@@ -158,6 +164,7 @@ def make(request: Request, engine: DuckEngine) -> tuple[Release, Mapping[str, An
         json_read=min(request.json_rows, request.manifest.rows),
         previous=_previous(request),
         changes=planned.changes,
+        has_patch=request.has_patch,
         tables=dict(files.written),
         software={"curate": metadata.version("curate-images")},
     )

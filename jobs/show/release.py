@@ -40,9 +40,11 @@ def print_release(made: Release, document: Mapping[str, Any], uri: str, *, as_js
         print_json({"uri": uri, **document})
         return
     _print_changes(made.changes)
+    if made.previous is not None and not made.has_patch:
+        print("patch: none, since it would have the URLs and captions of what was taken down")
     _print_subsets(made.subsets)
     totals = made.totals
-    print(f"sources: {totals.counts['domain']:,} of {totals.images:,} images are of {totals.domains:,} domains")
+    print(f"domains: {totals.domains:,}, of {totals.counts['domain']:,} of {totals.images:,} images")
     if made.json_read:
         print(f"licences: {totals.counts['license']:,} named in the json of {made.json_read:,} samples")
     open_ones = sum(each.is_open for each in answered(made))
