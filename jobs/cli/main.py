@@ -54,6 +54,11 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
         "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),
     },
+    "Publish": {
+        "release": Listed(
+            "jobs.cli.release:release", "Write all that readers of SHARDS need: card, Croissant, sums."
+        ),
+    },
     "Train": {
         "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),
     },
