@@ -11,16 +11,18 @@ from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
 from jobs.dedupe.stage import dedupe, plan_dedupe
 from jobs.dedupe.stage_again import dedupe_again, plan_dedupe_again
+from jobs.operations.choose import choose, engine_for, plan_choose
 from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.onto import earlier
+from jobs.spark.part_tasks import PartTasks
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
 from jobs.stages.shard_reading import reading_of
+from jobs.units.part_threads import PartThreads
 from jobs.units.plan import Plan
 from jobs.units.state import inspect
 from manifests import storage
@@ -59,10 +61,20 @@ def _is_deduped(source: str) -> bool:
     return is_committed(source) and open_manifest(source).stage is Stage.DEDUPE
 
 
+def _choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Choose in this process, or on Spark if that is asked for, at hand on a cluster, or needed for so many rows."""
+
+    def workers(parent: Manifest) -> PartThreads | PartTasks:
+        kind = "spark" if ctx.has_cluster and ctx.engine == "auto" else engine_for(ctx.engine, parent.rows)
+        return PartTasks(ctx.spark, config.storage) if kind == "spark" else PartThreads()
+
+    return choose(config, source, output, ctx, workers)
+
+
 _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] = {
     Stage.DEDUPE: _dedupe,
     Stage.SCORE: score,
-    Stage.CHOOSE: choose,
+    Stage.CHOOSE: _choose,
     Stage.SHARD: shard,
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
