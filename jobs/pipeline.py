@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig
@@ -22,9 +21,9 @@ from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
 from jobs.stages.shard_reading import reading_of
+from jobs.units.outlook import outlook_of
 from jobs.units.part_threads import PartThreads
 from jobs.units.plan import Plan
-from jobs.units.state import inspect
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.schema import Stage
@@ -155,7 +154,7 @@ def outlook(
         plan = _plan(config, stage, source, output, ctx)
         if source is None:
             require_readable_input(plan)
-        found.append(_outlook(plan, restart=ctx.restart))
+        found.append(outlook_of(plan, restart=ctx.restart))
         if stage is Stage.SHARD and found[-1].state != "up to date":
             lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
             found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
@@ -176,20 +175,3 @@ def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str,
     if stage is Stage.SCORE:
         return plan_score(config, source, output, onto=earlier(stage, output, ctx))
     return _PLANS[stage](config, source, output)
-
-
-def _outlook(plan: Plan, *, restart: bool) -> Outlook:
-    sized = [u.size_bytes for u in plan.units if u.size_bytes is not None]
-    facts: dict[str, Any] = {
-        "stage": plan.stage,
-        "output": plan.output,
-        "units": len(plan.units),
-        "size_bytes": sum(sized) if sized else None,
-    }
-    state = inspect(plan, restart=restart)
-    if state.manifest is not None:
-        return Outlook(**facts, state="up to date", units_done=len(plan.units))
-    done = len(plan.units) - len(state.todo)
-    return Outlook(
-        **facts, state="resume" if done else "run", units_done=done, detail="; ".join(state.notices) or None
-    )

@@ -11,7 +11,7 @@ from curation.choosing.selection import NOTHING, Cutoff, Selection, is_settled, 
 from curation.choosing.verdicts import Chooser, Counted, columns_counted, count_places, kept_bytes, keys_at
 from curation.config import PipelineConfig
 from curation.config_choose import ChooseConfig
-from jobs.units.lineage import read_parent
+from jobs.units.lineage import Lineage, read_parent
 from jobs.units.part_plan import MapPart, plan_parts
 from jobs.units.plan import Plan, Unit
 from jobs.units.running import Terms, run_plan
@@ -44,25 +44,28 @@ class PartWorkers(Protocol):
 def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of choosing from the scored manifest at `source`.
 
-    Raises InputError for a rule of `choose.where` that cannot be evaluated, and for a setting that needs what the
-    scoring did not measure, and as `read_parent` does.
+    Raises InputError for a rule of `choose.where` that cannot be evaluated, and as `read_scored` does.
     """
     check_expressions(config.choose.rules())
-    lineage = read_parent(source, Stage.SCORE)
-    require_measured(lineage.manifest, config.choose, source)
+    lineage = read_scored(config.choose, source)
     settings = config.choose.model_dump(mode="json")
     return plan_parts(
         Stage.CHOOSE, lineage, output, settings, {"choose": "2", "duckdb": duckdb.__version__}, config.storage
     )
 
 
-def require_measured(scored: Manifest, config: ChooseConfig, source: str) -> None:
-    """Raise InputError, which names `source`, for a setting that needs what the scoring did not measure."""
-    if scored.config.get("ask") == "heavy" and (setting := config.needs_light):
+def read_scored(config: ChooseConfig, source: str) -> Lineage:
+    """Return the scored manifest at `source`, and what follows from it.
+
+    Raises InputError for a setting that needs what the scoring did not measure, and as `read_parent` does.
+    """
+    lineage = read_parent(source, Stage.SCORE)
+    if lineage.manifest.config.get("ask") == "heavy" and (setting := config.needs_light):
         raise InputError(
             f"{source}: scored with score.ask: heavy, so light is not known, which {setting} needs; score it with "
             "ask: light"
         )
+    return lineage
 
 
 def engine_for(kind: str, rows: int) -> str:
