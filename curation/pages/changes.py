@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation.pages.picks import SHOWN
-from curation.pages.pictures import make_pictures
+from curation.pages.pictures import Small, make_pictures
 from curation.pages.site import DEFAULT_PICTURES, Frame, Made, cleaned, write_pages
 from curation.pages.tiles import tiles
 from curation.sources.originals import needed_columns
@@ -46,7 +46,7 @@ def make_diff_report(
     A picture is read from where the second manifest has it, or the first, if it is only there.
     """
     groups = _groups(a, b, found, pictures)
-    smalls = {}
+    smalls: dict[str, Small] = {}
     for each in (a, b):
         mine = [row for group in groups for row in group.rows if row["_side"] == ("b" if each is b else "a")]
         shards = find_shards(each) if each.stage is Stage.SHARD else None
@@ -134,5 +134,3 @@ def _shown(row: Mapping[str, Any], a: Manifest, b: Manifest) -> dict[str, Any]:
     values, manifest = (row["after"], b) if is_after else (row["before"], a)
     names = [name for name in (*SHOWN, *needed_columns(manifest.schema.names, from_shards=True)) if name in values]
     return {**{name: values[name] for name in names}, "_side": "b" if is_after else "a"}
-
-

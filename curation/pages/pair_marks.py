@@ -22,7 +22,7 @@ MAX_QUADS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Marked:
-    """SVG paths in parts of the sides of both pictures: the part that the other one shows, and patches that differ."""
+    """SVG paths in parts of the sides of both pictures: what the other one shows, and the patches that differ."""
 
     first_frame: str = ""
     second_frame: str = ""
@@ -50,9 +50,7 @@ def mark_pairs(
 
 
 def _mark(pairs: Sequence[Pair], shards_uri: str | None) -> dict[PairKey, Marked]:
-    rows: Mapping[str, Mapping[str, Any]] = {
-        row["key"]: row for pair in pairs for row in (pair.first, pair.second)
-    }
+    rows: Mapping[str, Mapping[str, Any]] = {row["key"]: row for pair in pairs for row in (pair.first, pair.second)}
     ordered = list(rows.values())
     stored = {row["key"]: data for row, (data, _) in zip(ordered, fetch(ordered, shards_uri=shards_uri), strict=True)}
     found: dict[PairKey, Marked] = {}

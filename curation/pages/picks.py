@@ -24,7 +24,7 @@ SHOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Rows for a part of a page: of each `group`, an expression, the first `count` rows by `order` where `where` holds.
+    """Rows for a part of a page: of each `group`, an expression, the first `count` rows by `order`, if `where` holds.
 
     `order` is one expression, ascending; ties are broken by the keyed hash.
     """
@@ -53,7 +53,8 @@ class Rows:
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
         """Return the few rows of `sql` over the view ROWS."""
-        return self.engine.fetch(sql).to_pylist()
+        found: list[dict[str, Any]] = self.engine.fetch(sql).to_pylist()
+        return found
 
     def pick(self, galleries: Sequence[Gallery]) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """Return gallery → group → rows with the columns SHOWN, in the order of the gallery."""
@@ -61,7 +62,9 @@ class Rows:
         for each in galleries:
             found = self.fetch(
                 f"SELECT ({each.group})::VARCHAR AS g, "
-                "arg_min({'part': part, 'row': row}, {'order': " + each.order + f", 'hash': hash}}, {each.count}) AS at "
+                "arg_min({'part': part, 'row': row}, {'order': "
+                + each.order
+                + f", 'hash': hash}}, {each.count}) AS at "
                 f"FROM {ROWS} WHERE {each.where} GROUP BY g ORDER BY g"
             )
             places[each.name] = {
@@ -85,4 +88,3 @@ class Rows:
         )
         found = [row for rows in rows_at(self.manifest, table, names) for row in rows.to_pylist()]
         return dict(zip(ordered, found, strict=True))
-

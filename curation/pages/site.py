@@ -62,7 +62,7 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; labels, if any.
+    """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; any labels.
 
     `say` is called with what is being done. `processes`: how many decode pictures; None for one for each core.
     """
@@ -274,7 +274,7 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
 
 def _json(value: Any) -> Markup:
     """Return `value` as JSON that is safe inside a script element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
 
 
 def _quality(rows: Rows, keep: str, labelled: Labelled) -> dict[str, Any]:
@@ -331,9 +331,7 @@ def _as_number(item: tuple[str, Any]) -> int:
     return int(item[0])
 
 
-def _pair(
-    each: copies.Pair, smalls: Mapping[str, Small], marks: Mapping[copies.PairKey, Marked]
-) -> dict[str, Any]:
+def _pair(each: copies.Pair, smalls: Mapping[str, Small], marks: Mapping[copies.PairKey, Marked]) -> dict[str, Any]:
     mine = marks.get(each.key, Marked())
     sides = [
         (tile(each.first, smalls), mine.first_frame, mine.first_patches),
