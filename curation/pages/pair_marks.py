@@ -76,14 +76,14 @@ def _decode(data: bytes) -> Decoded:
 
 def _paths(marks: PairMarks, evidence: Mapping[str, Any]) -> Marked:
     return Marked(
-        first_frame=_path(marks.first_frame) if evidence["share_first"] < WHOLE_SHARE else "",
-        second_frame=_path(marks.second_frame) if evidence["share_second"] < WHOLE_SHARE else "",
-        first_patches=_path(marks.first_patches),
-        second_patches=_path(marks.second_patches),
+        first_frame=svg_path(marks.first_frame) if evidence["share_first"] < WHOLE_SHARE else "",
+        second_frame=svg_path(marks.second_frame) if evidence["share_second"] < WHOLE_SHARE else "",
+        first_patches=svg_path(marks.first_patches),
+        second_patches=svg_path(marks.second_patches),
     )
 
 
-def _path(quads: Quads) -> str:
-    """Return quads, (N, 4, 2), as the data of one SVG path, three decimals each."""
+def svg_path(quads: Quads) -> str:
+    """Return the first MAX_QUADS of quads, (N, 4, 2), as the data of one SVG path, three decimals each."""
     inside = quads[:MAX_QUADS].clip(0, 1)
     return "".join("M" + "L".join(f"{x:.3f} {y:.3f}" for x, y in quad) + "Z" for quad in inside.tolist())

@@ -39,6 +39,10 @@ MAX_REJECTED = 24
 OVERVIEW_PICTURES = 12
 
 
+FindBoxes = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
+"""Rows → key → SVG path around the text that is found in its picture."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """A manifest of the lineage, as the overview lists it; `settings` are those that differ from the defaults."""
@@ -71,6 +75,7 @@ class ReportOptions:
     salt: str = DEFAULT_SALT
     steps: Sequence[Step] = ()
     labelled: Labelled | None = None
+    find_boxes: FindBoxes | None = None
     processes: int | None = None
     say: Callable[[str], None] = field(default=lambda _: None)
 
@@ -120,7 +125,12 @@ def make_report(manifest: Manifest, folder: str, options: ReportOptions) -> Made
     shards = find_shards(manifest) if manifest.stage is Stage.SHARD else None
     smalls = make_pictures(shown.rows(), folder, shards_uri=shards, processes=options.processes)
     marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, processes=options.processes)
-    _add_pictures(pages, shown, smalls, marks)
+    boxes: Mapping[str, str] = {}
+    if options.find_boxes is not None and shown.strip:
+        rows_of_strip = [row for some in shown.strip.values() for row in some]
+        options.say(f"finding text in {len(rows_of_strip):,} pictures")
+        boxes = options.find_boxes(rows_of_strip)
+    _add_pictures(pages, shown, smalls, marks, boxes)
     common = {"whole": max(1, manifest.rows), "uri_argument": _argument(manifest.uri)}
     title = manifest.uri.rstrip("/").rpartition("/")[2] or manifest.uri
     frame = Frame(title=title, links=LINKS, uri=manifest.uri, digest=manifest.digest)
@@ -297,6 +307,7 @@ def _add_pictures(
     shown: _Shown,
     smalls: Mapping[str, Small],
     marks: Mapping[copies.PairKey, Marked],
+    boxes: Mapping[str, str],
 ) -> None:
     """Add to the values of each page what shows pictures."""
     first = shown.reasons[0] if shown.reasons else None
@@ -314,8 +325,10 @@ def _add_pictures(
         for each in shown.reasons
     ]
     pages["text.html"]["strip"] = [
-        (*text.strip_range(name), tiles(some, smalls)) for name, some in sorted(shown.strip.items(), key=_as_number)
+        (*text.strip_range(name), tiles(some, smalls, boxes))
+        for name, some in sorted(shown.strip.items(), key=_as_number)
     ]
+    pages["text.html"]["has_boxes"] = bool(boxes)
     pages["duplicates.html"] |= {
         "largest": [
             {"name": each.name, "size": each.size, "kinds": each.kinds, "tiles": tiles(each.members, smalls)}

@@ -108,8 +108,9 @@ def score_plot(rows: Rows, marked: float | None) -> Markup | None:
     if not _has_scores(rows):
         return None
     found = rows.fetch(
-        "SELECT coalesce(text_step, 'unknown') AS step, "
-        f"least(floor(text_score * {BINS}), {BINS - 1})::INTEGER AS bin, count(*) AS n FROM {ROWS} WHERE text_score IS NOT NULL GROUP BY ALL"
+        "SELECT coalesce(text_step, 'unknown') AS step, count(*) AS n, "
+        f"least(floor(text_score * {BINS}), {BINS - 1})::INTEGER AS bin "
+        f"FROM {ROWS} WHERE text_score IS NOT NULL GROUP BY ALL"
     )
     known = [str(step) for step in TextStep]
     steps = sorted(
