@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+import pydantic
 from markupsafe import Markup
 
 from curation.config_choose import ChooseConfig
@@ -226,7 +227,7 @@ def _overview(
     manifest: Manifest, found: Sequence[reasons.Reason], options: ReportOptions, problems: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     stages = funnel(manifest.funnel)
-    first, last = stages[0].came_in, stages[-1].went_on
+    first, last = (stages[0].came_in, stages[-1].went_on) if stages else (manifest.rows, manifest.rows)
     anchors = {each.name: _anchor(each.name) for each in found}
     return {
         "sentence": f"{last:,} of {first:,} images go on, {100 * last / max(1, first):.2f} %.",
@@ -260,7 +261,7 @@ def _anchor(name: str) -> str:
 
 def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, Any]:
     manifest = rows.manifest
-    config = ChooseConfig(**manifest.config) if rows.has("drop_reason") and manifest.stage is Stage.CHOOSE else None
+    config = _choose_config(manifest)
     found = text.threshold(manifest, config, engine) if config is not None else None
     plot = text.score_plot(rows, None if found is None else found.value)
     values: dict[str, Any] = {"plot": plot, "threshold": found, "quality": None, "has_boxes": False}
@@ -280,6 +281,16 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
         "command": f"curate choose {parent} -o {_argument(manifest.uri)}-THRESHOLD {option} THRESHOLD",
     }
     return {**values, "steps": text.STEPS, "kept_now": kept_now, "quality": quality, "curve": _json(curve)}
+
+
+def _choose_config(manifest: Manifest) -> ChooseConfig | None:
+    """Return the settings that `manifest` was chosen with; None if it was not, or merged from several with others."""
+    if manifest.stage is not Stage.CHOOSE or not manifest.config:
+        return None
+    try:
+        return ChooseConfig(**manifest.config)
+    except pydantic.ValidationError:  # of another version
+        return None
 
 
 def _json(value: Any) -> Markup:
