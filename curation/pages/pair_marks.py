@@ -1,16 +1,13 @@
 """What differs between two pictures that were compared, as paths that a page draws over the small pictures."""
 
-import concurrent.futures
-import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 from curation.copies.draw import WHOLE_SHARE, PairMarks, pair_marks
 from curation.copies.rendering import FINE_AREA_PIXELS
 from curation.pages.copies import Pair, PairKey
+from curation.pages.workers import Workers
 from curation.pictures.bounded import DecoderFailed, decode_bounded, within_limits
 from curation.pictures.decode import DEFAULT_LIMITS, Decoded
 from curation.pictures.marks import Quads
@@ -30,22 +27,15 @@ class Marked:
     second_patches: str = ""
 
 
-def mark_pairs(
-    pairs: Sequence[Pair], *, shards_uri: str | None, processes: int | None = None
-) -> dict[PairKey, Marked]:
+def mark_pairs(pairs: Sequence[Pair], *, shards_uri: str | None, workers: Workers) -> dict[PairKey, Marked]:
     """Return the marks of each pair whose pictures can be read, by `Pair.key`.
 
     Pictures are decoded and compared again in processes of their own; a pair that ends its process has no marks.
     """
     found: dict[PairKey, Marked] = {}
     groups = [pairs[first : first + PAIRS_AT_ONCE] for first in range(0, len(pairs), PAIRS_AT_ONCE)]
-    cores = processes or len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(_mark, group, shards_uri) for group in groups]:
-            try:
-                found |= future.result()
-            except BrokenProcessPool:
-                continue
+    for _, marked in workers.map(_mark, groups, shards_uri):
+        found |= marked or {}
     return found
 
 

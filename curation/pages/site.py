@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -19,6 +20,7 @@ from curation.pages.pictures import FOLDER as PICTURES
 from curation.pages.pictures import Small, make_pictures
 from curation.pages.rendering import render
 from curation.pages.tiles import tile, tiles
+from curation.pages.workers import Workers
 from curation.report import funnel
 from manifests import storage
 from manifests.format.lineage import find_shards
@@ -124,15 +126,16 @@ def make_report(manifest: Manifest, folder: str, options: ReportOptions) -> Made
         pages, shown = _collect(rows, engine, options)
     options.say(f"making {len(shown.rows()):,} small pictures")
     shards = find_shards(manifest) if manifest.stage is Stage.SHARD else None
-    smalls = make_pictures(shown.rows(), folder, shards_uri=shards, processes=options.processes)
-    marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, processes=options.processes)
+    with Workers(options.processes) as workers:
+        smalls = make_pictures(shown.rows(), folder, shards_uri=shards, workers=workers)
+        marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, workers=workers)
     boxes: Mapping[str, str] = {}
     if options.find_boxes is not None and shown.strip:
         rows_of_strip = [row for some in shown.strip.values() for row in some]
         options.say(f"finding text in {len(rows_of_strip):,} pictures")
         boxes = options.find_boxes(rows_of_strip)
     _add_pictures(pages, shown, smalls, marks, boxes)
-    common = {"whole": max(1, manifest.rows), "uri_argument": _argument(manifest.uri)}
+    common = {"whole": max(1, manifest.rows), "uri_argument": as_typed(manifest.uri)}
     title = manifest.uri.rstrip("/").rpartition("/")[2] or manifest.uri
     frame = Frame(title=title, links=LINKS, uri=manifest.uri, digest=manifest.digest)
     templates = {path: "overview.html" if path == INDEX else path for path in pages}
@@ -160,7 +163,7 @@ def write_pages(frame: Frame, pages: Mapping[str, tuple[str, Mapping[str, Any]]]
             report_title=frame.title,
             links=frame.links,
             here=path,
-            uri=frame.uri,
+            uri=as_typed(frame.uri),
             digest=frame.digest,
             version=metadata.version("curate-images"),
             **values,
@@ -185,8 +188,13 @@ def cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) 
     )
 
 
-def _argument(uri: str) -> str:
-    return uri.removeprefix("file://")
+def as_typed(uri: str) -> str:
+    """Return a URI as a person would type it in the working folder of this process."""
+    if not storage.is_local(uri):
+        return uri
+    path = Path(storage.filesystem(uri)[1])
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
 # --- what the pages contain, pictures apart
@@ -269,7 +277,7 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
         return values
     kept_now = manifest.counts.get("keep", {}).get("true", 0)
     quality = _quality(rows, config.keep, options.labelled) if options.labelled and config else None
-    parent = _argument(manifest.parents[0].uri) if manifest.parents else "SCORED"
+    parent = as_typed(manifest.parents[0].uri) if manifest.parents else "SCORED"
     option = "--" + found.setting.replace("_", "-")
     curve = {
         "setting": found.setting,
@@ -278,7 +286,7 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
         "kept": found.kept,
         "kept_now": kept_now,
         "quality": quality,
-        "command": f"curate choose {parent} -o {_argument(manifest.uri)}-THRESHOLD {option} THRESHOLD",
+        "command": f"curate choose {parent} -o {as_typed(manifest.uri)}-THRESHOLD {option} THRESHOLD",
     }
     return {**values, "steps": text.STEPS, "kept_now": kept_now, "quality": quality, "curve": _json(curve)}
 

@@ -40,7 +40,7 @@ def tile(row: Row, smalls: Mapping[str, Small], boxes: Mapping[str, str] = NO_BO
         details=_details(row),
         format=row.get("format") or "",
         side=min(row.get("width") or 0, row.get("height") or 0),
-        source=row["source"],
+        source=row["source_name"],
         score=row.get("text_score"),
         boxes=boxes.get(key, ""),
     )
@@ -79,7 +79,7 @@ _FACTS: Sequence[Callable[[Row], str]] = (_size, _kind, _score, _copy, _error)
 def _details(row: Row) -> dict[str, str]:
     named = {
         "member": row["member"],
-        "source": row["source"],
+        "source": row["source_name"],
         "caption": row.get("caption"),
         "url": row.get("url"),
         "reason": row.get("drop_reason"),
