@@ -13,8 +13,9 @@ from curation.domains import domain_of, host_sql
 from curation.pictures.resize import LOSSLESS
 from manifests.compare.changes import PLACE_COLUMNS
 from manifests.draw.sampling import hash_sql
+from manifests.errors import ManifestError
 from manifests.format.store import Manifest
-from manifests.sql.engine import DuckEngine, sql_text
+from manifests.sql.engine import DuckEngine, count_rows, sql_text
 from manifests.sql.lookup import PLACES
 
 _TEXT = ("text_kind", "text_class", "text_score", "text_lines", "text_chars")
@@ -70,6 +71,20 @@ def columns_read(manifest: Manifest) -> list[str]:
     in_tars = manifest.config.get("json_columns", ())
     wanted = dict.fromkeys([*_DATA, *in_tars])
     return [name for name in wanted if name in manifest.schema.names and name not in PLACE_COLUMNS]
+
+
+def require_own_tars(engine: DuckEngine, manifest: Manifest, tars: Sequence[str]) -> None:
+    """Raise ManifestError unless every row names the tar of its part, given in their order.
+
+    A manifest may come from anyone, and bytes are read where its rows say.
+    """
+    engine.table("own_tars", pa.table({"part": pa.array(range(len(tars)), pa.int32()), "name": list(tars)}))
+    engine.view("named_tars", manifest, {"shard": "shard"})
+    others = count_rows(engine, "named_tars r JOIN own_tars t ON t.part = r.part", "r.shard IS DISTINCT FROM t.name")
+    if others:
+        raise ManifestError(
+            f"{manifest.uri}: {others:,} rows name another tar than that of their part; shard it again"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -390,3 +390,32 @@ def test_what_has_no_tars_is_refused(reference, tmp_path):
     for option in (("--subsets", "0"), ("--base-url", "host"), ("--about", tmp_path / "no.yaml")):
         curate("release", reference.output / "shards", "-o", tmp_path / "x", *option, check=2)
     assert not (tmp_path / "x").exists()
+
+
+def test_rows_that_name_other_files_are_refused(tmp_path):
+    shards = release_shards(tmp_path, 6)
+    (tmp_path / "secret.tar").write_bytes(b'{"license": "secret"}')
+    rows = [
+        [{**row, "shard": "../secret.tar"} for row in shards.read_part(part).to_pylist()] for part in shards.parts
+    ]
+    tars = {place: dict(part.files) for place, part in enumerate(shards.parts)}
+    commit_rows(tmp_path / "theirs", rows, Stage.SHARD, tars)
+    done = curate("release", tmp_path / "theirs", "-o", tmp_path / "release", check=2)
+    assert "6 rows name another tar than that of their part" in done.stderr
+
+
+def test_damaged_parts_and_missing_tars_are_named(tmp_path):
+    release_shards(tmp_path, 6)
+    (tmp_path / "shards/00001.tar").unlink()
+    done = curate("release", tmp_path / "shards", "-o", tmp_path / "release", check=2)
+    assert "00001.tar: missing" in done.stderr
+    part = tmp_path / "shards/00000.parquet"
+    part.write_bytes(part.read_bytes()[:-9])
+    done = curate("release", tmp_path / "shards", "-o", tmp_path / "release", check=2)
+    assert "00000.parquet" in done.stderr
+
+
+def test_shards_without_samples_have_a_release(tmp_path):
+    commit_rows(tmp_path / "shards", [], Stage.SHARD)
+    curate("release", tmp_path / "shards", "-o", tmp_path / "release")
+    assert pq.read_table(tmp_path / "release/samples.parquet").num_rows == 0
