@@ -26,8 +26,10 @@ compiler_advice = pdqhash is compiled here, for which g++ or Python.h is missing
 tesseract_advice = the tests of the engine tesseract will be skipped, for it finds no eng.traineddata. As root: \
 	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
 
+chromium_advice = the tests of pages will be skipped, for there is no chromium. As root: apt-get install chromium
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract install wheel demo test soak test-fast check bench clean
+.PHONY: help setup setup-easyocr java tesseract chromium install wheel demo test soak test-fast check bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -46,6 +48,9 @@ tesseract: ## Debian's tesseract-ocr, for the text engine of that name; without 
 		if [ -e "$$folder/eng.traineddata" ]; then exit 0; fi; \
 	done; \
 	$(call apt,tesseract-ocr) || echo "$(tesseract_advice)" >&2
+
+chromium: ## Debian's chromium, which the tests of pages drive; without it, they are skipped
+	@command -v chromium >/dev/null || $(call apt,chromium) || echo "$(chromium_advice)" >&2
 
 # pip takes the versions of build backends from PIP_BUILD_CONSTRAINT, before pip 25.3 from PIP_CONSTRAINT.
 $(STAMP) $(EASYOCR_STAMP) install wheel: export PIP_CONSTRAINT := constraints.txt
@@ -92,7 +97,7 @@ $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
 # Two processes, each with one Spark session; the one that has no tests left takes over half of the other's.
-test: setup tesseract ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
+test: setup tesseract chromium ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
 	@$(BIN)/python -m pytest $(if $(FILE),$(FILE),$(IN_PARALLEL))
 
 soak: setup ## the protocol of runs, killed and overtaken in 5,000 random orders: half an hour

@@ -16,7 +16,7 @@ from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.onto import earlier
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose, rules_of
+from jobs.stages.choose import choose, plan_choose
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
@@ -25,16 +25,10 @@ from jobs.units.plan import Plan
 from jobs.units.state import inspect
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.families import STAGE_FOLDERS
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
-FOLDERS: Mapping[Stage, str] = {
-    Stage.SCAN: "scan",
-    Stage.DEDUPE: "deduped",
-    Stage.SCORE: "scored",
-    Stage.CHOOSE: "chosen",
-    Stage.SHARD: "shards",
-}
 ONTO = (Stage.SCAN, Stage.DEDUPE, Stage.SCORE)
 READS: Mapping[Stage, Stage] = {
     Stage.DEDUPE: Stage.SCAN,
@@ -77,7 +71,7 @@ def onto_run(uri: str) -> dict[Stage, str]:
     Raises InputError if it has not finished its scan.
     """
     output = storage.absolute(uri)
-    places = {stage: storage.join(output, FOLDERS[stage]) for stage in ONTO}
+    places = {stage: storage.join(output, STAGE_FOLDERS[stage]) for stage in ONTO}
     found = {stage: place for stage, place in places.items() if is_committed(place)}
     if Stage.SCAN not in found:
         raise InputError(f"--onto {uri}: no finished scan in {places[Stage.SCAN]}; name the output of an earlier run")
@@ -86,7 +80,7 @@ def onto_run(uri: str) -> dict[Stage, str]:
 
 def place_of(config: PipelineConfig, stage: Stage) -> str:
     """Return where the pipeline commits the manifest of `stage`."""
-    return storage.join(storage.absolute(config.output), FOLDERS[stage])
+    return storage.join(storage.absolute(config.output), STAGE_FOLDERS[stage])
 
 
 def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Manifest:
@@ -117,7 +111,7 @@ def check_ahead(config: PipelineConfig) -> None:
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:
         load_embedding(config.scan.embedding.as_model())
-    check_expressions(rules_of(config.choose))
+    check_expressions(config.choose.rules())
     load_engine(config.score.engine, **config.score.engine_options)
 
 

@@ -36,11 +36,12 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     },
     "Look into manifests": {
         "show": Listed("jobs.cli.look:show", "Print origin, funnel, counts, columns and some rows of MANIFEST."),
+        "report": Listed("jobs.cli.report:report", "Make pages that show MANIFEST in pictures, for a browser."),
         "stats": Listed("jobs.cli.look:stats", "Print quantiles, histograms and frequent values of columns."),
         "log": Listed("jobs.cli.look:log", "Print what MANIFEST was made from, step by step."),
         "query": Listed("jobs.cli.look:query", "Run a SELECT, in DuckDB's SQL, over the rows of MANIFEST."),
         "cat": Listed("jobs.cli.look:cat", "Print the rows with these keys, and write their images."),
-        "explain": Listed("jobs.cli.explain:explain", "Print the cluster of KEY, and why its images are copies."),
+        "explain": Listed("jobs.cli.explain:explain", "Print where a row came from, what became of it, and why."),
     },
     "Compare and make manifests": {
         "diff": Listed("jobs.cli.diff:diff", "Print which rows differ between the manifests A and B, and why."),

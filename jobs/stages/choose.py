@@ -8,7 +8,7 @@ import duckdb
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from curation.choosing.rules import Rules, check_expressions
+from curation.choosing.rules import check_expressions
 from curation.choosing.selection import NOTHING, Cutoff, Selection, is_settled, narrow
 from curation.choosing.verdicts import (
     COUNT_SCHEMA,
@@ -19,8 +19,8 @@ from curation.choosing.verdicts import (
     kept_bytes,
     keys_at,
 )
-from curation.config import ChooseConfig, PipelineConfig
-from curation.text.bounds import TextRules
+from curation.config import PipelineConfig
+from curation.config_choose import ChooseConfig
 from jobs.spark import frames
 from jobs.spark.part_stages import MapPart, plan_parts
 from jobs.spark.run import Context, read_parent, run_stage
@@ -31,27 +31,13 @@ from manifests.format.schema import Stage
 from manifests.format.store import Manifest
 
 
-def rules_of(config: ChooseConfig) -> Rules:
-    """Return the rules that `config` describes."""
-    return Rules(
-        least_class=config.keep,
-        kinds=config.kinds,
-        max_text_score=config.max_text_score,
-        text=TextRules(min_light_score=config.min_light_score, min_heavy_score=config.min_heavy_score),
-        statuses=config.statuses,
-        min_side_pixels=config.min_side,
-        max_aspect=config.max_aspect,
-        where=tuple(config.where.items()),
-    )
-
-
 def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of choosing from the scored manifest at `source`.
 
     Raises InputError for a rule of `choose.where` that cannot be evaluated, and for a setting that needs what the
     scoring did not measure, and as `read_parent` does.
     """
-    check_expressions(rules_of(config.choose))
+    check_expressions(config.choose.rules())
     lineage = read_parent(source, Stage.SCORE)
     if lineage.manifest.config.get("ask") == "heavy" and (setting := config.choose.needs_light):
         raise InputError(
@@ -76,20 +62,13 @@ def choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
             stage=Stage.CHOOSE,
             parent=parent.uri,
             roots=plan.roots,
-            make=functools.partial(Chooser, rules_of(config.choose), selection, config.choose.salt),
+            make=functools.partial(Chooser, config.choose.rules(), selection, config.choose.salt),
             count=kept_bytes,
         )
         ctx.account.begin(UNITS)
         frames.map_units(spark, plan, todo, perform)
 
     return run_stage(plan, work, ctx)
-
-
-def wanted_rows(config: ChooseConfig, rows: int) -> int | None:
-    """Return how many of `rows` rows the target wants, rounded to the nearest; None without a target."""
-    if config.target_fraction is not None:
-        return round(config.target_fraction * rows)
-    return config.target_count
 
 
 def find_selection(
@@ -104,12 +83,12 @@ def find_selection(
     Each pass counts the rows by the next digit of their rank, from the columns that the rules name; the driver gets
     at most a million counts.
     """
-    wanted = wanted_rows(config, parent.rows)
+    wanted = config.wanted_rows(parent.rows)
     if wanted is None:
         return Selection()
     if wanted == 0:
         return NOTHING
-    rules, parts = rules_of(config), frames.parts_of(parent, options)
+    rules, parts = config.rules(), frames.parts_of(parent, options)
     columns = columns_counted(rules)
     cutoff = Cutoff(remaining=wanted)
     while True:

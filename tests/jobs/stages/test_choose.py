@@ -10,7 +10,7 @@ import curate
 from curation.choosing.verdicts import columns_counted
 from curation.config import PipelineConfig, check_config
 from jobs.spark.run import Context
-from jobs.stages.choose import find_selection, plan_choose, rules_of
+from jobs.stages.choose import find_selection, plan_choose
 from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
@@ -124,7 +124,7 @@ def test_counting_reads_only_the_columns_that_the_rules_name(tmp_path: Path, spa
     selection = find_selection(spark, scored, config, Context(), {})
     assert selection.digits is not None
     for part in scored.parts:
-        destroy_other_columns(tmp_path / "scored" / part.name, columns_counted(rules_of(config)))
+        destroy_other_columns(tmp_path / "scored" / part.name, columns_counted(config.rules()))
         with pytest.raises(OSError):
             pq.read_table(tmp_path / "scored" / part.name)
     assert find_selection(spark, scored, config, Context(), {}) == selection
