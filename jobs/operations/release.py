@@ -35,7 +35,6 @@ from manifests.sql.engine import DuckEngine
 from manifests.sql.lookup import rows_at
 
 ROWS_PER_GROUP = 65_536
-COUNTED = ("format", "text_class", "text_kind")
 
 
 class Data(StrEnum):
@@ -150,7 +149,7 @@ def make(request: Request, engine: DuckEngine) -> tuple[Release, Mapping[str, An
         copy_tars(request.manifest.uri, storage.join(request.output, release.DATA), planned.tars)
     found = sidecars.read_sidecars(engine, request.manifest, request.json_rows, request.salt)
     samples = Samples(engine, request.manifest, found)
-    totals = samples.totals(COUNTED)
+    totals = samples.totals()
     _write_tables(files, samples, totals)
     made = Release(
         about=request.about,
