@@ -29,7 +29,7 @@ tesseract_advice = the tests of the engine tesseract will be skipped, for it fin
 chromium_advice = the tests of pages will be skipped, for there is no chromium. As root: apt-get install chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract chromium install wheel demo test soak test-fast check bench clean
+.PHONY: help setup setup-easyocr java tesseract chromium install wheel demo test soak test-fast check screenshots bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -87,11 +87,13 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 	$(BIN)/curate run examples/demo.yaml --restart
 	$(BIN)/python -m examples.read_shards $(DEMO)/out/shards
 	$(BIN)/curate show $(DEMO)/out/shards --rows 0
+	$(BIN)/curate report $(DEMO)/out/chosen -o $(DEMO)/report
 	@echo
 	@echo "images      $(DEMO)/corpus/*.tar, what each is in $(DEMO)/corpus/truth.csv"
 	@echo "manifests   $(DEMO)/out/scan, deduped, scored, chosen, shards: why each image was kept or dropped"
 	@echo "shards      $(DEMO)/out/shards/*.tar"
 	@echo "pipeline    examples/demo.yaml, to copy"
+	@echo "report      $(DEMO)/report/index.html, to open in a browser"
 
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
@@ -112,6 +114,9 @@ check: $(STAMP) ## style, types, the direction of imports, and the Dockerfile
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+
+screenshots: setup chromium ## docs/images, of the report that the demo left
+	$(BIN)/python -m scripts.screenshots $(DEMO)/report docs/images
 
 bench: setup ## every measurement of benchmarks, on this machine
 	@set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig
@@ -11,18 +10,20 @@ from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
 from jobs.dedupe.stage import dedupe, plan_dedupe
 from jobs.dedupe.stage_again import dedupe_again, plan_dedupe_again
+from jobs.operations.choose import choose, engine_for, plan_choose
 from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.onto import earlier
+from jobs.spark.part_tasks import PartTasks
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
 from jobs.stages.shard_reading import reading_of
+from jobs.units.outlook import outlook_of
+from jobs.units.part_threads import PartThreads
 from jobs.units.plan import Plan
-from jobs.units.state import inspect
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.families import STAGE_FOLDERS
@@ -53,10 +54,20 @@ def _is_deduped(source: str) -> bool:
     return is_committed(source) and open_manifest(source).stage is Stage.DEDUPE
 
 
+def _choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Choose in this process, or on Spark if that is asked for, at hand on a cluster, or needed for so many rows."""
+
+    def workers(parent: Manifest) -> PartThreads | PartTasks:
+        kind = "spark" if ctx.has_cluster and ctx.engine == "auto" else engine_for(ctx.engine, parent.rows)
+        return PartTasks(ctx.spark, config.storage) if kind == "spark" else PartThreads()
+
+    return choose(config, source, output, ctx, workers)
+
+
 _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] = {
     Stage.DEDUPE: _dedupe,
     Stage.SCORE: score,
-    Stage.CHOOSE: choose,
+    Stage.CHOOSE: _choose,
     Stage.SHARD: shard,
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
@@ -137,7 +148,7 @@ def outlook(
         plan = _plan(config, stage, source, output, ctx)
         if source is None:
             require_readable_input(plan)
-        found.append(_outlook(plan, restart=ctx.restart))
+        found.append(outlook_of(plan, restart=ctx.restart))
         if stage is Stage.SHARD and found[-1].state != "up to date":
             lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
             found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
@@ -158,20 +169,3 @@ def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str,
     if stage is Stage.SCORE:
         return plan_score(config, source, output, onto=earlier(stage, output, ctx))
     return _PLANS[stage](config, source, output)
-
-
-def _outlook(plan: Plan, *, restart: bool) -> Outlook:
-    sized = [u.size_bytes for u in plan.units if u.size_bytes is not None]
-    facts: dict[str, Any] = {
-        "stage": plan.stage,
-        "output": plan.output,
-        "units": len(plan.units),
-        "size_bytes": sum(sized) if sized else None,
-    }
-    state = inspect(plan, restart=restart)
-    if state.manifest is not None:
-        return Outlook(**facts, state="up to date", units_done=len(plan.units))
-    done = len(plan.units) - len(state.todo)
-    return Outlook(
-        **facts, state="resume" if done else "run", units_done=done, detail="; ".join(state.notices) or None
-    )

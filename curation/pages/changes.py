@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation.pages.picks import SHOWN
-from curation.pages.pictures import make_pictures
-from curation.pages.site import DEFAULT_PICTURES, Frame, Made, cleaned, write_pages
+from curation.pages.picks import SHOWN, with_source_name
+from curation.pages.pictures import Small, make_pictures
+from curation.pages.site import DEFAULT_PICTURES, Frame, Made, as_typed, cleaned, write_pages
 from curation.pages.tiles import tiles
+from curation.pages.workers import Workers
 from curation.sources.originals import needed_columns
 from manifests import storage
 from manifests.compare.diff_set import DiffSet
@@ -46,11 +47,12 @@ def make_diff_report(
     A picture is read from where the second manifest has it, or the first, if it is only there.
     """
     groups = _groups(a, b, found, pictures)
-    smalls = {}
-    for each in (a, b):
-        mine = [row for group in groups for row in group.rows if row["_side"] == ("b" if each is b else "a")]
-        shards = find_shards(each) if each.stage is Stage.SHARD else None
-        smalls |= make_pictures(mine, folder, shards_uri=shards)
+    smalls: dict[str, Small] = {}
+    with Workers() as workers:
+        for side, each in (("a", a), ("b", b)):
+            mine = [row for group in groups for row in group.rows if row["_side"] == side]
+            shards = find_shards(each) if each.stage is Stage.SHARD else None
+            smalls |= make_pictures(mine, folder, shards_uri=shards, workers=workers)
     kinds = [
         {
             "kind": kind,
@@ -67,7 +69,12 @@ def make_diff_report(
     ]
     kept = [each.counts.get("keep", {}).get("true") for each in (a, b)]
     frame = Frame(title=f"{_name(a)} → {_name(b)}", links=(("index.html", "Diff"),), uri=b.uri, digest=b.digest)
-    values = {"sentence": sentence, "kinds": kinds, "a": a, "b": b, "kept": kept}
+    values = {
+        "sentence": sentence,
+        "kinds": kinds,
+        "sides": [("first", a, as_typed(a.uri)), ("second", b, as_typed(b.uri))],
+        "kept": kept,
+    }
     pages = {"index.html": ("diff.html", values)}
     write_pages(frame, pages, folder)
     return cleaned(folder, pages, smalls)
@@ -133,6 +140,5 @@ def _shown(row: Mapping[str, Any], a: Manifest, b: Manifest) -> dict[str, Any]:
     is_after = row["after"] is not None and row["after"]["key"] is not None
     values, manifest = (row["after"], b) if is_after else (row["before"], a)
     names = [name for name in (*SHOWN, *needed_columns(manifest.schema.names, from_shards=True)) if name in values]
-    return {**{name: values[name] for name in names}, "_side": "b" if is_after else "a"}
-
-
+    row = with_source_name({name: values[name] for name in names}, manifest)
+    return {**row, "_side": "b" if is_after else "a"}

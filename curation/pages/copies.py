@@ -40,7 +40,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two pictures that were compared, and what was found of the first in the second. `verdict`: the kind, or none."""
+    """Two pictures that were compared, and what was found of the first in the second. `verdict`: the kind, if any."""
 
     first: Mapping[str, Any]
     second: Mapping[str, Any]
@@ -94,7 +94,7 @@ def _size_plot(sizes: Sequence[Mapping[str, Any]]) -> Markup | None:
         counts[min(int(row["size"]), last) - 2] += row["clusters"]
     label = "pictures in a cluster" + (f" ({last}: {last} or more)" if largest > last else "")
     return histogram(
-        np.arange(2, last + 2) - 0.5,
+        np.arange(2, last + 2, dtype=np.float64) - 0.5,
         {"clusters": counts},
         xlabel=label,
         ylabel="clusters",

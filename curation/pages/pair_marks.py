@@ -1,16 +1,13 @@
 """What differs between two pictures that were compared, as paths that a page draws over the small pictures."""
 
-import concurrent.futures
-import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 from curation.copies.draw import WHOLE_SHARE, PairMarks, pair_marks
 from curation.copies.rendering import FINE_AREA_PIXELS
 from curation.pages.copies import Pair, PairKey
+from curation.pages.workers import Workers
 from curation.pictures.bounded import DecoderFailed, decode_bounded, within_limits
 from curation.pictures.decode import DEFAULT_LIMITS, Decoded
 from curation.pictures.marks import Quads
@@ -22,7 +19,7 @@ MAX_QUADS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Marked:
-    """SVG paths in parts of the sides of both pictures: the part that the other one shows, and patches that differ."""
+    """SVG paths in parts of the sides of both pictures: what the other one shows, and the patches that differ."""
 
     first_frame: str = ""
     second_frame: str = ""
@@ -30,29 +27,20 @@ class Marked:
     second_patches: str = ""
 
 
-def mark_pairs(
-    pairs: Sequence[Pair], *, shards_uri: str | None, processes: int | None = None
-) -> dict[PairKey, Marked]:
+def mark_pairs(pairs: Sequence[Pair], *, shards_uri: str | None, workers: Workers) -> dict[PairKey, Marked]:
     """Return the marks of each pair whose pictures can be read, by `Pair.key`.
 
     Pictures are decoded and compared again in processes of their own; a pair that ends its process has no marks.
     """
     found: dict[PairKey, Marked] = {}
     groups = [pairs[first : first + PAIRS_AT_ONCE] for first in range(0, len(pairs), PAIRS_AT_ONCE)]
-    cores = processes or len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(_mark, group, shards_uri) for group in groups]:
-            try:
-                found |= future.result()
-            except BrokenProcessPool:
-                continue
+    for _, marked in workers.map(_mark, groups, shards_uri):
+        found |= marked or {}
     return found
 
 
 def _mark(pairs: Sequence[Pair], shards_uri: str | None) -> dict[PairKey, Marked]:
-    rows: Mapping[str, Mapping[str, Any]] = {
-        row["key"]: row for pair in pairs for row in (pair.first, pair.second)
-    }
+    rows: Mapping[str, Mapping[str, Any]] = {row["key"]: row for pair in pairs for row in (pair.first, pair.second)}
     ordered = list(rows.values())
     stored = {row["key"]: data for row, (data, _) in zip(ordered, fetch(ordered, shards_uri=shards_uri), strict=True)}
     found: dict[PairKey, Marked] = {}
@@ -78,14 +66,14 @@ def _decode(data: bytes) -> Decoded:
 
 def _paths(marks: PairMarks, evidence: Mapping[str, Any]) -> Marked:
     return Marked(
-        first_frame=_path(marks.first_frame) if evidence["share_first"] < WHOLE_SHARE else "",
-        second_frame=_path(marks.second_frame) if evidence["share_second"] < WHOLE_SHARE else "",
-        first_patches=_path(marks.first_patches),
-        second_patches=_path(marks.second_patches),
+        first_frame=svg_path(marks.first_frame) if evidence["share_first"] < WHOLE_SHARE else "",
+        second_frame=svg_path(marks.second_frame) if evidence["share_second"] < WHOLE_SHARE else "",
+        first_patches=svg_path(marks.first_patches),
+        second_patches=svg_path(marks.second_patches),
     )
 
 
-def _path(quads: Quads) -> str:
-    """Return quads, (N, 4, 2), as the data of one SVG path, three decimals each."""
+def svg_path(quads: Quads) -> str:
+    """Return the first MAX_QUADS of quads, (N, 4, 2), as the data of one SVG path, three decimals each."""
     inside = quads[:MAX_QUADS].clip(0, 1)
     return "".join("M" + "L".join(f"{x:.3f} {y:.3f}" for x, y in quad) + "Z" for quad in inside.tolist())

@@ -1,11 +1,12 @@
 """Which rows the galleries of a report show: few, drawn by a keyed hash, so that equal manifests give equal pages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from manifests.format.roots import split_source
 from manifests.format.store import Manifest
 from manifests.sql.engine import DuckEngine, quoted, sql_text
 from manifests.sql.lookup import rows_at
@@ -24,7 +25,7 @@ SHOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Rows for a part of a page: of each `group`, an expression, the first `count` rows by `order` where `where` holds.
+    """Rows for a part of a page: of each `group`, an expression, the first `count` rows by `order`, if `where` holds.
 
     `order` is one expression, ascending; ties are broken by the keyed hash.
     """
@@ -34,6 +35,11 @@ class Gallery:
     count: int
     group: str = "''"
     order: str = "0"
+
+
+def with_source_name(row: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+    """Return `row` with `source_name`, its source relative to the manifest's roots."""
+    return {**row, "source_name": split_source(row["source"], manifest.roots)[1]}
 
 
 class Rows:
@@ -53,7 +59,8 @@ class Rows:
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
         """Return the few rows of `sql` over the view ROWS."""
-        return self.engine.fetch(sql).to_pylist()
+        found: list[dict[str, Any]] = self.engine.fetch(sql).to_pylist()
+        return found
 
     def pick(self, galleries: Sequence[Gallery]) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """Return gallery → group → rows with the columns SHOWN, in the order of the gallery."""
@@ -61,7 +68,9 @@ class Rows:
         for each in galleries:
             found = self.fetch(
                 f"SELECT ({each.group})::VARCHAR AS g, "
-                "arg_min({'part': part, 'row': row}, {'order': " + each.order + f", 'hash': hash}}, {each.count}) AS at "
+                "arg_min({'part': part, 'row': row}, {'order': "
+                + each.order
+                + f", 'hash': hash}}, {each.count}) AS at "
                 f"FROM {ROWS} WHERE {each.where} GROUP BY g ORDER BY g"
             )
             places[each.name] = {
@@ -74,7 +83,7 @@ class Rows:
         }
 
     def rows(self, places: set[tuple[int, int]]) -> dict[tuple[int, int], dict[str, Any]]:
-        """Return (part, row) → row with the columns SHOWN."""
+        """Return (part, row) → row with the columns SHOWN, and `source_name`."""
         ordered = sorted(places)
         names = [name for name in SHOWN if self.has(name)]
         table = pa.table(
@@ -84,5 +93,4 @@ class Rows:
             }
         )
         found = [row for rows in rows_at(self.manifest, table, names) for row in rows.to_pylist()]
-        return dict(zip(ordered, found, strict=True))
-
+        return dict(zip(ordered, (with_source_name(row, self.manifest) for row in found), strict=True))

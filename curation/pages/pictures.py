@@ -1,13 +1,10 @@
 """The small pictures of a report: read by byte range, decoded in processes of their own, written beside the pages."""
 
-import concurrent.futures
-import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
+from curation.pages.workers import Workers
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits
 from curation.pictures.thumbnails import thumbnail
 from curation.sources.originals import fetch
@@ -39,8 +36,8 @@ def make_pictures(
     folder: str,
     *,
     shards_uri: str | None,
+    workers: Workers,
     limits: DecodeLimits = DEFAULT_LIMITS,
-    processes: int | None = None,
 ) -> dict[str, Small]:
     """Write a small picture of each row to `folder`, and return key → picture.
 
@@ -55,18 +52,8 @@ def make_pictures(
     wanted = sorted(by_bytes.values(), key=lambda row: (row["source"], row["offset"] or 0))
     groups = [wanted[first : first + ROWS_AT_ONCE] for first in range(0, len(wanted), ROWS_AT_ONCE)]
     made: dict[str | None, Small] = {}
-    cores = processes or len(os.sched_getaffinity(0))
-    # A fork would copy the threads' locks of DuckDB and Arrow, held or not.
-    with concurrent.futures.ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(_make, group, folder, shards_uri, limits, False): group for group in groups}
-        broken: list[Sequence[Mapping[str, Any]]] = []
-        for future in concurrent.futures.as_completed(waiting):
-            try:
-                made |= future.result()
-            except BrokenProcessPool:
-                broken.append(waiting[future])
-    for group in broken:
-        made |= _make(group, folder, shards_uri, limits, True)
+    for group, found in workers.map(_make, groups, folder, shards_uri, limits, False):
+        made |= _make(group, folder, shards_uri, limits, True) if found is None else found
     if without_bytes:
         made[None] = Small()
     return {row["key"]: made[row["sha256"]] for row in rows}

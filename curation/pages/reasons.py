@@ -58,10 +58,12 @@ def galleries(rows: Rows, pictures: int) -> list[Gallery]:
     found = [Gallery(name=RANDOM, group=group, where="true", count=pictures)]
     if rows.has("drop_reason"):
         near = (
-            f"(drop_reason IS NULL OR drop_reason IN ('not_heavy', 'not_light', 'has_text', 'below_target')) "
-            f"AND text_score IS NOT NULL"
+            "(drop_reason IS NULL OR drop_reason IN ('not_heavy', 'not_light', 'has_text', 'below_target')) "
+            "AND text_score IS NOT NULL"
         )
-        towards = "CASE WHEN drop_reason IN ('not_heavy', 'not_light', 'below_target') THEN -text_score ELSE text_score END"
+        towards = (
+            "CASE WHEN drop_reason IN ('not_heavy', 'not_light', 'below_target') THEN -text_score ELSE text_score END"
+        )
         found.append(Gallery(name=NEAR, group=group, where=near, order=towards, count=max(1, pictures // 2)))
     return found
 
@@ -76,7 +78,8 @@ def reasons(rows: Rows, picked: Mapping[str, Mapping[str, list[dict[str, Any]]]]
     errors: dict[str, list[tuple[str, int]]] = {}
     for row in rows.fetch(
         f"SELECT {group} AS reason, error, count(*) AS n FROM {ROWS} WHERE error IS NOT NULL AND status <> 'ok' "
-        f"GROUP BY reason, error QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, error) <= {MAX_ERRORS} "
+        "GROUP BY reason, error "
+        f"QUALIFY row_number() OVER (PARTITION BY reason ORDER BY n DESC, error) <= {MAX_ERRORS} "
         "ORDER BY reason, n DESC, error"
     ):
         errors.setdefault(row["reason"], []).append((row["error"], int(row["n"])))

@@ -30,7 +30,7 @@ def framed(template: str, look: str, *, pictures: str, **values: Any) -> str:
     style, script = resource(COLOURS) + resource(f"{look}.css"), resource(f"{look}.js")
     policy = _policy(style, script, pictures)
     made = environment().get_template(template)
-    return made.render(style=Markup(style), script=Markup(script), policy=policy, **values)
+    return made.render(style=Markup(style), script=Markup(script), policy=policy, **values)  # noqa: S704 - files of ours
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def resource(name: str) -> str:
 
 
 def shown(text: object) -> str:
-    """Return a text of strangers as one short line without control characters; it is escaped later, by the template."""
+    """Return a text of strangers as one short line without control characters; the template escapes it later."""
     line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
 

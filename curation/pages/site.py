@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+import pydantic
 from markupsafe import Markup
 
 from curation.config_choose import ChooseConfig
@@ -18,6 +20,7 @@ from curation.pages.pictures import FOLDER as PICTURES
 from curation.pages.pictures import Small, make_pictures
 from curation.pages.rendering import render
 from curation.pages.tiles import tile, tiles
+from curation.pages.workers import Workers
 from curation.report import funnel
 from manifests import storage
 from manifests.format.lineage import find_shards
@@ -37,6 +40,10 @@ DEFAULT_PICTURES, DEFAULT_SALT = 24, "curate"
 MAX_PAIRS_OF_KIND = 4
 MAX_REJECTED = 24
 OVERVIEW_PICTURES = 12
+
+
+FindBoxes = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
+"""Rows → key → SVG path around the text that is found in its picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; labels, if any.
+    """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; any labels.
 
     `say` is called with what is being done. `processes`: how many decode pictures; None for one for each core.
     """
@@ -71,6 +78,7 @@ class ReportOptions:
     salt: str = DEFAULT_SALT
     steps: Sequence[Step] = ()
     labelled: Labelled | None = None
+    find_boxes: FindBoxes | None = None
     processes: int | None = None
     say: Callable[[str], None] = field(default=lambda _: None)
 
@@ -118,10 +126,16 @@ def make_report(manifest: Manifest, folder: str, options: ReportOptions) -> Made
         pages, shown = _collect(rows, engine, options)
     options.say(f"making {len(shown.rows()):,} small pictures")
     shards = find_shards(manifest) if manifest.stage is Stage.SHARD else None
-    smalls = make_pictures(shown.rows(), folder, shards_uri=shards, processes=options.processes)
-    marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, processes=options.processes)
-    _add_pictures(pages, shown, smalls, marks)
-    common = {"whole": max(1, manifest.rows), "uri_argument": _argument(manifest.uri)}
+    with Workers(options.processes) as workers:
+        smalls = make_pictures(shown.rows(), folder, shards_uri=shards, workers=workers)
+        marks = mark_pairs([*shown.accepted, *shown.rejected], shards_uri=shards, workers=workers)
+    boxes: Mapping[str, str] = {}
+    if options.find_boxes is not None and shown.strip:
+        rows_of_strip = [row for some in shown.strip.values() for row in some]
+        options.say(f"finding text in {len(rows_of_strip):,} pictures")
+        boxes = options.find_boxes(rows_of_strip)
+    _add_pictures(pages, shown, smalls, marks, boxes)
+    common = {"whole": max(1, manifest.rows), "uri_argument": as_typed(manifest.uri)}
     title = manifest.uri.rstrip("/").rpartition("/")[2] or manifest.uri
     frame = Frame(title=title, links=LINKS, uri=manifest.uri, digest=manifest.digest)
     templates = {path: "overview.html" if path == INDEX else path for path in pages}
@@ -149,7 +163,7 @@ def write_pages(frame: Frame, pages: Mapping[str, tuple[str, Mapping[str, Any]]]
             report_title=frame.title,
             links=frame.links,
             here=path,
-            uri=frame.uri,
+            uri=as_typed(frame.uri),
             digest=frame.digest,
             version=metadata.version("curate-images"),
             **values,
@@ -174,8 +188,13 @@ def cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) 
     )
 
 
-def _argument(uri: str) -> str:
-    return uri.removeprefix("file://")
+def as_typed(uri: str) -> str:
+    """Return a URI as a person would type it in the working folder of this process."""
+    if not storage.is_local(uri):
+        return uri
+    path = Path(storage.filesystem(uri)[1])
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
 # --- what the pages contain, pictures apart
@@ -216,7 +235,7 @@ def _overview(
     manifest: Manifest, found: Sequence[reasons.Reason], options: ReportOptions, problems: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     stages = funnel(manifest.funnel)
-    first, last = stages[0].came_in, stages[-1].went_on
+    first, last = (stages[0].came_in, stages[-1].went_on) if stages else (manifest.rows, manifest.rows)
     anchors = {each.name: _anchor(each.name) for each in found}
     return {
         "sentence": f"{last:,} of {first:,} images go on, {100 * last / max(1, first):.2f} %.",
@@ -250,7 +269,7 @@ def _anchor(name: str) -> str:
 
 def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, Any]:
     manifest = rows.manifest
-    config = ChooseConfig(**manifest.config) if rows.has("drop_reason") and manifest.stage is Stage.CHOOSE else None
+    config = _choose_config(manifest)
     found = text.threshold(manifest, config, engine) if config is not None else None
     plot = text.score_plot(rows, None if found is None else found.value)
     values: dict[str, Any] = {"plot": plot, "threshold": found, "quality": None, "has_boxes": False}
@@ -258,7 +277,7 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
         return values
     kept_now = manifest.counts.get("keep", {}).get("true", 0)
     quality = _quality(rows, config.keep, options.labelled) if options.labelled and config else None
-    parent = _argument(manifest.parents[0].uri) if manifest.parents else "SCORED"
+    parent = as_typed(manifest.parents[0].uri) if manifest.parents else "SCORED"
     option = "--" + found.setting.replace("_", "-")
     curve = {
         "setting": found.setting,
@@ -267,14 +286,24 @@ def _text(rows: Rows, engine: DuckEngine, options: ReportOptions) -> dict[str, A
         "kept": found.kept,
         "kept_now": kept_now,
         "quality": quality,
-        "command": f"curate choose {parent} -o {_argument(manifest.uri)}-THRESHOLD {option} THRESHOLD",
+        "command": f"curate choose {parent} -o {as_typed(manifest.uri)}-THRESHOLD {option} THRESHOLD",
     }
     return {**values, "steps": text.STEPS, "kept_now": kept_now, "quality": quality, "curve": _json(curve)}
 
 
+def _choose_config(manifest: Manifest) -> ChooseConfig | None:
+    """Return the settings that `manifest` was chosen with; None if it was not, or merged from several with others."""
+    if manifest.stage is not Stage.CHOOSE or not manifest.config:
+        return None
+    try:
+        return ChooseConfig(**manifest.config)
+    except pydantic.ValidationError:  # of another version
+        return None
+
+
 def _json(value: Any) -> Markup:
     """Return `value` as JSON that is safe inside a script element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
 
 
 def _quality(rows: Rows, keep: str, labelled: Labelled) -> dict[str, Any]:
@@ -297,6 +326,7 @@ def _add_pictures(
     shown: _Shown,
     smalls: Mapping[str, Small],
     marks: Mapping[copies.PairKey, Marked],
+    boxes: Mapping[str, str],
 ) -> None:
     """Add to the values of each page what shows pictures."""
     first = shown.reasons[0] if shown.reasons else None
@@ -314,8 +344,10 @@ def _add_pictures(
         for each in shown.reasons
     ]
     pages["text.html"]["strip"] = [
-        (*text.strip_range(name), tiles(some, smalls)) for name, some in sorted(shown.strip.items(), key=_as_number)
+        (*text.strip_range(name), tiles(some, smalls, boxes))
+        for name, some in sorted(shown.strip.items(), key=_as_number)
     ]
+    pages["text.html"]["has_boxes"] = bool(boxes)
     pages["duplicates.html"] |= {
         "largest": [
             {"name": each.name, "size": each.size, "kinds": each.kinds, "tiles": tiles(each.members, smalls)}
@@ -331,9 +363,7 @@ def _as_number(item: tuple[str, Any]) -> int:
     return int(item[0])
 
 
-def _pair(
-    each: copies.Pair, smalls: Mapping[str, Small], marks: Mapping[copies.PairKey, Marked]
-) -> dict[str, Any]:
+def _pair(each: copies.Pair, smalls: Mapping[str, Small], marks: Mapping[copies.PairKey, Marked]) -> dict[str, Any]:
     mine = marks.get(each.key, Marked())
     sides = [
         (tile(each.first, smalls), mine.first_frame, mine.first_patches),

@@ -67,7 +67,9 @@ def tars(rows: Rows) -> tuple[list[Volume], int]:
 
 def _volume(name: str, row: Mapping[str, Any]) -> Volume:
     kept = row["kept"]
-    return Volume(name=name, rows=int(row["n"]), kept=None if kept is None else int(kept), size_bytes=int(row["bytes"]))
+    return Volume(
+        name=name, rows=int(row["n"]), kept=None if kept is None else int(kept), size_bytes=int(row["bytes"])
+    )
 
 
 def domains(rows: Rows) -> Domains | None:
@@ -88,7 +90,9 @@ def domains(rows: Rows) -> Domains | None:
     top = ordered[: max(1, round(TOP_SHARE * len(ordered)))]
     has_keep = rows.has("keep")
     listed = [
-        Volume(name=name, rows=totals[name][0], kept=totals[name][1] if has_keep else None, size_bytes=totals[name][2])
+        Volume(
+            name=name, rows=totals[name][0], kept=totals[name][1] if has_keep else None, size_bytes=totals[name][2]
+        )
         for name in ordered[:MAX_LISTED]
     ]
     return Domains(
@@ -112,7 +116,8 @@ def languages(rows: Rows) -> Languages | None:
     import py3langid  # noqa: PLC0415 - half a second to import, only when a report is made
 
     found = rows.fetch(
-        f"SELECT caption FROM {ROWS} WHERE length(caption) >= {MIN_CAPTION_LETTERS} ORDER BY hash LIMIT {MAX_CAPTIONS}"
+        f"SELECT caption FROM {ROWS} WHERE length(caption) >= {MIN_CAPTION_LETTERS} "
+        f"ORDER BY hash LIMIT {MAX_CAPTIONS}"
     )
     texts = [row["caption"] for row in found if sum(map(str.isalpha, row["caption"])) >= MIN_CAPTION_LETTERS]
     if not texts:
@@ -145,7 +150,11 @@ def aspect_plot(rows: Rows) -> Markup:
     for row in found:
         counts[row["bin"] + 12] = row["n"]
     return histogram(
-        edges, {"images": counts}, xlabel="width / height", described="Histogram of width divided by height", is_log_x=True
+        edges,
+        {"images": counts},
+        xlabel="width / height",
+        described="Histogram of width divided by height",
+        is_log_x=True,
     )
 
 

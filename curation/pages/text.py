@@ -40,7 +40,7 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Precision and recall at each hundredth of the threshold, with 95 % intervals, from labelled pictures: (101, 3)."""
+    """Precision and recall at each hundredth of the threshold, with 95 % intervals, from `labels`: (101, 3)."""
 
     labels: int
     precision: NDArray[np.float64]
@@ -94,7 +94,9 @@ def galleries(rows: Rows, pictures: int) -> list[Gallery]:
     """Return the pictures along the score: as many of each of STRIP_BINS ranges."""
     each = max(2, pictures // 3)
     bin_of = f"least(floor(text_score * {STRIP_BINS}), {STRIP_BINS - 1})::INTEGER"
-    return [Gallery(name=STRIP, group=bin_of, where="text_score IS NOT NULL", count=each)] if _has_scores(rows) else []
+    return (
+        [Gallery(name=STRIP, group=bin_of, where="text_score IS NOT NULL", count=each)] if _has_scores(rows) else []
+    )
 
 
 def _has_scores(rows: Rows) -> bool:
@@ -106,11 +108,14 @@ def score_plot(rows: Rows, marked: float | None) -> Markup | None:
     if not _has_scores(rows):
         return None
     found = rows.fetch(
-        f"SELECT coalesce(text_step, 'unknown') AS step, least(floor(text_score * {BINS}), {BINS - 1})::INTEGER AS bin, "
-        f"count(*) AS n FROM {ROWS} WHERE text_score IS NOT NULL GROUP BY ALL"
+        "SELECT coalesce(text_step, 'unknown') AS step, count(*) AS n, "
+        f"least(floor(text_score * {BINS}), {BINS - 1})::INTEGER AS bin "
+        f"FROM {ROWS} WHERE text_score IS NOT NULL GROUP BY ALL"
     )
     known = [str(step) for step in TextStep]
-    steps = sorted({row["step"] for row in found}, key=lambda s: (s not in known, known.index(s) if s in known else 0, s))
+    steps = sorted(
+        {row["step"] for row in found}, key=lambda s: (s not in known, known.index(s) if s in known else 0, s)
+    )
     series = {step: np.zeros(BINS) for step in steps}
     for row in found:
         series[row["step"]][row["bin"]] = row["n"]

@@ -8,7 +8,7 @@ from curation.copies.describe import describe_evidence
 from curation.pages.pictures import Small
 
 Row = Mapping[str, Any]
-MAX_SOURCE_CHARS = 60
+NO_BOXES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +24,12 @@ class Tile:
     side: int = 0
     source: str = ""
     score: float | None = None
+    boxes: str = ""
+    """An SVG path, in parts of the picture's sides, around the text that was found in it."""
 
 
-def tile(row: Row, smalls: Mapping[str, Small]) -> Tile:
-    """Return the tile of a row; `smalls` are key → small picture."""
+def tile(row: Row, smalls: Mapping[str, Small], boxes: Mapping[str, str] = NO_BOXES) -> Tile:
+    """Return the tile of a row; `smalls` are key → small picture, `boxes` key → SVG path."""
     key = row["key"]
     small = smalls.get(key, Small())
     return Tile(
@@ -38,14 +40,15 @@ def tile(row: Row, smalls: Mapping[str, Small]) -> Tile:
         details=_details(row),
         format=row.get("format") or "",
         side=min(row.get("width") or 0, row.get("height") or 0),
-        source=row["source"],
+        source=row["source_name"],
         score=row.get("text_score"),
+        boxes=boxes.get(key, ""),
     )
 
 
-def tiles(rows: Iterable[Row], smalls: Mapping[str, Small]) -> list[Tile]:
+def tiles(rows: Iterable[Row], smalls: Mapping[str, Small], boxes: Mapping[str, str] = NO_BOXES) -> list[Tile]:
     """Return the tiles of `rows`."""
-    return [tile(row, smalls) for row in rows]
+    return [tile(row, smalls, boxes) for row in rows]
 
 
 def _size(row: Row) -> str:
@@ -76,7 +79,7 @@ _FACTS: Sequence[Callable[[Row], str]] = (_size, _kind, _score, _copy, _error)
 def _details(row: Row) -> dict[str, str]:
     named = {
         "member": row["member"],
-        "source": row["source"],
+        "source": row["source_name"],
         "caption": row.get("caption"),
         "url": row.get("url"),
         "reason": row.get("drop_reason"),

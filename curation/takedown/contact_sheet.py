@@ -46,7 +46,9 @@ def contact_sheet(title: str, removed: Iterable[Removed], *, shown: int, count: 
 
 
 def _figure(each: Removed) -> str:
-    small = Thumbnail(problem=each.problem) if each.data is None else thumbnail(each.data, MAX_SIDE_PIXELS, is_retry=True)
+    small = (
+        Thumbnail(problem=each.problem) if each.data is None else thumbnail(each.data, MAX_SIDE_PIXELS, is_retry=True)
+    )
     if small.jpeg is None:
         shown = f"<p>{_text(f'This picture cannot be shown: {small.problem}')}</p>"
     else:

@@ -163,7 +163,9 @@ def choose(
         manifest: a scored manifest.
         output: where the new manifest is committed.
         config: further settings; it needs neither input nor output.
-        spark, storage, progress, restart: see `run`, also for the errors.
+        spark: a session to choose on. By default this process chooses, and Spark is started only for more than 100
+            million rows; the bytes are the same.
+        storage, progress, restart: see `run`, also for the errors.
         settings: settings of the section `choose` of a pipeline file, such as
             preset="documents", target_fraction=0.013.
     """

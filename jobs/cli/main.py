@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "scan": Listed("jobs.cli.stages:scan", "Locate, decode and measure every sample of INPUT, once."),
         "dedupe": Listed("jobs.cli.stages:dedupe", "Find all copies, and one representative of each cluster."),
         "score": Listed("jobs.cli.stages:score", "Measure the text in all images that are no copies."),
-        "choose": Listed("jobs.cli.stages:choose", "Turn measurements into keep or a drop_reason."),
+        "choose": Listed("jobs.cli.choose:choose", "Turn measurements into keep or a drop_reason."),
         "shard": Listed("jobs.cli.stages:shard", "Write the kept images, unchanged, as shuffled webdataset tars."),
     },
     "Look into manifests": {

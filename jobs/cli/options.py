@@ -61,14 +61,15 @@ storage_option = click.option(
 )
 """Add `-c`. The storage is configured while the command line is parsed; the command itself does not get the files."""
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "duckdb", "spark"]),
+    default="auto",
+    show_default=True,
+    help="duckdb: in this process; spark: for larger data; auto: by the number of rows.",
+)
 engine_options = together(
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "duckdb", "spark"]),
-        default="auto",
-        show_default=True,
-        help="duckdb: in this process; spark: for larger data; auto: by the number of rows.",
-    ),
+    engine_option,
     click.option(
         "--memory",
         default=DEFAULT_MEMORY,
@@ -97,6 +98,37 @@ making_options = together(
     json_option,
 )
 """Add the options of every command that makes a manifest from manifests."""
+
+
+# --- stages
+
+job_options = together(
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.NAME=VALUE",
+        help="Override one value of the configuration; may be repeated.",
+    ),
+    click.option("--master", metavar="URL", help="Spark master; local[*] unless submitted or configured."),
+    click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing."),
+    click.option(
+        "--restart",
+        is_flag=True,
+        help="Discard work of another configuration found at the output, instead of refusing.",
+    ),
+    json_option,
+)
+"""Add the options of every command that runs stages."""
+
+settings_files_option = click.option(
+    "-c",
+    "--config",
+    "config_files",
+    multiple=True,
+    metavar="FILE",
+    help="Pipeline file to take settings from; may be repeated, later ones win.",
+)
 
 
 # --- messages

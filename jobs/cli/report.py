@@ -24,6 +24,9 @@ from jobs.cli.options import examples, storage_option
     help="Pictures to show of each reason, at most.",
 )
 @click.option("--salt", default="curate", show_default=True, help="Seed of the samples; another salt draws others.")
+@click.option(
+    "--boxes", is_flag=True, help="Find the text of the pictures along the score again, and draw its boxes."
+)
 @click.option("--audit", metavar="DIR", help="Folder of a labelled audit, with audit.json and filled.csv.")
 @click.option("--serve", "serving", is_flag=True, help="Serve the pages to browsers on this machine until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port for --serve.")

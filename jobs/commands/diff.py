@@ -52,4 +52,3 @@ def diff(a: str, b: str, **flags: Any) -> None:
         print_diff(found, out=out, style=style)
     if flags["exit_code"] and not found.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERS)
-

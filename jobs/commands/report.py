@@ -1,10 +1,18 @@
 """Makes the pages of a report, and serves them to a browser on this machine."""
 
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from curation.pages.pair_marks import svg_path
 from curation.pages.site import LINKS, Labelled, ReportOptions, Step, make_report
+from curation.pictures.bounded import DecoderFailed
+from curation.pictures.decode import DEFAULT_LIMITS
+from curation.sources.originals import fetch
+from curation.text.draw import unit_boxes
 from jobs.commands.audit import FILLED, read_audit, read_labels_of
 from jobs.commands.shared import has_summary, note, reporter
 from jobs.operations.page_server import serve
@@ -12,8 +20,9 @@ from jobs.operations.report_folder import report_folder
 from jobs.show.basics import human_bytes, print_json, settings_line
 from jobs.show.history import changed
 from manifests import storage
-from manifests.errors import InputError
-from manifests.format.lineage import lineage
+from manifests.errors import BrokenSource, InputError
+from manifests.format.lineage import find_shards, lineage
+from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
 _STAGES = ("chosen", "scored", "deduped", "scan")
@@ -29,6 +38,7 @@ def report(manifest: str, output: str | None, serving: bool, port: int, **flags:
         salt=flags["salt"],
         steps=_steps(opened),
         labelled=_labelled(flags["audit"], opened),
+        find_boxes=functools.partial(_boxes, opened) if flags["boxes"] else None,
         say=progress.say,
     )
     made = make_report(opened, folder, options)
@@ -67,6 +77,21 @@ def _steps(manifest: Manifest) -> list[Step]:
         )
         for each in found
     ]
+
+
+def _boxes(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return key → SVG path around the text in the picture of each of `rows`; none where that cannot be found."""
+    from jobs.operations.explain_pictures import BoxFinder  # noqa: PLC0415 - loads models
+
+    finder = BoxFinder(lineage(manifest), DEFAULT_LIMITS)
+    shards = find_shards(manifest) if manifest.stage is Stage.SHARD else None
+    found: dict[str, str] = {}
+    for row, (data, _) in zip(rows, fetch(rows, shards_uri=shards), strict=True):
+        if data is not None:
+            with contextlib.suppress(BrokenSource, DecoderFailed):
+                rgb, boxes = finder.find(data, row.get("text_step"))
+                found[row["key"]] = svg_path(unit_boxes(boxes, *rgb.shape[:2]))
+    return found
 
 
 def _labelled(audit: str | None, manifest: Manifest) -> Labelled | None:

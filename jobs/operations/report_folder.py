@@ -17,6 +17,7 @@ def report_folder(text: str, option: str, pages: Collection[str], *, force: bool
     names = set(storage.list_names(folder)) if storage.exists(folder) else set()
     if names and not set(pages) <= names and not force:
         raise InputError(
-            f"{option} {text}: contains {min(names)} and is no report; name a new folder, or write beside it with --force"
+            f"{option} {text}: contains {min(names)} and is no report; name a new folder, or write beside what is "
+            "there with --force"
         )
     return folder

@@ -14,7 +14,7 @@ from curation.config import PipelineConfig, check_config
 from curation.config_choose import ChooseConfig
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind
-from jobs.cli.stages import choose as choose_command
+from jobs.cli.choose import choose as choose_command
 from manifests.errors import InputError
 from manifests.format.schema import Stage, schema
 

@@ -17,11 +17,13 @@ from curation.config_choose import ChooseConfig
 from curation.pages.site import LINKS
 from jobs.operations.page_server import server
 from jobs.operations.what_if import what_if
+from manifests import storage
 from manifests.format.store import open_manifest
 from manifests.sql.engine import DuckEngine
 from tests.conftest import Reference, curate, rows_of
 from tests.support.browser import LOOKS, chromium, needs_chromium, opened, overflow_pixels, serious_faults
 from tests.support.making import tar_bytes
+from tests.support.object_store import bucket_of
 from tests.support.pictures import noise, render
 
 PAGES = [path for path, _ in LINKS]
@@ -170,6 +172,31 @@ def test_an_audit_of_another_manifest_is_refused(reference, tmp_path):
     assert "--audit" in done.stderr and not (tmp_path / "r").exists()
 
 
+def test_boxes_of_text_are_found_again(reference, tmp_path):
+    curate("report", reference.output / "chosen", "-o", tmp_path / "r", "--boxes", "--pictures", 3)
+    text = (tmp_path / "r/text.html").read_text()
+    assert 'class="boxes"' in text and "Show the boxes" in text
+
+
+@pytest.mark.slow
+def test_a_report_on_object_storage_and_from_it(reference, tmp_path):
+    chosen, here = reference.output / "chosen", tmp_path / "here"
+    curate("report", chosen, "-o", here, "--pictures", 3)
+    with bucket_of("reports"):
+        for path in chosen.rglob("*"):
+            if path.is_file():
+                storage.write_bytes(f"s3://reports/chosen/{path.relative_to(chosen)}", path.read_bytes())
+        curate("report", chosen, "-o", "s3://reports/pages", "--pictures", 3)
+        there = {name: storage.read_bytes(f"s3://reports/pages/{name}") for name in _files(here)}
+        assert there == _files(here)
+        curate("report", "s3://reports/chosen", "-o", tmp_path / "from", "--pictures", 3)
+        assert _files(tmp_path / "from").keys() == _files(here).keys()
+        with server("s3://reports/pages", 0) as running:
+            threading.Thread(target=running.serve_forever, daemon=True).start()
+            assert _get(f"http://127.0.0.1:{running.server_port}", "/") == there["index.html"]
+            running.shutdown()
+
+
 # --- the server
 
 
@@ -188,7 +215,7 @@ def test_the_server_gives_pages_and_pictures_and_nothing_else(report):
 
 def _get(host: str, path: str) -> bytes | None:
     try:
-        with urllib.request.urlopen(host + path) as answer:
+        with urllib.request.urlopen(host + path) as answer:  # noqa: S310 - of this machine
             return answer.read()
     except urllib.error.HTTPError:
         return None
@@ -256,7 +283,9 @@ def test_the_slider_counts_by_mouse_and_keyboard(report, browser):
     bound = float(page.inner_text("#bound"))
     assert 0.4 < bound < 0.6
     assert _kept_on(page) == curve["kept"][curve["bounds"].index(bound)]
-    pale = page.locator(".strip .tile.is-dropped").evaluate_all("all => all.map((tile) => Number(tile.dataset.score))")
+    pale = page.locator(".strip .tile.is-dropped").evaluate_all(
+        "all => all.map((tile) => Number(tile.dataset.score))"
+    )
     assert all(score < bound for score in pale)
     page.context.close()
 
