@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.release.provenance import PREFIXES, agents, derivation
+from curation.release.provenance import PREFIXES, measurement, provenance
 from curation.release.release import SAMPLES, Release
 from curation.release.samples import MEANINGS, SCHEMA
 from curation.shards.layout import IMAGE, Layout
@@ -40,6 +40,8 @@ CONTEXT: Mapping[str, Any] = {
 }
 _TYPES = {"string": "sc:Text", "int32": "sc:Integer", "int64": "sc:Integer", "double": "sc:Float"}
 _MEASURED = ("text_kind", "text_class", "text_score", "text_lines", "text_chars")
+_JOINED = ("caption", "url", "license", "attribution")
+"""Columns of the samples that the records of pictures have, too."""
 _PROV = {"url": "prov:hadPrimarySource", "attribution": "prov:wasAttributedTo"}
 
 
@@ -64,7 +66,7 @@ def croissant(release: Release) -> bytes:
         "inLanguage": list(about.languages) or None,
         "citeAs": about.citation,
         "isLiveDataset": False,
-        **derivation(release),
+        **provenance(release),
         "distribution": [*_tars(release), _images_in_tars(release), _samples_file(release)],
         "recordSet": [_images(release), _samples(release)],
     }
@@ -124,7 +126,10 @@ def _samples_file(release: Release) -> dict[str, Any]:
 
 
 def _images(release: Release) -> dict[str, Any]:
-    """Return the records of the pictures: the key, which is the name of the member, and the picture."""
+    """Return the records of the pictures: the key, which is the name of the member, the picture, and its texts.
+
+    References name a field inside `field`, the form that mlcroissant reads.
+    """
     extensions = [IMAGE] if release.layout is Layout.UNIFORM else sorted(IMAGE_EXTENSIONS)
     from_files: Any = {"fileSet": {"@id": "image-files"}}
     name = {**from_files, "extract": {"fileProperty": "filename"}}
@@ -143,13 +148,17 @@ def _images(release: Release) -> dict[str, Any]:
                 "references": {"field": {"@id": "samples/key"}},
             },
             {**_field("images/image", "the picture", "sc:ImageObject"), "source": content},
+            *(
+                {**_field(f"images/{n}", MEANINGS[n], "sc:Text"), "source": {"field": {"@id": f"samples/{n}"}}}
+                for n in _JOINED
+            ),
         ],
     }
 
 
 def _samples(release: Release) -> dict[str, Any]:
     """Return the records of the table of samples, with the provenance of what was measured."""
-    measured = agents(release)
+    measured = measurement(release)
     return {
         "@type": "cr:RecordSet",
         "@id": "samples",

@@ -11,15 +11,22 @@ import pyarrow as pa
 
 from curation.domains import domain_of, host_sql
 from curation.pictures.resize import LOSSLESS
+from curation.sources.byte_ranges import in_groups
 from manifests.compare.changes import PLACE_COLUMNS
 from manifests.draw.sampling import hash_sql
+from manifests.errors import ManifestError
 from manifests.format.store import Manifest
-from manifests.sql.engine import DuckEngine, sql_text
+from manifests.sql.engine import DuckEngine, count_rows, sql_text
 from manifests.sql.lookup import PLACES
 
 _TEXT = ("text_kind", "text_class", "text_score", "text_lines", "text_chars")
 _DATA = ("key", "url", "caption", "sha256", "shard_sha256", "format", "width", "height", *_TEXT)
 _TOP = 20
+_COUNTED_VALUES = ("domain", "license", "format", "text_class", "text_kind")
+_PRESENT = ("url", "domain", "caption", "license", "attribution")
+_SIZES = {"side": "shorter side", "bytes": "bytes"}
+_QUANTILES = (0.1, 0.5, 0.9)
+ROWS_AT_ONCE = 1_000_000
 
 SCHEMA = pa.schema(
     [
@@ -72,6 +79,20 @@ def columns_read(manifest: Manifest) -> list[str]:
     return [name for name in wanted if name in manifest.schema.names and name not in PLACE_COLUMNS]
 
 
+def require_own_tars(engine: DuckEngine, manifest: Manifest, tars: Sequence[str]) -> None:
+    """Raise ManifestError unless every row names the tar of its part, given in their order.
+
+    A manifest may come from anyone, and bytes are read where its rows say.
+    """
+    engine.table("own_tars", pa.table({"part": pa.array(range(len(tars)), pa.int32()), "name": list(tars)}))
+    engine.view("named_tars", manifest, {"shard": "shard"})
+    others = count_rows(engine, "named_tars r JOIN own_tars t ON t.part = r.part", "r.shard IS DISTINCT FROM t.name")
+    if others:
+        raise ManifestError(
+            f"{manifest.uri}: {others:,} rows name another tar than that of their part; shard it again"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Share:
     """One value of a column, with how many pictures have it and how many bytes these have."""
@@ -102,20 +123,15 @@ class Samples:
     """The rows of a release on an engine. `sidecars` has the columns key, license and attribution, of some rows."""
 
     def __init__(self, engine: DuckEngine, manifest: Manifest, sidecars: pa.Table) -> None:
-        self._engine = engine
+        self._engine, self._manifest = engine, manifest
         engine.view("stored", manifest, _expressions(manifest))
         engine.table("sidecars", sidecars)
         engine.table("host_domains", self._host_domains())
-        names = ", ".join(
-            {"domain": "d.domain", "license": "s.license", "attribution": "s.attribution"}.get(name, f"r.{name}")
-            + f" AS {name}"
-            for name in SCHEMA.names
+        narrow = ", ".join(
+            [*_COUNTED_VALUES, *(f"nullif({name}, '') IS NOT NULL AS has_{name}" for name in _PRESENT)]
         )
-        self._rows = (
-            f"SELECT {names}, r.part, r.row FROM stored r LEFT JOIN host_domains d ON d.host = r.host "
-            "LEFT JOIN sidecars s ON s.key = r.key"
-        )
-        engine.keep("by_domain", f"SELECT domain, count(*) AS n, sum(bytes) AS b FROM ({self._rows}) GROUP BY domain")
+        engine.keep("facts", f"SELECT {narrow}, bytes, least(width, height) AS side FROM ({_joined('stored')})")
+        engine.keep("by_domain", "SELECT domain, count(*) AS n, sum(bytes) AS b FROM facts GROUP BY domain")
 
     def _host_domains(self) -> pa.Table:
         hosts = self._engine.fetch("SELECT DISTINCT host FROM stored WHERE host <> ''").column("host").to_pylist()
@@ -123,16 +139,18 @@ class Samples:
         return pa.table({"host": pa.array(hosts, pa.string()), "domain": domains})
 
     def batches(self) -> Iterator[pa.Table]:
-        """Yield all rows with SCHEMA, in the order of the tars."""
-        names = ", ".join(SCHEMA.names)
-        for table in self._engine.stream(f"SELECT {names} FROM ({self._rows}) ORDER BY part, row"):
-            yield table.cast(SCHEMA)
+        """Yield all rows with SCHEMA, in the order of the tars. Some parts at a time are sorted, in memory."""
+        names, parts = ", ".join(SCHEMA.names), self._manifest.parts
+        for places in in_groups(range(len(parts)), [part.rows for part in parts], ROWS_AT_ONCE):
+            self._engine.view("batch_rows", self._manifest, _expressions(self._manifest), parts=places)
+            for table in self._engine.stream(f"SELECT {names} FROM ({_joined('batch_rows')}) ORDER BY part, row"):
+                yield table.cast(SCHEMA)
 
     def domains(self) -> pa.Table:
         """Return all registered domains with their `images`, `bytes` and rank by bytes, the largest first."""
         found = self._engine.fetch(
-            "SELECT row_number() OVER (ORDER BY b DESC, n DESC, domain) AS rank, domain, n AS images, "
-            "b::BIGINT AS bytes FROM by_domain WHERE domain IS NOT NULL ORDER BY rank"
+            "SELECT row_number() OVER (ORDER BY b DESC, n DESC, domain) AS rank, domain, n AS images, b AS bytes "
+            "FROM by_domain WHERE domain IS NOT NULL ORDER BY rank"
         )
         return found.cast(
             pa.schema([("rank", pa.int64()), ("domain", pa.string()), ("images", pa.int64()), ("bytes", pa.int64())])
@@ -143,37 +161,34 @@ class Samples:
         drawn = f"SELECT part, row, key FROM stored ORDER BY {hash_sql(salt)}, key LIMIT {count}"
         return self._engine.fetch(f"SELECT * FROM ({drawn}) ORDER BY part, row").cast(PLACES)
 
-    def totals(self, values: Sequence[str]) -> Totals:
-        """Return what is counted over all samples, and the most frequent values of the columns `values`."""
-        counted = ("url", "domain", "caption", "license", "attribution")
-        sums = ", ".join(f"count(nullif({name}, ''))" for name in counted)
-        images, size_bytes, *counts = self._fetch(
-            f"SELECT count(*), coalesce(sum(bytes), 0)::BIGINT, {sums} FROM ({self._rows})"
-        )[0]
-        sides = self._fetch(
-            "SELECT quantile_disc(least(width, height), [0.1, 0.5, 0.9]), quantile_disc(bytes, [0.1, 0.5, 0.9]) "
-            "FROM stored"
+    def totals(self) -> Totals:
+        """Return what is counted over all samples."""
+        sums = ", ".join(f"count(*) FILTER (has_{name})" for name in _PRESENT)
+        quantiles = ", ".join(f"quantile_disc({name}, {list(_QUANTILES)})" for name in _SIZES)
+        images, size_bytes, *found = self._fetch(
+            f"SELECT count(*), coalesce(sum(bytes), 0)::BIGINT, {sums}, {quantiles} FROM facts"
         )[0]
         domains = self.domains()
         top = domains.slice(0, -(-domains.num_rows // 10)).to_pylist()
-        quantiles = ("10 %", "50 %", "90 %")
+        sizes = dict(zip(_SIZES.values(), found[len(_PRESENT) :], strict=True))
         return Totals(
             images=images,
             size_bytes=size_bytes,
-            counts=dict(zip(counted, counts, strict=True)),
+            counts=dict(zip(_PRESENT, found, strict=False)),
             quantiles={
-                **{f"shorter side, {q}": v for q, v in zip(quantiles, sides[0] or [None] * 3, strict=True)},
-                **{f"bytes, {q}": v for q, v in zip(quantiles, sides[1] or [None] * 3, strict=True)},
+                f"{name}, {round(100 * quantile)} %": value
+                for name, values in sizes.items()
+                for quantile, value in zip(_QUANTILES, values or [None] * len(_QUANTILES), strict=True)
             },
             domains=domains.num_rows,
             top_domains=[Share(value=r["domain"], images=r["images"], size_bytes=r["bytes"]) for r in top],
-            values={name: self.shares(name) for name in values},
+            values={name: self.shares(name) for name in ("format", "text_class", "text_kind")},
         )
 
     def shares(self, name: str) -> list[Share]:
-        """Return the most frequent values of a column, at most 20, with None for samples without one."""
+        """Return the most frequent values of a counted column, at most 20, with None for samples without one."""
         found = self._fetch(
-            f"SELECT {name}, count(*) AS n, sum(bytes)::BIGINT FROM ({self._rows}) GROUP BY {name} "
+            f"SELECT {name}, count(*) AS n, sum(bytes)::BIGINT FROM facts GROUP BY {name} "
             f"ORDER BY n DESC, {name} NULLS LAST LIMIT {_TOP}"
         )
         return [Share(value=value, images=n, size_bytes=size) for value, n, size in found]
@@ -181,7 +196,7 @@ class Samples:
     def licences(self) -> pa.Table:
         """Return every licence that a source names, with its `images` and `bytes`; null for samples without one."""
         found = self._engine.fetch(
-            f"SELECT license, count(*) AS images, sum(bytes)::BIGINT AS bytes FROM ({self._rows}) "
+            "SELECT license, count(*) AS images, sum(bytes) AS bytes FROM facts "
             "GROUP BY license ORDER BY images DESC, license NULLS LAST"
         )
         return found.cast(pa.schema([("license", pa.string()), ("images", pa.int64()), ("bytes", pa.int64())]))
@@ -189,6 +204,16 @@ class Samples:
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
         found = self._engine.fetch(sql)
         return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
+def _joined(rows: str) -> str:
+    """Return SQL for SCHEMA, part and row of the rows of a view with the columns of _expressions."""
+    others = {"domain": "d.domain", "license": "s.license", "attribution": "s.attribution"}
+    names = ", ".join(f"{others.get(name, f'r.{name}')} AS {name}" for name in SCHEMA.names)
+    return (
+        f"SELECT {names}, r.part, r.row FROM {rows} r LEFT JOIN host_domains d ON d.host = r.host "
+        "LEFT JOIN sidecars s ON s.key = r.key"
+    )
 
 
 def _expressions(manifest: Manifest) -> dict[str, str]:

@@ -57,7 +57,7 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     },
     "Publish": {
         "release": Listed(
-            "jobs.cli.release:release", "Write all that readers of SHARDS need: card, Croissant, sums."
+            "jobs.cli.release:release", "Write everything that the readers of SHARDS need into one folder."
         ),
     },
     "Train": {

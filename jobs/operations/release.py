@@ -22,7 +22,7 @@ from curation.release.croissant import croissant
 from curation.release.datasheet import datasheet
 from curation.release.places import checksum_lines, is_relative, prefix_of
 from curation.release.release import Planned, Previous, Release, Shown, tars_of
-from curation.release.samples import SCHEMA, Samples, Totals, columns_read
+from curation.release.samples import SCHEMA, Samples, Totals, columns_read, require_own_tars
 from curation.release.subsets import DEFAULT_SIZES, nested
 from curation.release.versions import FIRST, Changes, changes_between
 from jobs.operations.compare import compare
@@ -35,7 +35,6 @@ from manifests.sql.engine import DuckEngine
 from manifests.sql.lookup import rows_at
 
 ROWS_PER_GROUP = 65_536
-COUNTED = ("format", "text_class", "text_kind")
 
 
 class Data(StrEnum):
@@ -143,13 +142,14 @@ def make(request: Request, engine: DuckEngine) -> tuple[Release, Mapping[str, An
     files = Files(request.output)
     patch = storage.join(request.output, release.PATCH) if request.has_patch else None
     planned = plan(request, engine, patch=patch)
+    require_own_tars(engine, request.manifest, [tar.name for tar in planned.tars])
     if request.data is Data.LINK:
         link_tars(request.manifest.uri, storage.join(request.output, release.DATA), planned.tars)
     elif request.data is Data.COPY:
         copy_tars(request.manifest.uri, storage.join(request.output, release.DATA), planned.tars)
     found = sidecars.read_sidecars(engine, request.manifest, request.json_rows, request.salt)
     samples = Samples(engine, request.manifest, found)
-    totals = samples.totals(COUNTED)
+    totals = samples.totals()
     _write_tables(files, samples, totals)
     made = Release(
         about=request.about,

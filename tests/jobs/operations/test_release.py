@@ -32,8 +32,12 @@ import mlcroissant
 data = mlcroissant.Dataset(jsonld=sys.argv[1])
 found = {"errors": sorted(data.metadata.ctx.issues.errors), "version": data.metadata.version}
 found["conforms"] = str(data.metadata.ctx.conforms_to)
-found["images"] = {r["images/key"].decode(): [*r["images/image"].size] for r in data.records("images")}
 plain = lambda v: v.decode() if isinstance(v, bytes) else v
+TEXTS = ("caption", "url", "license")
+found["images"] = {
+    plain(r["images/key"]): [*r["images/image"].size, *(plain(r[f"images/{name}"]) for name in TEXTS)]
+    for r in data.records("images")
+}
 found["samples"] = [{n.split("/")[1]: plain(v) for n, v in r.items()} for r in data.records("samples")]
 print(json.dumps(found))
 """
@@ -78,8 +82,10 @@ def test_mlcroissant_validates_it_and_reads_pictures_and_samples(made, shards, t
     found = json.loads(done.stdout)
     rows = rows_of(shards).to_pylist()
     assert (found["errors"], found["version"], found["conforms"]) == ([], "1.0.0", "CroissantVersion.V_1_1")
-    assert found["images"] == {row["key"]: [row["width"], row["height"]] for row in rows}
     read = pq.read_table(made / "samples.parquet").to_pylist()
+    names = ("width", "height", "caption", "url", "license")
+    assert found["images"] == {row["key"]: [row[name] for name in names] for row in read}
+    assert {row["key"] for row in read} == {row["key"] for row in rows}
     assert found["samples"] == json.loads(json.dumps(read))
 
 
@@ -89,10 +95,13 @@ def test_provenance_names_manifests_and_stages_and_no_folder_of_the_publisher(re
     parent = open_manifest(str(reference.output / "chosen"))
     assert found["@context"]["prov"] == "http://www.w3.org/ns/prov#"
     assert found["prov:wasDerivedFrom"][0]["@id"] == f"urn:curate:manifest:{parent.digest}"
-    stages = [each["rdfs:label"] for each in found["prov:wasGeneratedBy"]]
+    stages = [each["prov:label"] for each in found["prov:wasGeneratedBy"]]
     assert stages == ["curate scan", "curate dedupe", "curate score", "curate choose", "curate shard"]
     score = next(f for f in found["recordSet"][1]["field"] if f["name"] == "text_score")
     assert score["prov:wasGeneratedBy"] == {"@id": found["prov:wasGeneratedBy"][2]["@id"]}
+    agents = {each.get("@id"): each["prov:label"] for each in found["prov:wasAttributedTo"]}
+    assert agents["#curate"].startswith("curate 0.")
+    assert all(each["prov:wasAssociatedWith"] == {"@id": "#curate"} for each in found["prov:wasGeneratedBy"])
     for name, data in files(tmp_path / "release").items():
         if not name.endswith((".jpg", ".parquet")):
             assert str(reference.corpus).encode() not in data, name
@@ -390,3 +399,32 @@ def test_what_has_no_tars_is_refused(reference, tmp_path):
     for option in (("--subsets", "0"), ("--base-url", "host"), ("--about", tmp_path / "no.yaml")):
         curate("release", reference.output / "shards", "-o", tmp_path / "x", *option, check=2)
     assert not (tmp_path / "x").exists()
+
+
+def test_rows_that_name_other_files_are_refused(tmp_path):
+    shards = release_shards(tmp_path, 6)
+    (tmp_path / "secret.tar").write_bytes(b'{"license": "secret"}')
+    rows = [
+        [{**row, "shard": "../secret.tar"} for row in shards.read_part(part).to_pylist()] for part in shards.parts
+    ]
+    tars = {place: dict(part.files) for place, part in enumerate(shards.parts)}
+    commit_rows(tmp_path / "theirs", rows, Stage.SHARD, tars)
+    done = curate("release", tmp_path / "theirs", "-o", tmp_path / "release", check=2)
+    assert "6 rows name another tar than that of their part" in done.stderr
+
+
+def test_damaged_parts_and_missing_tars_are_named(tmp_path):
+    release_shards(tmp_path, 6)
+    (tmp_path / "shards/00001.tar").unlink()
+    done = curate("release", tmp_path / "shards", "-o", tmp_path / "release", check=2)
+    assert "00001.tar: missing" in done.stderr
+    part = tmp_path / "shards/00000.parquet"
+    part.write_bytes(part.read_bytes()[:-9])
+    done = curate("release", tmp_path / "shards", "-o", tmp_path / "release", check=2)
+    assert "00000.parquet" in done.stderr
+
+
+def test_shards_without_samples_have_a_release(tmp_path):
+    commit_rows(tmp_path / "shards", [], Stage.SHARD)
+    curate("release", tmp_path / "shards", "-o", tmp_path / "release")
+    assert pq.read_table(tmp_path / "release/samples.parquet").num_rows == 0
