@@ -139,7 +139,7 @@ def make_both(folder: str, rows: int) -> Work:
     from benchmarks.synthetic_manifests import make  # noqa: PLC0415
 
     def work() -> Facts:
-        made = [make(Path(folder), rows, edited=edited, processes=threads()) for edited in (False, True)]
+        made = [make(Path(folder), rows, edited=edited) for edited in (False, True)]
         return {"uris": [each.uri for each in made]}
 
     return work
@@ -149,7 +149,7 @@ def make_local(folder: str, rows: int) -> Work:
     """Return the work of making a manifest with local features."""
     from benchmarks.synthetic_manifests import make  # noqa: PLC0415
 
-    return lambda: {"uris": [make(Path(folder), rows, has_local=True, processes=threads()).uri]}
+    return lambda: {"uris": [make(Path(folder), rows, has_local=True).uri]}
 
 
 KERNELS: Mapping[str, Callable[..., Work]] = {

@@ -1,12 +1,13 @@
 """Manifests of any size with the columns of a real one, for measurements: made from row numbers, twice the same.
 
-Rows are those that `choose` leaves: URLs, captions and hashes that do not compress better than real ones. Embeddings
-are null. So are local features, as with `copies: [exact, mild]`; `has_local` adds them, as default settings measure
-them: some 550 bytes that do not compress. An edited manifest lacks 2 % of the rows, has 2 % others instead, and
-another score and verdict in 1 %, spread over all parts.
+Rows are those that `choose` leaves, or with `is_scored` those that it reads: URLs, captions and hashes that do not
+compress better than real ones. Embeddings are null. So are local features, as with `copies: [exact, mild]`;
+`has_local` adds them, as default settings measure them: some 550 bytes that do not compress. An edited manifest lacks
+2 % of the rows, has 2 % others instead, and another score and verdict in 1 %, spread over all parts.
 """
 
 import multiprocessing
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from curation.config_choose import ChooseConfig
 from manifests import storage
 from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
@@ -71,23 +73,26 @@ def make(
     *,
     edited: bool = False,
     has_local: bool = False,
+    is_scored: bool = False,
     rows_per_part: int = ROWS_PER_PART,
-    processes: int = 2,
 ) -> Manifest:
     """Return the manifest of `rows` rows below `folder`, made now unless an earlier run left it there."""
     size = f"{rows}" if rows_per_part == ROWS_PER_PART else f"{rows}-by-{rows_per_part}"
-    uri = str(folder / f"{'edited' if edited else 'plain'}{'-local' if has_local else ''}-{size}")
+    uri = str(
+        folder
+        / f"{'edited' if edited else 'plain'}{'-local' if has_local else ''}{'-scored' if is_scored else ''}-{size}"
+    )
     if is_committed(uri):
         return open_manifest(uri)
     jobs = [
-        (uri, place, first, min(rows, first + rows_per_part), rows, edited, has_local)
+        (uri, place, first, min(rows, first + rows_per_part), rows, edited, has_local, is_scored)
         for place, first in enumerate(range(0, rows, rows_per_part))
     ]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
         receipts = pool.starmap(_write, jobs)
     about = Provenance(
-        stage=Stage.CHOOSE,
-        config={"edited": edited, "has_local": has_local},
+        stage=Stage.SCORE if is_scored else Stage.CHOOSE,
+        config={} if is_scored else ChooseConfig(min_heavy_score=0.9, min_light_score=0.5).model_dump(mode="json"),
         software={},
         inputs={},
         parents=[],
@@ -99,10 +104,12 @@ def make(
 
 def _write(uri: str, place: int, first: int, end: int, rows: int, *how: bool) -> Receipt:
     name = f"part-{place:05d}"
-    edited, has_local = how
+    edited, has_local, is_scored = how
     table = _rows(first, end, rows, edited)
     if has_local:
         table = _with_local(table, place)
+    if is_scored:
+        table = table.select(schema(Stage.SCORE).names)
     made = write_part(
         storage.join(storage.absolute(uri), f"{name}.parquet"), table.to_batches(), table.schema, roots=ROOTS
     )

@@ -9,24 +9,23 @@ from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
-from curation.choosing.presets import DEFAULT_PRESET, PresetName, default_of
+from curation.config_choose import ChooseConfig, split_variants
 from curation.config_errors import describe_errors
 from curation.config_shard import ShardConfig
-from curation.config_types import Fraction, Place, PositiveInt, Salt, Section
+from curation.config_types import Fraction, Place, PositiveInt, Section
 from curation.copies.kinds import SEARCHED_LOCALLY, Strictness
 from curation.pictures.decode import MAX_PIXELS
 from curation.scan.embedder import EmbeddingModel
 from curation.scan.user_filters import FilterSpecs
-from curation.text.bounds import Bounds, CascadeSettings, TextRules, TextStep, default_bounds
+from curation.text.bounds import Bounds, CascadeSettings, TextStep, default_bounds
 from filters.embedding import Preprocessing
-from filters.text_kind import TextKind
 from manifests.errors import InputError
-from manifests.format.schema import STATUSES_WITH_PIXELS, DuplicateKind, Status
+from manifests.format.schema import DuplicateKind
 
 _CASCADE = CascadeSettings()
 _STRICTNESS = Strictness()
-_RULES = TextRules()
 
 
 def flat_settings(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -263,54 +262,6 @@ class ScoreConfig(Section):
         )
 
 
-class ChooseConfig(Section):
-    """Which measured samples are kept."""
-
-    preset: PresetName = Field(DEFAULT_PRESET, description="what is wanted: defaults of keep, kinds, max_text_score")
-    keep: Literal["heavy", "light", "all"] = Field(
-        default_factory=lambda given: default_of("keep", given), description="the lowest text_class that is kept"
-    )
-    kinds: tuple[TextKind, ...] | None = Field(
-        default_factory=lambda given: default_of("kinds", given),
-        description="only pictures of these kinds, see text_kind, are kept; null for all kinds",
-    )
-    max_text_score: Fraction | None = Field(
-        default_factory=lambda given: default_of("max_text_score", given),
-        description="only pictures with at most this text_score are kept; null for all",
-    )
-    min_light_score: Fraction = Field(_RULES.min_light_score, description="a picture is light from this text_score")
-    min_heavy_score: Fraction = Field(_RULES.min_heavy_score, description="a picture is heavy from this text_score")
-    statuses: tuple[Status, ...] = Field((Status.OK,), description="statuses that may be kept: ok, truncated")
-    min_side: int = Field(0, ge=0, description="length of the shorter side, in pixels, at least")
-    max_aspect: float | None = Field(None, ge=1, description="longer side divided by the shorter, at most")
-    where: dict[str, str] = Field(
-        default_factory=dict, description="your rules, as name: SQL expression over the columns that must be true"
-    )
-    target_fraction: Fraction | None = Field(None, description="keep this share of all rows, best text_score first")
-    target_count: int | None = Field(None, ge=0, description="keep this many rows, best text_score first")
-    salt: Salt = Field("curate", description="hashed to order equal scores; another salt gives another order")
-
-    @pydantic.model_validator(mode="after")
-    def _one_target(self) -> "ChooseConfig":
-        if self.target_fraction is not None and self.target_count is not None:
-            raise ValueError("target_fraction and target_count exclude each other; set one")
-        if not self.statuses or not set(self.statuses) <= set(STATUSES_WITH_PIXELS):
-            raise ValueError("statuses: only ok and truncated samples have an image; name one or both")
-        if self.kinds == ():
-            raise ValueError("kinds: an empty list keeps nothing; name one or more, or null for all")
-        if self.min_light_score > self.min_heavy_score:
-            raise ValueError("min_light_score must not exceed min_heavy_score")
-        return self
-
-    @property
-    def needs_light(self) -> str | None:
-        """The setting, with its value, that only score.ask: light can answer; None without one."""
-        name = "keep" if self.keep == "light" else "max_text_score" if self.max_text_score is not None else None
-        if name is not None and name not in self.model_fields_set:
-            name = "preset"
-        return None if name is None else f"choose.{name}: {getattr(self, name)}"
-
-
 class SparkConfig(Section):
     """Where the work runs. These settings change no result."""
 
@@ -332,6 +283,9 @@ class PipelineConfig(Section):
     dedupe: DedupeConfig = DedupeConfig()
     score: ScoreConfig = ScoreConfig()
     choose: ChooseConfig = ChooseConfig()
+    choose_variants: SkipJsonSchema[dict[str, ChooseConfig]] = Field(
+        default_factory=dict, description="the choices, if there are several, by name; written in `choose`"
+    )
     shard: ShardConfig = ShardConfig()
     spark: SparkConfig = SparkConfig()
     storage: dict[str, dict[str, Any]] = Field(
@@ -343,11 +297,39 @@ class PipelineConfig(Section):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named_choices(cls, values: Any) -> Any:
+        """Take the variants that are written in `choose` out of it; settings beside them hold for all."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("choose"), Mapping):
+            return values
+        shared, variants = split_variants(values["choose"])
+        return {**values, "choose": {}, "choose_variants": variants} if variants else {**values, "choose": shared}
+
     @pydantic.model_validator(mode="after")
     def _light_is_measured(self) -> "PipelineConfig":
-        if self.score.ask == "heavy" and (setting := self.choose.needs_light):
-            raise ValueError(f"{setting} needs score.ask: light; score.ask: heavy measures only rich text")
+        for each in (self.choose, *self.choose_variants.values()):
+            if self.score.ask == "heavy" and (setting := each.needs_light):
+                raise ValueError(f"{setting} needs score.ask: light; score.ask: heavy measures only rich text")
         return self
+
+    def variants(self) -> dict[str, "PipelineConfig"]:
+        """Return this configuration with each of its choices alone, by name; the only one has the name ""."""
+        one_each = {name: {"choose": each, "choose_variants": {}} for name, each in self.choose_variants.items()}
+        return {name: self.model_copy(update=each) for name, each in one_each.items()} or {"": self}
+
+    def variant(self, name: str | None = None) -> "PipelineConfig":
+        """Return this configuration with the choice `name` alone, or with its only one.
+
+        Raises InputError when there are several and no name is given, or none of that name.
+        """
+        found = self.variants()
+        if name is None and len(found) > 1:
+            raise InputError(f"choose: has the variants {', '.join(found)}; say which with --variant")
+        if name is not None and name not in found:
+            named = f"its variants are {', '.join(found)}" if self.choose_variants else "it has no variants"
+            raise InputError(f"choose: no variant {name!r}; {named}")
+        return next(iter(found.values())) if name is None else found[name]
 
     def check_run(self) -> None:
         """Raise InputError when a stage would not produce what a later stage needs."""

@@ -1,8 +1,7 @@
 """The whole pipeline, stage after stage, and what it did."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig
@@ -11,18 +10,20 @@ from curation.scan.user_filters import load_user_filters
 from filters.protocol import load_engine
 from jobs.dedupe.stage import dedupe, plan_dedupe
 from jobs.dedupe.stage_again import dedupe_again, plan_dedupe_again
+from jobs.operations.choose import choose, engine_for, plan_choose
 from jobs.setup.places import require_readable_input, require_writable
 from jobs.show.answers import Outlook
 from jobs.spark.master import require_master
 from jobs.spark.onto import earlier
+from jobs.spark.part_tasks import PartTasks
 from jobs.spark.run import Context
-from jobs.stages.choose import choose, plan_choose, rules_of
 from jobs.stages.scan import plan_scan, scan
 from jobs.stages.score import plan_score, score
 from jobs.stages.shard import plan_shard, shard
 from jobs.stages.shard_reading import reading_of
+from jobs.units.outlook import outlook_of
+from jobs.units.part_threads import PartThreads
 from jobs.units.plan import Plan
-from jobs.units.state import inspect
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format.families import STAGE_FOLDERS
@@ -30,6 +31,7 @@ from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
 ONTO = (Stage.SCAN, Stage.DEDUPE, Stage.SCORE)
+VARIED = (Stage.CHOOSE, Stage.SHARD)
 READS: Mapping[Stage, Stage] = {
     Stage.DEDUPE: Stage.SCAN,
     Stage.SCORE: Stage.DEDUPE,
@@ -53,10 +55,20 @@ def _is_deduped(source: str) -> bool:
     return is_committed(source) and open_manifest(source).stage is Stage.DEDUPE
 
 
+def _choose(config: PipelineConfig, source: str, output: str, ctx: Context) -> Manifest:
+    """Choose in this process, or on Spark if that is asked for, at hand on a cluster, or needed for so many rows."""
+
+    def workers(parent: Manifest) -> PartThreads | PartTasks:
+        kind = "spark" if ctx.has_cluster and ctx.engine == "auto" else engine_for(ctx.engine, parent.rows)
+        return PartTasks(ctx.spark, config.storage) if kind == "spark" else PartThreads()
+
+    return choose(config, source, output, ctx, workers)
+
+
 _LATER: Mapping[Stage, Callable[[PipelineConfig, str, str, Context], Manifest]] = {
     Stage.DEDUPE: _dedupe,
     Stage.SCORE: score,
-    Stage.CHOOSE: choose,
+    Stage.CHOOSE: _choose,
     Stage.SHARD: shard,
 }
 _PLANS: Mapping[Stage, Callable[[PipelineConfig, str, str], Plan]] = {
@@ -78,9 +90,33 @@ def onto_run(uri: str) -> dict[Stage, str]:
     return found
 
 
-def place_of(config: PipelineConfig, stage: Stage) -> str:
-    """Return where the pipeline commits the manifest of `stage`."""
-    return storage.join(storage.absolute(config.output), STAGE_FOLDERS[stage])
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage of a pipeline: what it reads (the scan reads the input), where it commits, and its settings.
+
+    `variant` is the name of the choice that it makes or follows, if there are several.
+    """
+
+    stage: Stage
+    source: str | None
+    output: str
+    config: PipelineConfig
+    variant: str = ""
+
+
+def steps_of(config: PipelineConfig) -> list[Step]:
+    """Return the steps of a pipeline in order. Variants share all steps before `choose`."""
+
+    def place(stage: Stage, variant: str) -> str:
+        return storage.join(storage.absolute(config.output), "-".join(filter(None, (STAGE_FOLDERS[stage], variant))))
+
+    def step(stage: Stage, config: PipelineConfig, variant: str = "") -> Step:
+        before = READS.get(stage)
+        source = None if before is None else place(before, variant if before is Stage.CHOOSE else "")
+        return Step(stage=stage, source=source, output=place(stage, variant), config=config, variant=variant)
+
+    shared = [step(stage, config) for stage in Stage if stage not in VARIED]
+    return shared + [step(stage, one, name) for name, one in config.variants().items() for stage in VARIED]
 
 
 def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Manifest:
@@ -90,19 +126,16 @@ def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: st
     return _LATER[stage](config, source, output, ctx)
 
 
-def run(config: PipelineConfig, ctx: Context) -> Manifest:
-    """Run every stage that is not up to date and return the manifest of the shards.
+def run(config: PipelineConfig, ctx: Context) -> dict[str, Manifest]:
+    """Run every stage that is not up to date and return the manifests of the shards, by variant, the only one by "".
 
     Everything that can be refused beforehand is refused before the first stage starts.
     """
     check_ahead(config)
-    manifest = None
-    for stage in Stage:
-        source = place_of(config, READS[stage]) if stage in READS else None
-        manifest = run_one(config, stage, source, place_of(config, stage), ctx)
-    if manifest is None:
-        raise AssertionError("there are stages")
-    return manifest
+    made: dict[str, Manifest] = {}
+    for step in steps_of(config):
+        made[step.variant] = run_one(step.config, step.stage, step.source, step.output, ctx)
+    return {name: made[name] for name in config.variants()}
 
 
 def check_ahead(config: PipelineConfig) -> None:
@@ -111,67 +144,48 @@ def check_ahead(config: PipelineConfig) -> None:
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:
         load_embedding(config.scan.embedding.as_model())
-    check_expressions(rules_of(config.choose))
+    for each in config.variants().values():
+        check_expressions(each.choose.rules())
     load_engine(config.score.engine, **config.score.engine_options)
 
 
-def outlook(
-    config: PipelineConfig,
-    stages: Sequence[Stage],
-    places: Mapping[Stage, tuple[str | None, str]],
-    ctx: Context,
-) -> list[Outlook]:
-    """Return what running `stages` would do as `ctx` says, without writing anything or starting Spark.
+def outlook(steps: Sequence[Step], ctx: Context) -> list[Outlook]:
+    """Return what running `steps` would do as `ctx` says, without writing anything or starting Spark.
 
-    Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A stage whose
+    Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A step whose
     parent is not committed yet, or will be made again, cannot be planned: its outlook says so.
     """
     found: list[Outlook] = []
-    waits_for: Stage | None = None
-    for stage in stages:
-        source, output = places[stage]
-        if waits_for is not None or (source is not None and not is_committed(source)):
-            reason = waits_for or READS[stage]
-            found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
+    waits_for: dict[str, Stage] = {}
+    for step in steps:
+        if step.source is not None and (step.source in waits_for or not is_committed(step.source)):
+            reason = waits_for.get(step.source, READS[step.stage])
+            found.append(Outlook(stage=step.stage, variant=step.variant, output=step.output, state=f"after {reason}"))
+            waits_for[step.output] = reason
             continue
-        plan = _plan(config, stage, source, output, ctx)
-        if source is None:
+        plan = _plan(step, ctx)
+        if step.source is None:
             require_readable_input(plan)
-        found.append(_outlook(plan, restart=ctx.restart))
-        if stage is Stage.SHARD and found[-1].state != "up to date":
-            lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
-            found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
-        if found[-1].state != "up to date":
-            waits_for = stage
-    if waits_for is not None:
-        require_master(config.spark)
+        each = replace(outlook_of(plan, restart=ctx.restart), variant=step.variant)
+        if each.state != "up to date":
+            waits_for[step.output] = step.stage
+            if step.stage is Stage.SHARD:
+                lines = [each.detail, *reading_of(step.config.shard, plan.reads[0], step.output).lines()]
+                each = replace(each, detail="; ".join(filter(None, lines)))
+        found.append(each)
+    if waits_for:
+        require_master(steps[0].config.spark)
         for each in found:
             require_writable(each.output)
     return found
 
 
-def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Plan:
+def _plan(step: Step, ctx: Context) -> Plan:
+    config, source, output = step.config, step.source, step.output
     if source is None:
-        return plan_scan(config, output, onto=earlier(stage, output, ctx))
-    if stage is Stage.DEDUPE:
+        return plan_scan(config, output, onto=earlier(step.stage, output, ctx))
+    if step.stage is Stage.DEDUPE:
         return _plan_dedupe(config, source, output, ctx)
-    if stage is Stage.SCORE:
-        return plan_score(config, source, output, onto=earlier(stage, output, ctx))
-    return _PLANS[stage](config, source, output)
-
-
-def _outlook(plan: Plan, *, restart: bool) -> Outlook:
-    sized = [u.size_bytes for u in plan.units if u.size_bytes is not None]
-    facts: dict[str, Any] = {
-        "stage": plan.stage,
-        "output": plan.output,
-        "units": len(plan.units),
-        "size_bytes": sum(sized) if sized else None,
-    }
-    state = inspect(plan, restart=restart)
-    if state.manifest is not None:
-        return Outlook(**facts, state="up to date", units_done=len(plan.units))
-    done = len(plan.units) - len(state.todo)
-    return Outlook(
-        **facts, state="resume" if done else "run", units_done=done, detail="; ".join(state.notices) or None
-    )
+    if step.stage is Stage.SCORE:
+        return plan_score(config, source, output, onto=earlier(step.stage, output, ctx))
+    return _PLANS[step.stage](config, source, output)

@@ -35,7 +35,7 @@ for _name in JVM_VARIABLES:
 TOP = Path(__file__).resolve().parent.parent
 STAGES = ("scan", "deduped", "scored", "chosen", "shards")
 IMAGES, TARS = 48, 4
-SPARK_COMMANDS = ("run", "scan", "dedupe", "score", "choose", "shard")
+SPARK_COMMANDS = ("run", "scan", "dedupe", "score", "shard")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.sources.keys import keyed_hash64
 
@@ -28,16 +29,29 @@ class Cutoff:
     """How many of the rows with these digits are selected."""
 
 
-def order_digits(keys: Sequence[str], scores: Sequence[float | None], salt: str) -> npt.NDArray[np.int64]:
-    """Return the digits of each row's place in the order, shape (rows, 5): one of the score, four of the hash."""
-    places = np.empty((len(keys), 1 + HASH_DIGITS), np.int64)
-    values = np.array([0.0 if s is None else s for s in scores], np.float64)
-    places[:, 0] = SCORE_STEPS - np.rint(np.clip(values, 0, 1) * SCORE_STEPS).astype(np.int64)
+def score_digits(scores: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the first digit of each row's place in the order, (rows,), from its `text_score`; null is 0."""
+    values = pc.fill_null(scores, 0.0).to_numpy(zero_copy_only=False) if len(scores) else np.empty(0)
+    return SCORE_STEPS - np.rint(np.clip(values, 0, 1) * SCORE_STEPS).astype(np.int64)
+
+
+def with_hashes(places: npt.NDArray[np.int64], keys: Sequence[str], salt: str) -> npt.NDArray[np.int64]:
+    """Return all digits of each row's place in the order, shape (rows, 5): one of the score, four of the hash.
+
+    `places`: the first digits, as from `score_digits`.
+    """
+    digits = np.empty((len(keys), 1 + HASH_DIGITS), np.int64)
+    digits[:, 0] = places
     hashes = np.fromiter((keyed_hash64(salt, k) for k in keys), np.uint64, len(keys))
     for digit in range(HASH_DIGITS):
         shift = np.uint64(64 - HASH_DIGIT_BITS * (digit + 1))
-        places[:, 1 + digit] = ((hashes >> shift) & np.uint64(0xFFFF)).astype(np.int64)
-    return places
+        digits[:, 1 + digit] = ((hashes >> shift) & np.uint64(0xFFFF)).astype(np.int64)
+    return digits
+
+
+def order_digits(keys: Sequence[str], scores: Sequence[float | None], salt: str) -> npt.NDArray[np.int64]:
+    """Return the digits of each row's place in the order, shape (rows, 5), from its key and `text_score`."""
+    return with_hashes(score_digits(pa.array(scores, pa.float64())), keys, salt)
 
 
 def histogram(places: npt.NDArray[np.int64], prefix: Sequence[int]) -> pa.Table:

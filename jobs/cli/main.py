@@ -32,11 +32,12 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "scan": Listed("jobs.cli.stages:scan", "Locate, decode and measure every sample of INPUT, once."),
         "dedupe": Listed("jobs.cli.stages:dedupe", "Find all copies, and one representative of each cluster."),
         "score": Listed("jobs.cli.stages:score", "Measure the text in all images that are no copies."),
-        "choose": Listed("jobs.cli.stages:choose", "Turn measurements into keep or a drop_reason."),
+        "choose": Listed("jobs.cli.choose:choose", "Turn measurements into keep or a drop_reason."),
         "shard": Listed("jobs.cli.stages:shard", "Write the kept images, unchanged, as shuffled webdataset tars."),
     },
     "Look into manifests": {
         "show": Listed("jobs.cli.look:show", "Print origin, funnel, counts, columns and some rows of MANIFEST."),
+        "report": Listed("jobs.cli.report:report", "Make pages that show MANIFEST in pictures, for a browser."),
         "stats": Listed("jobs.cli.look:stats", "Print quantiles, histograms and frequent values of columns."),
         "log": Listed("jobs.cli.look:log", "Print what MANIFEST was made from, step by step."),
         "query": Listed("jobs.cli.look:query", "Run a SELECT, in DuckDB's SQL, over the rows of MANIFEST."),
@@ -53,6 +54,11 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
         "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),
+    },
+    "Publish": {
+        "release": Listed(
+            "jobs.cli.release:release", "Write everything that the readers of SHARDS need into one folder."
+        ),
     },
     "Train": {
         "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),

@@ -39,7 +39,8 @@ def _configure_storage(_context: click.Context, _option: click.Parameter, files:
         load("jobs.commands.settings:configure_storage")(files)
 
 
-def _bytes_of(_context: click.Context, _option: click.Parameter, text: str) -> int:
+def bytes_of(_context: click.Context, _option: click.Parameter, text: str) -> int:
+    """Return the bytes that the value of --memory, such as 2GB, stands for. Raises InputError for other texts."""
     size = text.upper().replace(" ", "")
     number = size.rstrip("KMGTB")
     try:
@@ -60,20 +61,21 @@ storage_option = click.option(
 )
 """Add `-c`. The storage is configured while the command line is parsed; the command itself does not get the files."""
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "duckdb", "spark"]),
+    default="auto",
+    show_default=True,
+    help="duckdb: in this process; spark: for larger data; auto: by the number of rows.",
+)
 engine_options = together(
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "duckdb", "spark"]),
-        default="auto",
-        show_default=True,
-        help="duckdb: in this process; spark: for larger data; auto: by the number of rows.",
-    ),
+    engine_option,
     click.option(
         "--memory",
         default=DEFAULT_MEMORY,
         show_default=True,
         metavar="SIZE",
-        callback=_bytes_of,
+        callback=bytes_of,
         help="Memory that DuckDB may use before it spills to disk.",
     ),
     click.option("--temp-dir", metavar="FOLDER", help="Where DuckDB spills to.  [default: the system's]"),
@@ -96,6 +98,37 @@ making_options = together(
     json_option,
 )
 """Add the options of every command that makes a manifest from manifests."""
+
+
+# --- stages
+
+job_options = together(
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.NAME=VALUE",
+        help="Override one value of the configuration; may be repeated.",
+    ),
+    click.option("--master", metavar="URL", help="Spark master; local[*] unless submitted or configured."),
+    click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing."),
+    click.option(
+        "--restart",
+        is_flag=True,
+        help="Discard work of another configuration found at the output, instead of refusing.",
+    ),
+    json_option,
+)
+"""Add the options of every command that runs stages."""
+
+settings_files_option = click.option(
+    "-c",
+    "--config",
+    "config_files",
+    multiple=True,
+    metavar="FILE",
+    help="Pipeline file to take settings from; may be repeated, later ones win.",
+)
 
 
 # --- messages

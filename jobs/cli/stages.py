@@ -3,25 +3,8 @@
 import click
 
 from jobs.cli.lazy import runs
-from jobs.cli.options import examples, json_option, together
+from jobs.cli.options import examples, job_options, settings_files_option, together
 
-_job_options = together(
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.NAME=VALUE",
-        help="Override one value of the configuration; may be repeated.",
-    ),
-    click.option("--master", metavar="URL", help="Spark master; local[*] unless submitted or configured."),
-    click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing."),
-    click.option(
-        "--restart",
-        is_flag=True,
-        help="Discard work of another configuration found at the output, instead of refusing.",
-    ),
-    json_option,
-)
 _onto = click.option(
     "--onto",
     metavar="EARLIER",
@@ -29,15 +12,8 @@ _onto = click.option(
 )
 _stage_options = together(
     click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest is committed."),
-    click.option(
-        "-c",
-        "--config",
-        "config_files",
-        multiple=True,
-        metavar="FILE",
-        help="Pipeline file to take settings from; may be repeated, later ones win.",
-    ),
-    _job_options,
+    settings_files_option,
+    job_options,
 )
 
 
@@ -57,7 +33,7 @@ _stage_options = together(
     metavar="EARLIER",
     help="Output of an earlier run: take from its stages what is unchanged, and do only the rest.",
 )
-@_job_options
+@job_options
 @runs("jobs.commands.stages:run")
 def run() -> None:
     """Run the whole pipeline: scan, dedupe, score, choose, shard.
@@ -158,41 +134,6 @@ def score() -> None:
     """Measure the text in all images that are no copies.
 
     Each image is read by its byte range.
-    """
-
-
-@click.command(
-    epilog=examples(
-        "curate choose scored/ -o documents/ --preset documents",
-        "curate choose scored/ -o charts/ --set choose.kinds=[chart,diagram]",
-        "curate choose scored/ -o chosen/ --keep heavy",
-        "curate choose scored/ -o chosen/ --keep all --target-fraction 0.013",
-        "curate choose scored/ -o chosen/ --where 'large=width * height >= 65536'",
-    )
-)
-@click.argument("manifest")
-@click.option(
-    "--preset",
-    type=click.Choice(["websl-heavy", "websl-light", "documents", "no-text"]),
-    help="What is wanted; decides --keep and the settings choose.kinds and choose.max_text_score that are not given.",
-)
-@click.option("--keep", type=click.Choice(["heavy", "light", "all"]), help="The least text_class that is kept.")
-@click.option("--target-fraction", type=float, help="Keep this share of all rows, best text_score first.")
-@click.option("--target-count", type=int, help="Keep this many rows, best text_score first.")
-@click.option("--min-side", type=int, help="Shortest side kept, in pixels.")
-@click.option("--max-aspect", type=float, help="Longest by shortest side, at most.")
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="NAME=SQL",
-    help="Your own rule: a SQL expression over the columns that must be true; may be repeated.",
-)
-@_stage_options
-@runs("jobs.commands.stages:choose")
-def choose() -> None:
-    """Turn measurements into keep or a drop_reason.
-
-    No image is read, so the command can be repeated with other thresholds at little cost.
     """
 
 

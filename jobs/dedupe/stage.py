@@ -41,9 +41,11 @@ from jobs.dedupe.pictures import (
 from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK
 from jobs.spark import frames
 from jobs.spark.onto import earlier
-from jobs.spark.part_stages import plan_parts, write_slices
-from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.part_stages import write_slices
+from jobs.spark.run import Context, run_stage
 from jobs.spark.steps import Steps, Table, units_for
+from jobs.units.lineage import read_parent
+from jobs.units.part_plan import plan_parts
 from jobs.units.plan import Plan, Unit
 from manifests.format.digest import settings_hash
 from manifests.format.schema import COLUMNS, DuplicateKind, Stage

@@ -11,9 +11,11 @@ from curation.config import DedupeConfig, PipelineConfig
 from curation.copies.kinds import Strictness
 from curation.copies.redecide import DECIDED, Decision, redecide
 from jobs.spark import frames
-from jobs.spark.part_stages import plan_parts, write_slices
-from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.part_stages import write_slices
+from jobs.spark.run import Context, run_stage
 from jobs.spark.steps import units_for
+from jobs.units.lineage import read_parent
+from jobs.units.part_plan import plan_parts
 from jobs.units.plan import Plan, Unit
 from manifests.errors import InputError
 from manifests.format.schema import COLUMNS, Stage, schema

@@ -20,11 +20,11 @@ from curation.text.bounds import CascadeSettings, TextStep
 from curation.text.cascade import Cascade
 from curation.text.draw import draw_boxes
 from curation.text.scoring import ENOUGH_PIXELS, enough_of
-from filters.protocol import FilterError, Rgb, load_engine
+from filters.protocol import Boxes, FilterError, Rgb, load_engine
 from jobs.operations.explain import config_of
 from manifests import storage
 from manifests.errors import BrokenSource
-from manifests.format.lineage import lineage
+from manifests.format.lineage import Step, lineage
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest
 
@@ -54,12 +54,9 @@ class _Writer:
         self.limits = DecodeLimits(**known) if known else DEFAULT_LIMITS
 
     @functools.cached_property
-    def cascade(self) -> Cascade:
-        """The cascade that the row was scored with, or the default one."""
-        config = config_of(self.steps, Stage.SCORE) or {}
-        options = (config.get("engine_options") or {}).get("options", {})
-        sizes = {name: config[name] for name in ("small_area_pixels", "large_area_pixels") if name in config}
-        return Cascade(load_engine(config.get("engine", DEFAULT_ENGINE), **options), CascadeSettings(**sizes))
+    def finder(self) -> "BoxFinder":
+        """What finds boxes as the score stage did."""
+        return BoxFinder(self.steps, self.limits)
 
     def write(self, found: Explanation) -> Iterator[str]:
         """Write the pictures of one row, and yield what went wrong."""
@@ -86,23 +83,16 @@ class _Writer:
             raise BrokenSource(problem)
         return data
 
-    def _decode(self, data: bytes, **how: Any) -> Rgb:
-        decoded = within_limits(functools.partial(decode_bounded, limits=self.limits, **how), data, is_retry=True)
-        if decoded.rgb is None:
-            raise BrokenSource(f"is now {decoded.status} ({decoded.error})")
-        return decoded.rgb
-
     def _with_boxes(self, found: Explanation, data: bytes) -> Rgb:
-        rgb = enough_of(self._decode(data, enough_pixels=ENOUGH_PIXELS))
-        is_large = found.text is not None and found.text.step in _LARGE_STEPS
-        settings = self.cascade.settings
-        area = settings.large_area_pixels if is_large else settings.small_area_pixels
-        return draw_boxes(rgb, self.cascade.boxes(rgb, area_pixels=area))
+        return draw_boxes(*self.finder.find(data, None if found.text is None else found.text.step))
 
     def _pair(self, data: bytes, other: bytes, evidence: Mapping[str, Any] | None) -> Rgb:
         """Return the pair side by side: with its marks, if its pixels were compared."""
         sides = [
-            [self._decode(each, enough_pixels=FINE_AREA_PIXELS, is_opaque=is_opaque) for is_opaque in (False, True)]
+            [
+                _decode(each, self.limits, enough_pixels=FINE_AREA_PIXELS, is_opaque=is_opaque)
+                for is_opaque in (False, True)
+            ]
             for each in (data, other)
         ]
         if not (evidence or {}).get("verified"):
@@ -118,6 +108,34 @@ class _Writer:
             storage.write_bytes(uri, out.getvalue())
         elif storage.read_bytes(uri) != out.getvalue():
             raise BrokenSource(f"{uri}: exists already, with other content; remove it")
+
+
+class BoxFinder:
+    """Finds boxes of text again, with the engine and the sizes that the score stage had, else with the defaults."""
+
+    def __init__(self, steps: Sequence[Step], limits: DecodeLimits) -> None:
+        config = config_of(steps, Stage.SCORE) or {}
+        options = (config.get("engine_options") or {}).get("options", {})
+        sizes = {name: config[name] for name in ("small_area_pixels", "large_area_pixels") if name in config}
+        self.limits = limits
+        self.cascade = Cascade(load_engine(config.get("engine", DEFAULT_ENGINE), **options), CascadeSettings(**sizes))
+
+    def find(self, data: bytes, step: str | None) -> tuple[Rgb, Boxes]:
+        """Return the stored picture `data` and the boxes in it, at the size of the cascade's `step`.
+
+        Raises BrokenSource when it is not decoded, DecoderFailed when it crashes its decoder.
+        """
+        rgb = enough_of(_decode(data, self.limits, enough_pixels=ENOUGH_PIXELS))
+        settings = self.cascade.settings
+        area = settings.large_area_pixels if step in _LARGE_STEPS else settings.small_area_pixels
+        return rgb, self.cascade.boxes(rgb, area_pixels=area)
+
+
+def _decode(data: bytes, limits: DecodeLimits, **how: Any) -> Rgb:
+    decoded = within_limits(functools.partial(decode_bounded, limits=limits, **how), data, is_retry=True)
+    if decoded.rgb is None:
+        raise BrokenSource(f"is now {decoded.status} ({decoded.error})")
+    return decoded.rgb
 
 
 def _different(renderings: Sequence[Rgb]) -> list[Rgb]:

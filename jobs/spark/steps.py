@@ -20,9 +20,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
 from jobs.spark import frames
-from jobs.spark.part_stages import MAX_GROUP_TASKS, no_facts
+from jobs.spark.part_stages import MAX_GROUP_TASKS
 from jobs.units.accepted import faults_of
 from jobs.units.lease import Fence, held
+from jobs.units.part_plan import no_facts
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter, Step
 from jobs.units.worker import Attempt, Recorder, receipt_of

@@ -14,9 +14,10 @@ from curation.text.scoring import Scorer
 from filters.protocol import load_engine
 from jobs.spark import frames
 from jobs.spark.onto import earlier
-from jobs.spark.part_stages import AddColumns, MapPart, plan_parts
-from jobs.spark.run import Context, read_parent, run_stage
+from jobs.spark.run import Context, run_stage
 from jobs.units.earlier import with_rows_of
+from jobs.units.lineage import read_parent
+from jobs.units.part_plan import AddColumns, MapPart, plan_parts
 from jobs.units.plan import Plan, Unit
 from manifests.errors import ManifestError
 from manifests.format.cost import UNITS

@@ -25,10 +25,12 @@ from curation.shards.reading_cost import Reading
 from curation.shards.shuffle import shuffle_facts
 from curation.shards.whole import whole_of
 from curation.shards.write import write_shard
-from jobs.spark.part_stages import part_units, write_groups
-from jobs.spark.run import Context, Lineage, read_parent, run_stage
+from jobs.spark.part_stages import write_groups
+from jobs.spark.run import Context, run_stage
 from jobs.stages.shard_order import PLACE, TO_SHARD, FindShards, shard_starts
 from jobs.stages.shard_reading import CopySamples, place_rows, reading_of, ready_copies
+from jobs.units.lineage import Lineage, read_parent
+from jobs.units.part_plan import part_units
 from jobs.units.plan import Plan, Unit, UnitMaker
 from jobs.units.worker import Attempt, receipt_of
 from manifests import storage

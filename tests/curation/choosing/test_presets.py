@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from curation.choosing.presets import DEFAULT_PRESET, PRESETS, PresetName
 from curation.choosing.rules import apply_rules
-from curation.config import ChooseConfig, PipelineConfig, check_config
+from curation.config import PipelineConfig, check_config
+from curation.config_choose import ChooseConfig
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind
-from jobs.cli.stages import choose as choose_command
-from jobs.stages.choose import rules_of
+from jobs.cli.choose import choose as choose_command
 from manifests.errors import InputError
 from manifests.format.schema import Stage, schema
 
@@ -44,7 +44,7 @@ def kept(name: str, pictures: list[dict]) -> set[int]:
     row = {"source": "file:///0.tar", "member": "0.jpg", "status": "ok", "width": 640, "height": 480}
     numbered = [{**row, "key": str(n), "cluster_id": str(n), **p} for n, p in enumerate(pictures)]
     table = pa.Table.from_pylist(numbered, schema(Stage.SCORE))
-    _, reasons = apply_rules(table, rules_of(ChooseConfig(preset=name)))
+    _, reasons = apply_rules(table, ChooseConfig(preset=name).rules())
     return {place for place, reason in enumerate(reasons.to_pylist()) if reason is None}
 
 
@@ -71,7 +71,7 @@ def test_what_is_recorded_is_the_result_and_means_the_same(given_settings):
     recorded = config.model_dump(mode="json")
     assert recorded.keys() >= {"preset", *DECIDED}
     assert ChooseConfig(**recorded) == config
-    assert rules_of(ChooseConfig(**recorded)) == rules_of(config)
+    assert ChooseConfig(**recorded).rules() == config.rules()
 
 
 def test_the_default_keeps_what_it_kept_before_there_were_presets():

@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jobs.stages.choose import rules_of
 
 from curation.choosing.rules import apply_rules
 from curation.config import ChooseConfig
 from curation.explaining.text import text_story
 from curation.explaining.verdict import Cutoff, verdict
-from jobs.stages.choose import rules_of
 from manifests.format.schema import DuplicateKind, Stage, Status, schema
 
 SCORES = st.none() | st.integers(0, 1_000_000).map(lambda n: n / 1_000_000)

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from jobs.cli.main import main
 from jobs.spark import session
-from jobs.spark.run import explain_failure
 from jobs.units.failures import note_failure
 from jobs.units.lease import acquire, work_uri
 from jobs.units.output_place import require_file, require_folder
 from jobs.units.plan import Plan
+from jobs.units.running import explain_failure
 from manifests import storage
 from manifests.errors import InputError, is_failure, sentence_in, sentence_of
 from manifests.format.schema import Stage

@@ -5,8 +5,20 @@ import sys
 
 from tests.conftest import TOP
 
-OF_WORKERS = ("jobs.stages.scan", "jobs.stages.score", "jobs.stages.choose", "jobs.stages.shard", "jobs.dedupe.stage")
-OF_WORKERS += ("jobs.dedupe.stage_again", "jobs.operations.derive", "jobs.spark.frames", "jobs.spark.row_query")
+OF_WORKERS = (
+    "jobs.stages.scan",
+    "jobs.stages.score",
+    "jobs.operations.choose",
+    "jobs.stages.shard",
+    "jobs.dedupe.stage",
+)
+OF_WORKERS += (
+    "jobs.dedupe.stage_again",
+    "jobs.operations.derive",
+    "jobs.spark.frames",
+    "jobs.spark.row_query",
+    "jobs.worker_daemon",
+)
 OF_DRIVERS = {"rich", "click", "matplotlib", "sqlglot", "pandas", "polars"}
 
 

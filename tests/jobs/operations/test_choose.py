@@ -9,8 +9,9 @@ from pyspark.sql import SparkSession
 import curate
 from curation.choosing.verdicts import columns_counted
 from curation.config import PipelineConfig, check_config
-from jobs.spark.run import Context
-from jobs.stages.choose import find_selection, plan_choose, rules_of
+from jobs.operations.choose import find_selection, plan_choose
+from jobs.spark.part_tasks import PartTasks
+from jobs.units.part_threads import PartThreads
 from manifests.errors import InputError
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
@@ -117,14 +118,18 @@ def destroy_other_columns(part: Path, columns: list[str]) -> None:
                 f.write(b"\xff" * chunk.total_compressed_size)
 
 
-def test_counting_reads_only_the_columns_that_the_rules_name(tmp_path: Path, spark: SparkSession) -> None:
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_counting_reads_only_the_columns_that_the_rules_name(
+    tmp_path: Path, spark: SparkSession, engine: str
+) -> None:
     rows = [{"key": f"k{n}", "caption": "c", "text_score": n % 3 / 4, "text_lines": 1} for n in range(40)]
     scored = commit_rows(tmp_path / "scored", [rows[:9], rows[9:]], Stage.SCORE, config={"ask": "light"})
     config = configured(keep="all", target_count=20, where={"said": "Caption = 'c'"}).choose
-    selection = find_selection(spark, scored, config, Context(), {})
+    workers = PartTasks(spark, {}) if engine == "spark" else PartThreads()
+    selection = find_selection(scored, config, workers, print)
     assert selection.digits is not None
     for part in scored.parts:
-        destroy_other_columns(tmp_path / "scored" / part.name, columns_counted(rules_of(config)))
+        destroy_other_columns(tmp_path / "scored" / part.name, columns_counted(config.rules()))
         with pytest.raises(OSError):
             pq.read_table(tmp_path / "scored" / part.name)
-    assert find_selection(spark, scored, config, Context(), {}) == selection
+    assert find_selection(scored, config, workers, print) == selection
