@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from curation.explaining.cluster import ClusterStory, Member, member_of
 from curation.explaining.explanation import ORIGIN, PICTURE, SHARD, Explanation, outcome
 from curation.explaining.text import text_story
 from curation.explaining.verdict import Cutoff, verdict
+from jobs.operations.explain_compared import compared_with
 from manifests.errors import CurateError
 from manifests.format.families import shards_of
 from manifests.format.lineage import Step, lineage
@@ -35,12 +36,15 @@ class Answers:
     problems: Sequence[str]
 
 
-def explain_rows(manifest: Manifest, typed: Sequence[str], *, listed: Sequence[str] = (), limit: int = 20) -> Answers:
+def explain_rows(
+    manifest: Manifest, typed: Sequence[str], *, listed: Sequence[str] = (), limit: int = 20, compared: bool = False
+) -> Answers:
     """Return what is known about the rows that are named, as for `find_named`.
 
     Rows that `manifest` left out, as shards leave out what is not kept, are looked for in what it was made from.
-    `limit`: how many members of a cluster each answer has at most. Raises ManifestError when a part of the manifest
-    is missing or damaged.
+    `limit`: how many members of a cluster each answer has at most. `compared`: whether to look for pictures that were
+    compared with each and are no copies; that reads the hashes of all pairs that dedupe compared. Raises
+    ManifestError when a part of the manifest is missing or damaged.
     """
     found: dict[str, Explanation] = {}
     keys: dict[str, Sequence[str]] = {}
@@ -48,7 +52,7 @@ def explain_rows(manifest: Manifest, typed: Sequence[str], *, listed: Sequence[s
     steps = lineage(manifest)
     with DuckEngine() as engine:
         for place, names in _look(steps, typed, listed, engine):
-            here = Rows(steps[place:], engine, limit=limit)
+            here = Rows(steps[place:], engine, limit=limit, compared=compared)
             left_out = (f"it is not in {manifest.uri}, made by {manifest.made_by}",) if place else ()
             found |= {each.key: each for each in here.explain(names.places, notes=left_out)}
             keys |= names.keys
@@ -98,11 +102,12 @@ def config_of(steps: Sequence[Step], stage: Stage) -> Mapping[str, Any] | None:
 class Rows:
     """Explains rows of the first manifest of a lineage."""
 
-    def __init__(self, steps: Sequence[Step], engine: DuckEngine, *, limit: int) -> None:
+    def __init__(self, steps: Sequence[Step], engine: DuckEngine, *, limit: int, compared: bool) -> None:
         self.manifest = steps[0].manifest
         self.steps = steps
         self.engine = engine
         self.limit = limit
+        self.compared = compared
         whole = (s.manifest for s in steps if s.manifest.stage in _WITH_CLUSTERS and not _leaves_out(s.manifest))
         self.whole = next(whole, self.manifest)
         """The nearest manifest with all rows and their clusters."""
@@ -112,7 +117,19 @@ class Rows:
         rows = _read(self.manifest, places)
         clusters = self._clusters([row["cluster_id"] for row in rows if _was_compared(row)])
         shards = self._shards([row["key"] for row in rows if row.get("keep")])
-        return [self._explanation(row, clusters, shards, notes) for row in rows]
+        found = [self._explanation(row, clusters, shards, notes) for row in rows]
+        return self._with_compared(rows, found) if self.compared else found
+
+    def _with_compared(self, rows: Sequence[Mapping[str, Any]], found: Sequence[Explanation]) -> list[Explanation]:
+        config = config_of(self.steps, Stage.DEDUPE)
+        made = [step.manifest for step in self.steps]
+        others = compared_with([row for row in rows if _was_compared(row)], made, self.whole, config, self.engine)
+        return [
+            each
+            if each.cluster is None
+            else replace(each, cluster=replace(each.cluster, compared=others.get(each.key, ())))
+            for each in found
+        ]
 
     def _explanation(
         self,

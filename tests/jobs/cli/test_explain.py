@@ -21,6 +21,7 @@ from examples.corpus.photographs import city, still_life
 from jobs.cli.main import main
 from tests.conftest import Reference, rows_of
 from tests.jobs.dedupe.test_references import Runner, by_member, crop_of, painted, write_tar
+from tests.support.pictures import LINES, render
 
 
 def run(*arguments):
@@ -46,6 +47,11 @@ def stamped(image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def page(word: str) -> Image.Image:
+    """Return a page that differs from another one in a word."""
+    return Image.fromarray(render([*LINES[:9], f"In all {word} items were sold", *LINES[9:]], size_pixels=22))
+
+
 @pytest.fixture(scope="module")
 def place(spark, tmp_path_factory) -> Path:
     """A deduplicated crawl, checked against an evaluation set; `scan` and `deduped` below it."""
@@ -53,7 +59,8 @@ def place(spark, tmp_path_factory) -> Path:
     own, evaluated = painted(city, 1), painted(still_life, 2)
     write_tar(folder / "e.tar", {"still.png": evaluated})
     planted = {"city.png": own, "city.jpg": own, "mirror.jpg": ImageOps.mirror(own), "crop.jpg": crop_of(evaluated)}
-    write_tar(folder / "0.tar", {**planted, "stamped.jpg": stamped(own), "broken.jpg": b"no picture"})
+    pages = {f"page {word}.png": page(word) for word in ("seven", "eight")}
+    write_tar(folder / "0.tar", {**planted, **pages, "stamped.jpg": stamped(own), "broken.jpg": b"no picture"})
     run.scan(folder / "evaluation" / "scan", folder / "e.tar")
     run.scan(folder / "scan", folder / "0.tar")
     run.dedupe(folder / "scan", folder / "deduped", references={"evaluation": str(folder / "evaluation" / "scan")})
@@ -92,6 +99,21 @@ def test_the_evidence_of_every_copy_meets_what_was_required(place: Path):
         (measure,) = each["measures"]
         assert measure["margin"] >= 0, each
         assert measure["setting"].startswith("dedupe.strictness.")
+
+
+def test_pictures_that_were_compared_and_are_no_copies(place: Path):
+    rows = by_member(place / "deduped")
+    assert rows["page seven.png"]["duplicate_of"] is rows["page eight.png"]["duplicate_of"] is None
+    assert explained(place / "deduped", "page seven.png")["cluster"]["compared"] == []
+    for one, other in (("seven", "eight"), ("eight", "seven")):
+        found = explained(place / "deduped", f"page {one}.png", "--compared")
+        (near,) = found["cluster"]["compared"]
+        assert near["member"] == f"page {other}.png"
+        assert "of what is legible differs" in near["found"]
+        assert "no copies of it" in run(place / "deduped", f"page {one}.png", "--compared").stdout
+    mirrored = explained(place / "deduped", "mirror.jpg", "--compared")["cluster"]
+    keys = {each["key"] for each in mirrored["members"]}
+    assert not keys & {each["key"] for each in mirrored["compared"]}
 
 
 def test_a_copy_of_an_evaluation_picture_leads_there(place: Path):
