@@ -72,7 +72,7 @@ class Candidate:
     sha256: str | None
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.source.rstrip('/').rpartition('/')[2]}: {self.member})"
+        return _printable(f"{self.key} ({self.source.rstrip('/').rpartition('/')[2]}: {self.member})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +234,7 @@ def _nearest(texts: Sequence[str], engine: DuckEngine) -> Iterator[tuple[str, st
         ).to_pylist()
         if near:
             name, key = near[0]["name"], near[0]["key"]
-            yield text, name if name == key else f"{name} (key {key})"
+            yield text, _printable(name if name == key else f"{name} (key {key})")
 
 
 def _joined(places: pa.Table, rows: Sequence[Candidate]) -> pa.Table:
@@ -247,6 +247,11 @@ def _joined(places: pa.Table, rows: Sequence[Candidate]) -> pa.Table:
 
 def _order(candidate: Candidate) -> tuple[int, int]:
     return candidate.part, candidate.row
+
+
+def _printable(text: str) -> str:
+    """Return a name, which strangers chose, without what could control a terminal."""
+    return "".join(c if c.isprintable() else "·" for c in text)
 
 
 def _shown(text: str) -> str:
