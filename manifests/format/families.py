@@ -49,19 +49,31 @@ def _rank(name: str, manifest: Manifest | None) -> int:
 def youngest_in(uri: str) -> Manifest:
     """Return the manifest at `uri`, or the last one of the pipeline whose output it is.
 
-    Raises ManifestError when there is neither.
+    Raises ManifestError when there is neither, or when the pipeline made several choices.
     """
     place = storage.absolute(uri)
-    if not is_committed(place):
-        for stage in reversed(_ORDER):
-            if is_committed(below := storage.join(place, STAGE_FOLDERS[stage])):
-                return open_manifest(below)
+    committed = (
+        {} if is_committed(place) else {n: each for n, each in manifests_in(place).items() if each is not None}
+    )
+    for stage in reversed(_ORDER):
+        names = [name for name in committed if _is_folder_of(stage, name)]
+        if len(names) > 1:
+            raise ManifestError(f"{place}: several choices, {', '.join(names)}; name one, as in {place}/{names[0]}")
+        if names:
+            return open_manifest(storage.join(place, names[0]))
     return open_manifest(uri)
+
+
+def _is_folder_of(stage: Stage, name: str) -> bool:
+    """Return whether a pipeline commits this stage to a folder of this name, as `shards`, or `shards-x` of a choice x."""
+    return name == STAGE_FOLDERS[stage] or name.startswith(f"{STAGE_FOLDERS[stage]}-")
 
 
 def shards_of(manifest: Manifest) -> Manifest | None:
     """Return the shards beside `manifest` that were made from it; None if there are none."""
-    beside = storage.join(manifest.uri.rstrip("/").rpartition("/")[0], STAGE_FOLDERS[Stage.SHARD])
+    folder, _, name = manifest.uri.rstrip("/").rpartition("/")
+    choice = name.removeprefix(STAGE_FOLDERS[Stage.CHOOSE]) if _is_folder_of(Stage.CHOOSE, name) else ""
+    beside = storage.join(folder, STAGE_FOLDERS[Stage.SHARD] + choice)
     try:
         found = open_manifest(beside) if is_committed(beside) else None
     except ManifestError:
