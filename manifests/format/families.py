@@ -65,7 +65,7 @@ def youngest_in(uri: str) -> Manifest:
 
 
 def _is_folder_of(stage: Stage, name: str) -> bool:
-    """Return whether a pipeline commits this stage to a folder of this name, as `shards`, or `shards-x` of a choice x."""
+    """Return whether a pipeline commits this stage to such a folder: `shards`, or `shards-x` of a choice x."""
     return name == STAGE_FOLDERS[stage] or name.startswith(f"{STAGE_FOLDERS[stage]}-")
 
 
