@@ -23,6 +23,7 @@ from manifests.sql.engine import DuckEngine, columns_of, sql_text
 from manifests.sql.lookup import PLACES, rows_at
 from manifests.sql.names import Names, find_named
 
+_SUBSETS = ("sample", "select")
 _NOT_SHOWN = ("pdq", "pixels", "local", "local_points", "embedding")
 _BEST = "status <> 'ok', -(coalesce(width, 0)::BIGINT * coalesce(height, 0)), -coalesce(size, 0), key"
 """The order of `curation.copies.representative.Rank`."""
@@ -86,8 +87,8 @@ def _look(
 
 
 def _leaves_out(manifest: Manifest) -> bool:
-    """Return whether rows of what it was made from are not in `manifest`."""
-    return manifest.stage is Stage.SHARD or bool(manifest.derivation)
+    """Return whether rows of what `manifest` was made from are not in it, but may still be shown."""
+    return manifest.made_by in (Stage.SHARD, *_SUBSETS)
 
 
 def config_of(steps: Sequence[Step], stage: Stage) -> Mapping[str, Any] | None:
@@ -108,9 +109,8 @@ class Rows:
         self.engine = engine
         self.limit = limit
         self.compared = compared
-        whole = (s.manifest for s in steps if s.manifest.stage in _WITH_CLUSTERS and not _leaves_out(s.manifest))
-        self.whole = next(whole, self.manifest)
-        """The nearest manifest with all rows and their clusters."""
+        self.whole = next((s.manifest for s in steps if not _leaves_out(s.manifest)), self.manifest)
+        """The nearest manifest with complete clusters."""
 
     def explain(self, places: pa.Table, *, notes: tuple[str, ...] = ()) -> list[Explanation]:
         """Return the explanation of each row at `places`, with `notes`."""
@@ -138,7 +138,7 @@ class Rows:
         shards: Mapping[str, Mapping[str, Any]],
         notes: tuple[str, ...],
     ) -> Explanation:
-        cluster = self._cluster(row, clusters[row["cluster_id"]]) if _was_compared(row) else None
+        cluster = self._cluster(row, clusters.get(row["cluster_id"], ())) if _was_compared(row) else None
         cutoff = self._cutoff if row.get("drop_reason") == DROP_TARGET else None
         decided = verdict(row, config_of(self.steps, Stage.CHOOSE), cutoff)
         shard = {name: row[name] for name in SHARD if name in row} if "shard" in row else shards.get(row["key"])
@@ -216,7 +216,7 @@ class Rows:
         ordered = sorted([own, *shown[: self.limit - 1]], key=lambda each: (each.duplicate_of is not None, each.key))
         return ClusterStory(
             cluster_id=row["cluster_id"],
-            count=rows[0]["count"],
+            count=rows[0]["count"] if rows else 1,
             own=own,
             representative=representative,
             why=why,
@@ -250,9 +250,6 @@ class Rows:
             return {}
         rows = _read(shards, find_named(shards, (), self.engine, listed=keys).places)
         return {row["key"]: {name: row[name] for name in SHARD if name in row} for row in rows}
-
-
-_WITH_CLUSTERS = (Stage.DEDUPE, Stage.SCORE, Stage.CHOOSE)
 
 
 def _was_compared(row: Mapping[str, Any]) -> bool:

@@ -36,6 +36,11 @@ def explained(*arguments) -> dict[str, Any]:
     return found
 
 
+def curate_line(*arguments) -> None:
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+
+
 # --- clusters
 
 
@@ -265,6 +270,24 @@ def test_what_shards_left_out_is_found_in_what_they_were_made_from(reference: Re
     done = run(reference.output / "shards", "nothing")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.count("no row is") == 1
+
+
+def test_a_merge_or_a_sample_is_explained_with_its_clusters(reference: Reference, every, tmp_path: Path):
+    chosen = reference.output / "chosen"
+    copy = next(each for each in every.values() if each["verdict"]["reason"].startswith("duplicate:"))
+    keys = [each["key"] for each in copy["cluster"]["members"]]
+    for name, kept in (("one", keys), ("rest", [key for key in every if key not in keys])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(kept))
+        curate_line("select", chosen, "--keys", tmp_path / f"{name}.txt", "-o", tmp_path / name)
+    curate_line("merge", tmp_path / "rest", tmp_path / "one", "-o", tmp_path / "merged")
+    curate_line("select", tmp_path / "merged", "--key", copy["key"], "-o", tmp_path / "alone")
+    for name in ("one", "merged", "alone"):
+        found = explained(tmp_path / name, copy["key"])
+        assert found["cluster"] == copy["cluster"]
+        assert found["verdict"] == copy["verdict"]
+        assert found["notes"] == []
+    other = next(key for key in every if key not in keys)
+    assert "it is not in" in explained(tmp_path / "alone", other)["notes"][0]
 
 
 def test_boxes_of_a_page_are_drawn(reference: Reference, every, tmp_path: Path):
