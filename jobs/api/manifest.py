@@ -204,7 +204,7 @@ class Manifest:
         """
         with translated():
             place = report_folder(folder, "folder", [path for path, _ in LINKS], force=False)
-            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed))
+            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed), processes=0)
             return make_report(self.committed, place, options).index
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:
