@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from curation.shards.layout import Layout, ShardForm
+from jobs.units.lease import held
 from manifests import storage
 from manifests.format.schema import Stage
 from manifests.format.store import open_manifest
@@ -388,6 +389,15 @@ def test_hidden_files_stay_and_an_interrupted_release_is_made_again(shards, tmp_
     (tmp_path / "subsets/1M.txt").write_text("left over")
     curate("release", shards.uri, "-o", tmp_path)
     assert files(tmp_path) == complete
+
+
+def test_only_one_run_writes_a_release(shards, tmp_path):
+    with held(f"file://{tmp_path}/release/.begun"):
+        done = curate("release", shards.uri, "-o", tmp_path / "release", check=2)
+    assert "another run is writing here" in done.stderr
+    assert not (tmp_path / "release/release.json").exists()
+    curate("release", shards.uri, "-o", tmp_path / "release")
+    assert not (tmp_path / "release/.begun").exists()
 
 
 def test_what_has_no_tars_is_refused(reference, tmp_path):
