@@ -29,7 +29,7 @@ def release(shards: str, output: str, *, dry_run: bool, as_json: bool, **flags: 
             make_room(request.output)
             made, document = make(request, engine)
     if has_summary(as_json=as_json):
-        print_release(made, document, request.output, as_json=as_json)
+        print_release(made, document, request.output, took_down=request.took_down, as_json=as_json)
 
 
 def _request(shards: str, output: str, flags: dict[str, Any]) -> Request:
@@ -57,6 +57,7 @@ def _request(shards: str, output: str, flags: dict[str, Any]) -> Request:
         json_rows=flags["json_rows"],
         salt=flags["salt"],
         previous=open_release(previous) if previous else None,
+        wants_patch=not flags["no_patch"],
     )
     _ = request.prefix  # refused now, not after an hour of work
     return request

@@ -286,6 +286,17 @@ def test_the_patch_makes_the_manifest_of_the_previous_release_into_this_one(shar
     assert any(name.startswith("patch/") for name in files(tmp_path / "second"))
 
 
+def test_without_a_patch_the_version_is_the_same(shards, fewer, made, tmp_path):
+    found = release_of(fewer, tmp_path / "fewer", "--previous", made, "--no-patch")
+    assert (found["version"], found["changes"]["removed"], found["changes"]["repacked"]) == ("2.0.0", 3, None)
+    assert not (tmp_path / "fewer/patch").exists()
+    other = make_shards(f"file://{tmp_path}/repacked", table_of(shards), each=4)
+    patch = release_of(other, tmp_path / "patch", "--previous", made, "--no-patch")
+    assert (patch["version"], patch["changes"]["bump"]) == ("1.0.1", "patch")
+    done = curate("release", other.uri, "-o", tmp_path / "x", "--previous", made, "--no-patch", "--dry-run")
+    assert "would be version 1.0.1" in done.stdout
+
+
 def test_what_was_taken_down_is_in_no_patch(shards, made, tmp_path):
     chosen = without(tmp_path / "chosen", table_of(shards), GONE)
     curate("purge", shards.uri, "--against", chosen.uri, "-o", tmp_path / "shards")
