@@ -49,7 +49,7 @@ _MODULES = {
     "jobs.api.images": "Image Images",
     "jobs.api.manifest": "Manifest open",
     "jobs.api.operations": "diff merge patch sample select verify",
-    "jobs.api.stages": "choose dedupe run scan score shard",
+    "jobs.api.stages": "choose dedupe run run_variants scan score shard",
     "jobs.api.takedown": "purge takedown",
     "jobs.units.progress": "Progress",
     "manifests.compare.diff": "Diff",

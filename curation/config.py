@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
-from curation.config_choose import ChooseConfig
+from curation.config_choose import ChooseConfig, split_variants
 from curation.config_errors import describe_errors
 from curation.config_shard import ShardConfig
 from curation.config_types import Fraction, Place, PositiveInt, Section
@@ -282,6 +283,9 @@ class PipelineConfig(Section):
     dedupe: DedupeConfig = DedupeConfig()
     score: ScoreConfig = ScoreConfig()
     choose: ChooseConfig = ChooseConfig()
+    choose_variants: SkipJsonSchema[dict[str, ChooseConfig]] = Field(
+        default_factory=dict, description="the choices, if there are several, by name; written in `choose`"
+    )
     shard: ShardConfig = ShardConfig()
     spark: SparkConfig = SparkConfig()
     storage: dict[str, dict[str, Any]] = Field(
@@ -293,11 +297,39 @@ class PipelineConfig(Section):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named_choices(cls, values: Any) -> Any:
+        """Take the variants that are written in `choose` out of it; settings beside them hold for all."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("choose"), Mapping):
+            return values
+        shared, variants = split_variants(values["choose"])
+        return {**values, "choose": {}, "choose_variants": variants} if variants else {**values, "choose": shared}
+
     @pydantic.model_validator(mode="after")
     def _light_is_measured(self) -> "PipelineConfig":
-        if self.score.ask == "heavy" and (setting := self.choose.needs_light):
-            raise ValueError(f"{setting} needs score.ask: light; score.ask: heavy measures only rich text")
+        for each in (self.choose, *self.choose_variants.values()):
+            if self.score.ask == "heavy" and (setting := each.needs_light):
+                raise ValueError(f"{setting} needs score.ask: light; score.ask: heavy measures only rich text")
         return self
+
+    def variants(self) -> dict[str, "PipelineConfig"]:
+        """Return this configuration with each of its choices alone, by name; the only one has the name ""."""
+        one_each = {name: {"choose": each, "choose_variants": {}} for name, each in self.choose_variants.items()}
+        return {name: self.model_copy(update=each) for name, each in one_each.items()} or {"": self}
+
+    def variant(self, name: str | None = None) -> "PipelineConfig":
+        """Return this configuration with the choice `name` alone, or with its only one.
+
+        Raises InputError when there are several and no name is given, or none of that name.
+        """
+        found = self.variants()
+        if name is None and len(found) > 1:
+            raise InputError(f"choose: has the variants {', '.join(found)}; say which with --variant")
+        if name is not None and name not in found:
+            named = f"its variants are {', '.join(found)}" if self.choose_variants else "it has no variants"
+            raise InputError(f"choose: no variant {name!r}; {named}")
+        return next(iter(found.values())) if name is None else found[name]
 
     def check_run(self) -> None:
         """Raise InputError when a stage would not produce what a later stage needs."""

@@ -1,22 +1,26 @@
 """The section `choose` of a pipeline file."""
 
-from typing import Literal
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
 
+from curation.choosing.conditions import Rules
 from curation.choosing.presets import DEFAULT_PRESET, PresetName, default_of
-from curation.choosing.rules import Rules
 from curation.config_types import Fraction, Salt, Section
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind
 from manifests.format.schema import STATUSES_WITH_PIXELS, Status
 
 _RULES = TextRules()
+_VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class ChooseConfig(Section):
-    """Which measured samples are kept."""
+    """Which measured samples are kept. Settings below names of your own, as `heavy: {…}`, make several choices."""
 
     preset: PresetName = Field(DEFAULT_PRESET, description="what is wanted: defaults of keep, kinds, max_text_score")
     keep: Literal["heavy", "light", "all"] = Field(
@@ -80,3 +84,22 @@ class ChooseConfig(Section):
         if self.target_fraction is not None:
             return round(self.target_fraction * rows)
         return self.target_count
+
+
+def split_variants(section: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of the section `choose`, unchecked, and its variants: name → settings.
+
+    A mapping below a name that is not, and does not resemble, that of a setting is a variant. Settings beside it hold
+    for it, too, unless it sets them itself. Raises ValueError for a name that cannot be that of a folder.
+    """
+    known = ChooseConfig.model_fields
+    named = {
+        name: settings
+        for name, settings in section.items()
+        if isinstance(settings, Mapping) and not difflib.get_close_matches(str(name), known, n=1, cutoff=0.75)
+    }
+    for name in named:
+        if not _VARIANT_NAME.fullmatch(str(name)):
+            raise ValueError(f"choose: {name!r} cannot name a variant; use letters, digits, _ and -")
+    shared = {name: value for name, value in section.items() if name not in named}
+    return shared, {str(name): {**shared, **settings} for name, settings in named.items()}

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pydantic
 
+_VARIANTS = "choose_variants"
 _REPLACED = {
     "scan.tars_per_unit": "scan.unit_bytes",
     "scan.files_per_unit": "scan.unit_bytes",
@@ -27,12 +28,18 @@ def describe_errors(
     options, `origin` is left out.
     """
     # A default that depends on other settings is unknown while one of them is wrong; that one is named.
-    entries = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
+    entries = [_as_written(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
     lines = [_by_option(each, options) for each in entries]
     if all(lines):
         return "\n  ".join(map(str, lines))
     problems = [line or _by_name(each, root) for line, each in zip(lines, entries, strict=True)]
     return "\n  ".join([f"{origin}: the configuration is refused, nothing was started", *problems])
+
+
+def _as_written(error: Any) -> dict[str, Any]:
+    """Return an error with the place that the user wrote: variants are written in `choose`."""
+    place = error["loc"]
+    return {**error, "loc": ("choose", *place[1:]) if place[:1] == (_VARIANTS,) else place}
 
 
 def _by_option(error: Mapping[str, Any], options: Mapping[str, str]) -> str | None:
@@ -61,6 +68,7 @@ def _by_name(error: Mapping[str, Any], root: type[pydantic.BaseModel]) -> str:
         return f"{where}: no longer a setting; " + (f"set {instead} instead, or nothing" if instead else "remove it")
     *parents, name = (str(part) for part in error["loc"])
     known = [field.alias or each for each, field in _section_at(root, parents).model_fields.items()]
+    known = [each for each in known if each != _VARIANTS]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
 
@@ -70,7 +78,7 @@ def _message(error: Mapping[str, Any]) -> str:
 
 
 def _section_at(root: type[pydantic.BaseModel], names: Sequence[str]) -> type[pydantic.BaseModel]:
-    """Return the section at a path of names; a name that users choose, as of a filter, is skipped."""
+    """Return the section at a path of names; a name that users choose, as of a filter or a variant, is skipped."""
     section = root
     for name in names:
         if field := section.model_fields.get(name):

@@ -199,6 +199,8 @@ def template() -> str:
         "",
     ]
     for name, field in PipelineConfig.model_fields.items():
+        if name == "choose_variants":  # they are written in `choose`
+            continue
         lines += [f"# {field.description}"] if field.description else []
         if name == "input":
             lines += ["input:", "  - data/{00000..00007}.tar", ""]

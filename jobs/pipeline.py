@@ -1,7 +1,7 @@
 """The whole pipeline, stage after stage, and what it did."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig
@@ -31,6 +31,7 @@ from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
 ONTO = (Stage.SCAN, Stage.DEDUPE, Stage.SCORE)
+VARIED = (Stage.CHOOSE, Stage.SHARD)
 READS: Mapping[Stage, Stage] = {
     Stage.DEDUPE: Stage.SCAN,
     Stage.SCORE: Stage.DEDUPE,
@@ -89,9 +90,33 @@ def onto_run(uri: str) -> dict[Stage, str]:
     return found
 
 
-def place_of(config: PipelineConfig, stage: Stage) -> str:
-    """Return where the pipeline commits the manifest of `stage`."""
-    return storage.join(storage.absolute(config.output), STAGE_FOLDERS[stage])
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage of a pipeline: what it reads (the scan reads the input), where it commits, and its settings.
+
+    `variant` is the name of the choice that it makes or follows, if there are several.
+    """
+
+    stage: Stage
+    source: str | None
+    output: str
+    config: PipelineConfig
+    variant: str = ""
+
+
+def steps_of(config: PipelineConfig) -> list[Step]:
+    """Return the steps of a pipeline in order. Variants share all steps before `choose`."""
+
+    def place(stage: Stage, variant: str) -> str:
+        return storage.join(storage.absolute(config.output), "-".join(filter(None, (STAGE_FOLDERS[stage], variant))))
+
+    def step(stage: Stage, config: PipelineConfig, variant: str = "") -> Step:
+        before = READS.get(stage)
+        source = None if before is None else place(before, variant if before is Stage.CHOOSE else "")
+        return Step(stage=stage, source=source, output=place(stage, variant), config=config, variant=variant)
+
+    shared = [step(stage, config) for stage in Stage if stage not in VARIED]
+    return shared + [step(stage, one, name) for name, one in config.variants().items() for stage in VARIED]
 
 
 def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Manifest:
@@ -101,19 +126,16 @@ def run_one(config: PipelineConfig, stage: Stage, source: str | None, output: st
     return _LATER[stage](config, source, output, ctx)
 
 
-def run(config: PipelineConfig, ctx: Context) -> Manifest:
-    """Run every stage that is not up to date and return the manifest of the shards.
+def run(config: PipelineConfig, ctx: Context) -> dict[str, Manifest]:
+    """Run every stage that is not up to date and return the manifests of the shards, by variant, the only one by "".
 
     Everything that can be refused beforehand is refused before the first stage starts.
     """
     check_ahead(config)
-    manifest = None
-    for stage in Stage:
-        source = place_of(config, READS[stage]) if stage in READS else None
-        manifest = run_one(config, stage, source, place_of(config, stage), ctx)
-    if manifest is None:
-        raise AssertionError("there are stages")
-    return manifest
+    made: dict[str, Manifest] = {}
+    for step in steps_of(config):
+        made[step.variant] = run_one(step.config, step.stage, step.source, step.output, ctx)
+    return {name: made[name] for name in config.variants()}
 
 
 def check_ahead(config: PipelineConfig) -> None:
@@ -122,50 +144,48 @@ def check_ahead(config: PipelineConfig) -> None:
     load_user_filters(config.scan.user_filters())
     if config.scan.embedding is not None:
         load_embedding(config.scan.embedding.as_model())
-    check_expressions(config.choose.rules())
+    for each in config.variants().values():
+        check_expressions(each.choose.rules())
     load_engine(config.score.engine, **config.score.engine_options)
 
 
-def outlook(
-    config: PipelineConfig,
-    stages: Sequence[Stage],
-    places: Mapping[Stage, tuple[str | None, str]],
-    ctx: Context,
-) -> list[Outlook]:
-    """Return what running `stages` would do as `ctx` says, without writing anything or starting Spark.
+def outlook(steps: Sequence[Step], ctx: Context) -> list[Outlook]:
+    """Return what running `steps` would do as `ctx` says, without writing anything or starting Spark.
 
-    Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A stage whose
+    Tries the input, the outputs and the address of Spark's master, and raises as the stages would. A step whose
     parent is not committed yet, or will be made again, cannot be planned: its outlook says so.
     """
     found: list[Outlook] = []
-    waits_for: Stage | None = None
-    for stage in stages:
-        source, output = places[stage]
-        if waits_for is not None or (source is not None and not is_committed(source)):
-            reason = waits_for or READS[stage]
-            found.append(Outlook(stage=stage, output=output, state=f"after {reason}"))
+    waits_for: dict[str, Stage] = {}
+    for step in steps:
+        if step.source is not None and (step.source in waits_for or not is_committed(step.source)):
+            reason = waits_for.get(step.source, READS[step.stage])
+            found.append(Outlook(stage=step.stage, variant=step.variant, output=step.output, state=f"after {reason}"))
+            waits_for[step.output] = reason
             continue
-        plan = _plan(config, stage, source, output, ctx)
-        if source is None:
+        plan = _plan(step, ctx)
+        if step.source is None:
             require_readable_input(plan)
-        found.append(outlook_of(plan, restart=ctx.restart))
-        if stage is Stage.SHARD and found[-1].state != "up to date":
-            lines = [found[-1].detail, *reading_of(config.shard, plan.reads[0], output).lines()]
-            found[-1] = replace(found[-1], detail="; ".join(filter(None, lines)))
-        if found[-1].state != "up to date":
-            waits_for = stage
-    if waits_for is not None:
-        require_master(config.spark)
+        each = replace(outlook_of(plan, restart=ctx.restart), variant=step.variant)
+        if each.state != "up to date":
+            waits_for[step.output] = step.stage
+            if step.stage is Stage.SHARD:
+                lines = [each.detail, *reading_of(step.config.shard, plan.reads[0], step.output).lines()]
+                each = replace(each, detail="; ".join(filter(None, lines)))
+        found.append(each)
+    if waits_for:
+        require_master(steps[0].config.spark)
         for each in found:
             require_writable(each.output)
     return found
 
 
-def _plan(config: PipelineConfig, stage: Stage, source: str | None, output: str, ctx: Context) -> Plan:
+def _plan(step: Step, ctx: Context) -> Plan:
+    config, source, output = step.config, step.source, step.output
     if source is None:
-        return plan_scan(config, output, onto=earlier(stage, output, ctx))
-    if stage is Stage.DEDUPE:
+        return plan_scan(config, output, onto=earlier(step.stage, output, ctx))
+    if step.stage is Stage.DEDUPE:
         return _plan_dedupe(config, source, output, ctx)
-    if stage is Stage.SCORE:
-        return plan_score(config, source, output, onto=earlier(stage, output, ctx))
-    return _PLANS[stage](config, source, output)
+    if step.stage is Stage.SCORE:
+        return plan_score(config, source, output, onto=earlier(step.stage, output, ctx))
+    return _PLANS[step.stage](config, source, output)

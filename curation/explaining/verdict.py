@@ -62,15 +62,15 @@ def _kept(row: Mapping[str, Any], config: Config) -> tuple[str, list[Measure]]:
     wanted = config.get("keep")
     if wanted not in ("heavy", "light"):
         return "it meets every rule", []
-    return f"it is {row.get('text_class')}, and {wanted} or more is kept", _score_measures(row, config, wanted)
+    return _class_sentence(row, wanted), _score_measures(row, config, wanted)
 
 
 def _dropped(row: Mapping[str, Any], reason: str, config: Config, cutoff: Cutoff | None) -> tuple[str, list[Measure]]:
     kind, _, detail = reason.partition(":")
     if kind == "status":
         allowed = ", ".join(config.get("statuses") or ("ok",))
-        error = f": {row['error']}" if row.get("error") else ""
-        return f"its status is {detail}{error}; {allowed} may be kept", []
+        error = f" ({row['error']})" if row.get("error") else ""
+        return f"it is {detail}{error}, and only {allowed} may be kept", []
     if kind == "duplicate":
         return f"it is a copy ({detail}) of {row.get('duplicate_of')}, which represents the cluster", []
     if kind == "where":
@@ -119,7 +119,12 @@ def _below_class(row: Mapping[str, Any], config: Config) -> tuple[str, list[Meas
     lines = [each for each in measures if each.name == "text_lines"]
     if lines and all((each.margin or 0) >= 0 for each in measures if each.name == "text_score"):
         return "its text_score is that of heavy, but no line was read with confidence", measures
-    return f"it is {row.get('text_class')}, and {wanted} or more is kept", measures
+    return _class_sentence(row, wanted), measures
+
+
+def _class_sentence(row: Mapping[str, Any], wanted: str) -> str:
+    kept = "heavy is kept" if wanted == "heavy" else "light and heavy are kept"
+    return f"its text_class is {row.get('text_class')}, and {kept}"
 
 
 def _score_measures(row: Mapping[str, Any], config: Config, wanted: str) -> list[Measure]:

@@ -8,11 +8,14 @@ import duckdb
 import pyarrow as pa
 
 from curation.explaining.explanation import Explanation
+from curation.pages.site import DEFAULT_PICTURES, DEFAULT_SALT, LINKS, ReportOptions, make_report
 from curation.report import FunnelRow, funnel
 from curation.sources import originals
 from jobs.api.errors import translated
 from jobs.api.images import Image, Images
 from jobs.operations.explain import explain_rows
+from jobs.operations.report import steps_of
+from jobs.operations.report_folder import report_folder
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format import store
@@ -186,6 +189,23 @@ class Manifest:
         if found.problems:
             raise InputError("; ".join(found.problems))
         return list(found.explanations)
+
+    def report(self, folder: str, *, pictures: int = DEFAULT_PICTURES, salt: str = DEFAULT_SALT) -> str:
+        """Make pages that show the manifest in pictures, as `curate report` does, and return the URI of the first.
+
+        Args:
+            folder: path or URI of a new or empty folder, or of an earlier report.
+            pictures: of each reason, at most.
+            salt: draws other samples.
+
+        Raises:
+            InputError: something else is in the folder.
+            ManifestError: a part is missing or damaged.
+        """
+        with translated():
+            place = report_folder(folder, "folder", [path for path, _ in LINKS], force=False)
+            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed))
+            return make_report(self.committed, place, options).index
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:
         if isinstance(columns, str):

@@ -1,7 +1,7 @@
 """Runs stages and whole pipelines from Python, on a Spark session of the caller's or one of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from curation.config import PipelineConfig, check_config
@@ -11,6 +11,7 @@ from jobs.api.errors import translated
 from jobs.api.manifest import Manifest, configure
 from jobs.spark.run import Context, context
 from jobs.units.progress import Progress, Reporter
+from manifests.errors import InputError
 from manifests.format import store
 from manifests.format.schema import Stage
 
@@ -36,6 +37,8 @@ def run(
 ) -> Manifest:
     """Run every stage of a pipeline that is not up to date and return the manifest of the shards.
 
+    A pipeline with several choices is for `run_variants`.
+
     Args:
         config: a pipeline file, several (later ones win), or the same as a mapping.
         spark: the session to use. It is never stopped, and only its SQL settings are changed, until the call ends.
@@ -51,10 +54,24 @@ def run(
         StageFailed: a stage could not finish; the same call goes on from there.
         RunChanged, RunAtWork: other work is at the output.
     """
-    settings = _settings(config, {"storage": storage or {}})
-    earlier = {} if onto is None else pipeline.onto_run(onto)
-    call = _Call(spark=spark, progress=progress, restart=restart, onto=earlier)
-    return _perform(settings, call, pipeline.run)
+    made = _run_all(config, storage, onto, _Call(spark=spark, progress=progress, restart=restart), may_vary=False)
+    return made[""]
+
+
+def run_variants(
+    config: Config,
+    *,
+    spark: "SparkSession | None" = None,
+    storage: Storage | None = None,
+    progress: OnProgress = False,
+    restart: bool = False,
+    onto: str | None = None,
+) -> dict[str, Manifest]:
+    """Run a pipeline whose section `choose` has variants, and return the manifest of each one's shards, by name.
+
+    The arguments and errors are those of `run`. The stages before `choose` run once.
+    """
+    return _run_all(config, storage, onto, _Call(spark=spark, progress=progress, restart=restart), may_vary=True)
 
 
 def scan(
@@ -210,6 +227,17 @@ class _Call:
     onto: Mapping[Stage, str] = field(default_factory=dict)
 
 
+def _run_all(
+    config: Config, storage: Storage | None, onto: str | None, call: _Call, *, may_vary: bool
+) -> dict[str, Manifest]:
+    settings = _settings(config, {"storage": storage or {}})
+    names = list(check_config(settings, origin="settings").variants())
+    if names != [""] and not may_vary:
+        raise InputError(f"choose: has the variants {', '.join(names)}; run_variants returns the manifest of each")
+    earlier = {} if onto is None else pipeline.onto_run(onto)
+    return _perform(settings, replace(call, onto=earlier), pipeline.run)
+
+
 def _settings(config: Config | None, layer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of `config`, unchecked, under those of `layer`."""
     if config is None:
@@ -233,16 +261,18 @@ def _run_stage(
     """Run one stage, which reads the manifest `source`; of the scan these are inputs."""
     whole = merge_settings(settings, {"input": source, "output": output})
     parent = source if isinstance(source, str) else None
-    return _perform(whole, call, lambda config, ctx: pipeline.run_one(config, stage, parent, output, ctx))
+    made = _perform(whole, call, lambda config, ctx: {"": pipeline.run_one(config, stage, parent, output, ctx)})
+    return made[""]
 
 
 def _perform(
-    settings: Mapping[str, Any], call: _Call, work: Callable[[PipelineConfig, Context], store.Manifest]
-) -> Manifest:
+    settings: Mapping[str, Any], call: _Call, work: Callable[[PipelineConfig, Context], Mapping[str, store.Manifest]]
+) -> dict[str, Manifest]:
     config = check_config(settings, origin="settings")
     configure(config.storage)
     on_progress = call.progress if callable(call.progress) else None
     reporter = Reporter(quiet=call.progress is not True, on_progress=on_progress)
     flags = {"restart": call.restart, "given": call.spark, "onto": call.onto}
     with translated(), context(config, reporter=reporter, **flags) as ctx:
-        return Manifest(work(config, ctx), storage_options=config.storage)
+        made = work(config, ctx)
+    return {name: Manifest(each, storage_options=config.storage) for name, each in made.items()}

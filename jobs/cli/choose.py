@@ -15,6 +15,7 @@ from jobs.cli.options import engine_option, examples, job_options, settings_file
         "curate choose scored/ --min-heavy-score 0.6 --dry-run",
         "curate choose scored/ --what-if min_heavy_score=0.4,0.5,0.6",
         "curate choose scored/ --keep all --what-if target_fraction=0.01,0.02 --what-if min_side=0,256",
+        "curate choose scored/ -o light/ -c pipeline.yaml --variant light",
         "curate choose scored/ -o chosen/ --keep all --target-fraction 0.013",
         "curate choose scored/ -o chosen/ --where 'large=width * height >= 65536'",
     )
@@ -50,6 +51,7 @@ from jobs.cli.options import engine_option, examples, job_options, settings_file
     "-o", "--output", metavar="URI", help="Where the manifest is committed; not for --dry-run and --what-if."
 )
 @settings_files_option
+@click.option("--variant", metavar="NAME", help="Which choice of the pipeline file, if it has several.")
 @job_options
 @engine_option
 @runs("jobs.commands.choose:choose")

@@ -27,7 +27,7 @@ from jobs.cli.options import examples, storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object for each row.")
 @runs("jobs.commands.explain:explain")
 def explain() -> None:
-    """Print where a row came from, what was measured, what became of it, and why.
+    """Print where a row came from, what became of it, and why.
 
     MANIFEST is one of any stage, or the output of a pipeline. KEY is a key or its beginning, the name of a member
     with or without its tar and extension, a URL, a sha256, a file on this machine, or @FILE with one a line. The

@@ -17,7 +17,10 @@ from jobs.cli.options import examples, storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest's facts and rows as JSON.")
 @runs("jobs.commands.look:show")
 def show() -> None:
-    """Print origin, funnel, counts, columns and some rows of MANIFEST."""
+    """Print origin, funnel, counts, columns and some rows of MANIFEST.
+
+    Of a folder with manifests in it, such as the output of a pipeline, it lists those.
+    """
 
 
 @click.command(

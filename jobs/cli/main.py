@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.completing import make_completable
 from jobs.cli.lazy import LazyGroup, Listed, load
 from jobs.cli.options import add_output_options, examples, wants_traceback
 from jobs.show import logs, terminal
@@ -165,6 +166,8 @@ def _prepare(command: click.Command) -> None:
     else:
         add_output_options(command)
     for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            make_completable(parameter)
         parameter.callback = functools.partial(_check_value, parameter.callback)
 
 

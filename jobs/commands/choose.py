@@ -40,7 +40,10 @@ _SETTINGS = [
 
 
 def choose(manifest: str, where: tuple[str, ...], what_ifs: tuple[str, ...], **flags: Any) -> None:
-    """Choose among the rows of a scored manifest. `where` are texts NAME=SQL, `what_ifs` texts NAME=VALUE,..."""
+    """Choose among the rows of a scored manifest.
+
+    `where` are texts NAME=SQL, `what_ifs` texts NAME=VALUE,...; `variant` is one of the pipeline file's choices.
+    """
     settings = taken(flags, *_SETTINGS)
     if where:
         settings["where"] = dict(map(_named_rule, where))
@@ -52,8 +55,7 @@ def choose(manifest: str, where: tuple[str, ...], what_ifs: tuple[str, ...], **f
     if what_ifs:
         _try(manifest, settings, what_ifs, flags)
         return
-    config, options = stage_config(Stage.CHOOSE, [manifest], settings, flags)
-    storage.configure(config.storage)
+    config, options = _configured(manifest, settings, flags)
     with blaming_options(options):
         if flags["dry_run"]:
             _look_ahead(config, manifest, output, flags)
@@ -61,6 +63,20 @@ def choose(manifest: str, where: tuple[str, ...], what_ifs: tuple[str, ...], **f
         made = _chosen(config, manifest, flags)
     if has_summary(as_json=flags["as_json"]):
         answers.print_done(made, as_json=flags["as_json"])
+
+
+def _configured(
+    source: str, settings: Mapping[str, Any], flags: Mapping[str, Any]
+) -> tuple[PipelineConfig, dict[str, str]]:
+    """Return the configuration with the choice that is meant alone, and what `stage_config` returns beside it."""
+    variant = flags["variant"]
+    if variant is not None:
+        written, _ = stage_config(Stage.CHOOSE, [source], {}, flags)
+        with blaming(f"--variant {variant}"):
+            written.variant(variant)
+    config, options = stage_config(Stage.CHOOSE, [source], settings, flags, below=variant or "")
+    storage.configure(config.storage)
+    return config.variant(variant), options
 
 
 def _named_rule(text: str) -> tuple[str, str]:
@@ -103,12 +119,10 @@ def _try(source: str, settings: Mapping[str, Any], what_ifs: Sequence[str], flag
     configs = []
     for each in tried:
         given = {name: value for name, value in settings.items() if name not in each}
-        values = [f"choose.{name}={json.dumps(value)}" for name, value in each.items()]
+        place = ".".join(filter(None, ("choose", flags["variant"])))
+        values = [f"{place}.{name}={json.dumps(value)}" for name, value in each.items()]
         with blaming(f"--what-if {', '.join(values)}"):
-            config, options = stage_config(
-                Stage.CHOOSE, [source], given, {**flags, "overrides": [*flags["overrides"], *values]}
-            )
-            storage.configure(config.storage)
+            config, options = _configured(source, given, {**flags, "overrides": [*flags["overrides"], *values]})
             with blaming_options(options):
                 scored = read_scored(config.choose, source).manifest
                 check_expressions(config.choose.rules())

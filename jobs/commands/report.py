@@ -1,28 +1,19 @@
 """Makes the pages of a report, and serves them to a browser on this machine."""
 
-import contextlib
 import functools
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from curation.pages.pair_marks import svg_path
-from curation.pages.site import LINKS, Labelled, ReportOptions, Step, make_report
-from curation.pictures.bounded import DecoderFailed
-from curation.pictures.decode import DEFAULT_LIMITS
-from curation.sources.originals import fetch
-from curation.text.draw import unit_boxes
+from curation.pages.site import LINKS, Labelled, ReportOptions, make_report
 from jobs.commands.audit import FILLED, read_audit, read_labels_of
 from jobs.commands.shared import has_summary, note, reporter
 from jobs.operations.page_server import serve
+from jobs.operations.report import find_boxes, steps_of
 from jobs.operations.report_folder import report_folder
-from jobs.show.basics import human_bytes, print_json, settings_line
-from jobs.show.history import changed
+from jobs.show.basics import human_bytes, print_json
 from manifests import storage
-from manifests.errors import BrokenSource, InputError
-from manifests.format.lineage import find_shards, lineage
-from manifests.format.schema import Stage
+from manifests.errors import InputError
 from manifests.format.store import Manifest, is_committed, open_manifest
 
 _STAGES = ("chosen", "scored", "deduped", "scan")
@@ -36,9 +27,9 @@ def report(manifest: str, output: str | None, serving: bool, port: int, **flags:
     options = ReportOptions(
         pictures=flags["pictures"],
         salt=flags["salt"],
-        steps=_steps(opened),
+        steps=steps_of(opened),
         labelled=_labelled(flags["audit"], opened),
-        find_boxes=functools.partial(_boxes, opened) if flags["boxes"] else None,
+        find_boxes=functools.partial(find_boxes, opened) if flags["boxes"] else None,
         say=progress.say,
     )
     made = make_report(opened, folder, options)
@@ -61,37 +52,6 @@ def _manifest_in(uri: str) -> str:
             if is_committed(storage.join(place, stage)):
                 return storage.join(place, stage)
     return uri
-
-
-def _steps(manifest: Manifest) -> list[Step]:
-    found = [step.manifest for step in reversed(lineage(manifest))]
-    return [
-        Step(
-            made_by=each.made_by,
-            created=each.created,
-            rows=each.rows,
-            digest=each.digest,
-            settings=settings_line(each.operation_settings if each.derivation else changed(each.stage, each.config)),
-            core_seconds=each.cost.get("core_seconds"),
-            worker_bytes=each.cost.get("peak_worker_memory_bytes") or 0,
-        )
-        for each in found
-    ]
-
-
-def _boxes(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return key → SVG path around the text in the picture of each of `rows`; none where that cannot be found."""
-    from jobs.operations.explain_pictures import BoxFinder  # noqa: PLC0415 - loads models
-
-    finder = BoxFinder(lineage(manifest), DEFAULT_LIMITS)
-    shards = find_shards(manifest) if manifest.stage is Stage.SHARD else None
-    found: dict[str, str] = {}
-    for row, (data, _) in zip(rows, fetch(rows, shards_uri=shards), strict=True):
-        if data is not None:
-            with contextlib.suppress(BrokenSource, DecoderFailed):
-                rgb, boxes = finder.find(data, row.get("text_step"))
-                found[row["key"]] = svg_path(unit_boxes(boxes, *rgb.shape[:2]))
-    return found
 
 
 def _labelled(audit: str | None, manifest: Manifest) -> Labelled | None:

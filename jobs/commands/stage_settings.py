@@ -29,15 +29,16 @@ def master(flags: Mapping[str, Any]) -> list[str]:
 
 
 def stage_config(
-    stage: Stage, inputs: Sequence[str], settings: Mapping[str, Any], flags: Mapping[str, Any]
+    stage: Stage, inputs: Sequence[str], settings: Mapping[str, Any], flags: Mapping[str, Any], *, below: str = ""
 ) -> tuple[PipelineConfig, dict[str, str]]:
     """Return the configuration of one stage, and setting → option of those that options gave, for `blaming_options`.
 
-    `settings` given as options win over the files and --set.
+    `settings` given as options win over the files and --set. They are those of the stage, or of its variant `below`.
     """
     given = {name: value for name, value in settings.items() if value not in (None, ())}
-    last = {"input": inputs, "output": flags["output"], stage.value: given}
-    options = {"output": "-o", **{f"{stage}.{name}": _OPTIONS.get(name, _option(name)) for name in given}}
+    last = {"input": inputs, "output": flags["output"], stage.value: {below: given} if below else given}
+    place = ".".join(filter(None, (stage, below)))
+    options = {"output": "-o", **{f"{place}.{name}": _OPTIONS.get(name, _option(name)) for name in given}}
     overrides = [*flags["overrides"], *master(flags)]
     return load_config(flags["config_files"], overrides, last=last, options=options), options
 

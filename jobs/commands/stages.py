@@ -1,7 +1,7 @@
 """Runs the pipeline, or one stage of it, with the settings of pipeline files and options."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from curation.config import PipelineConfig
 from curation.config_files import load_config
@@ -14,7 +14,8 @@ from jobs.spark.run import Context, context
 from jobs.units.cost import Account
 from manifests import storage
 from manifests.format.schema import Stage
-from manifests.format.store import Manifest
+
+Made = TypeVar("Made")
 
 
 def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None:
@@ -23,18 +24,13 @@ def run(pipeline: Sequence[str], overrides: Sequence[str], **flags: Any) -> None
     storage.configure(config.storage)
     earlier = pipelines.onto_run(flags["onto"]) if flags["onto"] else {}
     if flags["dry_run"]:
-        places = {
-            stage: (
-                pipelines.place_of(config, pipelines.READS[stage]) if stage in pipelines.READS else None,
-                pipelines.place_of(config, stage),
-            )
-            for stage in Stage
-        }
         pipelines.check_ahead(config)
         ctx = Context(restart=flags["restart"], onto=earlier)
-        answers.print_outlook(pipelines.outlook(config, list(Stage), places, ctx), as_json=flags["as_json"])
+        answers.print_outlook(pipelines.outlook(pipelines.steps_of(config), ctx), as_json=flags["as_json"])
         return
-    _run(config, flags, earlier, lambda ctx: pipelines.run(config, ctx))
+    made = _run(config, flags, earlier, lambda ctx: pipelines.run(config, ctx))
+    if has_summary(as_json=flags["as_json"]):
+        answers.print_all_done(made, as_json=flags["as_json"])
 
 
 def scan(inputs: tuple[str, ...], **flags: Any) -> None:
@@ -71,23 +67,22 @@ def _run_stage(
     earlier = {stage: flags["onto"]} if flags.get("onto") else {}
     with blaming_options(options):
         if flags["dry_run"]:
-            places = {stage: (source, flags["output"])}
-            found = pipelines.outlook(config, [stage], places, Context(restart=flags["restart"], onto=earlier))
+            step = pipelines.Step(stage=stage, source=source, output=flags["output"], config=config)
+            found = pipelines.outlook([step], Context(restart=flags["restart"], onto=earlier))
             answers.print_outlook(found, as_json=flags["as_json"])
             return
-        _run(config, flags, earlier, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx))
+        made = _run(
+            config, flags, earlier, lambda ctx: pipelines.run_one(config, stage, source, flags["output"], ctx)
+        )
+    if has_summary(as_json=flags["as_json"]):
+        answers.print_done(made, as_json=flags["as_json"])
 
 
 def _run(
-    config: PipelineConfig,
-    flags: Mapping[str, Any],
-    earlier: Mapping[Stage, str],
-    work: Callable[[Context], Manifest],
-) -> None:
+    config: PipelineConfig, flags: Mapping[str, Any], earlier: Mapping[Stage, str], work: Callable[[Context], Made]
+) -> Made:
     progress = reporter(as_json=flags["as_json"])
     account = Account(from_start=True)
     given = {"restart": flags["restart"], "onto": earlier, "account": account}
     with context(config, reporter=progress, **given) as ctx:
-        manifest = work(ctx)
-    if has_summary(as_json=flags["as_json"]):
-        answers.print_done(manifest, as_json=flags["as_json"])
+        return work(ctx)

@@ -44,8 +44,10 @@ class PartWorkers(Protocol):
 def plan_choose(config: PipelineConfig, source: str, output: str) -> Plan:
     """Return the plan of choosing from the scored manifest at `source`.
 
-    Raises InputError for a rule of `choose.where` that cannot be evaluated, and as `read_scored` does.
+    Raises InputError for a rule of `choose.where` that cannot be evaluated, for several variants, and as
+    `read_scored` does.
     """
+    config = config.variant()
     check_expressions(config.choose.rules())
     lineage = read_scored(config.choose, source)
     settings = config.choose.model_dump(mode="json")
@@ -83,6 +85,7 @@ def choose(
     `workers` returns what does the work on the manifest that is read. It is called only if there is work. The bytes
     do not depend on it. Raises as `plan_choose` and `run_plan` do.
     """
+    config = config.variant()
     plan = plan_choose(config, source, output)
     (parent,) = plan.reads
     staff = functools.cache(lambda: workers(parent))

@@ -1,7 +1,7 @@
 """What commands print that run stages or make manifests: the plan, the funnel, the result."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ class Outlook:
     units_done: int | None = None
     size_bytes: int | None = None
     detail: str | None = None
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """The stage, and the variant if there are several."""
+        return f"{self.stage} {self.variant}".rstrip()
 
 
 def print_outlook(found: Sequence[Outlook], *, as_json: bool) -> None:
@@ -37,12 +43,12 @@ def print_outlook(found: Sequence[Outlook], *, as_json: bool) -> None:
         table.add_column(name, justify="right" if name in ("units", "done", "bytes") else "left", overflow="fold")
     for each in found:
         counts = ["" if n is None else f"{n:,}" for n in (each.units, each.units_done)]
-        table.add_row(each.stage, each.state, *counts, human_bytes(each.size_bytes), escape(each.output))
+        table.add_row(each.name, each.state, *counts, human_bytes(each.size_bytes), escape(each.output))
     console = stdout_console()
     console.print(table)
     for each in found:
         if each.detail:
-            console.print(f"{each.stage}: {each.detail}", markup=False)
+            console.print(f"{each.name}: {each.detail}", markup=False)
 
 
 def funnel_table(rows: Sequence[FunnelRow]) -> Table:
@@ -102,6 +108,17 @@ def print_done(manifest: Manifest, *, as_json: bool) -> None:
     for uri, why in manifest.broken_sources.items():
         console.print(f"left out: {uri}: {why}", markup=False, soft_wrap=True)
     print(f"{manifest.made_by}: {manifest.rows:,} rows at {manifest.uri}\ndigest: {manifest.digest}")
+
+
+def print_all_done(made: Mapping[str, Manifest], *, as_json: bool) -> None:
+    """Print what `print_done` does for each variant of a pipeline; as JSON, by name if there are several."""
+    if as_json and list(made) != [""]:
+        print_json({name: facts_of(manifest) for name, manifest in made.items()})
+        return
+    for name, manifest in made.items():
+        if name:
+            print(f"{name}:")
+        print_done(manifest, as_json=as_json)
 
 
 def print_would_be(operation: str, rows: int, uri: str, *, as_json: bool) -> None:

@@ -110,7 +110,7 @@ def _print_cluster(found: Explanation, cluster: ClusterStory) -> None:
         print(visible(f"          it is in {representative.manifest}"))
     table = Table(title=f"Cluster {escape(cluster.cluster_id)}", title_justify="left")
     for name in ("key", "kind", "found", "rule", "size", "member"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("key", "kind", "size"))
     for each in [representative] * bool(representative.manifest) + list(cluster.members):
         table.add_row(*map(_cell, _cells(each)), style="bold" if each.key == found.key else None)
     stdout_console().print(table)
@@ -120,7 +120,7 @@ def _print_cluster(found: Explanation, cluster: ClusterStory) -> None:
 
 def _cells(member: Member) -> list[str]:
     size = f"{member.width} × {member.height}" if member.width else ""
-    rule = ", ".join(map(_measure_text, member.measures))
+    rule = ", ".join(f"{each.name} {_value(each.value)}, needs {_value(each.bound)}" for each in member.measures)
     source = (member.source or "").rstrip("/").rpartition("/")[2]
     return [member.key, member.kind or "", member.found, rule, size, f"{source}: {member.member}" if source else ""]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from manifests import storage
 from manifests.errors import ManifestError
+from manifests.format.receipts import WORK
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
@@ -19,20 +20,30 @@ MAX_FOLDERS = 1000
 _ORDER = list(Stage)
 
 
-def manifests_in(uri: str) -> list[Manifest]:
-    """Return the committed manifests in the folders of the folder at `uri`, by stage, then by name.
+def manifests_in(uri: str) -> dict[str, Manifest | None]:
+    """Return folder name → the committed manifest in it, for the folders of the folder at `uri`, by stage, then name.
 
-    At most MAX_FOLDERS folders are looked into. Those of a later curate, or that are damaged, are left out.
+    The value is None for an unfinished one. At most MAX_FOLDERS folders are looked into. Manifests of a later curate,
+    or that are damaged, are left out.
     """
-    found = []
+    found: dict[str, Manifest | None] = {}
     for name in sorted(storage.entries(uri, with_folders=True))[:MAX_FOLDERS]:
         place = storage.join(uri, name)
         try:
             if is_committed(place):
-                found.append(open_manifest(place))
+                found[name] = open_manifest(place)
+            elif storage.list_names(storage.join(place, WORK)):
+                found[name] = None
         except (ManifestError, NotADirectoryError):
             continue
-    return sorted(found, key=lambda each: (_ORDER.index(each.stage), each.uri))
+    return dict(sorted(found.items(), key=lambda each: (_rank(*each), each[0])))
+
+
+def _rank(name: str, manifest: Manifest | None) -> int:
+    """Return the number of a manifest's stage; of an unfinished one that of the stage whose folder it is."""
+    if manifest is not None:
+        return _ORDER.index(manifest.stage)
+    return next((n for n, stage in enumerate(_ORDER) if STAGE_FOLDERS[stage] == name), len(_ORDER))
 
 
 def youngest_in(uri: str) -> Manifest:

@@ -227,6 +227,36 @@ def test_show_of_what_a_stage_left(reference: Reference):
     assert "Columns" not in run("show", reference.output / "chosen", "--rows", 0).stdout
 
 
+def test_show_of_a_pipeline_lists_its_manifests(chain: Path):
+    done = run("show", chain)
+    assert done.exit_code == 0
+    names = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert names == ["scan", "deduped", "chosen", "first", "merged", "second"], "by stage, then by name"
+    assert f"curate show {chain.as_uri()}/second" in done.stdout
+    (chain / "scored" / "_work" / "receipts").mkdir(parents=True)
+    (chain / "scored" / "_work" / "plan.json").write_text("{}")
+    (chain / "notes").mkdir()
+    found = {each["name"]: each for each in json.loads(run("show", chain, "--json").stdout)}
+    assert list(found) == ["scan", "deduped", "scored", "chosen", "first", "merged", "second"]
+    assert found["scored"] == {"name": "scored", "state": "unfinished"}
+    assert found["chosen"]["digest"] == open_manifest(str(chain / "chosen")).digest
+    assert "unfinished" in run("show", chain).stdout
+    assert run("show", chain / "notes").exit_code == 2
+
+
+def test_the_numbers_of_a_run_add_up(reference: Reference):
+    log = history_of(reference.output / "shards")["manifests"]
+    for each in log:
+        assert each["came_in"] + each["added"] - each["left"] == each["went_on"]
+        assert sum(each["reasons"].values()) == each["left"]
+    assert [each["came_in"] for each in log[:-1]] == [each["went_on"] for each in log[1:]]
+    scored = next(row for row in open_manifest(str(reference.output / "shards")).funnel if row["stage"] == "score")
+    assert sum(scored["text_step"].values()) == next(each["came_in"] for each in log if each["made_by"] == "score")
+    for each in log:
+        own = json.loads(run("show", each["uri"], "--rows", "0", "--json").stdout)["funnel"][-1]
+        assert (own["came_in"], own["left"], own["went_on"]) == (each["came_in"], each["left"], each["went_on"])
+
+
 def test_show_of_a_derived_manifest(chain: Path):
     text = run("show", chain / "first").stdout
     assert "stage choose, made by sample" in text

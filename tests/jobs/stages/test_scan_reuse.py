@@ -10,7 +10,7 @@ from PIL import Image
 
 from curation.config_files import load_config
 from examples.corpus import make_corpus
-from jobs.pipeline import outlook, run_one
+from jobs.pipeline import Step, outlook, run_one
 from jobs.spark.run import Context
 from jobs.stages.scan import plan_scan
 from jobs.units.progress import Reporter
@@ -44,8 +44,8 @@ class Pipeline:
         return run_one(self.config(output, *overrides), stage, source, f"{output}/{stage}", ctx)
 
     def outlook(self, output: Path, *overrides: str):
-        places = {Stage.SCAN: (None, f"{output}/scan")}
-        (found,) = outlook(self.config(output, *overrides), [Stage.SCAN], places, Context())
+        step = Step(stage=Stage.SCAN, source=None, output=f"{output}/scan", config=self.config(output, *overrides))
+        (found,) = outlook([step], Context())
         return found
 
 
