@@ -26,6 +26,7 @@ import mlcroissant
 data = mlcroissant.Dataset(jsonld=sys.argv[1])
 found = {"errors": sorted(data.metadata.ctx.issues.errors), "version": data.metadata.version}
 found["conforms"] = str(data.metadata.ctx.conforms_to)
+found["collected"] = data.metadata.data_collection
 plain = lambda v: v.decode() if isinstance(v, bytes) else v
 TEXTS = ("caption", "url", "license")
 found["images"] = {
@@ -64,6 +65,7 @@ def test_mlcroissant_validates_it_and_reads_pictures_and_samples(made, shards, t
     found = json.loads(done.stdout)
     rows = rows_of(shards).to_pylist()
     assert (found["errors"], found["version"], found["conforms"]) == ([], "1.0.0", "CroissantVersion.V_1_1")
+    assert found["collected"].startswith("From the web, from 4 registered domains")
     read = pq.read_table(made / "samples.parquet").to_pylist()
     names = ("width", "height", "caption", "url", "license")
     assert found["images"] == {row["key"]: [row[name] for name in names] for row in read}
@@ -189,6 +191,8 @@ def test_the_publisher_answers_what_is_open(shards, tmp_path):
     croissant = json.loads((tmp_path / "release/croissant.json").read_text())
     assert (croissant["name"], croissant["datePublished"]) == ("charts", "2026-05-04")
     assert croissant["license"] == "https://spdx.org/licenses/CC-BY-4.0"
+    assert croissant["rai:dataLimitations"] == "Nothing <b>bad</b>."
+    assert "rai:dataUseCases" not in croissant
     assert front(tmp_path / "release")["license"] == "cc-by-4.0"
     sheet = (tmp_path / "release/DATASHEET.md").read_text()
     assert "Nothing &#60;b&#62;bad&#60;&#47;b&#62;." in sheet and "Ada" in sheet
