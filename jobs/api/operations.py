@@ -86,6 +86,7 @@ def sample(
     shares: Literal["proportional", "equal"] = "proportional",
     per_cluster: int | None = None,
     where: str | None = None,
+    among: Literal["all", "kept", "dropped"] | None = None,
     salt: str = "curate",
     spark: "SparkSession | None" = None,
     storage: Storage | None = None,
@@ -102,6 +103,8 @@ def sample(
         stratify_by, shares: give every combination of these columns its share.
         per_cluster: at most this many rows of each cluster_id.
         where: only rows for which this SQL expression is true.
+        among: the rows to draw from; by default those that were kept, if the manifest has verdicts and no expression
+            is about them, else all.
         salt: names the draw; another salt draws other rows.
         spark, storage, progress, restart: see `curate.run`.
 
@@ -117,11 +120,12 @@ def sample(
         shares=shares,
         per_cluster=per_cluster,
         where=where,
+        among=among,
         salt=salt,
     )
 
     def request() -> Request:
-        return requests.sample(committed_of(manifest), draw, output, storage or {})
+        return requests.sample(committed_of(manifest), draw, output, storage or {}, _log.warning)
 
     return _make(request, spark=spark, storage=storage, progress=progress, restart=restart)
 

@@ -28,6 +28,7 @@ from manifests.compare.diff_set import open_diff
 from manifests.draw import sampling
 from manifests.draw.combining import OnConflict, pick_listed, pick_merged, unmatched
 from manifests.draw.sampling import Draw, local_condition, pick_sample
+from manifests.draw.selectivity import selectivity
 from manifests.errors import InputError
 from manifests.exchange.comparable_values import ValueKind
 from manifests.exchange.key_lists import VALUES
@@ -234,6 +235,13 @@ def test_samples(engines: Engines, manifest: Manifest, tmp_path: Path, monkeypat
         assert [derive.count_expected_rows(request, engine) for engine in engines] == [made.rows] * 2
     assert made.rows == {"none": 0, "all": 60, "count": 23, "top": 12}.get(name, made.rows)
     assert name == "none" or 0 < made.rows <= 60
+
+
+def test_what_conditions_leave(engines: Engines, manifest: Manifest) -> None:
+    for where in ("text_chars > 50", "text_score > 0.5 OR width > 120", "caption = 'a' AND keep"):
+        found = [selectivity(manifest, where, "status <> 'truncated'", engine) for engine in engines]
+        assert found[0] == found[1]
+        assert 0 < found[0].asked < 60
 
 
 def test_samples_whose_last_row_is_found_digit_by_digit(
