@@ -106,7 +106,7 @@ def _refuse_another(folder: str, made: Audit) -> None:
 
 
 def _estimate(manifest: Manifest, sheet: str, folder: str, *, as_json: bool) -> None:
-    made = _read_audit(folder)
+    made = read_audit(folder)
     if made.digest != manifest.digest:
         raise InputError(
             f"{storage.join(folder, AUDIT)}: drawn from {made.uri} (digest {made.digest[:16]}…), not from "
@@ -125,7 +125,8 @@ def _estimate(manifest: Manifest, sheet: str, folder: str, *, as_json: bool) -> 
     print_estimates(estimate(made, labels), as_json=as_json)
 
 
-def _read_audit(folder: str) -> Audit:
+def read_audit(folder: str) -> Audit:
+    """Return the sample that was drawn into `folder`. Raises InputError when there is none."""
     uri = storage.join(folder, AUDIT)
     try:
         return Audit.from_json(storage.read_bytes(uri))
