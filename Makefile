@@ -26,8 +26,10 @@ compiler_advice = pdqhash is compiled here, for which g++ or Python.h is missing
 tesseract_advice = the tests of the engine tesseract will be skipped, for it finds no eng.traineddata. As root: \
 	apt-get install tesseract-ocr. Elsewhere: set TESSDATA_PREFIX to the folder of that file
 
+chromium_advice = the tests of pages will be skipped, for there is no chromium. As root: apt-get install chromium
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-easyocr java tesseract install wheel demo test soak test-fast check bench clean
+.PHONY: help setup setup-easyocr java tesseract chromium install wheel demo test soak test-fast check screenshots bench clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -46,6 +48,9 @@ tesseract: ## Debian's tesseract-ocr, for the text engine of that name; without 
 		if [ -e "$$folder/eng.traineddata" ]; then exit 0; fi; \
 	done; \
 	$(call apt,tesseract-ocr) || echo "$(tesseract_advice)" >&2
+
+chromium: ## Debian's chromium, which the tests of pages drive; without it, they are skipped
+	@command -v chromium >/dev/null || $(call apt,chromium) || echo "$(chromium_advice)" >&2
 
 # pip takes the versions of build backends from PIP_BUILD_CONSTRAINT, before pip 25.3 from PIP_CONSTRAINT.
 $(STAMP) $(EASYOCR_STAMP) install wheel: export PIP_CONSTRAINT := constraints.txt
@@ -82,17 +87,19 @@ demo: setup $(DEMO)/corpus/truth.csv ## the whole pipeline over 400 generated im
 	$(BIN)/curate run examples/demo.yaml --restart
 	$(BIN)/python -m examples.read_shards $(DEMO)/out/shards
 	$(BIN)/curate show $(DEMO)/out/shards --rows 0
+	$(BIN)/curate report $(DEMO)/out/chosen -o $(DEMO)/report
 	@echo
 	@echo "images      $(DEMO)/corpus/*.tar, what each is in $(DEMO)/corpus/truth.csv"
 	@echo "manifests   $(DEMO)/out/scan, deduped, scored, chosen, shards: why each image was kept or dropped"
 	@echo "shards      $(DEMO)/out/shards/*.tar"
 	@echo "pipeline    examples/demo.yaml, to copy"
+	@echo "report      $(DEMO)/report/index.html, to open in a browser"
 
 $(DEMO)/corpus/truth.csv: | $(STAMP)
 	$(BIN)/python -m examples.corpus $(DEMO)/corpus --images 400
 
 # Two processes, each with one Spark session; the one that has no tests left takes over half of the other's.
-test: setup tesseract ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
+test: setup tesseract chromium ## all tests (EasyOCR and embeddings: after make setup-easyocr), or FILE="tests/a/test_b.py …"
 	@$(BIN)/python -m pytest $(if $(FILE),$(FILE),$(IN_PARALLEL))
 
 soak: setup ## the protocol of runs, killed and overtaken in 5,000 random orders: half an hour
@@ -107,6 +114,9 @@ check: $(STAMP) ## style, types, the direction of imports, and the Dockerfile
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+
+screenshots: setup chromium ## docs/images, of the report that the demo left
+	$(BIN)/python -m scripts.screenshots $(DEMO)/report docs/images
 
 bench: setup ## every measurement of benchmarks, on this machine
 	@set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curation.config import PipelineConfig
+    from curation.explaining.explanation import Explanation
     from curation.feed.feed import Feed
     from jobs.api import features
     from jobs.api.errors import FilterError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "curation.config": "PipelineConfig",
+    "curation.explaining.explanation": "Explanation",
     "curation.feed.feed": "Feed",
     "jobs.api.errors": "FilterError",
     "jobs.api.feed": "feed",
@@ -62,6 +64,7 @@ __all__ = [
     "BrokenSource",
     "CurateError",
     "Diff",
+    "Explanation",
     "Feed",
     "FilterError",
     "Findings",

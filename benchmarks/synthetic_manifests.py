@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from curation.config_choose import ChooseConfig
 from manifests import storage
 from manifests.format.commit import commit
 from manifests.format.receipts import Receipt, write_part
@@ -91,7 +92,7 @@ def make(
         receipts = pool.starmap(_write, jobs)
     about = Provenance(
         stage=Stage.SCORE if is_scored else Stage.CHOOSE,
-        config={"edited": edited, "has_local": has_local},
+        config={} if is_scored else ChooseConfig(min_heavy_score=0.9, min_light_score=0.5).model_dump(mode="json"),
         software={},
         inputs={},
         parents=[],

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
+from curation.choosing.conditions import Rules
 from curation.choosing.presets import DEFAULT_PRESET, PresetName, default_of
-from curation.choosing.rules import Rules
 from curation.config_types import Fraction, Salt, Section
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind

@@ -1,7 +1,6 @@
 """The funnel: how many samples each stage got, how many left and why, and the processor time."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,34 +39,20 @@ class FunnelRow:
 def funnel(stages: Sequence[Mapping[str, Any]]) -> list[FunnelRow]:
     """Return the funnel of a manifest from the counts for each stage that are stored in it.
 
-    After `choose`, the reasons that it gave show where each sample left: in the scan for its status, in dedupe as a
-    duplicate, in choose by a rule. Before `choose`, samples without pixels and duplicates count as left. After an
-    operation (sample, select, merge, patch) the remaining samples go on, and earlier stages keep their numbers.
+    Samples without pixels leave in the scan, duplicates in dedupe, and in `choose` all others that a rule drops: also
+    those whose pixels are truncated, which were compared and scored. So the numbers of a stage are the same before
+    and after later ones. After an operation (sample, select, merge, patch) the remaining samples go on, and earlier
+    stages keep their numbers.
     """
     rows: list[FunnelRow] = []
-    for run in _runs(stages):
-        verdicts = next((s.get("drop_reason", {}) for s in run if s["stage"] == Stage.CHOOSE), None)
-        for stage in run:
-            here = rows[-1].went_on if rows else None
-            if stage["stage"] not in STAGES:
-                rows.append(_operation(stage, here))
-                continue
-            came_in = int(stage["rows"]) if here is None else here
-            is_drawn = any(row.stage not in STAGES for row in rows)
-            reasons = _reasons(stage, verdicts)
-            if is_drawn and stage["stage"] == Stage.CHOOSE:
-                reasons = _verdicts_after_operation(stage, reasons, came_in)
-            rows.append(_row(stage, came_in, reasons))
+    for stage in stages:
+        here = rows[-1].went_on if rows else None
+        if stage["stage"] not in STAGES:
+            rows.append(_operation(stage, here))
+            continue
+        came_in = int(stage["rows"]) if here is None else here
+        rows.append(_row(stage, came_in, _reasons(stage, came_in, is_first=here is None)))
     return rows
-
-
-def _runs(stages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield the stages between two operations together, and each operation alone."""
-    for is_stage, run in itertools.groupby(stages, key=lambda s: s["stage"] in STAGES):
-        if is_stage:
-            yield list(run)
-        else:
-            yield from ([each] for each in run)
 
 
 def _row(stage: Mapping[str, Any], came_in: int, reasons: Mapping[str, int], added: int = 0) -> FunnelRow:
@@ -116,32 +101,21 @@ def _left_before(stage: Mapping[str, Any], went_on: int) -> dict[str, int]:
     return reasons if sum(reasons.values()) == left else ({"dropped before": left} if left else {})
 
 
-def _verdicts_after_operation(stage: Mapping[str, Any], reasons: Mapping[str, int], came_in: int) -> dict[str, int]:
-    """Return why rows left in `choose`, when an operation came after the scan.
-
-    Rows with pixels whose status the rules refuse went on after the operation, and leave here.
-    """
-    left = max(0, came_in - int(stage.get("keep", {}).get("true", 0)))
-    refused = left - sum(reasons.values())
-    if refused <= 0:
-        return dict(reasons)
-    name = next(
-        (f"status:{s}" for s in reversed(STATUSES_WITH_PIXELS) if stage.get("drop_reason", {}).get(f"status:{s}")),
-        "other",
-    )
-    return {**reasons, name: refused}
-
-
-def _reasons(stage: Mapping[str, Any], verdicts: Mapping[str, int] | None) -> dict[str, int]:
-    name = stage["stage"]
-    if name == Stage.SCAN:
-        if verdicts is not None:
-            return {r: n for r, n in verdicts.items() if r.startswith("status:")}
+def _reasons(stage: Mapping[str, Any], came_in: int, *, is_first: bool) -> dict[str, int]:
+    """Return why rows leave in a stage of the pipeline."""
+    if stage["stage"] == Stage.SCAN:
         return {f"status:{s}": n for s, n in stage.get("status", {}).items() if s not in STATUSES_WITH_PIXELS}
-    if name == Stage.DEDUPE:
-        if verdicts is not None:
-            return {r: n for r, n in verdicts.items() if r.startswith("duplicate:")}
+    if stage["stage"] == Stage.DEDUPE:
         return {f"duplicate:{k}": n for k, n in stage.get("duplicate_kind", {}).items()}
-    if name == Stage.CHOOSE and verdicts is not None:
-        return {r: n for r, n in verdicts.items() if not r.startswith(("status:", "duplicate:"))}
-    return {}
+    if stage["stage"] != Stage.CHOOSE:
+        return {}
+    verdicts = stage.get("drop_reason", {})
+    if is_first:
+        return dict(verdicts)
+    reasons = {r: n for r, n in verdicts.items() if not r.startswith(("status:", "duplicate:"))}
+    refused = came_in - int(stage.get("keep", {}).get("true", 0)) - sum(reasons.values()) if "keep" in stage else 0
+    if refused <= 0:
+        return reasons
+    # Rows with pixels whose status the rules refuse. Those of them that are duplicates left before.
+    named = (f"status:{s}" for s in reversed(STATUSES_WITH_PIXELS) if f"status:{s}" in verdicts)
+    return {**reasons, next(named, "other"): refused}

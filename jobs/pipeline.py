@@ -26,16 +26,10 @@ from jobs.units.part_threads import PartThreads
 from jobs.units.plan import Plan
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.families import STAGE_FOLDERS
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, is_committed, open_manifest
 
-FOLDERS: Mapping[Stage, str] = {
-    Stage.SCAN: "scan",
-    Stage.DEDUPE: "deduped",
-    Stage.SCORE: "scored",
-    Stage.CHOOSE: "chosen",
-    Stage.SHARD: "shards",
-}
 ONTO = (Stage.SCAN, Stage.DEDUPE, Stage.SCORE)
 VARIED = (Stage.CHOOSE, Stage.SHARD)
 READS: Mapping[Stage, Stage] = {
@@ -89,7 +83,7 @@ def onto_run(uri: str) -> dict[Stage, str]:
     Raises InputError if it has not finished its scan.
     """
     output = storage.absolute(uri)
-    places = {stage: storage.join(output, FOLDERS[stage]) for stage in ONTO}
+    places = {stage: storage.join(output, STAGE_FOLDERS[stage]) for stage in ONTO}
     found = {stage: place for stage, place in places.items() if is_committed(place)}
     if Stage.SCAN not in found:
         raise InputError(f"--onto {uri}: no finished scan in {places[Stage.SCAN]}; name the output of an earlier run")
@@ -114,7 +108,7 @@ def steps_of(config: PipelineConfig) -> list[Step]:
     """Return the steps of a pipeline in order. Variants share all steps before `choose`."""
 
     def place(stage: Stage, variant: str) -> str:
-        return storage.join(storage.absolute(config.output), "-".join(filter(None, (FOLDERS[stage], variant))))
+        return storage.join(storage.absolute(config.output), "-".join(filter(None, (STAGE_FOLDERS[stage], variant))))
 
     def step(stage: Stage, config: PipelineConfig, variant: str = "") -> Step:
         before = READS.get(stage)

@@ -3,39 +3,18 @@
 The user's rules are SQL expressions over the columns. DuckDB evaluates them without access to files or network.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.choosing.conditions import Rules
 from curation.text.bounds import TextRules
-from filters.text_kind import TextKind
 from manifests.errors import InputError
-from manifests.format.schema import Stage, Status, schema
+from manifests.format.schema import Stage, schema
 from manifests.sql.expressions import check_expression, columns_in, sealed
 
 DROP_TARGET = "below_target"
 _ALWAYS_READ = frozenset(["status", "duplicate_of", "duplicate_kind", "text_score", "text_lines"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """The conditions for keeping a row.
-
-    `kinds`: the `text_kind` of a row must be one of these. `max_text_score`: its `text_score` must be at most this.
-    None allows all. `where`: (name, SQL expression) of each of the user's rules.
-    """
-
-    least_class: Literal["heavy", "light", "all"] = "heavy"
-    kinds: tuple[TextKind, ...] | None = None
-    max_text_score: float | None = None
-    text: TextRules = field(default_factory=TextRules)
-    statuses: tuple[Status, ...] = (Status.OK,)
-    min_side_pixels: int = 0
-    max_aspect: float | None = None
-    where: tuple[tuple[str, str], ...] = ()
 
 
 def check_expressions(rules: Rules) -> None:

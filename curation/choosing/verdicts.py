@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, columns_read
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import DROP_TARGET, apply_rules, columns_read
 from curation.choosing.selection import Selection, histogram, score_digits, with_hashes
 from manifests.format.schema import COLUMNS, Stage
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, columns_read
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import DROP_TARGET, apply_rules, columns_read
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine, quoted, sql_text
 

@@ -8,6 +8,7 @@ that agree are also compared where their letters are legible, by `content`, and 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.recolour import recoloured_share
-from curation.copies.registration import refine
+from curation.copies.registration import Fit, Laid, refine
 from curation.copies.rendering import Rendering
 from filters import text_density
 
@@ -29,10 +30,12 @@ FEW_PATCHES = 8  # so many patches count as a half
 MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
 WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
+SURE_POINTS, SURE_DIFFERING = 10, 0.2  # with so many stored keypoints that agree, another map is hardly better
+SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 
-_VERSION = "4"
+_VERSION = "5"
 _PROBES = (np.arange(64) + 0.5) / 64
 
 
@@ -59,7 +62,13 @@ def order(image: Sequence[Rendering]) -> list[tuple[int, bytes]]:
 
 def compare_in_order(first: Sequence[Rendering], second: Sequence[Rendering]) -> Evidence | None:
     """Return what `compare` does, of images that are in order."""
-    found = [each for a in first for b in second if (each := _compare(a, b)) is not None]
+    found: list[Evidence] = []
+    for a, b in itertools.product(first, second):
+        evidence = _compare(a, b)
+        if evidence is not None:
+            found.append(evidence)
+            if evidence.differing <= NOISE and not evidence.changed:
+                break  # nothing is left to find
     return max(found, key=lambda each: (-each.differing, each.patches), default=None)
 
 
@@ -79,34 +88,66 @@ def inverted(evidence: Evidence) -> Evidence:
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
-    best: tuple[float, Evidence, Alignment, Patches] | None = None
-    cheap = [] if (whole := whole_map(first, second)) is None else [whole]
+    search = _Search(first, second)
+    whole = whole_map(first, second)
     stored = stored_maps(first, second)
-    for maps in ((*cheap, *stored), keypoint_maps(first, second)):
-        for each in maps:
-            found = _evidence_of_map(first, second, each)
-            if found is None:
-                continue
-            evidence = found[0]
-            likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
-            if best is None or likelihood > best[0]:
-                best = likelihood, *found
-            if evidence.differing <= NOISE or is_overlaid(evidence):
-                return _with_changes(first, second, *found)
-        if stored and best is not None and best[1].differing > HOPEFUL_DIFFERING:
-            break  # fresh keypoints are where the stored ones are
-    return _with_changes(first, second, *best[1:]) if best else None
+    if not any(map(search.settles, [*([] if whole is None else [whole]), *stored])) and search.needs_keypoints(
+        stored
+    ):
+        any(map(search.settles, keypoint_maps(first, second)))
+    return None if search.best is None else _with_changes(first, second, *search.best)
+
+
+class _Search:
+    """Tries maps between two images, and keeps the one under which most agrees."""
+
+    def __init__(self, first: Rendering, second: Rendering) -> None:
+        self.first, self.second = first, second
+        self.best: tuple[Evidence, Alignment, Patches] | None = None
+        self._likelihood = 0.0
+        self._tried: list[Alignment] = []
+
+    def settles(self, found: Alignment) -> bool:
+        """Return whether nearly all patches agree under a map, or all but an overlay."""
+        refined = None if self._is_tried(found) else refine(self.first, self.second, found)
+        if refined is None or self._is_tried(refined[0]):
+            return False
+        self._tried.append(refined[0])
+        shown = _evidence_of_map(self.first, self.second, *refined)
+        if shown is None:
+            return False
+        evidence = shown[0]
+        likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
+        if self.best is None or likelihood > self._likelihood:
+            self.best, self._likelihood = shown, likelihood
+        return evidence.differing <= NOISE or is_overlaid(evidence)
+
+    def needs_keypoints(self, stored: Sequence[Alignment]) -> bool:
+        """Return whether fresh keypoints may show another map than the `stored` ones, after all those were tried."""
+        if self.best is None:
+            return True
+        evidence = self.best[0]
+        most = max((each.inliers or 0 for each in stored), default=0)
+        return not stored or evidence.differing <= (SURE_DIFFERING if most >= SURE_POINTS else HOPEFUL_DIFFERING)
+
+    def _is_tried(self, found: Alignment) -> bool:
+        """Return whether a map moves no corner far from where a map did that was tried."""
+        height, width = self.first.coarse.shape
+        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float)
+        return any(
+            found.is_mirrored == other.is_mirrored
+            and float(np.abs(corners @ (found.matrix - other.matrix).T).max()) < SAME_MAP_PIXELS
+            for other in self._tried
+        )
 
 
 def _evidence_of_map(
-    first: Rendering, second: Rendering, found: Alignment
+    first: Rendering, second: Rendering, found: Alignment, laid: Laid, fitted: Fit
 ) -> tuple[Evidence, Alignment, Patches] | None:
-    """Return what the patches show, the refined map, and the patches; None if the images do not agree under it."""
-    refined = refine(first, second, found)
-    patches = coarse_patches(*refined[1:]) if refined else None
-    if refined is None or patches is None or patches.compared < MIN_PATCHES:
+    """Return what the patches show under a map that is exact, with it and them; None if the images do not agree."""
+    patches = coarse_patches(laid, fitted)
+    if patches is None or patches.compared < MIN_PATCHES:
         return None
-    found = refined[0]
     agreement = 1 - float(patches.differs[patches.textured].mean())
     if agreement < WORTH_A_CLOSER_LOOK:
         return None

@@ -16,7 +16,7 @@ RESIZER_VERSION = f"rules=1 {DECODER_VERSION}"
 
 JPEG_QUALITY = 95
 MIN_SIDE, MAX_SIDE = 16, 8192
-_LOSSLESS = frozenset({"PNG", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "PSD", "TGA", "PCX", "SGI", "QOI"})
+LOSSLESS = frozenset({"PNG", "GIF", "BMP", "DIB", "TIFF", "ICO", "PPM", "PSD", "TGA", "PCX", "SGI", "QOI"})
 _FORM = re.compile(r"(\d{1,5}):keep-ratio")
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png"}
 
@@ -76,7 +76,7 @@ class Resized:
 
 def resized_format(stored: str | None) -> str:
     """Return the format, JPEG or PNG, in which a picture stored as `stored` (Pillow's name) is encoded anew."""
-    return "PNG" if stored in _LOSSLESS else "JPEG"
+    return "PNG" if stored in LOSSLESS else "JPEG"
 
 
 def resize(data: bytes, size: tuple[int, int], limits: DecodeLimits) -> Resized | None:

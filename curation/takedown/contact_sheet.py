@@ -5,19 +5,13 @@ Pictures are decoded and encoded again, texts are escaped, and the policy of the
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
-from curation.pictures.bounded import DecoderFailed, decode_bounded, within_limits
-from curation.pictures.decode import DEFAULT_LIMITS
+from curation.pictures.thumbnails import Thumbnail, thumbnail
 
 MAX_SIDE_PIXELS = 240
-ENOUGH_PIXELS = MAX_SIDE_PIXELS * MAX_SIDE_PIXELS
-JPEG_QUALITY = 80
 MAX_TEXT = 200
 _STYLE = (
     "body{margin:1rem;font:14px/1.4 system-ui,sans-serif}main{display:grid;gap:12px;"
@@ -52,34 +46,17 @@ def contact_sheet(title: str, removed: Iterable[Removed], *, shown: int, count: 
 
 
 def _figure(each: Removed) -> str:
-    jpeg, problem = (None, each.problem) if each.data is None else _thumbnail(each.data)
-    if jpeg is None:
-        shown = f"<p>{_text(f'This picture cannot be shown: {problem}')}</p>"
+    small = (
+        Thumbnail(problem=each.problem) if each.data is None else thumbnail(each.data, MAX_SIDE_PIXELS, is_retry=True)
+    )
+    if small.jpeg is None:
+        shown = f"<p>{_text(f'This picture cannot be shown: {small.problem}')}</p>"
     else:
-        shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+        shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(small.jpeg).decode()}">'
     lines = "".join(f"<br>{_text(str(each.row[name]))}" for name in ("url", "caption") if each.row.get(name))
     return (
         f"<figure>{shown}<figcaption><b>{_text(each.why)}</b> {_text(each.row['key'])}{lines}</figcaption></figure>\n"
     )
-
-
-def _thumbnail(data: bytes) -> tuple[bytes | None, str]:
-    """Return a small JPEG of a picture, decoded within limits and first in a child process; or None and why not."""
-    try:
-        decoded = within_limits(_decode, data, is_retry=True)
-    except DecoderFailed as e:
-        return None, str(e)
-    if decoded.rgb is None:
-        return None, f"{decoded.status}: {decoded.error}"
-    small = Image.fromarray(decoded.rgb)
-    small.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=JPEG_QUALITY)
-    return out.getvalue(), ""
-
-
-def _decode(data: bytes) -> Any:
-    return decode_bounded(data, DEFAULT_LIMITS, enough_pixels=ENOUGH_PIXELS)
 
 
 def _text(text: str) -> str:

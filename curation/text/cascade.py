@@ -43,7 +43,7 @@ from curation.text.features import (
     most_informative_lines,
     without_blobs,
 )
-from curation.text.first_look import FirstLook, kind_of, network_kinds
+from curation.text.first_look import FirstLook, first_look, kind_of, network_kinds
 from curation.text.trees import heavy_trees
 from curation.text.windows import View, views
 from filters.appearance import appearance
@@ -149,6 +149,13 @@ class Cascade:
     def trace(self, pictures: Sequence[Rgb], looks: Sequence[FirstLook]) -> list[list[Trace]]:
         """Return the traces of each of `pictures`, one for each step that ran: what the weights are fitted to."""
         return [each.traces for each in self._run(pictures, looks)]
+
+    def boxes(self, rgb: Rgb, *, area_pixels: int) -> Boxes:
+        """Return the boxes of text that a detection at this total area finds in `rgb`, uint8 (height, width, 3)."""
+        image = _Progress(rgb=rgb, look=first_look(rgb), traces=[])
+        image.found = text_map(rgb, area_pixels=LARGE_MAP_PIXELS, max_enlargement=LARGE_MAP_ENLARGEMENT)
+        self._find_boxes([image], area_pixels)
+        return image.boxes
 
     def _run(self, pictures: Sequence[Rgb], looks: Sequence[FirstLook]) -> list[_Progress]:
         images = [

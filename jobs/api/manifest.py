@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from curation.explaining.explanation import Explanation
+from curation.pages.site import DEFAULT_PICTURES, DEFAULT_SALT, LINKS, ReportOptions, make_report
 from curation.report import FunnelRow, funnel
 from curation.sources import originals
 from jobs.api.errors import translated
 from jobs.api.images import Image, Images
+from jobs.operations.explain import explain_rows
+from jobs.operations.report import steps_of
+from jobs.operations.report_folder import report_folder
 from manifests import storage
 from manifests.errors import InputError
 from manifests.format import store
@@ -167,6 +172,40 @@ class Manifest:
             return Images(
                 [Image(row=row, data=data, problem=problem) for row, (data, problem) in zip(rows, found, strict=True)]
             )
+
+    def explain(self, *names: str, limit: int = 20) -> list[Explanation]:
+        """Return why rows are what they are: where each came from, what was measured, what decided, its cluster.
+
+        Args:
+            names: a key or its beginning, the name of a member with or without its tar and extension, a URL, a sha256
+                or a file on this machine, for each row.
+            limit: members of a cluster, at most.
+
+        Raises InputError for a name of no row, with the nearest, and for one of several; ManifestError when a part is
+        missing or damaged.
+        """
+        with translated():
+            found = explain_rows(self.committed, names, limit=limit)
+        if found.problems:
+            raise InputError("; ".join(found.problems))
+        return list(found.explanations)
+
+    def report(self, folder: str, *, pictures: int = DEFAULT_PICTURES, salt: str = DEFAULT_SALT) -> str:
+        """Make pages that show the manifest in pictures, as `curate report` does, and return the URI of the first.
+
+        Args:
+            folder: path or URI of a new or empty folder, or of an earlier report.
+            pictures: of each reason, at most.
+            salt: draws other samples.
+
+        Raises:
+            InputError: something else is in the folder.
+            ManifestError: a part is missing or damaged.
+        """
+        with translated():
+            place = report_folder(folder, "folder", [path for path, _ in LINKS], force=False)
+            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed))
+            return make_report(self.committed, place, options).index
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:
         if isinstance(columns, str):

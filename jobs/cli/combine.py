@@ -11,18 +11,24 @@ from jobs.cli.options import engine_options, examples, making_options
         "curate select out/chosen --keys keys.txt -o picked/",
         "curate select out/scan --keys datacomp-subset.npy -o picked/   # u8,u8 uids",
         "curate select out/chosen --keys urls.txt --by url -o picked/",
+        "curate select out/chosen --key 000000209 --key pictures/cat.jpg -o picked/",
         "curate select out/chosen --keys takedown.parquet --invert -o rest/",
         "curate select june/chosen --keys may/chosen -o both/           # the keys of another manifest",
     )
 )
 @click.argument("manifest")
+@click.option("--keys", "keys_uri", metavar="FILE", help="Text, CSV, JSON, Parquet, .npy, or a manifest.")
 @click.option(
-    "--keys", "keys_uri", required=True, metavar="FILE", help="Text, CSV, JSON, Parquet, .npy, or a manifest."
+    "--key",
+    "names",
+    multiple=True,
+    metavar="KEY",
+    help="A row, named as for `curate cat`; repeatable, without --keys.",
 )
 @click.option(
     "--by",
     type=click.Choice(["key", "sha256", "url"]),
-    help="What the file lists.  [default: the name of its column, else key]",
+    help="What the file lists.  [default: the name of its column, else any name of a row]",
 )
 @click.option("--invert", is_flag=True, help="Take the rows that are not listed.")
 @click.option("--strict", is_flag=True, help="Refuse when a listed value is in no row.")
@@ -32,7 +38,8 @@ from jobs.cli.options import engine_options, examples, making_options
 def select() -> None:
     """Take the rows of MANIFEST that a file lists.
 
-    The result is a manifest like any other.
+    The result is a manifest like any other. A list that does not say what it contains may have keys, URLs, sha256s
+    and names of members, such as img2dataset's 000000209.
     """
 
 

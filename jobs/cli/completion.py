@@ -31,7 +31,10 @@ class _OrFiles(ShellComplete):
 
 
 class _Bash(_OrFiles, BashComplete):
-    pass
+    # After `section.name=` a value follows, not the next word.
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *= ]] && compopt -o nospace 2>/dev/null"
+    )
 
 
 class _Zsh(_OrFiles, ZshComplete):

@@ -15,6 +15,7 @@ from jobs.cli.options import engine_options, examples, json_option
         "curate diff may/chosen june/chosen --by-image      # verdicts on the same pictures of other crawls",
         "curate diff a/ b/ --where \"text_class = 'heavy'\" --json",
         "curate diff a/ b/ --out diff.parquet               # every row, before and after; for `curate patch`",
+        "curate diff a/ b/ --html changes/                  # what entered and left, in pictures: changes/index.html",
         "curate diff a/ b/ --exit-code --quiet || echo differs",
     )
 )
@@ -41,7 +42,8 @@ from jobs.cli.options import engine_options, examples, json_option
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown, for a review.")
 @json_option
 @click.option("--out", metavar="URI", help="Folder for the whole diff, as Parquet.")
-@click.option("--force", is_flag=True, help="Replace a diff that is at --out.")
+@click.option("--html", metavar="URI", help="Folder for a page that shows the rows that differ in pictures.")
+@click.option("--force", is_flag=True, help="Replace a diff that is at --out; write beside other files at --html.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when they differ; with --quiet, print no table.")
 @engine_options
 @runs("jobs.commands.diff:diff")

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+MAX_SENTENCE_CHARS = 1000
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -71,6 +73,17 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
     def __len__(self) -> int:
         return len(self._listed)
+
+
+class FullHelpGroup(click.Group):
+    """A group whose help has the first sentence of each command, however wide the terminal is."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(limit=MAX_SENTENCE_CHARS)) for name, each in self.commands.items()]
+            )
 
 
 class LazyGroup(click.Group):

@@ -17,7 +17,10 @@ from jobs.cli.options import examples, storage_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest's facts and rows as JSON.")
 @runs("jobs.commands.look:show")
 def show() -> None:
-    """Print origin, funnel, counts, columns and some rows of MANIFEST."""
+    """Print origin, funnel, counts, columns and some rows of MANIFEST.
+
+    Of a folder with manifests in it, such as the output of a pipeline, it lists those.
+    """
 
 
 @click.command(
@@ -89,14 +92,15 @@ def query() -> None:
 
 @click.command(
     epilog=examples(
-        "curate cat out/chosen --keys 0b5c7d61e2a94f03,77aa01c2d3e4f506",
-        "curate cat out/chosen --keys @keys.txt --columns key,caption,url --json",
+        "curate cat out/chosen 0b5c7d61e2a94f03 --columns key,caption,url --json",
+        "curate cat out/scan 00000.tar/000000209.jpg pictures/cat.jpg     # a member of a tar, and a file here",
         "curate cat out/shards --keys @keys.txt --images pictures/",
     )
 )
 @click.argument("manifest")
+@click.argument("texts", nargs=-1, metavar="[KEY]...")
 @click.option(
-    "--keys", "keys", multiple=True, required=True, metavar="KEY,...|@FILE",
+    "--keys", "keys", multiple=True, metavar="KEY,...|@FILE",
     help="Keys, joined by commas, or a file with one a line; repeatable.",
 )  # fmt: skip
 @click.option("--columns", metavar="COLUMN,...", help="Columns to print; by default all.")
@@ -108,6 +112,8 @@ def query() -> None:
 def cat() -> None:
     """Print the rows with these keys, and write their images.
 
-    The rows are printed in the manifest's order. Exits with 1 when a key is missing or an image cannot be read; the
-    others are printed and written nevertheless.
+    KEY is a key or its beginning, the name of a member with or without its tar and extension, a URL, a sha256, a file
+    on this machine, or @FILE with one a line, where keys must be complete. The rows are printed in the manifest's
+    order. Exits with 1 when a key is missing or ambiguous, or an image cannot be read; the others are printed and
+    written nevertheless.
     """

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.completing import make_completable
 from jobs.cli.lazy import LazyGroup, Listed, load
 from jobs.cli.options import add_output_options, examples, wants_traceback
 from jobs.show import logs, terminal
@@ -36,11 +37,12 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
     },
     "Look into manifests": {
         "show": Listed("jobs.cli.look:show", "Print origin, funnel, counts, columns and some rows of MANIFEST."),
+        "report": Listed("jobs.cli.report:report", "Make pages that show MANIFEST in pictures, for a browser."),
         "stats": Listed("jobs.cli.look:stats", "Print quantiles, histograms and frequent values of columns."),
         "log": Listed("jobs.cli.look:log", "Print what MANIFEST was made from, step by step."),
         "query": Listed("jobs.cli.look:query", "Run a SELECT, in DuckDB's SQL, over the rows of MANIFEST."),
         "cat": Listed("jobs.cli.look:cat", "Print the rows with these keys, and write their images."),
-        "explain": Listed("jobs.cli.explain:explain", "Print the cluster of KEY, and why its images are copies."),
+        "explain": Listed("jobs.cli.explain:explain", "Print where a row came from, what became of it, and why."),
     },
     "Compare and make manifests": {
         "diff": Listed("jobs.cli.diff:diff", "Print which rows differ between the manifests A and B, and why."),
@@ -52,6 +54,11 @@ SECTIONS: Mapping[str, Mapping[str, Listed]] = {
         "merge": Listed("jobs.cli.combine:merge", "Join manifests of one stage into one that has each key once."),
         "export": Listed("jobs.cli.export:export", "Write rows of MANIFEST as a file for another tool."),
         "embed": Listed("jobs.cli.embed:embed", "Write a vector of each image, by a vision model, as Parquet."),
+    },
+    "Publish": {
+        "release": Listed(
+            "jobs.cli.release:release", "Write everything that the readers of SHARDS need into one folder."
+        ),
     },
     "Train": {
         "feed": Listed("jobs.cli.feed:feed", "Read MANIFEST as a trainer does, and print how fast that is."),
@@ -159,6 +166,8 @@ def _prepare(command: click.Command) -> None:
     else:
         add_output_options(command)
     for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            make_completable(parameter)
         parameter.callback = functools.partial(_check_value, parameter.callback)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobs.cli.lazy import runs
+from jobs.cli.lazy import FullHelpGroup, runs
 from jobs.cli.options import examples
 
 ENGINES = ("easyocr", "rapidocr", "tesseract")
@@ -16,7 +16,8 @@ def _codes(_context: click.Context, _option: click.Parameter, given: Sequence[st
 
 
 @click.group(
-    epilog=examples("curate models list", "curate models fetch easyocr --languages en,ch_sim --folder /opt/easyocr")
+    cls=FullHelpGroup,
+    epilog=examples("curate models list", "curate models fetch easyocr --languages en,ch_sim --folder /opt/easyocr"),
 )
 def models() -> None:
     """List and fetch the model files of text engines.

@@ -39,7 +39,8 @@ def _configure_storage(_context: click.Context, _option: click.Parameter, files:
         load("jobs.commands.settings:configure_storage")(files)
 
 
-def _bytes_of(_context: click.Context, _option: click.Parameter, text: str) -> int:
+def bytes_of(_context: click.Context, _option: click.Parameter, text: str) -> int:
+    """Return the bytes that the value of --memory, such as 2GB, stands for. Raises InputError for other texts."""
     size = text.upper().replace(" ", "")
     number = size.rstrip("KMGTB")
     try:
@@ -74,7 +75,7 @@ engine_options = together(
         default=DEFAULT_MEMORY,
         show_default=True,
         metavar="SIZE",
-        callback=_bytes_of,
+        callback=bytes_of,
         help="Memory that DuckDB may use before it spills to disk.",
     ),
     click.option("--temp-dir", metavar="FOLDER", help="Where DuckDB spills to.  [default: the system's]"),

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from curation.trust import audit_page
+from curation.pages import audit_page
 from curation.trust.audit import COLUMNS, Audit, AuditRules, draw
 from curation.trust.audit_labels import empty_sheet, estimate, read_sheet
 from jobs.commands.shared import has_summary
@@ -18,7 +18,7 @@ from manifests.format.outdated import require_current
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest, open_manifest, read_batches
 
-PAGE, SHEET, AUDIT = "index.html", "sheet.csv", "audit.json"
+PAGE, SHEET, FILLED, AUDIT = "index.html", "sheet.csv", "filled.csv", "audit.json"
 DEFAULT_N, DEFAULT_SALT = 400, "curate"
 
 
@@ -112,21 +112,25 @@ def _estimate(manifest: Manifest, sheet: str, folder: str, *, as_json: bool) -> 
             f"{storage.join(folder, AUDIT)}: drawn from {made.uri} (digest {made.digest[:16]}…), not from "
             f"{manifest.uri} ({manifest.digest[:16]}…); give the manifest it was drawn from, or draw another sample"
         )
+    print_estimates(estimate(made, read_labels_of(made, sheet)), as_json=as_json)
+
+
+def read_labels_of(made: Audit, sheet: str) -> dict[str, str]:
+    """Return key → label of the sheet at `sheet`, which a person filled in. Raises InputError if it is not one."""
     try:
-        labels = read_sheet(storage.read_bytes(sheet).decode(), made.keys)
+        return read_sheet(storage.read_bytes(sheet).decode(), made.keys)
     except FileNotFoundError as e:
         raise InputError(
-            f"{sheet}: no such file; the button of the page downloads filled.csv, or fill in {SHEET}"
+            f"{sheet}: no such file; the button of the page downloads {FILLED}, or fill in {SHEET}"
         ) from e
     except UnicodeDecodeError as e:
         raise InputError(f"{sheet}: not UTF-8 text ({e}); save it as CSV in UTF-8") from e
     except InputError as e:
         raise InputError(f"{sheet}: {e}") from e
-    print_estimates(estimate(made, labels), as_json=as_json)
 
 
 def read_audit(folder: str) -> Audit:
-    """Return the sample that was drawn into `folder`. Raises InputError when there is none."""
+    """Return the sample that was drawn into `folder`. Raises InputError if there is none."""
     uri = storage.join(folder, AUDIT)
     try:
         return Audit.from_json(storage.read_bytes(uri))

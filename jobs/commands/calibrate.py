@@ -10,7 +10,7 @@ from curation.config import PipelineConfig
 from curation.config_files import load_config
 from curation.text.cascade import parse_text_trail
 from curation.trust.audit import Audit
-from curation.trust.audit_labels import UNSURE, Weights, read_sheet, stratum_weights
+from curation.trust.audit_labels import UNSURE, Weights, stratum_weights
 from curation.trust.calibration import (
     Calibration,
     Effect,
@@ -23,7 +23,7 @@ from curation.trust.calibration import calibrate as fit
 from curation.trust.curves import draw_curves
 from curation.trust.enough import require_enough
 from curation.trust.labels import Label, Labels, label_rows, read_labels
-from jobs.commands.audit import AUDIT, read_audit
+from jobs.commands.audit import AUDIT, read_audit, read_labels_of
 from jobs.commands.shared import has_summary
 from jobs.show.trust import print_calibration
 from jobs.units.output_place import require_file
@@ -123,11 +123,9 @@ def _audit_of(labels: str, drawn: str | None, *, has_mix: bool) -> Audit | None:
 def _sheet_labels(uri: str, audit: Audit) -> Labels:
     """Return the labels of the sheet of `audit`. Raises InputError for one of something else."""
     try:
-        found = read_sheet(storage.read_bytes(storage.absolute(uri)).decode(), audit.keys)
-    except (FileNotFoundError, UnicodeDecodeError) as e:
-        raise InputError(f"{uri}: not readable as text ({e}); name the filled sheet") from e
+        found = read_labels_of(audit, storage.absolute(uri))
     except InputError as e:
-        raise InputError(f"{uri}: {e}. If it is no sheet of the audit beside it, say --drawn random") from e
+        raise InputError(f"{e}. If it is no sheet of the audit beside it, say --drawn random") from e
     labels = {key: label for key, label in found.items() if label != UNSURE}
     return Labels(by_key=cast(Mapping[str, Label], labels), by_place={}, unsure=len(found) - len(labels))
 

@@ -6,9 +6,11 @@ from typing import Any
 from jobs.commands.shared import blaming, names_in, note, output_form
 from jobs.show import look
 from jobs.show.history import history, print_history
+from jobs.show.manifests import print_manifests
 from jobs.units.output_place import require_file
 from manifests import storage
 from manifests.errors import InputError
+from manifests.format.families import manifests_in
 from manifests.format.store import Manifest, is_committed, open_manifest
 from manifests.inspect.stats import StatsRequest, compute_stats
 from manifests.sql.engine import DuckEngine
@@ -19,7 +21,11 @@ MAX_TABLE_ROWS = 100
 
 
 def show(manifest: str, row_count: int, as_json: bool) -> None:
-    """Print the origin, funnel, counts, columns and some rows of a manifest."""
+    """Print the origin, funnel, counts, columns and some rows of a manifest, or the manifests of a pipeline."""
+    place = storage.absolute(manifest)
+    if not is_committed(place) and (found := manifests_in(place)):
+        print_manifests(place, found, as_json=as_json)
+        return
     look.print_manifest(open_manifest(manifest), rows=row_count, as_json=as_json)
 
 

@@ -2,13 +2,15 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from jobs.show import logs
 from jobs.units.progress import Reporter
 from manifests.errors import InputError
+
+EXIT_PROBLEMS = 1
 
 
 def reporter(*, as_json: bool) -> Reporter:
@@ -46,3 +48,11 @@ def output_form(as_json: bool, as_csv: bool) -> str:
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other; give one")
     return "json" if as_json else "csv" if as_csv else "table"
+
+
+def end_with_problems(problems: Sequence[str]) -> None:
+    """Print each problem on stderr, and end the command with exit code 1 if there is one."""
+    for problem in problems:
+        click.echo(f"curate: {problem}", err=True)
+    if problems:
+        raise click.exceptions.Exit(EXIT_PROBLEMS)

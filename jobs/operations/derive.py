@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,8 @@ from manifests.sql.engine import Engine, count_rows
 from manifests.sql.rows import read_rows
 
 ROWS_PER_PART = 250_000
+ENOUGH_PARTS, LEAST_ROWS = 256, 32
+"""So many parts are kept, if there are, while they have so many rows: scoring 32 images takes about a second."""
 MAX_UNIT_BYTES = 8 << 30  # the most that one unit reads, unless a single part is larger
 Extra = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -158,14 +161,21 @@ def _rows_by_part(request: Request, engine: Engine) -> list[dict[int, float]]:
 
 
 def plan_pieces(sources: Sequence[Manifest], rows_by_part: Sequence[Mapping[int, float]]) -> list[Piece]:
-    """Return the pieces of the output: the parts in order, grouped into about ROWS_PER_PART rows."""
+    """Return the pieces of the output: the parts in order, grouped into about ROWS_PER_PART rows.
+
+    Of few rows, groups are smaller: a later stage does each part in one task, and a part of all rows would be work
+    for one core.
+    """
     pieces: list[Piece] = []
+    expected = math.fsum(rows for by_part in rows_by_part for rows in by_part.values())
+    tasks = min(ENOUGH_PARTS, math.ceil(expected / LEAST_ROWS))
+    most_rows = min(ROWS_PER_PART, expected / max(1, tasks))
     for number, (source, by_part) in enumerate(zip(sources, rows_by_part, strict=True)):
         group: list[int] = []
         rows, size_bytes = 0.0, 0
         for place in sorted(by_part):
             more = source.parts[place].size_bytes
-            if group and (rows + by_part[place] > ROWS_PER_PART or size_bytes + more > MAX_UNIT_BYTES):
+            if group and (rows + by_part[place] > most_rows or size_bytes + more > MAX_UNIT_BYTES):
                 pieces.append(Piece(source=number, places=tuple(group)))
                 group, rows, size_bytes = [], 0.0, 0
             group.append(place)

@@ -40,11 +40,11 @@ from manifests.sql.engine import Engine, count_rows
 def require_shards(manifest: Manifest) -> None:
     """Raise InputError unless `manifest` is beside its tars, with one tar for each part."""
     if manifest.stage is not Stage.SHARD:
-        raise InputError(f"{manifest.uri}: a manifest of stage {manifest.stage}; purge takes samples out of shards")
+        raise InputError(f"{manifest.uri}: a manifest of stage {manifest.stage}; name that beside the tars")
     if manifest.shards_uri != manifest.uri:
         raise InputError(
             f"{manifest.uri}: a {manifest.made_by} of the shards at {manifest.shards_uri}, without tars of its own; "
-            "purge those"
+            "name those, or make tars of it with `curate shard`"
         )
     for part in manifest.parts:
         if sum(name.endswith(".tar") for name in part.files) != 1:

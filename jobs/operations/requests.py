@@ -79,13 +79,18 @@ class Listed:
         """The column whose values are listed."""
         return self.by or self.values.column or "key"
 
+    @property
+    def has_names(self) -> bool:
+        """Whether nothing says what is listed, so that a text may also be another name of a row than its key."""
+        return self.by is None and self.values.column is None
+
 
 def select(source: Manifest, listed: Listed, output: str, options: Options, note: Note) -> Request:
     """Return the request of the listed rows of `source`; `note` is called with a sentence about unmatched values."""
     column, values = listed.column, listed.values.values
 
     def decide(engine: Engine) -> None:
-        pick_listed(engine, source, column, values, is_inverted=listed.is_inverted)
+        pick_listed(engine, source, column, values, is_inverted=listed.is_inverted, by_names=listed.has_names)
         left = unmatched(engine)
         if left.values:
             sentence = left.sentence(column, listed.values.type)
@@ -96,7 +101,11 @@ def select(source: Manifest, listed: Listed, output: str, options: Options, note
             )
             note(f"select: {sentence}{advice}")
 
-    settings = {"by": column, "values": len(values), "values_sha256": values_digest(values)}
+    settings = {
+        "by": "name" if listed.has_names else column,
+        "values": len(values),
+        "values_sha256": values_digest(values),
+    }
     return Request(
         about=derived_from([source], "select", {**settings, **({"is_inverted": True} if listed.is_inverted else {})}),
         sources=[source],

@@ -1,4 +1,4 @@
-"""What commands print that run stages or make manifests: the plan, the funnel, the result; and a cluster."""
+"""What commands print that run stages or make manifests: the plan, the funnel, the result."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -127,29 +127,3 @@ def print_would_be(operation: str, rows: int, uri: str, *, as_json: bool) -> Non
         print_json({"operation": operation, "rows": rows, "uri": uri})
         return
     print(f"{operation}: would have {rows:,} rows at {uri}; nothing was written")
-
-
-def print_cluster(found: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a row, its cluster, the cluster's representative and why it was chosen."""
-    if as_json:
-        print_json(found)
-        return
-    row, representative, members = found["row"], found["representative"], found["members"]
-    if row["duplicate_of"] is None:
-        print(f"{row['key']} represents its cluster of {found['count']:,}: {found['why']}")
-    else:
-        print(f"{row['key']} is a copy of {row['duplicate_of']} ({row['duplicate_kind']}): {row['found']}")
-        print(f"{representative['key']} represents: {found['why']}")
-    if "manifest" in representative:
-        print(f"it is in {representative['manifest']}")
-    table = Table(title=f"Cluster {escape(row['cluster_id'])}", title_justify="left")
-    for name in ("key", "kind", "found", "size", "source", "member"):
-        table.add_column(name, overflow="fold")
-    for each in [representative] * ("manifest" in representative) + list(members):
-        kind = each.get("duplicate_kind") or "–"
-        size = f"{each['width']} × {each['height']}" if each["width"] else "–"
-        cells = (each["key"], kind, each.get("found", ""), size, each["source"].rpartition("://")[2], each["member"])
-        table.add_row(*map(escape, cells), style="bold" if each["key"] == row["key"] else None)
-    stdout_console().print(table)
-    if found["count"] > len(members):
-        print(f"{len(members):,} of {found['count']:,} members; --limit shows more")

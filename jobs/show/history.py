@@ -17,28 +17,10 @@ _SCAN_DEFAULTS = {"local_features": True, "filters": {}}  # what other sections'
 def history(manifest: Manifest) -> dict[str, Any]:
     """Return `manifests`, the youngest first, and `sources`, as values that JSON can contain."""
     steps = lineage(manifest)
-    funnels = _funnels(steps)
     return {
-        "manifests": [_described(step, funnels[step.manifest.uri]) for step in steps],
+        "manifests": [_described(step, funnel(step.manifest.funnel)) for step in steps],
         "sources": [_sources(step.manifest) for step in steps if _is_oldest(step)],
     }
-
-
-def _funnels(steps: Sequence[Step]) -> dict[str, list[FunnelRow]]:
-    """Return the funnel up to each manifest, taken from the youngest manifest that was made from it.
-
-    The youngest knows best where samples left: `choose`, for example, records which rows were duplicates.
-    """
-    whole: dict[str, Sequence[Mapping[str, Any]]] = {}
-    for step in steps:
-        here = step.manifest
-        stages = whole.setdefault(here.uri, here.funnel)
-        for link in step.row_links:
-            if link.found is not None:
-                before = list(link.found.funnel)
-                goes_on = len(before) < len(stages) and list(stages[: len(before)]) == before
-                whole.setdefault(link.found.uri, stages if goes_on else before)
-    return {step.manifest.uri: funnel(whole[step.manifest.uri])[: len(step.manifest.funnel)] for step in steps}
 
 
 def _is_oldest(step: Step) -> bool:

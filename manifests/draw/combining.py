@@ -15,7 +15,8 @@ from manifests.errors import InputError
 from manifests.exchange.comparable_values import ValueKind, parse_value_sql, shorten
 from manifests.format.schema import Status
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, count_rows, quoted, relative_source
+from manifests.sql.engine import Engine, columns_of, count_rows, quoted, relative_source
+from manifests.sql.names import MEMBER_NAMES, base_stem
 
 SHOWN = 3
 
@@ -76,15 +77,18 @@ def values_digest(values: pa.Table) -> str:
     return hashed.hexdigest()
 
 
-def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Table, *, is_inverted: bool) -> None:
+def pick_listed(
+    engine: Engine, manifest: Manifest, column: str, values: pa.Table, *, is_inverted: bool, by_names: bool = False
+) -> None:
     """Pick the rows whose `column` matches one of `values` (`value` and `kind`), or the others if `is_inverted`.
 
     A value matches an equal text. An integer or a UUID that equals no key as a text matches the only key with the
-    same value, if there is exactly one.
+    same value, if there is exactly one. With `by_names`, a text that equals no key matches all rows with this URL or
+    sha256, or else the only row whose member has such a name (see MEMBER_NAMES).
     """
     kinds = {ValueKind(kind) for kind in pc.unique(values.column("kind")).to_pylist()} - {ValueKind.TEXT}
     by_value = sorted(kinds) if column == "key" else []
-    engine.table("listed", values)
+    engine.table("listed", _with_names(values) if by_names else values)
     parsed = {f"as_{kind.name}": parse_value_sql(quoted(column), kind) for kind in by_value}
     engine.view("candidates", manifest, {"value": quoted(column), **parsed})
     # For a listed value that equals no key as a text: the first and the last of the keys with the same value.
@@ -94,6 +98,8 @@ def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Tabl
         "GROUP BY l.value, l.kind"
         for kind in by_value
     ]
+    if by_names and count_rows(engine, "listed l", _IS_NO_KEY):
+        of_kinds += _names_sql(engine, manifest)
     engine.keep("by_value", " UNION ALL ".join(of_kinds) or _NO_MATCH_BY_VALUE)
     has = "NOT EXISTS" if is_inverted else "EXISTS"
     engine.keep(
@@ -105,7 +111,36 @@ def pick_listed(engine: Engine, manifest: Manifest, column: str, values: pa.Tabl
 
 
 _EQUALS_NO_TEXT = "NOT EXISTS (SELECT 1 FROM candidates e WHERE e.value = l.value)"
+_IS_NO_KEY = f"l.kind = {ValueKind.TEXT.value} AND {_EQUALS_NO_TEXT}"
 _NO_MATCH_BY_VALUE = "SELECT value, kind, value AS low, value AS high FROM listed WHERE false"
+
+
+def _with_names(values: pa.Table) -> pa.Table:
+    """Return `values` with `common`, what all names of a member have in common, and `lower`, as a hash is written."""
+    texts = values.column("value")
+    base = pc.replace_substring_regex(texts, "(?s)^.*/", "")
+    common = pc.replace_substring_regex(base, r"(?s)\..*$", "")
+    return values.append_column("common", common).append_column("lower", pc.ascii_lower(texts))
+
+
+def _names_sql(engine: Engine, manifest: Manifest) -> list[str]:
+    """Return SQL for (`value`, `kind`, `low`, `high`) of listed texts that are names of rows, as in `pick_listed`."""
+    pictures = [name for name in ("sha256", "url") if name in manifest.schema.names]
+    columns = {**columns_of(pictures), **MEMBER_NAMES, "common": base_stem("member"), "row_key": quoted("key")}
+    engine.view("others", manifest, columns)
+    of_pictures = [
+        "SELECT l.value AS value, l.kind AS kind, o.row_key AS low, o.row_key AS high FROM listed l JOIN others o "
+        f"ON o.{name} = l.{'lower' if name == 'sha256' else 'value'} WHERE {_IS_NO_KEY}"
+        for name in pictures
+    ]
+    engine.keep("of_pictures", " UNION ALL ".join(of_pictures) or _NO_MATCH_BY_VALUE)
+    return [
+        "SELECT value, kind, low, high FROM of_pictures",
+        "SELECT l.value AS value, l.kind AS kind, min(o.row_key) AS low, max(o.row_key) AS high FROM listed l "
+        f"JOIN others o ON o.common = l.common WHERE l.value IN ({', '.join(f'o.{name}' for name in MEMBER_NAMES)}) "
+        f"AND {_IS_NO_KEY} AND NOT EXISTS (SELECT 1 FROM of_pictures p WHERE p.value = l.value) "
+        "GROUP BY l.value, l.kind",
+    ]
 
 
 def unmatched(engine: Engine) -> Unmatched:

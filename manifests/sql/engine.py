@@ -212,6 +212,12 @@ class DuckEngine:
         with duckdb_errors("query"):
             return self._db.sql(sql).to_arrow_table()
 
+    def stream(self, sql: str, rows: int = 65_536) -> Iterator[pa.Table]:
+        """Yield the rows of `sql`, which may be many, in order, in tables of at most `rows` rows."""
+        with duckdb_errors("query", is_streamed=True):
+            for batch in self._db.sql(sql).to_arrow_reader(rows):
+                yield pa.Table.from_batches([batch])
+
     def bucket(self, text: str, buckets: int) -> str:
         """See Engine."""
         return f"(('0x' || substr(md5({text}), 1, 7))::BIGINT % {buckets})"

@@ -38,12 +38,6 @@ def find_rows(manifest: Manifest, keys: Iterable[str], engine: DuckEngine) -> pa
     return found.cast(PLACES)
 
 
-def missing_keys(keys: Iterable[str], places: pa.Table) -> list[str]:
-    """Return those of `keys` that `find_rows` did not find, in their order."""
-    found = set(places.column("key").to_pylist())
-    return [key for key in dict.fromkeys(keys) if key not in found]
-
-
 def rows_at(manifest: Manifest, places: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows at `places` (a table of `find_rows`) with `columns`, in the manifest's order.
 

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.choosing.rules import Rules, check_expressions
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import check_expressions
 from curation.config import PipelineConfig, check_config
 from curation.config_files import MAX_ALIASED_VALUES, MAX_FILE_BYTES, load_config, merge_settings, template
 from curation.config_types import Section

@@ -35,7 +35,7 @@ def test_the_code_runs_as_a_script(folder: Path):
     done = subprocess.run([sys.executable, str(script)], cwd=folder, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "the session still runs: 3" in done.stdout
-    assert done.stdout.count("True\n") == 5
+    assert done.stdout.count("True\n") == 6
 
 
 def test_the_code_runs_in_a_notebook(folder: Path):

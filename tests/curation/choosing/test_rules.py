@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules, check_expressions, columns_read, text_classes
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import DROP_TARGET, apply_rules, check_expressions, columns_read, text_classes
 from curation.choosing.selection import NOTHING, Selection
 from curation.choosing.verdicts import Chooser, columns_counted, count_places
 from curation.text.bounds import TextRules

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.choosing.rules import DROP_TARGET, Rules
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import DROP_TARGET
 from curation.choosing.selection import (
     HASH_DIGITS,
     NOTHING,

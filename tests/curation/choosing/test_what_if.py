@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.choosing.rules import DROP_TARGET, Rules, apply_rules
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import DROP_TARGET, apply_rules
 from curation.choosing.what_if import Choice, Outcome, count_outcomes
 from curation.text.bounds import TextRules
 from filters.text_kind import TextKind

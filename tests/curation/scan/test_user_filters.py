@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.choosing.rules import Rules, apply_rules, check_expressions
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import apply_rules, check_expressions
 from curation.config import PipelineConfig, check_config
 from curation.config_files import load_config
 from curation.pictures.decode import DEFAULT_LIMITS, DecodeLimits

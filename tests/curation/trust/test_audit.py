@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from curation.pages.audit_page import MAX_SIDE_PIXELS, Picture, page, pictures
 from curation.trust.audit import COLUMNS, MIN_PER_STRATUM, Audit, AuditRules, Band, Facets, allocate, bands, draw
 from curation.trust.audit_labels import empty_sheet, estimate, read_sheet
-from curation.trust.audit_page import MAX_SIDE_PIXELS, Picture, page, pictures
 from examples.corpus import make_corpus
 from manifests import storage
 from manifests.errors import BrokenSource, InputError

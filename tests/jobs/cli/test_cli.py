@@ -1,8 +1,10 @@
 """The command line as a person or a script meets it: refusals, exit codes, one sentence instead of a traceback."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import fsspec.config
 import pytest
 from click.testing import CliRunner, Result
@@ -50,6 +52,25 @@ def test_help_lists_every_command_once() -> None:
     assert sorted(listed) == sorted(main.commands)
     text = run("--help").output
     assert all(f"\n  {name} " in text for name in listed)
+
+
+def commands(group: click.Group, path: str = "curate") -> Iterator[tuple[str, click.Command]]:
+    yield path, group
+    for name, each in group.commands.items():
+        yield from commands(each, f"{path} {name}") if isinstance(each, click.Group) else [(f"{path} {name}", each)]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_no_help_is_cut(columns: int) -> None:
+    """Click ends what does not fit in a list of commands with three dots."""
+    for path, command in commands(main):
+        done = CliRunner().invoke(main, [*path.split()[1:], "--help"], terminal_width=columns)
+        assert done.exit_code == 0
+        words = " ".join(done.output.split())
+        assert "..." not in words.partition("Options:")[2].partition("Examples:")[0].replace(",...", ""), path
+        if isinstance(command, click.Group):
+            for each in command.commands.values():
+                assert each.help.split("\n\n")[0].replace("\n", " ") in words, path
 
 
 def test_show_of_nothing_is_one_sentence(tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ import pytest
 from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
+from curation.config_files import load_config
 from jobs.cli.completion import SHELLS
 from jobs.cli.main import main
+from manifests.format.schema import Stage
+from tests.support.making import commit_rows
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -49,6 +52,41 @@ def test_commands_and_options_are_completed():
     assert completed("export", "out/chosen", "--format", "k") == [("plain", "keys")]
     assert completed("completion", "z") == [("plain", "zsh")]
     assert completed("models", "fe") == [("plain", "fetch")]
+
+
+def test_columns_are_those_of_the_manifest(tmp_path):
+    commit_rows(tmp_path / "scan", [[{"key": "a"}]])
+    commit_rows(tmp_path / "chosen", [[{"key": "a"}]], Stage.CHOOSE)
+    assert completed("cat", str(tmp_path / "chosen"), "--columns", "dro") == [("plain", "drop_reason")]
+    assert completed("cat", str(tmp_path / "scan"), "--columns", "dro") == [("file", "dro")]
+    assert completed("stats", str(tmp_path / "scan"), "--by", "status,pdq") == [
+        ("plain", "status,pdq"),
+        ("plain", "status,pdq_quality"),
+    ]
+    assert ("plain", "text_score") in completed("sample", str(tmp_path / "chosen"), "--weight", "text_")
+    assert ("plain", "key,url") not in completed("cat", str(tmp_path / "chosen"), "--columns", "key,url,")
+    for unknown in ("s3://bucket/chosen", str(tmp_path / "nothing")):
+        assert completed("cat", unknown, "--columns", "shard_in") == [("plain", "shard_index")]
+
+
+def test_settings_are_completed_with_their_values(tmp_path):
+    assert completed("run", "p.yaml", "--set", "choose.kee") == [
+        ("plain", f"choose.keep={value}") for value in ("heavy", "light", "all")
+    ]
+    assert completed("score", "out/deduped", "--set", "score.bounds.read.keep_h") == [
+        ("plain", "score.bounds.read.keep_heavy=")
+    ]
+    assert ("plain", "scan.text_density=false") in completed("scan", "a.tar", "--set", "scan.t")
+    assert ("plain", "dedupe.strictness.crop=") in completed("run", "p.yaml", "--set", "")
+    every = [value for _, value in completed("run", "p.yaml", "--set", "")]
+    assert len(every) == len(set(every))
+    pipeline = tmp_path / "p.yaml"
+    pipeline.write_text("input: a.tar\noutput: out\n")
+    for text in every:  # whatever is offered with its value is a setting
+        if not text.endswith("="):
+            needed = ["scan.embedding.model=m.pt", "scan.embedding.size=224"] if "embedding" in text else []
+            needed += ["dedupe.copies=[exact]"] if text == "dedupe.verify=false" else []
+            load_config([str(pipeline)], [*needed, text])
 
 
 @pytest.mark.parametrize("shell", SHELLS)

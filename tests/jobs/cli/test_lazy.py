@@ -57,7 +57,10 @@ for name in main.commands:
     assert completion.get_completions([name], "--")
 print([m for m in loaded() if not m.startswith("jobs.cli.")])
 """
-    assert in_a_new_process(code) == "['jobs.cli.lazy', 'jobs.cli.main', 'jobs.cli.options']\n[]\n"
+    assert (
+        in_a_new_process(code)
+        == "['jobs.cli.completing', 'jobs.cli.lazy', 'jobs.cli.main', 'jobs.cli.options']\n[]\n"
+    )
 
 
 @pytest.mark.parametrize(("name", "listed"), [each for section in SECTIONS.values() for each in section.items()])

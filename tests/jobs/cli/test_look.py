@@ -22,7 +22,7 @@ from manifests.format.lineage import ROWS, LinkState, lineage, roles
 from manifests.format.schema import Stage, schema
 from manifests.format.store import Manifest, Parent, open_manifest
 from manifests.sql.engine import DuckEngine
-from manifests.sql.lookup import find_rows, missing_keys, rows_at
+from manifests.sql.lookup import find_rows, rows_at
 from tests.conftest import IMAGES, Reference
 from tests.jobs.test_object_storage import BUCKET, s3  # noqa: F401 - a fixture
 from tests.support.making import commit_rows, rows_of_tar, tar_bytes
@@ -227,6 +227,36 @@ def test_show_of_what_a_stage_left(reference: Reference):
     assert "Columns" not in run("show", reference.output / "chosen", "--rows", 0).stdout
 
 
+def test_show_of_a_pipeline_lists_its_manifests(chain: Path):
+    done = run("show", chain)
+    assert done.exit_code == 0
+    names = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert names == ["scan", "deduped", "chosen", "first", "merged", "second"], "by stage, then by name"
+    assert f"curate show {chain.as_uri()}/second" in done.stdout
+    (chain / "scored" / "_work" / "receipts").mkdir(parents=True)
+    (chain / "scored" / "_work" / "plan.json").write_text("{}")
+    (chain / "notes").mkdir()
+    found = {each["name"]: each for each in json.loads(run("show", chain, "--json").stdout)}
+    assert list(found) == ["scan", "deduped", "scored", "chosen", "first", "merged", "second"]
+    assert found["scored"] == {"name": "scored", "state": "unfinished"}
+    assert found["chosen"]["digest"] == open_manifest(str(chain / "chosen")).digest
+    assert "unfinished" in run("show", chain).stdout
+    assert run("show", chain / "notes").exit_code == 2
+
+
+def test_the_numbers_of_a_run_add_up(reference: Reference):
+    log = history_of(reference.output / "shards")["manifests"]
+    for each in log:
+        assert each["came_in"] + each["added"] - each["left"] == each["went_on"]
+        assert sum(each["reasons"].values()) == each["left"]
+    assert [each["came_in"] for each in log[:-1]] == [each["went_on"] for each in log[1:]]
+    scored = next(row for row in open_manifest(str(reference.output / "shards")).funnel if row["stage"] == "score")
+    assert sum(scored["text_step"].values()) == next(each["came_in"] for each in log if each["made_by"] == "score")
+    for each in log:
+        own = json.loads(run("show", each["uri"], "--rows", "0", "--json").stdout)["funnel"][-1]
+        assert (own["came_in"], own["left"], own["went_on"]) == (each["came_in"], each["left"], each["went_on"])
+
+
 def test_show_of_a_derived_manifest(chain: Path):
     text = run("show", chain / "first").stdout
     assert "stage choose, made by sample" in text
@@ -285,7 +315,6 @@ def test_rows_by_key_are_those_rows_in_order(cuts, wanted, absent):
         places = find_rows(manifest, keys, engine)
     found = [row for table in rows_at(manifest, places, ["width", "key"]) for row in table.to_pylist()]
     assert found == [{"width": n, "key": rows[n]["key"]} for n in sorted(set(wanted))]
-    assert missing_keys(keys, places) == list(dict.fromkeys(absent))
 
 
 def test_only_row_groups_with_such_rows_are_read(tmp_path: Path):
@@ -328,12 +357,28 @@ def test_forms_of_rows(pictured: Path):
     assert json.loads(done.stdout)["key"] == "key1"
 
 
+def test_rows_by_other_names(pictured: Path):
+    for name in ("a", "a.jpg", "0.tar/a", hashlib.sha256(b"first" * 100).hexdigest()):
+        done = run("cat", pictured / "m", name, "c.jpg", "--columns", "key", "--json")
+        assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == ["key0", "key2"]
+    (pictured / "here.bin").write_bytes(b"second")
+    (pictured / "list.txt").write_text("c\n")
+    done = run("cat", pictured / "m", pictured / "here.bin", f"@{pictured}/list.txt", "--columns", "key", "--json")
+    assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == ["key1", "key2"]
+
+
 def test_a_missing_key_is_named_and_the_others_printed(pictured: Path):
     done = run("cat", pictured / "m", "--keys", "key0,nothing", "--columns", "key", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout) == {"key": "key0"}
-    assert "1 of 2 keys" in done.stderr
-    assert "nothing" in done.stderr
+    assert "no row is 'nothing'" in done.stderr
+    done = run("cat", pictured / "m", "kez1", "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the nearest is key1" in done.stderr
+    done = run("cat", pictured / "m", "key")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "several rows" in done.stderr
+    assert run("cat", pictured / "m").exit_code == 2
     for wrong in (["--columns", "kez"], ["--json", "--csv"]):
         assert run("cat", pictured / "m", "--keys", "key0", *wrong).exit_code == 2
     assert run("cat", pictured / "m", "--keys", f"@{pictured}/nowhere.txt").exit_code == 2

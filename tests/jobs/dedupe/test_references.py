@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 
-from curation.choosing.rules import Rules, apply_rules
+from curation.choosing.conditions import Rules
+from curation.choosing.rules import apply_rules
 from curation.config_files import load_config
 from examples.corpus.charts import bar_chart
 from examples.corpus.documents import letter

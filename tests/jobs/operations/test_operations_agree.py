@@ -490,6 +490,35 @@ def test_selections_by_value(engines: Engines, tmp_path: Path, is_inverted: bool
     assert set(rows_of(made).column("key").to_pylist()) == expected
 
 
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_selections_by_names(engines: Engines, tmp_path: Path, is_inverted: bool) -> None:
+    rows = [
+        awkward_row(n, key=f"k{n}", source=f"{ROOT}/{n // 10}.tar", member=f"a b/{n % 20}.x.jpg") for n in range(30)
+    ]
+    rows[21] |= {"sha256": "f" * 64, "member": "it's.\\n"}
+    rows[22] |= {"sha256": "f" * 64, "url": "https://example.org/other,one"}
+    source = commit_rows(tmp_path / "m", in_parts(rows, 3, 9))
+    expected = {"k4": "k4", "1.tar/a b/15": "k15", "it's": "k21", "f" * 64: "k21 k22", "12": "k12"}
+    expected |= {"https://example.org/other,one": "k22", "a b/13.x.jpg": "k13"}
+    values = listed([*expected, "5", "k", "nowhere", "", "F" * 63], [ValueKind.TEXT] * (len(expected) + 5))
+    found = []
+
+    def choose(engine: Engine) -> None:
+        pick_listed(engine, source, "key", values, is_inverted=is_inverted, by_names=True)
+        found.append(unmatched(engine))
+
+    made = same(
+        engines,
+        Request(about=derived_from([source], "select", {}), sources=[source], output="", decide=choose),
+        tmp_path,
+    )
+    assert found[0] == found[1]
+    assert (found[0].values, found[0].ambiguous) == (5, 1)  # 5 is a member of two tars
+    matched = set(" ".join(expected.values()).split())
+    wanted = {row["key"] for row in rows} - matched if is_inverted else matched
+    assert set(rows_of(made).column("key").to_pylist()) == wanted
+
+
 @pytest.mark.parametrize("rule", [OnConflict.BEST, OnConflict.FIRST, OnConflict.REFUSE])
 def test_merges(engines: Engines, tmp_path: Path, monkeypatch, rule: OnConflict) -> None:
     monkeypatch.setattr(derive, "ROWS_PER_PART", 25)

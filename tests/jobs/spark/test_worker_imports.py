@@ -12,7 +12,13 @@ OF_WORKERS = (
     "jobs.stages.shard",
     "jobs.dedupe.stage",
 )
-OF_WORKERS += ("jobs.dedupe.stage_again", "jobs.operations.derive", "jobs.spark.frames", "jobs.spark.row_query")
+OF_WORKERS += (
+    "jobs.dedupe.stage_again",
+    "jobs.operations.derive",
+    "jobs.spark.frames",
+    "jobs.spark.row_query",
+    "jobs.worker_daemon",
+)
 OF_DRIVERS = {"rich", "click", "matplotlib", "sqlglot", "pandas", "polars"}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.spark.session import WORKER_DAEMON
 from manifests.format.store import open_manifest
 from tests.conftest import STAGES, TARS, TOP, Reference, curate, rows_of, tar_hashes, write_pipeline
 from tests.support.processes import is_running
@@ -44,7 +45,7 @@ def python_workers(driver: int) -> list[psutil.Process]:
     """Return the Python processes that Spark started for this driver."""
     try:
         below = psutil.Process(driver).children(recursive=True)
-        return [p for p in below if "pyspark.daemon" in " ".join(p.cmdline())]
+        return [p for p in below if WORKER_DAEMON in " ".join(p.cmdline())]
     except psutil.NoSuchProcess:
         return []
 

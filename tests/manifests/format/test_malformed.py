@@ -44,6 +44,7 @@ COMMANDS = [
     Command(line="stats {manifest}"),
     Command(line="query {manifest} SELECT(count(width))FROM(manifest)"),
     Command(line="cat {manifest} --keys a"),
+    Command(line="explain {manifest} a"),
     Command(line="log {manifest}", reads_rows=False),
     Command(line="diff {manifest} {other} --engine duckdb"),
     Command(line="diff {other} {manifest} --engine duckdb"),

@@ -5,6 +5,7 @@ const pictures = [...document.querySelectorAll("article")];
 const store = "curate audit " + document.body.dataset.audit;
 const labelOf = { "0": "none", "1": "light", "2": "heavy", "u": "unsure" };
 const labels = kept();
+const before = []; // what to undo: [place, key, the label that it had]
 let here = 0;
 
 function kept() {
@@ -36,6 +37,7 @@ function showProgress() {
   document.querySelector("progress").value = done;
   document.getElementById("count").textContent = done + " of " + pictures.length + " labelled";
   document.getElementById("place").textContent = here + 1 + " / " + pictures.length;
+  document.getElementById("undo").disabled = !before.length;
   document.getElementById("save").classList.toggle("ready", done === pictures.length);
 }
 
@@ -56,9 +58,25 @@ function showOpen() {
 }
 
 function label(picture, value) {
+  const place = pictures.indexOf(picture);
+  before.push([place, keyOf(picture), labels.get(keyOf(picture))]);
   labels.set(keyOf(picture), value);
   keep();
-  show(pictures.indexOf(picture) + 1);
+  show(place + 1);
+}
+
+function undo() {
+  if (!before.length) {
+    return;
+  }
+  const [place, key, value] = before.pop();
+  if (value === undefined) {
+    labels.delete(key);
+  } else {
+    labels.set(key, value);
+  }
+  keep();
+  show(place);
 }
 
 function quoted(field) {
@@ -76,10 +94,10 @@ function download() {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) {
+  const key = event.key.toLowerCase();
+  if (event.altKey || ((event.ctrlKey || event.metaKey) && key !== "z")) {
     return;
   }
-  const key = event.key.toLowerCase();
   if (key in labelOf) {
     label(pictures[here], labelOf[key]);
   } else if (key === "arrowleft" || key === "arrowup") {
@@ -88,6 +106,8 @@ document.addEventListener("keydown", (event) => {
     show(here + 1);
   } else if (key === "n") {
     showOpen();
+  } else if (key === "z") {
+    undo();
   } else {
     return;
   }
@@ -99,6 +119,7 @@ for (const picture of pictures) {
 }
 document.getElementById("back").addEventListener("click", () => show(here - 1));
 document.getElementById("on").addEventListener("click", () => show(here + 1));
+document.getElementById("undo").addEventListener("click", undo);
 document.getElementById("open").addEventListener("click", showOpen);
 document.getElementById("save").addEventListener("click", download);
 addEventListener("pagehide", keep);

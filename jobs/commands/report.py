@@ -1,0 +1,68 @@
+"""Makes the pages of a report, and serves them to a browser on this machine."""
+
+import functools
+from typing import Any
+
+import click
+
+from curation.pages.site import LINKS, Labelled, ReportOptions, make_report
+from jobs.commands.audit import FILLED, read_audit, read_labels_of
+from jobs.commands.shared import has_summary, note, reporter
+from jobs.operations.page_server import serve
+from jobs.operations.report import find_boxes, steps_of
+from jobs.operations.report_folder import report_folder
+from jobs.show.basics import human_bytes, print_json
+from manifests import storage
+from manifests.errors import InputError
+from manifests.format.store import Manifest, is_committed, open_manifest
+
+_STAGES = ("chosen", "scored", "deduped", "scan")
+
+
+def report(manifest: str, output: str | None, serving: bool, port: int, **flags: Any) -> None:
+    """Write the pages of a report on a manifest, and serve them if asked to."""
+    opened = open_manifest(_manifest_in(manifest))
+    folder = report_folder(output or "report", "-o", [path for path, _ in LINKS], force=flags["force"])
+    progress = reporter(as_json=flags["as_json"])
+    options = ReportOptions(
+        pictures=flags["pictures"],
+        salt=flags["salt"],
+        steps=steps_of(opened),
+        labelled=_labelled(flags["audit"], opened),
+        find_boxes=functools.partial(find_boxes, opened) if flags["boxes"] else None,
+        say=progress.say,
+    )
+    made = make_report(opened, folder, options)
+    if has_summary(as_json=flags["as_json"]):
+        if flags["as_json"]:
+            print_json({"index": made.index, "pages": made.pages, "pictures": made.pictures, "missing": made.missing})
+        else:
+            missing = f", {made.missing:,} cannot be shown" if made.missing else ""
+            size = human_bytes(made.size_bytes)
+            click.echo(f"{made.index}: {made.pages} pages, {made.pictures:,} pictures, {size}{missing}")
+    if serving:
+        serve(folder, port, say=note)
+
+
+def _manifest_in(uri: str) -> str:
+    """Return `uri` if a manifest is there, else that of the last stage before shards in the output of a run."""
+    place = storage.absolute(uri)
+    if not is_committed(place):
+        for stage in _STAGES:
+            if is_committed(storage.join(place, stage)):
+                return storage.join(place, stage)
+    return uri
+
+
+def _labelled(audit: str | None, manifest: Manifest) -> Labelled | None:
+    """Return the labels in an audit's folder, None without one. Raises InputError unless they are of `manifest`."""
+    if audit is None:
+        return None
+    folder = storage.absolute(audit)
+    made = read_audit(folder)
+    if made.digest != manifest.digest:
+        raise InputError(
+            f"--audit {audit}: drawn from {made.uri} (digest {made.digest[:16]}…), not from {manifest.uri} "
+            f"({manifest.digest[:16]}…); give an audit of this manifest"
+        )
+    return Labelled(audit=made, labels=read_labels_of(made, storage.join(folder, FILLED)))
