@@ -71,6 +71,31 @@ def _delimiter(text: str) -> str:
     return next((mark for mark in ",;\t" if mark in heading), ",")
 
 
+# --- weights
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """How many rows of the manifest each labelled key stands for, and what no label stands for."""
+
+    by_key: Mapping[str, float]
+    rows: int
+    blind_strata: int
+    blind_rows: int
+
+
+def stratum_weights(audit: Audit, labelled: Iterable[str]) -> Weights:
+    """Return the weights of the keys `labelled`: N/n for each of the n labels of a stratum of N rows."""
+    known = frozenset(labelled)
+    by_key: dict[str, float] = {}
+    blind: list[int] = []
+    for stratum in audit.strata:
+        mine = [key for key in stratum.keys if key in known]
+        by_key |= dict.fromkeys(mine, stratum.rows / max(1, len(mine)))
+        blind += [] if mine else [stratum.rows]
+    return Weights(by_key=by_key, rows=audit.audited_rows, blind_strata=len(blind), blind_rows=sum(blind))
+
+
 # --- estimates
 
 

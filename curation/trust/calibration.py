@@ -99,13 +99,19 @@ class StepReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Bounds by step, thresholds on `text_score` (`rules`), and their effect on the rows they were made from."""
+class Effect:
+    """Thresholds on `text_score` (`rules`), and recall, false rate and precision of both classes at them."""
+
+    rules: Mapping[str, float]
+    expected: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Effect):
+    """Bounds by step and thresholds, and their effect on the rows that they were made from."""
 
     bounds: Mapping[TextStep, Bounds]
-    rules: Mapping[str, float]
     steps: Sequence[StepReport]
-    expected: Mapping[str, Interval]
     samples: Mapping[str, int]
 
 
@@ -126,8 +132,7 @@ def calibrate(rows: Sequence[LabelledRow], goals: Goals, *, with_light: bool = T
     found = _found_by_all(rows, goals)
     bounds = _early_bounds(rows, found or rows, goals)
     bounds[TextStep.READ] = _last_bounds(rows, goals)
-    final = [replay(row.probabilities, bounds, with_light=with_light)[1] for row in rows]
-    scores = np.array([text_score(probabilities) for probabilities in final])
+    scores = final_scores(rows, bounds, with_light=with_light)
     rules = {
         f"min_{q}_score": _threshold(
             rows, scores, q, getattr(goals, f"{q}_recall"), getattr(goals, f"{q}_false_rate")
@@ -142,6 +147,14 @@ def calibrate(rows: Sequence[LabelledRow], goals: Goals, *, with_light: bool = T
         expected=expectations(rows, scores, rules),
         samples=counts,
     )
+
+
+def final_scores(
+    rows: Sequence[LabelledRow], bounds: Mapping[TextStep, Bounds], *, with_light: bool = True
+) -> Floats:
+    """Return the `text_score` that each row would have under `bounds`, (rows,)."""
+    last = [replay(row.probabilities, bounds, with_light=with_light)[1] for row in rows]
+    return np.array([text_score(probabilities) for probabilities in last])
 
 
 def replay(
@@ -211,6 +224,11 @@ def expectations(rows: Sequence[LabelledRow], scores: Floats, rules: Mapping[str
     return found
 
 
+def effective_number(weights: Floats) -> float:
+    """Return how many samples of equal weight say as much as those with `weights`, (samples,), by Kish."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
 def share(hits: NDArray[np.bool_], weights: Floats) -> Interval:
     """Return the weighted share of `hits` with Jeffreys' 95 % interval; share 0 in [0, 1] when there is none.
 
@@ -218,7 +236,7 @@ def share(hits: NDArray[np.bool_], weights: Floats) -> Interval:
     """
     if not len(hits):
         return Interval(share=0.0, low=0.0, high=1.0)
-    number = float(weights.sum() ** 2 / (weights**2).sum())  # Kish's effective number
+    number = effective_number(weights)
     found = float((hits * weights).sum() / weights.sum())
     low, high = beta.ppf([0.025, 0.975], found * number + 0.5, (1 - found) * number + 0.5)
     return Interval(share=found, low=0.0 if found == 0 else float(low), high=1.0 if found == 1 else float(high))
@@ -226,8 +244,7 @@ def share(hits: NDArray[np.bool_], weights: Floats) -> Interval:
 
 def _found_by_all(rows: Sequence[LabelledRow], goals: Goals) -> list[LabelledRow]:
     """Return the rows that are light by their label and by the whole cascade, at the wanted threshold."""
-    last = [replay(row.probabilities, {}, with_light=True)[1] for row in rows]
-    scores = np.array([text_score(probabilities) for probabilities in last])
+    scores = final_scores(rows, {})
     least = _threshold(rows, scores, "light", goals.light_recall, goals.light_false_rate)
     return [row for row, score in zip(rows, scores, strict=True) if row.answers("light") and score >= least]
 

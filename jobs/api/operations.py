@@ -37,7 +37,7 @@ def diff(
     a: Source,
     b: Source,
     *,
-    by: Literal["key", "sha256", "url"] = "key",
+    by: Literal["key", "sha256", "url", "image"] = "key",
     columns: Sequence[str] = (),
     ignore: Sequence[str] = (),
     where: str | None = None,
@@ -50,7 +50,8 @@ def diff(
     """Return what differs from manifest `a` to manifest `b`, and why.
 
     Args:
-        by: the column that makes two rows the same sample.
+        by: the column that makes two rows the same sample; or image, for manifests of different crawls: sha256,
+            else the fingerprint, and only verdicts are compared.
         columns, ignore: compare only these columns, or all but these.
         where: compare only rows, of both, for which this SQL expression is true.
         limit: how many differing rows `first` of the answer has.
@@ -60,7 +61,8 @@ def diff(
         storage: fsspec arguments by protocol.
 
     Returns:
-        `is_empty`; `tally.reasons`, rows by change and reason; `tally.columns`; `first`, the first rows.
+        `is_empty`; `tally.reasons`, rows by change and reason; `tally.columns`; `tally.entered` and `tally.left`, how
+        many only `b` and only `a` keeps; `first`, the first rows.
 
     Raises InputError when the arguments do not fit the manifests, ManifestError when a part is missing or damaged.
     """
@@ -86,6 +88,7 @@ def sample(
     shares: Literal["proportional", "equal"] = "proportional",
     per_cluster: int | None = None,
     where: str | None = None,
+    among: Literal["all", "kept", "dropped"] | None = None,
     salt: str = "curate",
     spark: "SparkSession | None" = None,
     storage: Storage | None = None,
@@ -102,6 +105,8 @@ def sample(
         stratify_by, shares: give every combination of these columns its share.
         per_cluster: at most this many rows of each cluster_id.
         where: only rows for which this SQL expression is true.
+        among: the rows to draw from; by default those that were kept, if the manifest has verdicts and no expression
+            is about them, else all.
         salt: names the draw; another salt draws other rows.
         spark, storage, progress, restart: see `curate.run`.
 
@@ -117,11 +122,12 @@ def sample(
         shares=shares,
         per_cluster=per_cluster,
         where=where,
+        among=among,
         salt=salt,
     )
 
     def request() -> Request:
-        return requests.sample(committed_of(manifest), draw, output, storage or {})
+        return requests.sample(committed_of(manifest), draw, output, storage or {}, _log.warning)
 
     return _make(request, spark=spark, storage=storage, progress=progress, restart=restart)
 

@@ -12,6 +12,7 @@ from jobs.cli.options import examples
         "curate calibrate labels.csv --manifest exhaustive/ -o thresholds.yaml --curves curves.png",
         "curate calibrate labels.csv --manifest exhaustive/ -o t.yaml --mix none=0.5,light=0.49,heavy=0.01",
         "curate calibrate labels.csv --manifest exhaustive/ -o t.yaml --heavy-recall 0.98",
+        "curate calibrate audit/filled.csv --manifest exhaustive/ -o t.yaml -c pipeline.yaml",
         "curate score deduped/ -o scored/ -c thresholds.yaml",
     )
 )
@@ -56,6 +57,22 @@ from jobs.cli.options import examples
     show_default=True,
     help="Share of other images kept as light before any text is read.",
 )
+@click.option(
+    "--drawn",
+    type=click.Choice(["audit", "random"]),
+    help="How the labelled samples were drawn: by the audit.json beside LABELS.CSV, whose strata weigh them, or at "
+    "random.  [default: audit if there is one]",
+)
+@click.option(
+    "-c",
+    "--config",
+    "config_files",
+    multiple=True,
+    metavar="FILE",
+    help="Pipeline file with the thresholds to compare with, and storage: options; may be repeated.  [default: those "
+    "that are shipped]",
+)
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the expected results as JSON.")
 @runs("jobs.commands.calibrate:calibrate")
 def calibrate() -> None:
@@ -63,5 +80,6 @@ def calibrate() -> None:
 
     The bounds are those of every step of `curate score`, the thresholds those of both classes of `curate choose`.
     LABELS.CSV has the columns key and label (none, light, heavy), or tar, key and label as img2dataset names samples.
-    A sheet that was filled in for `curate audit` works, too.
+    A sheet that was filled in for `curate audit` works, too; its labels weigh as much as their strata have rows.
+    Labels that are too few to show the wanted rates are refused.
     """

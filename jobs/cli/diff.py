@@ -12,6 +12,7 @@ from jobs.cli.options import engine_options, examples, json_option
         "curate diff may/shards june/shards --stat          # one line, and the reasons",
         "curate diff out/scored again/scored --ignore text_trail,text_engine --limit 50",
         "curate diff a/ b/ --by sha256                      # the same images under other keys",
+        "curate diff may/chosen june/chosen --by-image      # verdicts on the same pictures of other crawls",
         "curate diff a/ b/ --where \"text_class = 'heavy'\" --json",
         "curate diff a/ b/ --out diff.parquet               # every row, before and after; for `curate patch`",
         "curate diff a/ b/ --html changes/                  # what entered and left, in pictures: changes/index.html",
@@ -22,10 +23,16 @@ from jobs.cli.options import engine_options, examples, json_option
 @click.argument("b")
 @click.option(
     "--by",
-    type=click.Choice(["key", "sha256", "url"]),
+    type=click.Choice(["key", "sha256", "url", "image"]),
     default="key",
     show_default=True,
     help="What makes two rows the same sample.",
+)
+@click.option(
+    "--by-image",
+    is_flag=True,
+    help="As --by image: match rows by sha256, the rest by fingerprint, and compare their verdicts; for manifests of "
+    "different crawls.",
 )
 @click.option("--columns", metavar="COLUMN,...", help="Compare only these columns.")
 @click.option("--ignore", metavar="COLUMN,...", help="Compare all columns but these.")

@@ -11,7 +11,7 @@ FORMATS = ("datacomp", "keys", "urls", "sha256", "csv", "jsonl", "img2dataset")
 @click.command(
     epilog=examples(
         "curate export out/chosen -o subset.npy                      # DataComp's subset: pairs of u8, sorted",
-        "curate export out/chosen -o keys.txt --where 'text_chars > 50'",
+        "curate export out/chosen -o keys.txt --where 'text_score > 0.9'",
         "curate export out/deduped -o - --format urls | head",
         "curate export out/chosen -o table.csv --columns key,url,caption,text_score --all",
         "curate export out/chosen -o s3://bucket/again.parquet       # a list of URLs for img2dataset",

@@ -9,7 +9,8 @@ from jobs.cli.options import engine_options, examples, json_option
 @click.command(
     epilog=examples(
         "curate sample out/chosen -o small/ --fraction 0.013",
-        "curate sample out/chosen -o small/ --count 100000 --where 'text_chars > 50 and width >= 256'",
+        "curate sample out/chosen -o small/ --count 100000 --where 'text_score > 0.9 and width >= 256'",
+        "curate sample out/chosen -o lost/ --count 1000 --from dropped --stratify-by drop_reason",
         "curate sample out/chosen -o mixed/ --count 60000 --stratify-by format,text_class --shares equal",
         "curate sample out/scored -o rich/ --top 1000000 --by text_score",
         "curate sample out/scored -o rich/ --count 1000000 --weight text_score --salt run-2",
@@ -19,6 +20,12 @@ from jobs.cli.options import engine_options, examples, json_option
 )
 @click.argument("manifest")
 @click.option("-o", "--output", required=True, metavar="URI", help="Where the manifest of the sample is committed.")
+@click.option(
+    "--from",
+    "among",
+    type=click.Choice(["all", "kept", "dropped"]),
+    help="Rows to draw from.  [default: kept if MANIFEST has verdicts and no expression is about them, else all]",
+)
 @click.option(
     "--fraction",
     type=float,
@@ -50,4 +57,7 @@ def sample() -> None:
     A keyed hash of `key` decides. With one salt, a smaller sample is a subset of a larger one, and the order of the
     rows, the parts and the engine do not matter. With --fraction alone, rows that are added later do not change which
     of the others are drawn.
+
+    A --where that has no answer for some rows, because a column was not measured for them, says so, and so does one
+    that leaves no row.
     """

@@ -27,7 +27,10 @@ def diff(a: str, b: str, **flags: Any) -> None:
     storage_options(choice)
     first, second = open_manifest(a), open_manifest(b)
     comparison = Comparison(
-        by=flags["by"], columns=names_in(flags["columns"]), ignore=names_in(flags["ignore"]), where=flags["where"]
+        by="image" if flags["by_image"] else flags["by"],
+        columns=names_in(flags["columns"]),
+        ignore=names_in(flags["ignore"]),
+        where=flags["where"],
     )
     out = storage.absolute(flags["out"]) if flags["out"] else None
     progress = reporter(as_json=flags["as_json"])

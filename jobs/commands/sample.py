@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.commands.shared import has_summary, reporter
+from jobs.commands.shared import has_summary, note, reporter
 from jobs.operations import requests
 from jobs.operations.derive import Request, count_expected_rows, derive
 from jobs.operations.engine_choice import EngineChoice, storage_options
@@ -23,7 +23,7 @@ def sample(manifest: str, output: str, **flags: Any) -> None:
     draw = Draw(**flags, stratify_by=tuple(name.strip() for name in strata.split(",")) if strata else ())
     options = storage_options(choice)
     source = open_manifest(manifest)
-    make(requests.sample(source, draw, output, options), choice, run)
+    make(requests.sample(source, draw, output, options, note), choice, run)
 
 
 def make(request: Request, choice: EngineChoice, run: Mapping[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Request:
     PICKS of an engine (`source` is a position in `sources`, then `part` and `row`). `share` is the expected fraction
     of rows, for the size of parts. `extra` has more rows by name, each written as a part. `rebased` is a pair of
     roots: in sources, the second replaces the first. `digest` is the expected digest of the result. `options` are
-    storage arguments for workers.
+    storage arguments for workers. `remark` is called when it is made, or would be, with an engine and its rows.
     """
 
     about: Provenance
@@ -66,6 +66,7 @@ class Request:
     rebased: tuple[str, str] | None = None
     digest: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remark: Callable[[Engine, int], None] = lambda _engine, _rows: None
 
 
 def derived_from(sources: Sequence[Manifest], operation: str, settings: Mapping[str, Any]) -> Provenance:
@@ -115,18 +116,22 @@ def derive(request: Request, engine: Callable[[], Engine], reporter: Reporter, *
         with reporter.watch(plan, state, done):
             _write(request, replace(plan, done=done), state, pieces, engine())
         account.begin(COMMITTING)
-        return finish(begin, started, digest=request.digest, account=account)
+        made = finish(begin, started, digest=request.digest, account=account)
+    request.remark(engine(), made.rows)
+    return made
 
 
 def count_expected_rows(request: Request, engine: Engine) -> int:
     """Return how many rows the manifest of `request` would have, without those of `extra`. Nothing is written."""
     if request.decide is not None:
         request.decide(engine)
-        return count_rows(engine, PICKS)
-    total = 0
-    for source in request.sources:
-        engine.view("counted", source, {}, where=request.where)
-        total += count_rows(engine, "counted")
+        total = count_rows(engine, PICKS)
+    else:
+        total = 0
+        for source in request.sources:
+            engine.view("counted", source, {}, where=request.where)
+            total += count_rows(engine, "counted")
+    request.remark(engine, total)
     return total
 
 

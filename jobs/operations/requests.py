@@ -26,6 +26,7 @@ from manifests.draw.combining import (
     values_digest,
 )
 from manifests.draw.sampling import PICKS, Draw, local_condition, pick_sample
+from manifests.draw.selectivity import remarks
 from manifests.errors import InputError
 from manifests.exchange.key_lists import KeyList
 from manifests.format.store import Manifest
@@ -36,9 +37,18 @@ Options = Mapping[str, Mapping[str, Any]]
 """Storage arguments by protocol, for workers."""
 
 
-def sample(source: Manifest, draw: Draw, output: str, options: Options) -> Request:
-    """Return the request of a sample of `source`. Raises InputError when `draw` does not fit the manifest."""
+def sample(source: Manifest, draw: Draw, output: str, options: Options, note: Note) -> Request:
+    """Return the request of a sample of `source`; `note` is called with what a person should know about it.
+
+    Raises InputError when `draw` does not fit the manifest.
+    """
     draw.check(source)
+    draw = draw.settled(source)
+
+    def remark(engine: Engine, rows: int) -> None:
+        for text in remarks(source, draw, rows, engine):
+            note(text)
+
     how: dict[str, Any] = {"decide": lambda engine: pick_sample(engine, source, draw)}
     if draw.is_local:
         how = {"where": local_condition(draw), "share": 1.0 if draw.fraction is None else draw.fraction}
@@ -47,6 +57,7 @@ def sample(source: Manifest, draw: Draw, output: str, options: Options) -> Reque
         sources=[source],
         output=storage.absolute(output),
         options=options,
+        remark=remark,
         **how,
     )
 

@@ -1,6 +1,6 @@
 """What `curate diff` prints: a summary, the reasons, the first rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -22,15 +22,18 @@ def print_diff(found: Diff, *, out: str | None, style: str) -> None:
     show = _markdown_table if style == "markdown" else _rich_table(stdout_console())
     print(summary(found))
     if not found.is_empty and (kept := _kept(found)) is not None:
-        print(f"kept: {kept[0]:,} in the first, {kept[1]:,} in the second")
+        moved = ""
+        if found.comparison.has_membership(found.a, found.b):
+            moved = f"; {found.tally.entered:,} entered, {found.tally.left:,} left"
+        print(f"kept: {kept[0]:,} in the first, {kept[1]:,} in the second{moved}")
     for line in _about_columns(found):
         print(line)
     if why := reasons(found.tally):
         show("Why", ("change", "reason", "rows"), [(change, reason, f"{rows:,}") for change, reason, rows in why])
     if found.tally.columns:
-        most = sorted(found.tally.columns.items(), key=lambda c: (-c[1], c[0]))
-        rest = [("…", f"{len(most) - MAX_COLUMNS} more")] * (len(most) > MAX_COLUMNS)
-        show("Columns", ("column", "rows"), [(n, f"{rows:,}") for n, rows in most[:MAX_COLUMNS]] + rest)
+        lines = _columns(found.tally.columns)
+        rest = [("…", f"{len(lines) - MAX_COLUMNS} more")] * (len(lines) > MAX_COLUMNS)
+        show("Columns", ("columns", "rows"), lines[:MAX_COLUMNS] + rest)
     if found.first:
         title = f"The first {len(found.first)} of {found.tally.rows:,} rows, by key"
         show(title, ("change", "key", "reason", "what"), [_row(row) for row in found.first])
@@ -58,9 +61,23 @@ def _kept(found: Diff) -> tuple[int, int] | None:
     return a, b
 
 
+def _membership(found: Diff) -> dict[str, int | None]:
+    is_known = found.comparison.has_membership(found.a, found.b)
+    tally = found.tally
+    return {"entered": tally.entered if is_known else None, "left": tally.left if is_known else None}
+
+
 def _about_columns(found: Diff) -> list[str]:
     pairs = (("columns only in the second", found.new_columns), ("columns only in the first", found.lost_columns))
     return [f"{what}: {', '.join(names)}" for what, names in pairs if names]
+
+
+def _columns(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return the columns that differ in so many rows, the most first; those that differ in equally many together."""
+    by_rows: dict[int, list[str]] = {}
+    for name, rows in sorted(counts.items()):
+        by_rows.setdefault(rows, []).append(name)
+    return [(", ".join(by_rows[rows]), f"{rows:,}") for rows in sorted(by_rows, reverse=True)]
 
 
 def _row(row: Any) -> tuple[str, str, str, str]:
@@ -111,6 +128,7 @@ def _as_json(found: Diff, out: str | None) -> dict[str, Any]:
         **{str(change): tally.of(change) for change in Change},
         "same": found.same,
         "kept": _kept(found),
+        **_membership(found),
         "reasons": [{"change": c, "reason": reason, "rows": rows} for c, reason, rows in reasons(tally)],
         "columns": dict(sorted(tally.columns.items())),
         "columns_added": found.new_columns,

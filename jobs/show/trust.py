@@ -10,22 +10,31 @@ from jobs.show.basics import print_json, stdout_console
 
 if TYPE_CHECKING:  # scipy takes a second to import
     from curation.trust.audit import Audit
-    from curation.trust.audit_labels import Estimate, Estimates
-    from curation.trust.calibration import Calibration, Interval
+    from curation.trust.audit_labels import Estimate, Estimates, Weights
+    from curation.trust.calibration import Calibration, Effect, Interval
 
 
-def print_calibration(made: "Calibration", *, as_json: bool) -> None:
-    """Print the quality to expect from calibrated thresholds."""
+def print_calibration(made: "Calibration", before: "Effect", weights: "Weights | None", *, as_json: bool) -> None:
+    """Print the quality to expect from calibrated thresholds, and from those before, on the same labels."""
     if as_json:
-        print_json(dataclasses.asdict(made))
+        weighed = None if weights is None else {n: v for n, v in dataclasses.asdict(weights).items() if n != "by_key"}
+        print_json({**dataclasses.asdict(made), "before": dataclasses.asdict(before), "weights": weighed})
         return
+    if weights is not None:
+        blind = f"; {weights.blind_strata} strata, {weights.blind_rows:,} rows, have no label and are left out"
+        print(
+            f"labels weigh as the strata of the audit, which have {weights.rows:,} rows"
+            + (blind if weights.blind_strata else "")
+        )
     console = stdout_console()
     expected = Table(title="Expected, with 95 % intervals", title_justify="left")
-    for name in ("class", "text_score from", "recall", "false rate", "precision"):
-        expected.add_column(name, justify="left" if name == "class" else "right")
+    for name in ("class", "", "text_score from", "recall", "false rate", "precision"):
+        expected.add_column(name, justify="left" if name in ("class", "") else "right")
     for question in ("heavy", "light"):
-        spans = [made.expected[f"{question}_{name}"] for name in ("recall", "false_rate", "precision")]
-        expected.add_row(question, f"{made.rules[f'min_{question}_score']:g}", *(_span(s) for s in spans))
+        for name, effect in (("before", before), ("after", made)):
+            spans = [effect.expected[f"{question}_{each}"] for each in ("recall", "false_rate", "precision")]
+            threshold = f"{effect.rules[f'min_{question}_score']:g}"
+            expected.add_row(question, name, threshold, *map(_span, spans))
     console.print(expected)
     steps = Table(title="Steps", title_justify="left")
     for name in ("step", "saw", "settled", "heavy lost", "light lost"):

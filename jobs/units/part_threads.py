@@ -20,11 +20,17 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
+MAX_THREADS = 8
+
+
 class PartThreads:
-    """Threads, by default one for each core of this process: Arrow works without Python's lock."""
+    """Threads, by default one for each core of this process, at most MAX_THREADS.
+
+    Arrow works without Python's lock, but rows are hashed with it, and each thread has a row group in memory.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or min(MAX_THREADS, len(os.sched_getaffinity(0)))
 
     def done_counter(self) -> DoneCounter:
         """Return a counter of finished units."""

@@ -17,6 +17,7 @@ from manifests.format.roots import relative_sources
 _SHARD_PLACES = ("shard", "shard_offset", "shard_index", "shard_json_offset", "shard_caption_offset")
 PLACE_COLUMNS = frozenset(("source", "member", "offset", "caption_offset", "json_offset", *_SHARD_PLACES))
 MAX_NAMED = 4
+STILL_DROPPED = "dropped before and after, for another reason"
 FLAGS = ("m", "has_before", "has_after", "why", "is_new_original")
 
 
@@ -143,6 +144,13 @@ class RowComparer:
         return list(zip(*sides, strict=True))
 
 
+_SAID_BY: Mapping[str, str] = {
+    "drop_reason": "keep",
+    "duplicate_kind": "duplicate_of",
+    "duplicate_evidence": "duplicate_of",
+    "cluster_id": "duplicate_of",
+}
+"""Columns that say again what another one says: where both differ, the other one counts."""
 _VERDICT = ("keep", "drop_reason", "duplicate_of", "duplicate_kind")
 _ABSENT = object()
 
@@ -164,7 +172,7 @@ def _why_changed(
     if _ABSENT not in keep and keep[0] != keep[1]:
         return f"kept, was {drop[0]}" if keep[1] else f"dropped: {_of_new(drop[1], is_fresh)}"
     if _ABSENT not in drop and drop[0] != drop[1]:
-        return f"dropped: {_of_new(drop[1], is_fresh)}, was {drop[0]}"
+        return STILL_DROPPED
     if _ABSENT not in original and (original[0] is None) != (original[1] is None):
         if original[1] is None:
             return f"no longer duplicate:{kind[0]}"
@@ -179,10 +187,11 @@ def _why_changed(
 
 
 def _names(differs: Mapping[str, npt.NDArray[np.bool_]], both: npt.NDArray[np.bool_]) -> list[list[str] | None]:
-    """Return the names of the columns that differ in each row; None for rows of one side."""
+    """Return the names of the columns that differ in each row, each fact once; None for rows of one side."""
     names: list[list[str] | None] = [[] if each else None for each in both.tolist()]
     for name, each in differs.items():
-        for i in np.flatnonzero(each).tolist():
+        is_said = differs.get(_SAID_BY.get(name, ""), np.zeros(len(each), np.bool_))
+        for i in np.flatnonzero(each & ~is_said).tolist():
             found = names[i]
             if found is not None:
                 found.append(name)
@@ -212,11 +221,15 @@ def _truth(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
 class Tally:
     """Counts of differing rows: by change and reason, and by column.
 
+    `entered` are those that only the second keeps, `left` those that only the first keeps. In a manifest without
+    verdicts every row counts as kept.
     `lanes_before` and `lanes_after` are the sums of the row hashes of all rows before and after.
     """
 
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
     columns: Counter[str] = field(default_factory=Counter)
+    entered: int = 0
+    left: int = 0
     lanes_before: Lanes = field(default_factory=lambda: np.zeros(4, np.uint64))
     lanes_after: Lanes = field(default_factory=lambda: np.zeros(4, np.uint64))
 
@@ -234,6 +247,8 @@ class Tally:
         for change, counts in other.reasons.items():
             self.reasons.setdefault(change, Counter()).update(counts)
         self.columns.update(other.columns)
+        self.entered += other.entered
+        self.left += other.left
         self.lanes_before = self.lanes_before + other.lanes_before
         self.lanes_after = self.lanes_after + other.lanes_after
 
@@ -242,6 +257,8 @@ class Tally:
         return {
             "reasons": {change: dict(sorted(counts.items())) for change, counts in sorted(self.reasons.items())},
             "columns": dict(sorted(self.columns.items())),
+            "entered": self.entered,
+            "left": self.left,
             "lanes_before": [int(lane) for lane in self.lanes_before],
             "lanes_after": [int(lane) for lane in self.lanes_after],
         }
@@ -252,6 +269,8 @@ class Tally:
         return cls(
             reasons={change: Counter(counts) for change, counts in found["reasons"].items()},
             columns=Counter(found["columns"]),
+            entered=found.get("entered", 0),  # earlier versions counted neither
+            left=found.get("left", 0),
             lanes_before=np.array(found["lanes_before"], np.uint64),
             lanes_after=np.array(found["lanes_after"], np.uint64),
         )
@@ -265,9 +284,20 @@ def count_differences(diff: pa.Table, comparer: RowComparer) -> Tally:
         added.reasons.setdefault(row["change"], Counter())[row["reason"]] = row["count_all"]
     for pair in pc.list_flatten(diff.column("columns")).value_counts().to_pylist():
         added.columns[pair["values"]] = pair["counts"]
+    before, after = _kept(diff.column("before")), _kept(diff.column("after"))
+    added.entered, added.left = int((after & ~before).sum()), int((before & ~after).sum())
     added.lanes_before = row_lanes(side_rows(diff, "before", comparer.before.schema), comparer.before.roots)
     added.lanes_after = row_lanes(side_rows(diff, "after", comparer.after.schema), comparer.after.roots)
     return added
+
+
+def _kept(side: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Return in which rows of a diff a side has a row that it keeps."""
+    structs = side.combine_chunks()
+    is_there = _truth(structs.is_valid())
+    if structs.type.get_field_index("keep") < 0:
+        return is_there
+    return is_there & _truth(pc.fill_null(structs.field("keep"), False))
 
 
 def side_rows(diff: pa.Table, side: str, schema: pa.Schema) -> pa.Table:

@@ -9,19 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from manifests.compare.changes import Change, RowComparer, Side, Tally, count_differences, row_as_json
 from manifests.compare.diff_set import DiffSet, PartWriter, commit_diff
+from manifests.compare.matching import VERDICTS, By, join_rows
 from manifests.compare.row_history import find_reasons
 from manifests.compare.text_scores import COLUMN, scores_compare
 from manifests.errors import InputError, ManifestError
 from manifests.format.digest import Lanes, combine
 from manifests.format.store import Manifest
-from manifests.sql.engine import Engine, count_rows, quoted, relative_source
+from manifests.sql.engine import Engine, count_rows, quoted
 from manifests.sql.expressions import check_expression
 
 ROWS_PER_PART = 50_000
@@ -32,10 +33,10 @@ Say = Callable[[str], None]
 class Comparison:
     """What to compare: rows with the same value of `by`, in `columns` (all by default) except those in `ignore`.
 
-    Only rows that meet the condition `where` are compared.
+    Only rows that meet the condition `where` are compared. By image, verdicts alone are compared by default.
     """
 
-    by: Literal["key", "sha256", "url"] = "key"
+    by: By = "key"
     columns: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     where: str | None = None
@@ -43,7 +44,7 @@ class Comparison:
     @property
     def is_complete(self) -> bool:
         """Whether all rows and columns are compared, so that the diff contains every difference."""
-        return not (self.columns or self.ignore or self.where)
+        return not (self.columns or self.ignore or self.where or self.by == "image")
 
     def check(self, a: Manifest, b: Manifest) -> None:
         """Raise InputError when a column does not exist, or `where` is not a condition on a row of both."""
@@ -59,11 +60,17 @@ class Comparison:
 
     def compared(self, a: Manifest, b: Manifest) -> list[str]:
         """Return the columns that are compared."""
+        wanted = self.columns or (VERDICTS if self.by == "image" else ())
         return [
             name
             for name in all_columns(a, b)
-            if name != self.by and name not in self.ignore and (not self.columns or name in self.columns)
+            if name != self.by and name not in self.ignore and (not wanted or name in wanted)
         ]
+
+    def has_membership(self, a: Manifest, b: Manifest) -> bool:
+        """Whether the diff contains every row that one of both keeps and the other does not."""
+        has_verdicts = ["keep" in each.schema.names for each in (a, b)]
+        return self.where is None and all(has_verdicts) and "keep" in self.compared(a, b)
 
 
 def all_columns(a: Manifest, b: Manifest) -> list[str]:
@@ -216,25 +223,7 @@ def _find(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison, say:
     names = comparison.compared(a, b)
     counts = [sum(each.parts[i].rows for i in own) for each, own in zip((a, b), places, strict=True)]
     say(f"joining {counts[0]:,} rows with {counts[1]:,} by {comparison.by}")
-    for view, each, own in (("a", a, places[0]), ("b", b, places[1])):
-        columns = {"m": _match(comparison.by), "key": "key", "h": _row_hash(each, names)}
-        engine.view(f"{view}_rows", each, columns, where=comparison.where, parts=own)
-    on = "a.m = b.m"
-    if comparison.by != "key":  # several rows may have one value: the first is matched with the first, by key
-        for view in ("a", "b"):
-            engine.keep(
-                f"{view}_numbered",
-                "SELECT part, row, m, key, h, row_number() OVER (PARTITION BY m ORDER BY key) AS nth "
-                f"FROM {view}_rows",
-            )
-        on += " AND a.nth = b.nth"
-    suffix = "rows" if comparison.by == "key" else "numbered"
-    engine.keep(
-        "changes",
-        "SELECT coalesce(a.m, b.m) AS m, coalesce(a.key, b.key) AS key, a.part AS a_part, a.row AS a_row, "
-        f"b.part AS b_part, b.row AS b_row FROM a_{suffix} a FULL OUTER JOIN b_{suffix} b ON {on} "
-        "WHERE a.m IS NULL OR b.m IS NULL OR a.h <> b.h",
-    )
+    join_rows(engine, (a, b), names, by=comparison.by, where=comparison.where, places=places)
     rows = count_rows(engine, "changes")
     notes: list[str] = []
     if comparison.by == "key" and rows:
@@ -259,20 +248,6 @@ def shared_parts(a: Manifest, b: Manifest) -> tuple[set[int], set[int]]:
     return ours, others
 
 
-def _match(by: str) -> str:
-    return "key" if by == "key" else f"coalesce({by}, 'key:' || key)"
-
-
-def _row_hash(manifest: Manifest, names: Sequence[str]) -> str:
-    """Return SQL for a hash of the compared columns of a row, with `source` relative to its root."""
-    known = set(manifest.schema.names)
-    values = [
-        "NULL" if name not in known else relative_source(manifest.roots) if name == "source" else quoted(name)
-        for name in names
-    ]
-    return f"hash({', '.join(values)})" if values else "0"
-
-
 # --- read them with all columns
 
 
@@ -290,12 +265,14 @@ def _whole_rows(engine: Engine, a: Manifest, b: Manifest, comparison: Comparison
     why = (
         "CASE WHEN c.b_part IS NULL THEN coalesce(r.why, 'not in its input') "
         "WHEN c.a_part IS NULL THEN coalesce(n.why, 'new') END"
+        if has_why
+        else f"CASE WHEN c.b_part IS NULL OR c.a_part IS NULL THEN 'no row with its {comparison.by}' END"
     )
     flags = [
         "c.m AS m",
         "c.a_part IS NOT NULL AS has_before",
         "c.b_part IS NOT NULL AS has_after",
-        f"{why if has_why else 'c.m'} AS why",
+        f"{why} AS why",
         f"{'f.key IS NOT NULL' if has_why else '1 = 0'} AS is_new_original",
     ]
     sides = [

@@ -7,7 +7,7 @@ Weights use priority sampling without replacement: the priority is weight / u, w
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from manifests.draw.apportion import equal, proportional
 from manifests.errors import InputError
 from manifests.format.store import Manifest
 from manifests.sql.engine import Engine, count_rows, quoted, sql_text
-from manifests.sql.expressions import check_expression, check_value
+from manifests.sql.expressions import check_expression, check_value, columns_in
 
 MAX_STRATA = 10_000
 MAX_RANKED = 1_000_000  # rows that are sorted to find the last one to draw
@@ -27,12 +27,16 @@ _VALUE_DIGITS = (4, 4, 4, 4)
 _HALF = 1 << 63
 _ALL, _NONE = "~", ""  # these sort after and before every prefix
 Shares = Literal["proportional", "equal"]
+Among = Literal["all", "kept", "dropped"]
+_VERDICT = ("keep", "drop_reason")
+_AMONG: Mapping[Among | None, tuple[str, ...]] = {"kept": ("keep",), "dropped": ("NOT keep",)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """What to draw: a `fraction`, a `count`, or the `top` rows `by` a value, of the rows that meet `where`.
 
+    Only rows that were kept, or dropped, are drawn if `among` says so; None has no such condition, see `settled`.
     `weight` is an expression for the relative probability of a row. `per_cluster` first reduces each `cluster_id` to
     so many rows. Each combination of values in the columns `stratify_by` gets its share, proportional or equal.
     """
@@ -47,6 +51,31 @@ class Draw:
     per_cluster: int | None = None
     where: str | None = None
     salt: str = "curate"
+    among: Among | None = None
+
+    def settled(self, manifest: Manifest) -> "Draw":
+        """Return this draw with the rows of `manifest` that it is made among; "all" becomes None.
+
+        Without `among`, these are the kept ones if there are verdicts, and no expression or stratum is about them.
+        Raises InputError when there are none and `among` needs them.
+        """
+        has_verdicts = "keep" in manifest.schema.names
+        if self.among in ("kept", "dropped") and not has_verdicts:
+            raise InputError(
+                f"--from {self.among}: {manifest.uri} is a manifest of stage {manifest.stage}, which says of no row "
+                "whether it is kept; `curate choose` decides"
+            )
+        if self.among is not None:
+            return replace(self, among=None if self.among == "all" else self.among)
+        names = [each for each in (self.where, self.by, self.weight) if each is not None]
+        asks = {name for each in names for name in columns_in(each, _VERDICT)} | {*self.stratify_by} & {*_VERDICT}
+        is_shards = "shard" in manifest.schema.names  # which have what was kept alone
+        return replace(self, among="kept") if has_verdicts and not asks and not is_shards else self
+
+    @property
+    def conditions(self) -> list[str]:
+        """The conditions on a row, in SQL: which of its verdicts are wanted, then `where`."""
+        return [*_AMONG.get(self.among, ()), *([f"({self.where})"] if self.where is not None else [])]
 
     @property
     def is_local(self) -> bool:
@@ -114,7 +143,7 @@ def fraction_condition(fraction: float, salt: str) -> str:
 
 def local_condition(draw: Draw) -> str:
     """Return SQL for the rows to draw, for a draw that `is_local`."""
-    conditions = [f"({draw.where})"] if draw.where is not None else []
+    conditions = draw.conditions
     if draw.fraction is not None:
         conditions.append(fraction_condition(draw.fraction, draw.salt))
     return " AND ".join(conditions) or "true"
@@ -125,7 +154,7 @@ def pick_sample(engine: Engine, manifest: Manifest, draw: Draw) -> None:
     place, digits = _order(draw)
     strata = ", ".join(f"{quoted(c)}::VARCHAR" for c in draw.stratify_by)
     columns = {"key": "key", "place": place, "stratum": f"to_json([{strata}])::VARCHAR" if strata else "''"}
-    conditions = [f"({draw.where})"] if draw.where is not None else []
+    conditions = draw.conditions
     value = draw.by if draw.weight is None else draw.weight
     if value is not None:
         conditions.append(f"({value}) IS NOT NULL AND NOT isnan(({value})::DOUBLE)")

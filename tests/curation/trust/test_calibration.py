@@ -214,7 +214,7 @@ def test_calibrate_writes_a_pipeline_file_for_score_and_choose(
     thresholds, curves = tmp_path / "thresholds.yaml", tmp_path / "curves.svg"
     done = curate(
         "calibrate", reference.corpus / "truth.csv", "--manifest", exhaustive, "-o", thresholds, "--curves", curves,
-        "--mix", "none=0.5,light=0.49,heavy=0.01", "--json",
+        "--mix", "none=0.5,light=0.49,heavy=0.01", "--heavy-false-rate", "0.3", "--light-false-rate", "0.5", "--json",
     )  # fmt: skip
     made = json.loads(done.stdout)
     assert {s["step"] for s in made["steps"]} == set(map(str, TextStep))

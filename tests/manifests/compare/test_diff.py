@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.cli.main import main
 from manifests.compare import diff as diffs
+from manifests.compare.changes import STILL_DROPPED
 from manifests.compare.diff import shared_parts
 from manifests.compare.diff_set import open_diff
 from manifests.format.schema import Stage, schema
@@ -178,6 +179,93 @@ def test_reasons_of_changed_rows(tmp_path: Path) -> None:
     row = next(r for r in found["rows"] if r["key"] == "e")
     assert row["columns"] == {"width": [None, 3], "text_score": [None, 0.5]}
     assert found["columns"]["keep"] == 4
+
+
+def test_a_change_of_words_is_no_change_of_membership(tmp_path: Path) -> None:
+    """Rows dropped before and after are one line, whatever the reasons were; what says the same twice counts once."""
+    before = [verdict(f"k{n}", keep=n > 5, reason=None if n > 5 else "not_heavy") for n in range(9)]
+    after = [
+        *(verdict(f"k{n}", keep=False, reason="not_light", text_class="none") for n in range(3)),
+        verdict("k3", keep=False, reason="duplicate:mild", duplicate_of="k4", duplicate_kind="mild", cluster_id="k3"),
+        *(verdict(f"k{n}") for n in range(4, 8)),
+        verdict("k8", keep=False, reason="too_small"),
+    ]
+    a, b = (
+        commit_rows(tmp_path / name, [[{"cluster_id": "c", **row} for row in rows]], Stage.CHOOSE)
+        for name, rows in (("a", before), ("b", after))
+    )
+    found = diff_json(a, b)
+    assert reasons(found) == {
+        ("changed", STILL_DROPPED): 4,
+        ("changed", "kept, was not_heavy"): 2,
+        ("changed", "dropped: too_small"): 1,
+    }
+    assert (found["entered"], found["left"], found["kept"]) == (2, 1, [3, 4])
+    assert found["columns"] == {"keep": 3, "drop_reason": 4, "text_class": 3, "duplicate_of": 1}
+    text = run("diff", a.uri, b.uri, "--stat", "--quiet").stdout
+    assert "kept: 3 in the first, 4 in the second; 2 entered, 1 left" in text
+    lines = [line for line in text.splitlines() if line.startswith("│")]
+    assert len(set(lines)) == len(lines)
+    assert any("keep, text_class" in line for line in lines), "columns that differ equally often share a line"
+    there, back = diff_json(a, b, "--columns", "caption"), diff_json(a, b, "--where", "keep")
+    assert there["entered"] is back["entered"] is None, "unknown where not all verdicts are compared"
+
+
+@pytest.mark.slow
+@settings(SETTINGS, max_examples=15)
+@given(a=TABLE, b=TABLE)
+def test_what_entered_and_left_is_the_difference_of_what_is_kept(tmp_path: Path, a, b) -> None:
+    first, second = committed(tmp_path, a, "file:///one", 3), committed(tmp_path, b, "file:///one", 5)
+    found = diff_json(first, second)
+    kept = [{key for key, row in rows.items() if row["keep"]} for rows in (a, b)]
+    assert (found["entered"], found["left"]) == (len(kept[1] - kept[0]), len(kept[0] - kept[1]))
+    by_image = diff_json(first, second, "--by-image")
+    assert by_image["entered"] - by_image["left"] == len(kept[1]) - len(kept[0])
+    assert by_image["added"] - by_image["removed"] == len(b) - len(a)
+
+
+def crawl(folder: Path, rows: list[dict]) -> Manifest:
+    """Commit the rows of a crawl, whose keys, places and captions are its own."""
+    own = {"url": f"https://{folder.name}/", "caption": folder.name, "source": f"file:///{folder.name}.tar"}
+    return commit_rows(folder, [[{**own, "status": "ok", "pdq_quality": 90, **row} for row in rows]], Stage.CHOOSE)
+
+
+def test_pictures_of_other_crawls_are_matched_by_bytes_then_by_fingerprint(tmp_path: Path) -> None:
+    pdq = [bytes([n]) * 32 for n in range(6)]
+    may = crawl(
+        tmp_path / "may",
+        [
+            verdict("a1", sha256="s0", pdq=pdq[0]),
+            verdict("a2", sha256="s1", pdq=pdq[1]),
+            verdict("a3", sha256="s2", pdq=pdq[2]),
+            verdict("a4", sha256="s3", pdq=pdq[3], keep=False, reason="not_heavy"),
+            verdict("a5", sha256="s4", pdq=pdq[4], pdq_quality=3, pixels=pdq[5]),
+            verdict("a6", sha256="s5", pdq=pdq[4], pdq_quality=3, pixels=pdq[4]),
+        ],
+    )
+    june = crawl(
+        tmp_path / "june",
+        [
+            verdict("b0", sha256="s0", pdq=pdq[0], keep=False, reason="duplicate:exact", duplicate_of="b1"),
+            verdict("b1", sha256="s0", pdq=pdq[0]),
+            verdict("b2", sha256="x1", pdq=pdq[1], keep=False, reason="not_heavy"),
+            verdict("b4", sha256="x3", pdq=pdq[3], keep=False, reason="not_light"),
+            verdict("b5", sha256="x4", pdq=pdq[4], pdq_quality=4, pixels=pdq[5]),
+            verdict("b6", sha256="x5", pdq=pdq[5]),
+        ],
+    )
+    found = diff_json(may, june, "--by-image")
+    assert reasons(found) == {
+        ("added", "no row with its image"): 2,
+        ("removed", "no row with its image"): 2,
+        ("changed", "dropped: not_heavy"): 1,
+        ("changed", STILL_DROPPED): 1,
+    }
+    assert {row["key"] for row in found["rows"]} == {"b0", "b2", "b4", "b6", "a3", "a6"}
+    assert (found["entered"], found["left"]) == (1, 3)
+    assert not found["is_proven"]
+    assert diff_json(may, june, "--by", "image") == found
+    assert diff_json(may, june, "--by-image", "--columns", "caption")["columns"] == {"caption": 4}
 
 
 def lineage(tmp_path: Path, name: str, chosen: list[dict]) -> tuple[Manifest, Manifest]:

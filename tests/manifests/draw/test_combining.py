@@ -335,7 +335,7 @@ def test_later_stages_take_a_derived_manifest(tmp_path: Path) -> None:
         [[{"key": "a", "size": 5, "keep": True}, {"key": "b", "size": 7, "keep": False}]],
         Stage.CHOOSE,
     )
-    made_one = made(tmp_path, "sample", chosen.uri, "--fraction", "1")
+    made_one = made(tmp_path, "sample", chosen.uri, "--fraction", "1", "--from", "all")
     assert made_one.digest == chosen.digest
     assert made_one.facts == {"kept_image_bytes": 5}
     assert (made_one.stage, made_one.config) == (chosen.stage, chosen.config)

@@ -261,7 +261,7 @@ def test_a_sample_is_a_manifest_and_a_second_run_leaves_it(tmp_path: Path, manif
     assert (made.rows, made.stage, made.made_by) == (50, Stage.CHOOSE, "sample")
     assert made.parents[0].digest == manifest.digest
     assert made.counts["keep"]["true"] == sum(rows_of(made).column("keep").to_pylist())
-    assert rows_of(made).column("key").to_pylist() == sorted(drawn(manifest, Draw(count=50)))
+    assert rows_of(made).column("key").to_pylist() == sorted(drawn(manifest, Draw(count=50, among="kept")))
     again = run("sample", manifest.uri, "-o", tmp_path / "s", "--count", 50)
     assert "up to date" in again.output
     other = run("sample", manifest.uri, "-o", tmp_path / "s", "--count", 51)
