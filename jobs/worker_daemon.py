@@ -1,6 +1,6 @@
-"""Starts the Python workers of a local Spark session, in place of `pyspark.daemon`, which each of them is forked from.
+"""Forks the Python workers of a local Spark session, in place of `pyspark.daemon`.
 
-What workers need is imported here, once; otherwise each worker would import it: a core-second or two, twice a core.
+What workers need is imported here, once. Otherwise each of them would take a core-second or two to import it.
 Nothing that is imported may start a thread, which a fork would lose; that of jemalloc, in Arrow, starts again.
 """
 

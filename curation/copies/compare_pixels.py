@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
+from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.recolour import recoloured_share
 from curation.copies.registration import Fit, Laid, refine
@@ -118,17 +118,19 @@ class _Search:
             return False
         evidence = shown[0]
         likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
-        if self.best is None or likelihood > self._likelihood:
+        is_settled = evidence.differing <= NOISE or is_overlaid(evidence)
+        if is_settled or self.best is None or likelihood > self._likelihood:
             self.best, self._likelihood = shown, likelihood
-        return evidence.differing <= NOISE or is_overlaid(evidence)
+        return is_settled
 
     def needs_keypoints(self, stored: Sequence[Alignment]) -> bool:
         """Return whether fresh keypoints may show another map than the `stored` ones, after all those were tried."""
         if self.best is None:
             return True
         evidence = self.best[0]
-        most = max((each.inliers or 0 for each in stored), default=0)
-        return not stored or evidence.differing <= (SURE_DIFFERING if most >= SURE_POINTS else HOPEFUL_DIFFERING)
+        is_sure = max((each.inliers or 0 for each in stored), default=0) >= SURE_POINTS
+        is_sure &= evidence.region_share < TOGETHER  # else an overlay, for which the map must be exact
+        return not stored or evidence.differing <= (SURE_DIFFERING if is_sure else HOPEFUL_DIFFERING)
 
     def _is_tried(self, found: Alignment) -> bool:
         """Return whether a map moves no corner far from where a map did that was tried."""
