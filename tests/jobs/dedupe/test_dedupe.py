@@ -226,7 +226,7 @@ def _kill_workers(driver: int) -> int:
     try:
         for process in psutil.Process(driver).children(recursive=True):
             parent = process.parent()
-            if parent and WORKER_DAEMON in " ".join(parent.cmdline()):
+            if parent and f"-m {WORKER_DAEMON}" in " ".join(parent.cmdline()):
                 process.kill()
                 killed += 1
     except psutil.Error:
