@@ -31,6 +31,7 @@ MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that 
 WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 SURE_POINTS, SURE_DIFFERING = 10, 0.2  # with so many stored keypoints that agree, another map is hardly better
+CHANCE_POINTS = (4, 5)  # so many agree by chance, too; pictures of which fewer agree are paired for other reasons
 SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
@@ -125,10 +126,11 @@ class _Search:
 
     def needs_keypoints(self, stored: Sequence[Alignment]) -> bool:
         """Return whether fresh keypoints may show another map than the `stored` ones, after all those were tried."""
+        most = max((each.inliers or 0 for each in stored), default=0)
         if self.best is None:
-            return True
+            return most not in CHANCE_POINTS
         evidence = self.best[0]
-        is_sure = max((each.inliers or 0 for each in stored), default=0) >= SURE_POINTS
+        is_sure = most >= SURE_POINTS
         is_sure &= evidence.region_share < TOGETHER  # else an overlay, for which the map must be exact
         return not stored or evidence.differing <= (SURE_DIFFERING if is_sure else HOPEFUL_DIFFERING)
 
