@@ -90,11 +90,9 @@ def inverted(evidence: Evidence) -> Evidence:
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     search = _Search(first, second)
-    whole = whole_map(first, second)
-    stored = stored_maps(first, second)
-    if not any(map(search.settles, [*([] if whole is None else [whole]), *stored])) and search.needs_keypoints(
-        stored
-    ):
+    whole, stored = whole_map(first, second), stored_maps(first, second)
+    is_settled = any(map(search.settles, stored if whole is None else [whole, *stored]))
+    if not is_settled and search.needs_keypoints(stored):
         any(map(search.settles, keypoint_maps(first, second)))
     return None if search.best is None else _with_changes(first, second, *search.best)
 
@@ -135,7 +133,7 @@ class _Search:
         return not stored or evidence.differing <= (SURE_DIFFERING if is_sure else HOPEFUL_DIFFERING)
 
     def _is_tried(self, found: Alignment) -> bool:
-        """Return whether a map moves no corner far from where a map did that was tried."""
+        """Return whether a map that was tried before moves the corners to the same places."""
         height, width = self.first.coarse.shape
         corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float)
         return any(
