@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
+from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.recolour import recoloured_share
 from curation.copies.registration import Fit, Laid, refine
@@ -31,6 +31,7 @@ MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that 
 WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 SURE_POINTS, SURE_DIFFERING = 10, 0.2  # with so many stored keypoints that agree, another map is hardly better
+CHANCE_POINTS = (4, 5)  # so many agree by chance, too; pictures of which fewer agree are paired for other reasons
 SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
@@ -89,11 +90,9 @@ def inverted(evidence: Evidence) -> Evidence:
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     search = _Search(first, second)
-    whole = whole_map(first, second)
-    stored = stored_maps(first, second)
-    if not any(map(search.settles, [*([] if whole is None else [whole]), *stored])) and search.needs_keypoints(
-        stored
-    ):
+    whole, stored = whole_map(first, second), stored_maps(first, second)
+    is_settled = any(map(search.settles, stored if whole is None else [whole, *stored]))
+    if not is_settled and search.needs_keypoints(stored):
         any(map(search.settles, keypoint_maps(first, second)))
     return None if search.best is None else _with_changes(first, second, *search.best)
 
@@ -118,20 +117,23 @@ class _Search:
             return False
         evidence = shown[0]
         likelihood = (1 - evidence.differing) * evidence.patches / (evidence.patches + FEW_PATCHES)
-        if self.best is None or likelihood > self._likelihood:
+        is_settled = evidence.differing <= NOISE or is_overlaid(evidence)
+        if is_settled or self.best is None or likelihood > self._likelihood:
             self.best, self._likelihood = shown, likelihood
-        return evidence.differing <= NOISE or is_overlaid(evidence)
+        return is_settled
 
     def needs_keypoints(self, stored: Sequence[Alignment]) -> bool:
         """Return whether fresh keypoints may show another map than the `stored` ones, after all those were tried."""
-        if self.best is None:
-            return True
-        evidence = self.best[0]
         most = max((each.inliers or 0 for each in stored), default=0)
-        return not stored or evidence.differing <= (SURE_DIFFERING if most >= SURE_POINTS else HOPEFUL_DIFFERING)
+        if self.best is None:
+            return most not in CHANCE_POINTS
+        evidence = self.best[0]
+        is_sure = most >= SURE_POINTS
+        is_sure &= evidence.region_share < TOGETHER  # else an overlay, for which the map must be exact
+        return not stored or evidence.differing <= (SURE_DIFFERING if is_sure else HOPEFUL_DIFFERING)
 
     def _is_tried(self, found: Alignment) -> bool:
-        """Return whether a map moves no corner far from where a map did that was tried."""
+        """Return whether a map that was tried before moves the corners to the same places."""
         height, width = self.first.coarse.shape
         corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], float)
         return any(

@@ -196,6 +196,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
     Returns None if an image is smaller than a patch.
     """
     a, b = mirrored(first.coarse, found.is_mirrored), second.coarse
+    hopeful_round = 0 if found.inliers is None else HOPEFUL_ROUND if found.is_rough else 1
     for round_, step in enumerate(ROUGH_STEPS if found.is_rough else STEPS, start=1):
         small, other = (a, b) if step == 1 else (_shrunk(each, step) for each in (a, b))
         to_a, to_b = enlargement(small.shape, a.shape), enlargement(other.shape, b.shape)
@@ -204,7 +205,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
         if min(laid.under.shape) < PATCH_PIXELS:
             continue
         fitted = fit(laid)
-        if found.is_rough and round_ == HOPEFUL_ROUND and not _is_hopeful(laid, fitted):
+        if round_ == hopeful_round and not _is_hopeful(laid, fitted):
             return None
         moved = _affine_of_shifts(laid, fitted)
         if moved is not None:

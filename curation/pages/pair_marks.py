@@ -39,23 +39,23 @@ def mark_pairs(pairs: Sequence[Pair], *, shards_uri: str | None, workers: Worker
     return found
 
 
-def _mark(pairs: Sequence[Pair], shards_uri: str | None) -> dict[PairKey, Marked]:
+def _mark(pairs: Sequence[Pair], shards_uri: str | None, is_careful: bool) -> dict[PairKey, Marked]:
     rows: Mapping[str, Mapping[str, Any]] = {row["key"]: row for pair in pairs for row in (pair.first, pair.second)}
     ordered = list(rows.values())
     stored = {row["key"]: data for row, (data, _) in zip(ordered, fetch(ordered, shards_uri=shards_uri), strict=True)}
     found: dict[PairKey, Marked] = {}
     for pair in pairs:
-        first, second = (_decoded(stored[row["key"]]) for row in (pair.first, pair.second))
+        first, second = (_decoded(stored[row["key"]], is_careful) for row in (pair.first, pair.second))
         if first is not None and second is not None and first.rgb is not None and second.rgb is not None:
             found[pair.key] = _paths(pair_marks(first.rgb, second.rgb, pair.evidence), pair.evidence)
     return found
 
 
-def _decoded(data: bytes | None) -> Decoded | None:
+def _decoded(data: bytes | None, is_careful: bool) -> Decoded | None:
     if data is None:
         return None
     try:
-        return within_limits(_decode, data, is_retry=False)
+        return within_limits(_decode, data, is_retry=is_careful)
     except DecoderFailed:
         return None
 

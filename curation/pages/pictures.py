@@ -52,7 +52,7 @@ def make_pictures(
     wanted = sorted(by_bytes.values(), key=lambda row: (row["source"], row["offset"] or 0))
     groups = [wanted[first : first + ROWS_AT_ONCE] for first in range(0, len(wanted), ROWS_AT_ONCE)]
     made: dict[str | None, Small] = {}
-    for group, found in workers.map(_make, groups, folder, shards_uri, limits, False):
+    for group, found in workers.map(_make, groups, folder, shards_uri, limits):
         made |= _make(group, folder, shards_uri, limits, True) if found is None else found
     if without_bytes:
         made[None] = Small()
@@ -60,7 +60,7 @@ def make_pictures(
 
 
 def _make(
-    rows: Sequence[Mapping[str, Any]], folder: str, shards_uri: str | None, limits: DecodeLimits, is_retry: bool
+    rows: Sequence[Mapping[str, Any]], folder: str, shards_uri: str | None, limits: DecodeLimits, is_careful: bool
 ) -> dict[str | None, Small]:
     """Return sha256 → small picture of `rows`, written to `folder`."""
     made: dict[str | None, Small] = {}
@@ -68,7 +68,7 @@ def _make(
         if data is None:
             made[row["sha256"]] = Small(problem=problem)
             continue
-        small = thumbnail(data, MAX_SIDE_PIXELS, limits=limits, is_retry=is_retry)
+        small = thumbnail(data, MAX_SIDE_PIXELS, limits=limits, is_retry=is_careful)
         if small.jpeg is None:
             made[row["sha256"]] = Small(problem=small.problem)
             continue

@@ -71,7 +71,7 @@ class Labelled:
 class ReportOptions:
     """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; any labels.
 
-    `say` is called with what is being done. `processes`: how many decode pictures; None for one for each core.
+    `say` is called with what is being done. `processes`: how many decode pictures, see Workers.
     """
 
     pictures: int = DEFAULT_PICTURES

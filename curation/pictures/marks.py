@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from filters.protocol import Rgb
 
 SUBPIXEL_BITS = 4
-LINE_SHARE, MIN_LINE_PIXELS = 1 / 320, 2  # of the longer side
+LINE_SHARE = 1 / 640  # of the longer side: thick lines would hide small print
 MAX_UNIT = 8.0  # beyond it, corners are cut off: OpenCV counts in 32-bit integers
 
 Quads = NDArray[np.float64]
@@ -49,6 +49,7 @@ def outline(rgb: Rgb, quads: Quads, colour: Colour, *, fill: float = 0.0, is_joi
     drawn[within] = np.rint((1 - fill) * drawn[within] + fill * np.array(colour, float)).astype(np.uint8)
     if is_joined:
         lines, bits = list(cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]), 0
-    thickness = max(MIN_LINE_PIXELS, math.ceil(max(height, width) * LINE_SHARE))
-    cv2.polylines(drawn, lines, True, colour, thickness, cv2.LINE_AA, bits)
+    thickness = math.ceil(max(height, width) * LINE_SHARE)
+    how = cv2.LINE_AA if thickness > 1 else cv2.LINE_8
+    cv2.polylines(drawn, lines, True, colour, thickness, how, bits)
     return drawn

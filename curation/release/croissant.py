@@ -10,13 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.release.datasheet import answered
 from curation.release.provenance import PREFIXES, measurement, provenance
 from curation.release.release import SAMPLES, Release
 from curation.release.samples import MEANINGS, SCHEMA
 from curation.shards.layout import IMAGE, Layout
 from curation.sources.members import IMAGE_EXTENSIONS
 
-CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
+"""Croissant, and its vocabulary for responsible AI, in which answers of the datasheet are given."""
 UNKNOWN_LICENSE = "https://spdx.org/licenses/NOASSERTION"
 _TERMS = (
     *("annotation", "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "excludes", "extract"),
@@ -40,6 +42,16 @@ CONTEXT: Mapping[str, Any] = {
 }
 _TYPES = {"string": "sc:Text", "int32": "sc:Integer", "int64": "sc:Integer", "double": "sc:Float"}
 _MEASURED = ("text_kind", "text_class", "text_score", "text_lines", "text_chars")
+_RAI = {
+    "dataCollection": "collection.acquired",
+    "dataPreprocessingProtocol": "preprocessing.done",
+    "personalSensitiveInformation": "composition.sensitive",
+    "dataUseCases": "uses.tasks",
+    "dataLimitations": "uses.not",
+    "dataSocialImpact": "collection.impact",
+    "dataReleaseMaintenancePlan": "maintenance.updates",
+}
+"""Property of RAI → question of the datasheet."""
 _JOINED = ("caption", "url", "license", "attribution")
 """Columns of the samples that the records of pictures have, too."""
 _PROV = {"url": "prov:hadPrimarySource", "attribution": "prov:wasAttributedTo"}
@@ -55,7 +67,7 @@ def croissant(release: Release) -> bytes:
         "name": about.name,
         "alternateName": about.title,
         "description": release.description,
-        "conformsTo": CONFORMS_TO,
+        "conformsTo": list(CONFORMS_TO),
         "version": str(release.version),
         "license": license_url(about.license),
         "url": about.url or ".",
@@ -67,11 +79,18 @@ def croissant(release: Release) -> bytes:
         "citeAs": about.citation,
         "isLiveDataset": False,
         **provenance(release),
+        **_responsible(release),
         "distribution": [*_tars(release), _images_in_tars(release), _samples_file(release)],
         "recordSet": [_images(release), _samples(release)],
     }
     filled = {name: value for name, value in document.items() if value is not None}
     return (json.dumps(filled, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _responsible(release: Release) -> dict[str, str]:
+    """Return the answers of the datasheet, the publisher's before the measured ones, as properties of RAI."""
+    found = {each.question.name: each.said or each.measured for each in answered(release)}
+    return {f"rai:{name}": found[question] for name, question in _RAI.items() if found[question]}
 
 
 def license_url(given: str | None) -> str:

@@ -62,7 +62,9 @@ def _composition(release: Release) -> dict[str, str]:
     totals = release.totals
     images = totals.images
     first = release.funnel[0] if release.funnel else None
-    larger = f"Yes, of {first.came_in:,} samples that were scanned; {images:,} are left." if first else ""
+    larger = ""
+    if first is not None and first.came_in > images:
+        larger = f"Yes: {first.came_in:,} samples came into the stage {first.stage}."
     missing = [f"{images - totals.counts[name]:,} of {images:,} have no {what}" for name, what in _OPTIONAL.items()]
     if release.json_read:
         unlicensed = release.json_read - totals.counts["license"]

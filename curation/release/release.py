@@ -116,8 +116,8 @@ class Release:
     def description(self) -> str:
         """What it is, in the words of the publisher, else in ours."""
         return self.about.description or (
-            f"{self.totals.images:,} web images in {len(self.tars):,} webdataset tars, deduplicated and selected by "
-            "curate, which also measured how rich in text each is."
+            f"{self.totals.images:,} web images in webdataset tars, deduplicated and selected by curate, which also "
+            "measured how rich in text each is."
         )
 
     def url_of(self, tar: Tar) -> str:

@@ -63,13 +63,13 @@ class Changes:
     """What changed for readers since the previous release.
 
     `changed` counts rows of both whose data differ, by column: a row counts for each of its columns. `repacked` are
-    rows whose data is elsewhere in the tars, or of which only what readers do not get differs.
+    rows whose data is elsewhere in the tars, or of which only what readers do not get differs; None if not counted.
     """
 
     bump: Bump
     removed: int = 0
     added: int = 0
-    repacked: int = 0
+    repacked: int | None = 0
     changed: Mapping[str, int]
     new_columns: Sequence[str] = ()
     lost_columns: Sequence[str] = ()

@@ -173,19 +173,20 @@ class Manifest:
                 [Image(row=row, data=data, problem=problem) for row, (data, problem) in zip(rows, found, strict=True)]
             )
 
-    def explain(self, *names: str, limit: int = 20) -> list[Explanation]:
+    def explain(self, *names: str, limit: int = 20, compared: bool = False) -> list[Explanation]:
         """Return why rows are what they are: where each came from, what was measured, what decided, its cluster.
 
         Args:
             names: a key or its beginning, the name of a member with or without its tar and extension, a URL, a sha256
                 or a file on this machine, for each row.
             limit: members of a cluster, at most.
+            compared: whether to look for pictures that were compared with each row and are no copies.
 
         Raises InputError for a name of no row, with the nearest, and for one of several; ManifestError when a part is
         missing or damaged.
         """
         with translated():
-            found = explain_rows(self.committed, names, limit=limit)
+            found = explain_rows(self.committed, names, limit=limit, compared=compared)
         if found.problems:
             raise InputError("; ".join(found.problems))
         return list(found.explanations)
@@ -204,7 +205,7 @@ class Manifest:
         """
         with translated():
             place = report_folder(folder, "folder", [path for path, _ in LINKS], force=False)
-            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed))
+            options = ReportOptions(pictures=pictures, salt=salt, steps=steps_of(self.committed), processes=0)
             return make_report(self.committed, place, options).index
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:

@@ -12,12 +12,14 @@ from jobs.cli.options import examples, storage_option
         "curate explain out/chosen 0b5c7d61e2 7aa1c2d3e4 --json     # by the beginnings of keys",
         "curate explain out/scan 00003.tar/000003017.jpg            # by the member of a tar",
         "curate explain s3://bucket/chosen pictures/cat.jpg         # by a file here, with the same bytes",
+        "curate explain out/deduped 0b5c7d61e2 --compared           # and pictures that were compared, and differ",
         "curate explain out/chosen 0b5c7d61e2 --images look/        # boxes of text, and the pair, as pictures",
     )
 )
 @click.argument("manifest")
 @click.argument("texts", nargs=-1, required=True, metavar="KEY...")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Members to print.")
+@click.option("--compared", is_flag=True, help="Print pictures, too, that were compared with it and are no copies.")
 @click.option(
     "--images",
     metavar="DIR",

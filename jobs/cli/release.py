@@ -21,6 +21,7 @@ from jobs.cli.options import DEFAULT_MEMORY, bytes_of, examples, json_option, st
 @click.option("-o", "--output", required=True, metavar="URI", help="Folder of the release.")
 @click.option("--about", metavar="FILE", help="What only you know, as YAML: name, license, creators, answers …")
 @click.option("--previous", metavar="RELEASE", help="The release before: decides the version; the patch is written.")
+@click.option("--no-patch", is_flag=True, help="Leave the patch out, which has every row that moved, too.")
 @click.option(
     "--data",
     type=click.Choice(["refer", "link", "copy"]),

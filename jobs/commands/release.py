@@ -7,7 +7,7 @@ from curation.release.subsets import parse_sizes
 from jobs.commands.shared import has_summary, reporter
 from jobs.operations.purge import require_shards
 from jobs.operations.release import Data, Request, make, plan
-from jobs.operations.release_place import make_room, open_release, require_room
+from jobs.operations.release_place import alone, make_room, open_release, require_room
 from jobs.show.release import print_plan, print_release
 from manifests import storage
 from manifests.errors import InputError
@@ -25,10 +25,11 @@ def release(shards: str, output: str, *, dry_run: bool, as_json: bool, **flags: 
             print_plan(plan(request, engine), request.output, as_json=as_json)
             return
         say(f"release: {request.manifest.rows:,} rows of {request.manifest.uri}")
-        make_room(request.output)
-        made, document = make(request, engine)
+        with alone(request.output):
+            make_room(request.output)
+            made, document = make(request, engine)
     if has_summary(as_json=as_json):
-        print_release(made, document, request.output, as_json=as_json)
+        print_release(made, document, request.output, took_down=request.took_down, as_json=as_json)
 
 
 def _request(shards: str, output: str, flags: dict[str, Any]) -> Request:
@@ -56,6 +57,7 @@ def _request(shards: str, output: str, flags: dict[str, Any]) -> Request:
         json_rows=flags["json_rows"],
         salt=flags["salt"],
         previous=open_release(previous) if previous else None,
+        wants_patch=not flags["no_patch"],
     )
     _ = request.prefix  # refused now, not after an hour of work
     return request

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from curation.explaining.cluster import ClusterStory, Member, member_of
 from curation.explaining.explanation import ORIGIN, PICTURE, SHARD, Explanation, outcome
 from curation.explaining.text import text_story
 from curation.explaining.verdict import Cutoff, verdict
+from jobs.operations.explain_compared import compared_with
 from manifests.errors import CurateError
 from manifests.format.families import shards_of
 from manifests.format.lineage import Step, lineage
@@ -22,6 +23,7 @@ from manifests.sql.engine import DuckEngine, columns_of, sql_text
 from manifests.sql.lookup import PLACES, rows_at
 from manifests.sql.names import Names, find_named
 
+_SUBSETS = ("sample", "select")
 _NOT_SHOWN = ("pdq", "pixels", "local", "local_points", "embedding")
 _BEST = "status <> 'ok', -(coalesce(width, 0)::BIGINT * coalesce(height, 0)), -coalesce(size, 0), key"
 """The order of `curation.copies.representative.Rank`."""
@@ -35,12 +37,15 @@ class Answers:
     problems: Sequence[str]
 
 
-def explain_rows(manifest: Manifest, typed: Sequence[str], *, listed: Sequence[str] = (), limit: int = 20) -> Answers:
+def explain_rows(
+    manifest: Manifest, typed: Sequence[str], *, listed: Sequence[str] = (), limit: int = 20, compared: bool = False
+) -> Answers:
     """Return what is known about the rows that are named, as for `find_named`.
 
     Rows that `manifest` left out, as shards leave out what is not kept, are looked for in what it was made from.
-    `limit`: how many members of a cluster each answer has at most. Raises ManifestError when a part of the manifest
-    is missing or damaged.
+    `limit`: how many members of a cluster each answer has at most. `compared`: whether to look for pictures that were
+    compared with each and are no copies; that reads the hashes of all pairs that dedupe compared. Raises
+    ManifestError when a part of the manifest is missing or damaged.
     """
     found: dict[str, Explanation] = {}
     keys: dict[str, Sequence[str]] = {}
@@ -48,7 +53,7 @@ def explain_rows(manifest: Manifest, typed: Sequence[str], *, listed: Sequence[s
     steps = lineage(manifest)
     with DuckEngine() as engine:
         for place, names in _look(steps, typed, listed, engine):
-            here = Rows(steps[place:], engine, limit=limit)
+            here = Rows(steps[place:], engine, limit=limit, compared=compared)
             left_out = (f"it is not in {manifest.uri}, made by {manifest.made_by}",) if place else ()
             found |= {each.key: each for each in here.explain(names.places, notes=left_out)}
             keys |= names.keys
@@ -82,8 +87,8 @@ def _look(
 
 
 def _leaves_out(manifest: Manifest) -> bool:
-    """Return whether rows of what it was made from are not in `manifest`."""
-    return manifest.stage is Stage.SHARD or bool(manifest.derivation)
+    """Return whether rows of what `manifest` was made from are not in it, but may still be shown."""
+    return manifest.made_by in (Stage.SHARD, *_SUBSETS)
 
 
 def config_of(steps: Sequence[Step], stage: Stage) -> Mapping[str, Any] | None:
@@ -98,21 +103,33 @@ def config_of(steps: Sequence[Step], stage: Stage) -> Mapping[str, Any] | None:
 class Rows:
     """Explains rows of the first manifest of a lineage."""
 
-    def __init__(self, steps: Sequence[Step], engine: DuckEngine, *, limit: int) -> None:
+    def __init__(self, steps: Sequence[Step], engine: DuckEngine, *, limit: int, compared: bool) -> None:
         self.manifest = steps[0].manifest
         self.steps = steps
         self.engine = engine
         self.limit = limit
-        whole = (s.manifest for s in steps if s.manifest.stage in _WITH_CLUSTERS and not _leaves_out(s.manifest))
-        self.whole = next(whole, self.manifest)
-        """The nearest manifest with all rows and their clusters."""
+        self.compared = compared
+        self.whole = next((s.manifest for s in steps if not _leaves_out(s.manifest)), self.manifest)
+        """The nearest manifest with complete clusters."""
 
     def explain(self, places: pa.Table, *, notes: tuple[str, ...] = ()) -> list[Explanation]:
         """Return the explanation of each row at `places`, with `notes`."""
         rows = _read(self.manifest, places)
         clusters = self._clusters([row["cluster_id"] for row in rows if _was_compared(row)])
         shards = self._shards([row["key"] for row in rows if row.get("keep")])
-        return [self._explanation(row, clusters, shards, notes) for row in rows]
+        found = [self._explanation(row, clusters, shards, notes) for row in rows]
+        return self._with_compared(rows, found) if self.compared else found
+
+    def _with_compared(self, rows: Sequence[Mapping[str, Any]], found: Sequence[Explanation]) -> list[Explanation]:
+        config = config_of(self.steps, Stage.DEDUPE)
+        made = [step.manifest for step in self.steps]
+        others = compared_with([row for row in rows if _was_compared(row)], made, self.whole, config, self.engine)
+        return [
+            each
+            if each.cluster is None
+            else replace(each, cluster=replace(each.cluster, compared=others.get(each.key, ())))
+            for each in found
+        ]
 
     def _explanation(
         self,
@@ -121,7 +138,7 @@ class Rows:
         shards: Mapping[str, Mapping[str, Any]],
         notes: tuple[str, ...],
     ) -> Explanation:
-        cluster = self._cluster(row, clusters[row["cluster_id"]]) if _was_compared(row) else None
+        cluster = self._cluster(row, clusters.get(row["cluster_id"], ())) if _was_compared(row) else None
         cutoff = self._cutoff if row.get("drop_reason") == DROP_TARGET else None
         decided = verdict(row, config_of(self.steps, Stage.CHOOSE), cutoff)
         shard = {name: row[name] for name in SHARD if name in row} if "shard" in row else shards.get(row["key"])
@@ -199,7 +216,7 @@ class Rows:
         ordered = sorted([own, *shown[: self.limit - 1]], key=lambda each: (each.duplicate_of is not None, each.key))
         return ClusterStory(
             cluster_id=row["cluster_id"],
-            count=rows[0]["count"],
+            count=rows[0]["count"] if rows else 1,
             own=own,
             representative=representative,
             why=why,
@@ -233,9 +250,6 @@ class Rows:
             return {}
         rows = _read(shards, find_named(shards, (), self.engine, listed=keys).places)
         return {row["key"]: {name: row[name] for name in SHARD if name in row} for row in rows}
-
-
-_WITH_CLUSTERS = (Stage.DEDUPE, Stage.SCORE, Stage.CHOOSE)
 
 
 def _was_compared(row: Mapping[str, Any]) -> bool:

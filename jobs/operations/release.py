@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from importlib import metadata
 from typing import Any
@@ -66,12 +66,18 @@ class Request:
     json_rows: int = 100_000
     salt: str = "curate"
     previous: Earlier | None = None
+    wants_patch: bool = True
+
+    @property
+    def took_down(self) -> bool:
+        """Whether pictures were taken down since the previous release, which a patch would name again."""
+        before = self.previous
+        return before is not None and bool(set(self.manifest.taken_down) - set(before.manifest.taken_down))
 
     @property
     def has_patch(self) -> bool:
-        """Whether the rows that differ are written: not if any was taken down, which the patch would name again."""
-        before = self.previous
-        return before is not None and not set(self.manifest.taken_down) - set(before.manifest.taken_down)
+        """Whether the rows that differ from the previous release are written."""
+        return self.previous is not None and self.wants_patch and not self.took_down
 
     @property
     def prefix(self) -> str:
@@ -82,7 +88,11 @@ class Request:
 
 
 def plan(request: Request, engine: DuckEngine, *, patch: str | None = None) -> Planned:
-    """Return what the release will be. The patch from the previous one is written to the folder `patch`, if given."""
+    """Return what the release will be. The patch from the previous one is written to the folder `patch`, if given.
+
+    Only a patch needs the rows that are merely elsewhere: without one, columns that readers get are compared, which
+    is cheaper, and how many rows are packed differently is not known.
+    """
     tars = tars_of(request.manifest)
     changes = None if request.previous is None else _changes(request, request.previous, engine, patch)
     before = None if request.previous is None else request.previous.version
@@ -98,10 +108,13 @@ def plan(request: Request, engine: DuckEngine, *, patch: str | None = None) -> P
 def _changes(request: Request, earlier: Earlier, engine: DuckEngine, patch: str | None) -> Changes:
     before, after = earlier.manifest, request.manifest
     options = DiffOptions(limit=0, out=patch)
-    found = compare(before, after, Comparison(), options, lambda _: engine, may_replace=True)
     columns = columns_read(after)
+    names = [name for name in columns if name != "key"]
+    comparison = Comparison() if request.has_patch else Comparison(columns=tuple(names))
+    found = compare(before, after, comparison, options, lambda _: engine, may_replace=True)
     is_repacked = {tar.sha256 for tar in tars_of(before)} != {tar.sha256 for tar in tars_of(after)}
-    return changes_between(found.tally, earlier.columns, columns, is_repacked=is_repacked)
+    changes = changes_between(found.tally, earlier.columns, columns, is_repacked=is_repacked)
+    return changes if request.has_patch else replace(changes, repacked=None)
 
 
 class Files:

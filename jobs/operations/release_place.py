@@ -1,8 +1,9 @@
 """The folder of a release: whether it may be written, what an earlier one says, and the tars that are put into it."""
 
+import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -10,6 +11,7 @@ from typing import Any, BinaryIO, cast
 from curation.release import release
 from curation.release.release import Tar
 from curation.release.versions import Version
+from jobs.units.lease import held
 from jobs.units.output_place import require_folder
 from manifests import storage
 from manifests.errors import BrokenSource, InputError, ManifestError
@@ -22,6 +24,7 @@ _FILES = (
     *(release.CARD, release.DATASHEET, release.CROISSANT, release.SAMPLES, release.DOMAINS, release.TOP_DOMAINS),
     *(release.LICENCES, release.CHECKSUMS),
 )
+_BEGUN = ".begun"  # hidden, as is all in the folder that is no file of a release
 _COPIED_AT_ONCE = 8 << 20
 
 
@@ -94,6 +97,15 @@ def require_room(uri: str, *, may_replace: bool) -> None:
     found = _read(storage.join(uri, release.RELEASE))
     if found is not None and found.get("is_complete") and not may_replace:
         raise InputError(f"{uri}: a release is there already; name another folder, or replace it with --force")
+
+
+@contextlib.contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Hold the lease of the folder `uri` until the block ends. Raises RunAtWork when another run writes there."""
+    work = storage.join(uri, _BEGUN)
+    with held(work):
+        yield
+        storage.remove(work)
 
 
 def make_room(uri: str) -> None:

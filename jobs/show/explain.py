@@ -27,6 +27,9 @@ def print_explanations(found: Sequence[Explanation], *, as_json: bool) -> None:
             print(visible(f"{label:<10}{text}" if label else text))
         if each.cluster is not None and (each.cluster.count > 1 or each.cluster.representative.manifest):
             _print_cluster(each, each.cluster)
+        if each.cluster is not None and each.cluster.compared:
+            print("compared  with these, which are no copies of it")
+            _print_members("Compared", each.cluster.compared)
 
 
 def _lines(found: Explanation) -> Iterator[tuple[str, str]]:
@@ -108,14 +111,20 @@ def _print_cluster(found: Explanation, cluster: ClusterStory) -> None:
     print(visible(f"cluster   {cluster.count:,} rows; {representative.key} represents it: {cluster.why}"))
     if representative.manifest:
         print(visible(f"          it is in {representative.manifest}"))
-    table = Table(title=f"Cluster {escape(cluster.cluster_id)}", title_justify="left")
-    for name in ("key", "kind", "found", "rule", "size", "member"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("key", "kind", "size"))
-    for each in [representative] * bool(representative.manifest) + list(cluster.members):
-        table.add_row(*map(_cell, _cells(each)), style="bold" if each.key == found.key else None)
-    stdout_console().print(table)
+    members = [representative] * bool(representative.manifest) + list(cluster.members)
+    _print_members(f"Cluster {cluster.cluster_id}", members, found.key)
     if cluster.count > len(cluster.members):
         print(f"{len(cluster.members):,} of {cluster.count:,} members; --limit shows more")
+
+
+def _print_members(title: str, members: Sequence[Member], own: str | None = None) -> None:
+    """Print pictures and what was found of them as a table, the one whose key is `own` in bold."""
+    table = Table(title=escape(title), title_justify="left")
+    for name in ("key", "kind", "found", "rule", "size", "member"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("key", "kind", "size"))
+    for each in members:
+        table.add_row(*map(_cell, _cells(each)), style="bold" if each.key == own else None)
+    stdout_console().print(table)
 
 
 def _cells(member: Member) -> list[str]:

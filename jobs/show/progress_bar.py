@@ -13,21 +13,21 @@ class ProgressBar:
             SpinnerColumn(),
             TextColumn("{task.description:7}"),
             BarColumn(bar_width=28),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[noun]} · {task.fields[facts]}"),
+            TextColumn("{task.fields[counted]:,}/{task.total:,.0f} {task.fields[noun]} · {task.fields[facts]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task(name, total=units, facts="starting", noun="units")
+        self._task = self._progress.add_task(name, total=units, facts="starting", noun="units", counted=0)
         self._progress.start()
 
-    def show(self, done: int, total: int, facts: str, *, noun: str = "units") -> None:
-        """Show how many units, or whatever `noun` names, are done, and `facts` beside it."""
+    def show(self, done: float, total: int, facts: str, *, noun: str = "units") -> None:
+        """Show how many units, or whatever `noun` names, are done, some maybe in part, and `facts` beside it."""
         if noun != self._noun:
             self._noun = noun
             self._progress.reset(self._task, total=total)  # what is left is estimated anew
-        self._progress.update(self._task, completed=done, total=total, facts=facts, noun=noun)
+        self._progress.update(self._task, completed=done, total=total, facts=facts, noun=noun, counted=int(done))
 
     def close(self) -> None:
         """Stop drawing."""

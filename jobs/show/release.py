@@ -34,13 +34,13 @@ def print_plan(found: Planned, uri: str, *, as_json: bool) -> None:
     print(f"{human_bytes(size)}, at {visible(uri)}; nothing was written")
 
 
-def print_release(made: Release, document: Mapping[str, Any], uri: str, *, as_json: bool) -> None:
-    """Print what was released, what is open, and where it is."""
+def print_release(made: Release, document: Mapping[str, Any], uri: str, *, took_down: bool, as_json: bool) -> None:
+    """Print what was released, what is open, and where it is. `took_down`: pictures were, since the previous one."""
     if as_json:
         print_json({"uri": uri, **document})
         return
     _print_changes(made.changes)
-    if made.previous is not None and not made.has_patch:
+    if took_down:
         print("patch: none, since it would have the URLs and captions of what was taken down")
     _print_subsets(made.subsets)
     totals = made.totals
@@ -60,7 +60,8 @@ def print_release(made: Release, document: Mapping[str, Any], uri: str, *, as_js
 def _print_changes(changes: Changes | None) -> None:
     if changes is None:
         return
-    parts = [f"{changes.removed:,} removed", f"{changes.added:,} added", f"{changes.repacked:,} packed differently"]
+    parts = [f"{changes.removed:,} removed", f"{changes.added:,} added"]
+    parts += [f"{changes.repacked:,} packed differently"] if changes.repacked is not None else []
     parts += [f"{count:,} with another {visible(name)}" for name, count in sorted(changes.changed.items())]
     parts += [f"new column {visible(name)}" for name in changes.new_columns]
     parts += [f"lost column {visible(name)}" for name in changes.lost_columns]

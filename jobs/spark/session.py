@@ -40,8 +40,7 @@ SQL_SETTINGS: Mapping[str, str] = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
 }
-# A method is compiled with optimisation after ten times as many calls as by default. Most runs end before: half of
-# what a small one costs was that compiler.
+# Methods are optimised after ten times as many calls as by default: that was a third of what a small run cost.
 JVM_OPTIONS = (
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",

@@ -246,8 +246,14 @@ def scan_unit(
     measure_one = functools.partial(
         measure_within_limits, on_image=on_image, with_models=with_models, is_retry=frames.is_retry()
     )
+
+    def measure_and_tell(data: bytes) -> Measures:
+        measured = measure_one(data)
+        attempt.tell(len(data))
+        return measured
+
     found = _Notes()
-    batches = _unit_rows(attempt.unit, reading, measure_one, found)
+    batches = _unit_rows(attempt.unit, reading, measure_and_tell, found)
     part = write_part(attempt.part, batches, SCAN_SCHEMA, roots=roots)
     return receipt_of(
         attempt.unit, part, broken_sources=found.broken, source_warnings=found.warnings, facts=dict(found.facts)

@@ -48,11 +48,11 @@ class Plan(Provenance):
     """What a stage will do at `output`: the provenance of its manifest, and its units.
 
     `options` are the storage arguments that workers need. No manifest contains them. The rest is known when the work
-    begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, and `done`
-    counts those that are finished. `notices` are for the person who runs it. The sizes of the parts
-    of `reads` are checked before the work. `summarise` returns what is known of the manifest as a whole, from the
-    receipts of all units in the order of their names. `replaces` is the fingerprint of the manifest at the output
-    that the new one replaces in one step; None where none may be there.
+    begins: `fence` is that of the lease, `group_sizes` are the units to do in each group of receipts, `done` counts
+    those that are finished, and in the folder `underway` others tell how far they are. `notices` are for the person
+    who runs it. The sizes of the parts of `reads` are checked before the work. `summarise` returns what is known of
+    the manifest as a whole, from the receipts of all units in the order of their names. `replaces` is the fingerprint
+    of the manifest at the output that the new one replaces in one step; None where none may be there.
     """
 
     output: str
@@ -61,6 +61,7 @@ class Plan(Provenance):
     fence: Fence | None = None
     group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     done: DoneCounter | None = None
+    underway: str | None = None
     notices: Sequence[str] = ()
     reads: Sequence[Manifest] = ()
     summarise: Callable[[Sequence[Receipt]], Whole] = nothing

@@ -1,7 +1,8 @@
 """What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
 Workers count finished units in an accumulator of Spark, so that progress costs no request to the storage. A session
-of Spark Connect has none; there the units of this run are only shown when all are done.
+of Spark Connect has none; there the units of this run are only shown when all are done. Workers on this machine also
+tell how far they are within a unit, see jobs.units.underway.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from jobs.show import logs, terminal
 from jobs.units.plan import Plan
 from jobs.units.state import State
+from jobs.units.underway import read_underway
 from manifests.format.done import NOTHING_DONE, Done, DoneCounter, add_done, done_of
 
 if TYPE_CHECKING:  # workers import this module, and do without rich
@@ -128,15 +130,24 @@ class Reporter:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tally:
-    """Sums of units, images and errors, those of earlier runs too; `images_now` are those of this run."""
+    """Sums of units, images and errors, those of earlier runs too; `images_now` are those of this run.
+
+    `underway`: how much of unfinished units is done, in units. `images` counts their images, too.
+    """
 
     units: int
+    underway: float
     units_total: int
     images: int
     errors: int
     images_now: int
     seconds: float
     step: Step | None = None
+
+    @property
+    def done(self) -> float:
+        """How many units are done, those that are underway in part."""
+        return min(self.units + self.underway, self.units_total)
 
     @property
     def rate(self) -> float:
@@ -157,6 +168,8 @@ class _Watcher(threading.Thread):
         super().__init__(daemon=True)
         self._step = step
         self._units, self._view, self._done = len(plan.units), view, done
+        self._folder, self._sizes = plan.underway, {unit.name: unit.size_bytes for unit in plan.units}
+        self._most: tuple[float, int] = (0.0, 0)
         self._before = functools.reduce(add_done, map(done_of, state.receipts.values()), NOTHING_DONE)
         self._began = time.monotonic()
         self._ended = threading.Event()
@@ -169,15 +182,26 @@ class _Watcher(threading.Thread):
     def _tally(self) -> _Tally:
         now = NOTHING_DONE if self._done is None else self._done.value
         units, images, errors = add_done(self._before, now)
+        part, seen = self._underway()
+        # What a unit told is gone a moment before it counts as finished: nothing goes back meanwhile.
+        self._most = max(self._most[0], units + part), max(self._most[1], now[1] + seen)
         return _Tally(
             units=min(units, self._units),
+            underway=self._most[0] - units,
             units_total=self._units,
-            images=images,
+            images=images - now[1] + self._most[1],
             errors=errors,
-            images_now=now[1],
+            images_now=self._most[1],
             seconds=time.monotonic() - self._began,
             step=self._step(),
         )
+
+    def _underway(self) -> tuple[float, int]:
+        """Return how much of unfinished units is done, in units, and how many images that is."""
+        told = read_underway(self._folder)
+        sizes = ((size_bytes, self._sizes.get(unit)) for unit, (_, size_bytes) in told.items())
+        part = sum(min(1.0, read_bytes / whole) for read_bytes, whole in sizes if whole)
+        return part, sum(images for images, _ in told.values())
 
     def finish(self) -> None:
         self._ended.set()
@@ -196,7 +220,7 @@ class _Bar:
             self._bar.show(tally.step.counted, tally.step.total, tally.step.name, noun=tally.step.noun)
             return
         facts = f"{tally.images:,} images · {tally.rate:,.0f}/s · {tally.errors:,} not ok"
-        self._bar.show(tally.units, tally.units_total, facts)
+        self._bar.show(tally.done, tally.units_total, facts)
 
     def close(self, tally: _Tally) -> None:
         self.show(tally)
@@ -252,7 +276,7 @@ class _Lines:
             end = "" if seconds_left is None else f", {seconds_left:,.0f} s left"
             self._reporter.say(f"{self._stage}: {tally.step}, {tally.seconds:,.0f} s{end}")
             return
-        done = tally.units / max(1, tally.units_total)
+        done = tally.done / max(1, tally.units_total)
         left = f", {tally.seconds * (1 - done) / done:,.0f} s left" if 0 < done < 1 else ""
         self._reporter.say(
             f"{self._stage}: {tally.units}/{tally.units_total} units, {tally.images:,} images, "

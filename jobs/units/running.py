@@ -12,6 +12,7 @@ from jobs.units.failures import read_failures
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter
 from jobs.units.state import begun
+from jobs.units.underway import underway_folder
 from manifests.errors import CurateError, StageFailed, sentence_in
 from manifests.format.done import DoneCounter
 from manifests.format.integrity import require_sizes
@@ -54,9 +55,9 @@ def run_plan(
         for manifest in plan.reads:
             require_sizes(manifest)
         counter = done()
-        with terms.reporter.watch(plan, state, counter):
+        with underway_folder() as underway, terms.reporter.watch(replace(plan, underway=underway), state, counter):
             try:
-                replaced = work(replace(plan, done=counter), state.todo)
+                replaced = work(replace(plan, done=counter, underway=underway), state.todo)
             except CurateError:
                 raise
             except Exception as e:

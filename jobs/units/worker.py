@@ -24,6 +24,7 @@ from jobs.units.earlier import copied
 from jobs.units.failures import note_failure
 from jobs.units.lease import Fence
 from jobs.units.plan import Plan, Unit
+from jobs.units.underway import Tell, tell_nobody, telling
 from manifests import exclusive, storage
 from manifests.format.done import DoneCounter, done_of
 from manifests.format.integrity import file_sha256
@@ -63,10 +64,14 @@ def receipt_of(unit: Unit, part: WrittenPart, *, name: str | None = None, **more
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt at a unit. It writes files into `folder`, the URI of a local folder that no other attempt knows."""
+    """One attempt at a unit. It writes files into `folder`, the URI of a local folder that no other attempt knows.
+
+    It may call `tell` with the bytes of each image that it has read.
+    """
 
     unit: Unit
     folder: str
+    tell: Tell = tell_nobody
 
     @property
     def part(self) -> str:
@@ -82,7 +87,8 @@ class Recorder:
     """Runs one unit's work in a worker, and records how it ended.
 
     `fence` is that of the run's lease. `group_sizes` are the units that the run has to do in each group, see
-    manifests.format.receipts. `done` counts finished units for the driver. `receipts_folder` is where their receipts
+    manifests.format.receipts. `done` counts finished units for the driver, and in the folder `underway` units tell it
+    how far they are. `receipts_folder` is where their receipts
     are, by default the folder of the run.
     """
 
@@ -91,12 +97,20 @@ class Recorder:
     receipts_folder: str | None = None
     group_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     done: DoneCounter | None = None
+    underway: str | None = None
     clock: Callable[[], float] = process_seconds
 
     @classmethod
     def of(cls, plan: Plan, *, clock: Callable[[], float] = process_seconds) -> "Recorder":
         """Return the recorder of the units of `plan`, whose work has begun."""
-        return cls(output=plan.output, fence=plan.run, group_sizes=plan.group_sizes, done=plan.done, clock=clock)
+        return cls(
+            output=plan.output,
+            fence=plan.run,
+            group_sizes=plan.group_sizes,
+            done=plan.done,
+            underway=plan.underway,
+            clock=clock,
+        )
 
     @property
     def records(self) -> str:
@@ -112,8 +126,8 @@ class Recorder:
         with logs.unit(unit.name):
             _log.debug("started")
             try:
-                with self._folder() as folder:
-                    receipt = copied(unit, folder) or do(Attempt(unit=unit, folder=folder))
+                with self._folder() as folder, telling(self.underway, unit.name) as tell:
+                    receipt = copied(unit, folder) or do(Attempt(unit=unit, folder=folder, tell=tell))
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
                     seconds = round(self.clock() - started, 6)
                     receipt = dataclasses.replace(receipt, seconds=seconds, peak_memory_bytes=peak)

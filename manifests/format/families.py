@@ -15,7 +15,7 @@ STAGE_FOLDERS: Mapping[Stage, str] = {
     Stage.CHOOSE: "chosen",
     Stage.SHARD: "shards",
 }
-"""The folder of each stage below the output of a pipeline; of a variant, with `-` and its name behind it."""
+"""The folder of each stage below the output of a pipeline."""
 MAX_FOLDERS = 1000
 _ORDER = list(Stage)
 
@@ -43,34 +43,37 @@ def _rank(name: str, manifest: Manifest | None) -> int:
     """Return the number of a manifest's stage; of an unfinished one that of the stage whose folder it is."""
     if manifest is not None:
         return _ORDER.index(manifest.stage)
-    return next((n for n, stage in enumerate(_ORDER) if _is_of(stage, name)), len(_ORDER))
-
-
-def _is_of(stage: Stage, name: str) -> bool:
-    """Whether a folder of this name has what a pipeline makes in `stage`, maybe of a variant."""
-    return name == STAGE_FOLDERS[stage] or name.startswith(f"{STAGE_FOLDERS[stage]}-")
+    return next((n for n, stage in enumerate(_ORDER) if STAGE_FOLDERS[stage] == name), len(_ORDER))
 
 
 def youngest_in(uri: str) -> Manifest:
     """Return the manifest at `uri`, or the last one of the pipeline whose output it is.
 
-    Of several variants it is the first by name. Raises ManifestError when there is neither.
+    Raises ManifestError when there is neither, or when the pipeline made several choices.
     """
     place = storage.absolute(uri)
-    if not is_committed(place):
-        names = sorted(storage.entries(place, with_folders=True))[:MAX_FOLDERS]
-        for stage in reversed(_ORDER):
-            for name in (each for each in names if _is_of(stage, each)):
-                if is_committed(below := storage.join(place, name)):
-                    return open_manifest(below)
+    committed = (
+        {} if is_committed(place) else {n: each for n, each in manifests_in(place).items() if each is not None}
+    )
+    for stage in reversed(_ORDER):
+        names = [name for name in committed if _is_folder_of(stage, name)]
+        if len(names) > 1:
+            raise ManifestError(f"{place}: several choices, {', '.join(names)}; name one, as in {place}/{names[0]}")
+        if names:
+            return open_manifest(storage.join(place, names[0]))
     return open_manifest(uri)
+
+
+def _is_folder_of(stage: Stage, name: str) -> bool:
+    """Return whether a pipeline commits this stage to such a folder: `shards`, or `shards-x` of a choice x."""
+    return name == STAGE_FOLDERS[stage] or name.startswith(f"{STAGE_FOLDERS[stage]}-")
 
 
 def shards_of(manifest: Manifest) -> Manifest | None:
     """Return the shards beside `manifest` that were made from it; None if there are none."""
     folder, _, name = manifest.uri.rstrip("/").rpartition("/")
-    variant = name.removeprefix(STAGE_FOLDERS[Stage.CHOOSE]) if _is_of(Stage.CHOOSE, name) else ""
-    beside = storage.join(folder, f"{STAGE_FOLDERS[Stage.SHARD]}{variant}")
+    choice = name.removeprefix(STAGE_FOLDERS[Stage.CHOOSE]) if _is_folder_of(Stage.CHOOSE, name) else ""
+    beside = storage.join(folder, STAGE_FOLDERS[Stage.SHARD] + choice)
     try:
         found = open_manifest(beside) if is_committed(beside) else None
     except ManifestError:

@@ -17,7 +17,6 @@ MAX_NEAREST, MAX_CANDIDATES = 3, 5
 MAX_NAME_CHARS = 1000
 SHA256_CHARS, MIN_SHA256_CHARS = 64, 6
 MAX_ROWS = 1000  # of one picture
-MAX_EQUAL_CHARS = 3  # at one of the ends of two names that are near
 NEAR_SHARE = 1 / 3  # of the characters of a text may differ in one that is called the nearest
 _COLUMNS = ("key", "source", "member", "sha256")
 _HEX = re.compile("[0-9A-Fa-f]+")
@@ -72,7 +71,7 @@ class Candidate:
     sha256: str | None
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.source.rstrip('/').rpartition('/')[2]}: {self.member})"
+        return _printable(f"{self.key} ({self.source.rstrip('/').rpartition('/')[2]}: {self.member})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,23 +217,34 @@ def _hash_of_file(text: str) -> str | None:
 
 
 def _nearest(texts: Sequence[str], engine: DuckEngine) -> Iterator[tuple[str, str]]:
-    """Yield, for some of `texts`, the most similar name of a row that begins or ends as the text does."""
+    """Yield, for some of `texts`, the most similar name of a row of which one half is that of the text.
+
+    Halves are compared first, since the distance takes a hundred times as long.
+    """
     names = ", ".join(["key", *(MEMBER_NAMES[name] for name in _NEAREST_OF)])
     for text in texts:
-        if len(text) > MAX_NAME_CHARS:
+        tail = text.rpartition("/")[2]
+        half, half_tail = (max(1, len(each) // 2) for each in (text, tail))
+        if len(text) > MAX_NAME_CHARS or not tail:
             continue
-        engine.table("texts", pa.table({"text": pa.array([text], pa.string())}))
-        ends = max(1, min(MAX_EQUAL_CHARS, len(text) // 4))
+        engine.table("texts", pa.table({"text": [text], "tail": [tail]}))
+        like_member = f"contains(member, left(tail, {half_tail})) OR contains(member, right(tail, {half_tail}))"
+        like_key = _shares_half("key", "text", half)
         near = engine.fetch(
-            f"SELECT n.name AS name, n.key AS key FROM (SELECT key, unnest([{names}]) AS name FROM named) n, texts t "
-            f"WHERE n.name <> '' AND (left(n.name, {ends}) = left(t.text, {ends}) OR "
-            f"right(n.name, {ends}) = right(t.text, {ends})) AND "
-            f"levenshtein(n.name, t.text) <= {NEAR_SHARE} * length(t.text) "
-            "ORDER BY levenshtein(n.name, t.text), n.name, n.key LIMIT 1"
+            "SELECT n.name AS name, n.key AS key FROM "
+            f"(SELECT key, text, unnest([{names}]) AS name FROM named, texts WHERE {like_key} OR {like_member}) n "
+            f"WHERE n.name <> '' AND {_shares_half('n.name', 'n.text', half)} "
+            f"AND levenshtein(n.name, n.text) <= {NEAR_SHARE} * length(n.text) "
+            "ORDER BY levenshtein(n.name, n.text), n.name, n.key LIMIT 1"
         ).to_pylist()
         if near:
             name, key = near[0]["name"], near[0]["key"]
-            yield text, name if name == key else f"{name} (key {key})"
+            yield text, _printable(name if name == key else f"{name} (key {key})")
+
+
+def _shares_half(name: str, text: str, half: int) -> str:
+    """Return SQL for whether two texts begin or end with the same characters, so many as half of one has."""
+    return f"(left({name}, {half}) = left({text}, {half}) OR right({name}, {half}) = right({text}, {half}))"
 
 
 def _joined(places: pa.Table, rows: Sequence[Candidate]) -> pa.Table:
@@ -247,6 +257,11 @@ def _joined(places: pa.Table, rows: Sequence[Candidate]) -> pa.Table:
 
 def _order(candidate: Candidate) -> tuple[int, int]:
     return candidate.part, candidate.row
+
+
+def _printable(text: str) -> str:
+    """Return a name, which strangers chose, without what could control a terminal."""
+    return "".join(c if c.isprintable() else "·" for c in text)
 
 
 def _shown(text: str) -> str:

@@ -4,6 +4,9 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from curation.shards.layout import UNIFORM, ShardForm
 from manifests.format.store import Manifest
@@ -50,3 +53,18 @@ def release_shards(folder: Path, samples: int = 23, *, each: int = 5, form: Shar
     folder.mkdir(parents=True, exist_ok=True)
     table = chosen_rows(write_source(folder / "source.tar", samples))
     return make_shards(f"file://{folder}/shards", table, each=each, form=form)
+
+
+def files(folder: Path | str) -> dict[str, bytes]:
+    """Return path → content of all files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def released(folder: Path | str) -> dict[str, Any]:
+    """Return the content of the release.json of a release."""
+    return json.loads((Path(folder) / "release.json").read_text())
+
+
+def front(folder: Path | str) -> dict[str, Any]:
+    """Return the header of the card of a release."""
+    return yaml.safe_load((Path(folder) / "README.md").read_text().split("---\n")[1])

@@ -4,7 +4,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.stages.choose import rules_of
 
 from curation.choosing.rules import apply_rules
 from curation.config import ChooseConfig
@@ -47,7 +46,7 @@ CONFIGS = st.fixed_dictionaries(
 @given(ROWS, CONFIGS)
 def test_what_decided_missed_its_bound_and_what_was_kept_met_it(row, settings):
     config = ChooseConfig(**settings)
-    classes, reasons = apply_rules(pa.Table.from_pylist([row], schema(Stage.SCORE)), rules_of(config))
+    classes, reasons = apply_rules(pa.Table.from_pylist([row], schema(Stage.SCORE)), config.rules())
     reason = reasons[0].as_py()
     decided = {**row, "text_class": classes[0].as_py(), "keep": reason is None, "drop_reason": reason}
     found = verdict(decided, config.model_dump(mode="json"))

@@ -30,6 +30,15 @@ def made(tmp_path: Path) -> curate.Manifest:
 # --- a manifest's rows
 
 
+def test_a_report_has_pages_even_if_no_picture_is_there(made: curate.Manifest, tmp_path: Path):
+    index = made.report(str(tmp_path / "report"))
+    assert index == (tmp_path / "report/index.html").as_uri() and (tmp_path / "report/index.html").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(curate.CurateError, match=r"thesis\.txt"):
+        made.report(str(tmp_path / "mine"))
+
+
 def test_a_manifest_describes_itself(made: curate.Manifest):
     assert (made.stage, len(made)) == ("choose", 6)
     assert made.columns == list(made.schema.names)

@@ -21,6 +21,7 @@ from examples.corpus.photographs import city, still_life
 from jobs.cli.main import main
 from tests.conftest import Reference, rows_of
 from tests.jobs.dedupe.test_references import Runner, by_member, crop_of, painted, write_tar
+from tests.support.pictures import LINES, render
 
 
 def run(*arguments):
@@ -35,6 +36,11 @@ def explained(*arguments) -> dict[str, Any]:
     return found
 
 
+def curate_line(*arguments) -> None:
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+
+
 # --- clusters
 
 
@@ -46,6 +52,11 @@ def stamped(image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def page(word: str) -> Image.Image:
+    """Return a page that differs from another one in a word."""
+    return Image.fromarray(render([*LINES[:9], f"In all {word} items were sold", *LINES[9:]], size_pixels=22))
+
+
 @pytest.fixture(scope="module")
 def place(spark, tmp_path_factory) -> Path:
     """A deduplicated crawl, checked against an evaluation set; `scan` and `deduped` below it."""
@@ -53,7 +64,8 @@ def place(spark, tmp_path_factory) -> Path:
     own, evaluated = painted(city, 1), painted(still_life, 2)
     write_tar(folder / "e.tar", {"still.png": evaluated})
     planted = {"city.png": own, "city.jpg": own, "mirror.jpg": ImageOps.mirror(own), "crop.jpg": crop_of(evaluated)}
-    write_tar(folder / "0.tar", {**planted, "stamped.jpg": stamped(own), "broken.jpg": b"no picture"})
+    pages = {f"page {word}.png": page(word) for word in ("seven", "eight")}
+    write_tar(folder / "0.tar", {**planted, **pages, "stamped.jpg": stamped(own), "broken.jpg": b"no picture"})
     run.scan(folder / "evaluation" / "scan", folder / "e.tar")
     run.scan(folder / "scan", folder / "0.tar")
     run.dedupe(folder / "scan", folder / "deduped", references={"evaluation": str(folder / "evaluation" / "scan")})
@@ -92,6 +104,21 @@ def test_the_evidence_of_every_copy_meets_what_was_required(place: Path):
         (measure,) = each["measures"]
         assert measure["margin"] >= 0, each
         assert measure["setting"].startswith("dedupe.strictness.")
+
+
+def test_pictures_that_were_compared_and_are_no_copies(place: Path):
+    rows = by_member(place / "deduped")
+    assert rows["page seven.png"]["duplicate_of"] is rows["page eight.png"]["duplicate_of"] is None
+    assert explained(place / "deduped", "page seven.png")["cluster"]["compared"] == []
+    for one, other in (("seven", "eight"), ("eight", "seven")):
+        found = explained(place / "deduped", f"page {one}.png", "--compared")
+        (near,) = found["cluster"]["compared"]
+        assert near["member"] == f"page {other}.png"
+        assert "of what is legible differs" in near["found"]
+        assert "no copies of it" in run(place / "deduped", f"page {one}.png", "--compared").stdout
+    mirrored = explained(place / "deduped", "mirror.jpg", "--compared")["cluster"]
+    keys = {each["key"] for each in mirrored["members"]}
+    assert not keys & {each["key"] for each in mirrored["compared"]}
 
 
 def test_a_copy_of_an_evaluation_picture_leads_there(place: Path):
@@ -243,6 +270,24 @@ def test_what_shards_left_out_is_found_in_what_they_were_made_from(reference: Re
     done = run(reference.output / "shards", "nothing")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.count("no row is") == 1
+
+
+def test_a_merge_or_a_sample_is_explained_with_its_clusters(reference: Reference, every, tmp_path: Path):
+    chosen = reference.output / "chosen"
+    copy = next(each for each in every.values() if each["verdict"]["reason"].startswith("duplicate:"))
+    keys = [each["key"] for each in copy["cluster"]["members"]]
+    for name, kept in (("one", keys), ("rest", [key for key in every if key not in keys])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(kept))
+        curate_line("select", chosen, "--keys", tmp_path / f"{name}.txt", "-o", tmp_path / name)
+    curate_line("merge", tmp_path / "rest", tmp_path / "one", "-o", tmp_path / "merged")
+    curate_line("select", tmp_path / "merged", "--key", copy["key"], "-o", tmp_path / "alone")
+    for name in ("one", "merged", "alone"):
+        found = explained(tmp_path / name, copy["key"])
+        assert found["cluster"] == copy["cluster"]
+        assert found["verdict"] == copy["verdict"]
+        assert found["notes"] == []
+    other = next(key for key in every if key not in keys)
+    assert "it is not in" in explained(tmp_path / "alone", other)["notes"][0]
 
 
 def test_boxes_of_a_page_are_drawn(reference: Reference, every, tmp_path: Path):

@@ -20,6 +20,7 @@ from examples.corpus.photographs import city, still_life
 from examples.corpus.textures import through_camera
 from filters.protocol import Rgb
 from jobs.dedupe.stage import plan_dedupe
+from jobs.spark.session import WORKER_DAEMON
 from manifests.errors import InputError
 from manifests.format.store import is_committed, open_manifest
 from tests.conftest import TOP, Done, curate, curate_process, rows_of
@@ -225,7 +226,7 @@ def _kill_workers(driver: int) -> int:
     try:
         for process in psutil.Process(driver).children(recursive=True):
             parent = process.parent()
-            if parent and "pyspark.daemon" in " ".join(parent.cmdline()):
+            if parent and f"-m {WORKER_DAEMON}" in " ".join(parent.cmdline()):
                 process.kill()
                 killed += 1
     except psutil.Error:

@@ -8,6 +8,7 @@ import pytest
 
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
+from examples.corpus.charts import pie_chart
 from jobs.dedupe.candidates import local_candidates
 from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, read_set
 from jobs.dedupe.stage import Deduplication
@@ -15,11 +16,12 @@ from jobs.spark.steps import temporary_steps
 from jobs.units.cost import Account
 from manifests.format.store import open_manifest
 from tests.conftest import curate
-from tests.jobs.dedupe.test_dedupe import LOCAL, dedupe, planted_members, scanned, write_tar
+from tests.jobs.dedupe.test_dedupe import LOCAL, dedupe, encoded, planted_members, scanned, write_tar
+from tests.support.copying import paint
 
 __all__ = ["scanned"]
 pytestmark = pytest.mark.spark
-ALL_WHOLE, NONE_WHOLE = 1_000, 0
+ALL_WHOLE, SOME_WHOLE, NONE_WHOLE = 1_000, 4, 0
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,19 @@ def test_whole_components_and_rounds_agree(spark, scanned: Path, others: list[Pi
     assert found == evidence
     assert steps
     assert "judged" not in steps
+
+
+def test_a_crowd_in_rounds_and_a_whole_pair_in_one_run(spark, tmp_path: Path) -> None:
+    """Of two components one is above the limit: the answer is that of judging both in tasks, or both in rounds."""
+    crowd = {name: data for name, data in planted_members().items() if name.startswith("city")}
+    drawing = paint(pie_chart, seed=7)
+    pair = {"pie.png": encoded(drawing), "pie.jpg": encoded(drawing, "jpeg", quality=60)}
+    write_tar(tmp_path / "0.tar", crowd | pair)
+    curate("scan", tmp_path / "0.tar", "-o", tmp_path / "scan", *LOCAL)
+    sets = [PictureSet(manifest=open_manifest(str(tmp_path / "scan")), origin=PARENT)]
+    rows, evidence, steps = answer(spark, sets, large=SOME_WHOLE)
+    assert steps > {"judged"}
+    for large in (ALL_WHOLE, NONE_WHOLE):
+        again, found, steps = answer(spark, sets, large=large)
+        assert (again, found) == (rows, evidence)
+        assert ("judged" in steps) == (large == ALL_WHOLE)

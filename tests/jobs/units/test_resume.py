@@ -45,7 +45,7 @@ def python_workers(driver: int) -> list[psutil.Process]:
     """Return the Python processes that Spark started for this driver."""
     try:
         below = psutil.Process(driver).children(recursive=True)
-        return [p for p in below if WORKER_DAEMON in " ".join(p.cmdline())]
+        return [p for p in below if f"-m {WORKER_DAEMON}" in " ".join(p.cmdline())]
     except psutil.NoSuchProcess:
         return []
 

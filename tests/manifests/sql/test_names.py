@@ -135,6 +135,15 @@ def test_where_nothing_is_near_the_advice_is_to_look(manifest):
         assert "\x1b" not in problem_of(manifest, text)
 
 
+def test_names_of_members_do_not_control_a_terminal(tmp_path):
+    rows = [{"key": f"k{n}", "member": f"\x1b[31m{n}.jpg", "source": "file:///\x1b]0;0.tar"} for n in range(2)]
+    hostile = commit_rows(tmp_path / "m", [rows])
+    for text in ("k", "\x1b[31m7.jpg"):
+        problem = problem_of(hostile, text)
+        assert problem.isprintable()
+        assert "·[31m" in problem
+
+
 def test_a_listed_key_that_is_not_there_finds_no_other_by_its_beginning(manifest, tmp_path):
     (tmp_path / "0").write_bytes(b"one")
     assert named(manifest, listed=["12345678", "0b5c7d61e2a94f0", str(tmp_path / "0")]).places.num_rows == 0
