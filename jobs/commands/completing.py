@@ -38,6 +38,8 @@ def settings() -> dict[str, str]:
 
 def _settings(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
     for name, field in section.model_fields.items():
+        if name == "choose_variants":  # they are written in `choose`, with names of the user's
+            continue
         dotted, kinds = f"{prefix}{name}", list(_kinds(field.annotation))
         nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         for kind in nested:

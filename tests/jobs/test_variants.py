@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import curate as api
+from jobs.commands.completing import settings
+from manifests.errors import ManifestError
+from manifests.format.families import manifests_in, shards_of, youngest_in
 from manifests.format.store import is_committed, open_manifest
 from tests.conftest import Reference, curate, tar_hashes, write_pipeline
 
@@ -69,6 +72,18 @@ def test_python_gets_the_shards_of_each(made: Path) -> None:
     assert list(found) == list(CHOICES)
     with pytest.raises(api.InputError, match="has the variants any, rich; run_variants"):
         api.run(str(made / "p.yaml"))
+
+
+def test_what_belongs_to_a_variant_is_found(made: Path) -> None:
+    out = made / "out"
+    with pytest.raises(ManifestError, match="several choices, shards-any, shards-rich"):
+        youngest_in(str(out))
+    for name in CHOICES:
+        shards = shards_of(open_manifest(str(out / f"chosen-{name}")))
+        assert shards is not None and shards.uri == f"file://{out}/shards-{name}"
+    chosen = [name for name in manifests_in(f"file://{out}") if name.startswith("chosen")]
+    assert chosen == ["chosen-any", "chosen-rich"]
+    assert not [each for each in settings() if each.startswith("choose_variants")]
 
 
 def test_another_choice_makes_only_what_follows_from_it(made: Path) -> None:
