@@ -38,14 +38,17 @@ def histogram(  # noqa: PLR0913 - what a plot consists of
 
     `marked`: where on the x axis a line is, of class `bound`, that a script may move.
     """
+    from matplotlib.ticker import NullLocator  # noqa: PLC0415 - as in _figure
+
     figure, axes = _figure(2.6)
     below = np.zeros(len(edges) - 1)
     for colour, (name, counts) in zip(_colours(len(series)), series.items(), strict=True):
         axes.bar(edges[:-1], counts, np.diff(edges), below, align="edge", color=colour, label=name, linewidth=0)
         below = below + counts
     if is_log_x:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(edges[0], edges[-1]))
     if below.max(initial=0) > 20 * max(1.0, float(np.median(below))):
         axes.set_yscale("symlog", linthresh=max(1.0, float(below.max()) / 100))
@@ -86,7 +89,7 @@ def _figure(height: float) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(INCHES, height))
     axes = figure.add_axes((LEFT, BELOW / height, RIGHT - LEFT, 1 - (BELOW + ABOVE) / height))
-    axes.tick_params(colors=_SOFT, labelsize=8)
+    axes.tick_params(which="both", colors=_SOFT, labelsize=8)
     for spine in axes.spines.values():
         spine.set_color(_SOFT)
     for each in ("top", "right"):
