@@ -1,5 +1,6 @@
 """Makes the pages of a report, and serves them to a browser on this machine."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,14 +15,16 @@ from jobs.operations.report_folder import report_folder
 from jobs.show.basics import human_bytes, print_json
 from manifests import storage
 from manifests.errors import InputError
-from manifests.format.store import Manifest, is_committed, open_manifest
+from manifests.format.families import youngest_in
+from manifests.format.schema import Stage
+from manifests.format.store import Manifest
 
-_STAGES = ("chosen", "scored", "deduped", "scan")
+WITH_ALL_ROWS = tuple(stage for stage in Stage if stage is not Stage.SHARD)
 
 
 def report(manifest: str, output: str | None, serving: bool, port: int, **flags: Any) -> None:
     """Write the pages of a report on a manifest, and serve them if asked to."""
-    opened = open_manifest(_manifest_in(manifest))
+    opened = youngest_in(manifest, WITH_ALL_ROWS)
     folder = report_folder(output or "report", "-o", [path for path, _ in LINKS], force=flags["force"])
     progress = reporter(as_json=flags["as_json"])
     options = ReportOptions(
@@ -35,23 +38,13 @@ def report(manifest: str, output: str | None, serving: bool, port: int, **flags:
     made = make_report(opened, folder, options)
     if has_summary(as_json=flags["as_json"]):
         if flags["as_json"]:
-            print_json({"index": made.index, "pages": made.pages, "pictures": made.pictures, "missing": made.missing})
+            print_json(dataclasses.asdict(made))
         else:
             missing = f", {made.missing:,} cannot be shown" if made.missing else ""
             size = human_bytes(made.size_bytes)
             click.echo(f"{made.index}: {made.pages} pages, {made.pictures:,} pictures, {size}{missing}")
     if serving:
         serve(folder, port, say=note)
-
-
-def _manifest_in(uri: str) -> str:
-    """Return `uri` if a manifest is there, else that of the last stage before shards in the output of a run."""
-    place = storage.absolute(uri)
-    if not is_committed(place):
-        for stage in _STAGES:
-            if is_committed(storage.join(place, stage)):
-                return storage.join(place, stage)
-    return uri
 
 
 def _labelled(audit: str | None, manifest: Manifest) -> Labelled | None:

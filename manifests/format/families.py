@@ -1,6 +1,6 @@
 """Manifests that belong together: those of a pipeline, and the shards beside what they were made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from manifests import storage
 from manifests.errors import ManifestError
@@ -46,8 +46,8 @@ def _rank(name: str, manifest: Manifest | None) -> int:
     return next((n for n, stage in enumerate(_ORDER) if STAGE_FOLDERS[stage] == name), len(_ORDER))
 
 
-def youngest_in(uri: str) -> Manifest:
-    """Return the manifest at `uri`, or the last one of the pipeline whose output it is.
+def youngest_in(uri: str, stages: Sequence[Stage] = tuple(Stage)) -> Manifest:
+    """Return the manifest at `uri`, or the last one, of these `stages`, of the pipeline whose output it is.
 
     Raises ManifestError when there is neither, or when the pipeline made several choices.
     """
@@ -55,7 +55,7 @@ def youngest_in(uri: str) -> Manifest:
     committed = (
         {} if is_committed(place) else {n: each for n, each in manifests_in(place).items() if each is not None}
     )
-    for stage in reversed(_ORDER):
+    for stage in sorted(stages, key=_ORDER.index, reverse=True):
         names = [name for name in committed if _is_folder_of(stage, name)]
         if len(names) > 1:
             raise ManifestError(f"{place}: several choices, {', '.join(names)}; name one, as in {place}/{names[0]}")

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import re
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -131,6 +132,15 @@ def test_an_empty_manifest_has_a_report(reference, tmp_path):
     curate("sample", reference.output / "chosen", "--where", "false", "-o", tmp_path / "none", "--engine", "duckdb")
     made = json.loads(curate("report", tmp_path / "none", "-o", tmp_path / "r", "--json").stdout)
     assert made["pictures"] == 0
+
+
+def test_of_several_choices_one_must_be_named(reference, tmp_path):
+    shutil.copytree(reference.output / "scored", tmp_path / "out/scored")
+    for name in ("chosen-heavy", "chosen-light"):
+        shutil.copytree(reference.output / "chosen", tmp_path / "out" / name)
+    done = curate("report", tmp_path / "out", "-o", tmp_path / "r", check=None)
+    assert done.returncode and "chosen-heavy, chosen-light" in done.stderr and not (tmp_path / "r").exists()
+    curate("report", tmp_path / "out/chosen-light", "-o", tmp_path / "r")
 
 
 # --- the threshold
