@@ -58,11 +58,13 @@ def galleries(rows: Rows, pictures: int) -> list[Gallery]:
     found = [Gallery(name=RANDOM, group=group, where="true", count=pictures)]
     if rows.has("drop_reason"):
         near = (
-            "(drop_reason IS NULL OR drop_reason IN ('not_heavy', 'not_light', 'has_text', 'below_target')) "
-            "AND text_score IS NOT NULL"
+            "(drop_reason IN ('too_small', 'aspect') OR text_score IS NOT NULL AND (drop_reason IS NULL OR "
+            "drop_reason IN ('not_heavy', 'not_light', 'has_text', 'below_target')))"
         )
         towards = (
-            "CASE WHEN drop_reason IN ('not_heavy', 'not_light', 'below_target') THEN -text_score ELSE text_score END"
+            "CASE WHEN drop_reason IN ('not_heavy', 'not_light', 'below_target') THEN -text_score "
+            "WHEN drop_reason = 'too_small' THEN -least(width, height) "
+            "WHEN drop_reason = 'aspect' THEN greatest(width, height) / least(width, height) ELSE text_score END"
         )
         found.append(Gallery(name=NEAR, group=group, where=near, order=towards, count=max(1, pictures // 2)))
     return found

@@ -60,14 +60,6 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """An audit's labels: the threshold page shows precision and recall from them."""
-
-    audit: Any
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """What a report shows: `pictures` at most of each reason, drawn by `salt`; `steps` of its lineage; any labels.
 
@@ -77,7 +69,7 @@ class ReportOptions:
     pictures: int = DEFAULT_PICTURES
     salt: str = DEFAULT_SALT
     steps: Sequence[Step] = ()
-    labelled: Labelled | None = None
+    labelled: text.Labelled | None = None
     find_boxes: FindBoxes | None = None
     processes: int | None = None
     say: Callable[[str], None] = field(default=lambda _: None)
@@ -306,11 +298,11 @@ def _json(value: Any) -> Markup:
     return Markup(json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
 
 
-def _quality(rows: Rows, keep: str, labelled: Labelled) -> dict[str, Any]:
+def _quality(rows: Rows, keep: str, labelled: text.Labelled) -> dict[str, Any]:
     keys = list(labelled.labels)
     scores = text.scores_of(rows, keys)
     wanted = ("heavy",) if keep == "heavy" else ("light", "heavy")
-    found = text.quality(labelled.audit, labelled.labels, scores, wanted)
+    found = text.quality(labelled, scores, wanted)
     return {
         "labels": found.labels,
         "precision": found.precision.round(4).tolist(),

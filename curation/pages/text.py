@@ -12,7 +12,7 @@ from curation.config_choose import ChooseConfig
 from curation.pages.picks import ROWS, Gallery, Rows
 from curation.pages.plots import histogram
 from curation.text.bounds import TextStep
-from curation.trust.audit import Audit
+from curation.trust.audit import LABELS
 from curation.trust.calibration import share
 from manifests.format.store import Manifest
 from manifests.sql.engine import DuckEngine, sql_text
@@ -47,6 +47,14 @@ class Quality:
     recall: NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Key → label that a person gave, and key → for how many rows the label counts; 1 where that is not said."""
+
+    labels: Mapping[str, str]
+    weights: Mapping[str, float]
+
+
 def threshold(manifest: Manifest, config: ChooseConfig, engine: DuckEngine) -> Threshold | None:
     """Return the threshold of a manifest chosen with `config`; None if no class of text is asked for.
 
@@ -67,27 +75,22 @@ def threshold(manifest: Manifest, config: ChooseConfig, engine: DuckEngine) -> T
     )
 
 
-def quality(audit: Audit, labels: Mapping[str, str], scores: Mapping[str, float], wanted: Sequence[str]) -> Quality:
-    """Return precision and recall at 101 thresholds from the labels of an audit's sample.
+def quality(labelled: Labelled, scores: Mapping[str, float], wanted: Sequence[str]) -> Quality:
+    """Return precision and recall at 101 thresholds from labels of pictures with these `scores`, key → text_score.
 
-    `labels`: key → label; `scores`: key → text_score; `wanted`: the labels that should be kept. Each label counts for
-    the rows of its stratum that it represents; intervals are Jeffreys' with Kish's effective number.
+    `wanted`: the labels that should be kept. Intervals are Jeffreys' with Kish's effective number.
     """
-    weights, values, hits = [], [], []
-    for stratum in audit.strata:
-        mine = [key for key in stratum.keys if labels.get(key) in ("none", "light", "heavy") and key in scores]
-        for key in mine:
-            weights.append(stratum.rows / len(mine))
-            values.append(scores[key])
-            hits.append(labels[key] in wanted)
-    weight, value, hit = np.array(weights, float), np.array(values, float), np.array(hits, bool)
+    keys = [key for key in sorted(labelled.labels) if labelled.labels[key] in LABELS and key in scores]
+    weight = np.array([labelled.weights.get(key, 1.0) for key in keys], float)
+    value = np.array([scores[key] for key in keys], float)
+    hit = np.array([labelled.labels[key] in wanted for key in keys], bool)
     precision, recall = [], []
     for bound in np.arange(101) / 100:
         kept = value >= bound
         precision.append(share(hit[kept], weight[kept]))
         recall.append(share(kept[hit], weight[hit]))
     as_rows = [np.array([(s.share, s.low, s.high) for s in spans]) for spans in (precision, recall)]
-    return Quality(labels=len(weights), precision=as_rows[0], recall=as_rows[1])
+    return Quality(labels=len(keys), precision=as_rows[0], recall=as_rows[1])
 
 
 def galleries(rows: Rows, pictures: int) -> list[Gallery]:

@@ -28,6 +28,7 @@ from jobs.cli.options import examples, storage_option
     "--boxes", is_flag=True, help="Find the text of the pictures along the score again, and draw its boxes."
 )
 @click.option("--audit", metavar="DIR", help="Folder of a labelled audit, with audit.json and filled.csv.")
+@click.option("--labels", metavar="CSV", help="Labels of pictures drawn at random, as `curate calibrate` reads them.")
 @click.option("--serve", "serving", is_flag=True, help="Serve the pages to browsers on this machine until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port for --serve.")
 @click.option("--force", is_flag=True, help="Write into a folder that contains something else.")

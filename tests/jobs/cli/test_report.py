@@ -175,6 +175,41 @@ def test_labels_give_precision_and_recall(reference, tmp_path):
     assert quality["recall"][0][0] == 1
 
 
+def test_labels_of_a_file_count_once_each(reference, tmp_path):
+    chosen = reference.output / "chosen"
+    scored = [row for row in rows_of(chosen).to_pylist() if row["text_class"]][:20]
+    lines = [f"{row['key']},{row['text_class']}" for row in scored]
+    (tmp_path / "labels.csv").write_text("\n".join(["key,label", *lines]) + "\n")
+    curate("report", chosen, "-o", tmp_path / "r", "--labels", tmp_path / "labels.csv")
+    quality, curve = _curve(tmp_path / "r")["quality"], _curve(tmp_path / "r")
+    at = open_manifest(str(chosen)).config[curve["setting"]]
+    kept = [row for row in scored if row["text_score"] >= round(at, 2)]
+    wanted = [row for row in scored if row["text_class"] in ("light", "heavy")]
+    right = [row for row in kept if row in wanted]
+    assert quality["labels"] == 20
+    assert quality["precision"][round(100 * at)][0] == pytest.approx(len(right) / len(kept), abs=1e-4)
+    assert quality["recall"][round(100 * at)][0] == pytest.approx(len(right) / len(wanted), abs=1e-4)
+    done = curate(
+        "report", chosen, "-o", tmp_path / "r", "--labels", tmp_path / "labels.csv", "--audit", tmp_path, check=2
+    )
+    assert "--audit and --labels" in done.stderr
+
+
+def test_what_a_rule_of_sizes_dropped_is_shown_nearest_first(reference, tmp_path):
+    rules = ["--set", "choose.min_side=400", "--set", "choose.keep=all"]
+    curate("choose", reference.output / "scored", "-o", tmp_path / "chosen", *rules)
+    curate("report", tmp_path / "chosen", "-o", tmp_path / "r", "--pictures", 4)
+    text = (tmp_path / "r/why.html").read_text()
+    near = text.split('aria-label="too small: nearest to the decision"')[1].split("</section>")[0]
+    sides = list(map(int, re.findall(r'data-side="(\d+)"', near)))
+    small = [
+        min(r["width"], r["height"])
+        for r in rows_of(tmp_path / "chosen").to_pylist()
+        if r["drop_reason"] == "too_small"
+    ]
+    assert sides == sorted(small, reverse=True)[:2]
+
+
 def test_an_audit_of_another_manifest_is_refused(reference, tmp_path):
     curate("audit", reference.output / "chosen", "-o", tmp_path / "audit", "--n", 40)
     curate("sample", reference.output / "chosen", "--count", 10, "-o", tmp_path / "few", "--engine", "duckdb")
