@@ -42,7 +42,7 @@ def test_any_text_has_the_same_host_in_python_and_sql_and_a_domain_that_is_stabl
     if "\0" in url:  # neither a URL nor a text of every engine
         return
     host = host_of(url)
-    found = duckdb.execute(f"SELECT {host_sql('$1')}", [url]).fetchone()[0]
+    found = duckdb.execute(f"SELECT {host_sql('$1')}", [url]).fetchall()[0][0]
     assert domain_of(found) == domain_of(host)
     domain = domain_of(host)
     if domain is not None:
