@@ -166,7 +166,7 @@ def write_pages(frame: Frame, pages: Mapping[str, tuple[str, Mapping[str, Any]]]
 def cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) -> Made:
     """Remove pictures of an earlier report from `folder`, and return what is there now."""
     wanted = {small.path for small in smalls.values() if small.path is not None}
-    there = storage.entries(storage.join(folder, PICTURES)) if wanted else {}
+    there = storage.entries(storage.join(folder, PICTURES))
     names = {path.rpartition("/")[2] for path in wanted}
     storage.remove_many(storage.join(folder, PICTURES), sorted(there.keys() - names))
     made = storage.entries(folder)
