@@ -30,7 +30,6 @@ import click
 
 from benchmarks.synthetic_manifests import make
 
-PROJECT = Path(__file__).resolve().parents[1]
 REPEATED_ROWS = 1_000_000
 MAX_SECONDS = {2_000: 2.0, 10_000_000: 60.0}
 THRESHOLDS = ",".join(f"{n / 20:g}" for n in range(21))
@@ -44,7 +43,7 @@ COMMANDS: dict[str, Sequence[str]] = {
 
 def measure(manifest: str, command: str) -> dict[str, Any]:
     """Return seconds, processor seconds and memory of `curate choose` on `manifest`, run as `command` says."""
-    with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
+    with tempfile.TemporaryDirectory(prefix="curate-choose-") as folder:
         given = [each.format(output=f"{folder}/chosen") for each in COMMANDS[command]]
         line = [sys.executable, "-m", "jobs", "choose", manifest, *given, "--quiet"]
         started = time.monotonic()
@@ -72,7 +71,7 @@ def measure(manifest: str, command: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(*, rows: str, repeats: int, folder: Path | None, as_json: bool) -> None:
     """Measure `curate choose` in this process."""
-    kept = folder or Path(tempfile.mkdtemp(dir=PROJECT))
+    kept = folder or Path(tempfile.mkdtemp(prefix="curate-choose-"))
     found = []
     try:
         for size in map(int, rows.split(",")):

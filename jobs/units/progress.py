@@ -183,7 +183,7 @@ class _Watcher(threading.Thread):
         now = NOTHING_DONE if self._done is None else self._done.value
         units, images, errors = add_done(self._before, now)
         part, seen = self._underway()
-        # What a unit told is gone a moment before it counts as finished: nothing goes back meanwhile.
+        # What a unit reports is gone a moment before it counts as finished: nothing goes back meanwhile.
         self._most = max(self._most[0], units + part), max(self._most[1], now[1] + seen)
         return _Tally(
             units=min(units, self._units),
@@ -198,10 +198,10 @@ class _Watcher(threading.Thread):
 
     def _underway(self) -> tuple[float, int]:
         """Return how much of unfinished units is done, in units, and how many images that is."""
-        told = read_underway(self._folder)
-        sizes = ((size_bytes, self._sizes.get(unit)) for unit, (_, size_bytes) in told.items())
+        underway = read_underway(self._folder)
+        sizes = ((size_bytes, self._sizes.get(unit)) for unit, (_, size_bytes) in underway.items())
         part = sum(min(1.0, read_bytes / whole) for read_bytes, whole in sizes if whole)
-        return part, sum(images for images, _ in told.values())
+        return part, sum(images for images, _ in underway.values())
 
     def finish(self) -> None:
         self._ended.set()

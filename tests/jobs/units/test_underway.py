@@ -19,7 +19,7 @@ from tests.support.making import tar_bytes
 def test_what_is_told_is_read_until_the_unit_ends():
     with underway_folder() as folder:
         with telling(folder, "part-00000", every_seconds=0) as tell, telling(folder, "part-00001") as late:
-            assert read_underway(folder) == {}, "nothing was told yet"
+            assert read_underway(folder) == {}, "nothing was reported yet"
             tell(100)
             tell(23)
             late(5)  # not yet, but after a while
@@ -53,17 +53,17 @@ def plan(tmp_path):
 
 
 def test_a_scan_tells_of_each_image_of_a_tar(plan, tmp_path):
-    told = []
+    reported = []
     (unit,) = plan.units
     scans.perform_unit(
-        Attempt(unit=unit, folder=storage.absolute(str(tmp_path / "attempt")), tell=told.append),
+        Attempt(unit=unit, folder=storage.absolute(str(tmp_path / "attempt")), tell=reported.append),
         config=ScanConfig(text_density=False),
         embedding=None,
         with_local=False,
         roots=tuple(plan.roots),
     )
-    assert told == [len(picture())] * 7
-    assert 0 < sum(told) <= unit.size_bytes
+    assert reported == [len(picture())] * 7
+    assert 0 < sum(reported) <= unit.size_bytes
 
 
 def test_images_of_a_tar_are_shown_before_it_is_finished(plan, capsys):
