@@ -14,7 +14,7 @@ MAX_ERRORS = 5
 
 _EXPLAINED: Mapping[str, str] = {
     KEPT: "They met every rule.",
-    "status": "They could not be read as a picture: nothing was measured, and nothing was lost from the tar.",
+    "status": "The file is broken, empty, too large or of an unknown form, as the error says; its tar still has it.",
     "duplicate": "They are copies of another picture of the manifest, which stands for all of them.",
     "not_heavy": "Their text_score is below choose.min_heavy_score, or no line was read.",
     "not_light": "Their text_score is below choose.min_light_score.",
