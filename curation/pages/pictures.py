@@ -1,5 +1,6 @@
 """The small pictures of a report: read by byte range, decoded in processes of their own, written beside the pages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ FOLDER = "pictures"
 MAX_SIDE_PIXELS = 256
 ROWS_AT_ONCE = 24
 HASH_CHARS = 24
+_NAME = re.compile(rf"[0-9a-f]{{{HASH_CHARS}}}\.jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,11 @@ class Small:
     width: int = 0
     height: int = 0
     problem: str = ""
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file of this name may be one that `make_pictures` wrote."""
+    return _NAME.fullmatch(name) is not None
 
 
 def path_of(row: Mapping[str, Any]) -> str:

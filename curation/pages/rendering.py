@@ -10,6 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 COLOURS = "colours.css"
+GENERATOR = '<meta name="generator" content="curate report">'
+"""What every page of a report has, and no other page."""
 MAX_TEXT = 240
 
 
@@ -30,7 +32,8 @@ def framed(template: str, look: str, *, pictures: str, **values: Any) -> str:
     style, script = resource(COLOURS) + resource(f"{look}.css"), resource(f"{look}.js")
     policy = _policy(style, script, pictures)
     made = environment().get_template(template)
-    return made.render(style=Markup(style), script=Markup(script), policy=policy, **values)  # noqa: S704 - files of ours
+    ours = {"style": Markup(style), "script": Markup(script), "generator": Markup(GENERATOR)}  # noqa: S704 - of ours
+    return made.render(**ours, policy=policy, **values)
 
 
 @functools.cache

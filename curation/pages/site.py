@@ -17,7 +17,7 @@ from curation.pages import copies, reasons, sources, text
 from curation.pages.pair_marks import Marked, mark_pairs
 from curation.pages.picks import Rows
 from curation.pages.pictures import FOLDER as PICTURES
-from curation.pages.pictures import Small, make_pictures
+from curation.pages.pictures import Small, is_picture, make_pictures
 from curation.pages.rendering import render
 from curation.pages.tiles import tile, tiles
 from curation.pages.workers import Workers
@@ -164,11 +164,13 @@ def write_pages(frame: Frame, pages: Mapping[str, tuple[str, Mapping[str, Any]]]
 
 
 def cleaned(folder: str, pages: Mapping[str, Any], smalls: Mapping[str, Small]) -> Made:
-    """Remove pictures of an earlier report from `folder`, and return what is there now."""
+    """Remove pictures of an earlier report from `folder`, and no other files; return what is there now."""
     wanted = {small.path for small in smalls.values() if small.path is not None}
     there = storage.entries(storage.join(folder, PICTURES))
     names = {path.rpartition("/")[2] for path in wanted}
-    storage.remove_many(storage.join(folder, PICTURES), sorted(there.keys() - names))
+    storage.remove_many(
+        storage.join(folder, PICTURES), sorted(name for name in there.keys() - names if is_picture(name))
+    )
     made = storage.entries(folder)
     size_bytes = sum(int(made[path]["size"]) for path in pages) + sum(int(there[name]["size"]) for name in names)
     return Made(

@@ -121,6 +121,29 @@ def test_a_folder_with_something_else_is_refused(reference, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_a_report_that_was_interrupted_is_made_by_the_same_command(report, reference, tmp_path):
+    shutil.copytree(report / "pictures", tmp_path / "r/pictures")
+    (tmp_path / "r/pictures/.0a.jpg.7c.tmp").touch()
+    curate("report", reference.output / "chosen", "-o", tmp_path / "r")
+    (tmp_path / "r/pictures/.0a.jpg.7c.tmp").unlink()
+    assert _files(tmp_path / "r") == _files(report)
+
+
+@pytest.mark.parametrize("page", ["index.html", "why.html"])
+def test_pages_and_pictures_of_others_are_neither_replaced_nor_removed(page, reference, tmp_path):
+    (tmp_path / "site/pictures").mkdir(parents=True)
+    (tmp_path / f"site/{page}").write_text("<h1>mine</h1>")
+    (tmp_path / "site/pictures/cat.jpg").write_bytes(b"mine")
+    mine = _files(tmp_path / "site")
+    chosen = reference.output / "chosen"
+    assert page in curate("report", chosen, "-o", tmp_path / "site", check=2).stderr
+    if page == "index.html":
+        assert page in curate("diff", chosen, chosen, "--html", tmp_path / "site", check=2).stderr
+    assert _files(tmp_path / "site") == mine
+    curate("report", chosen, "-o", tmp_path / "site", "--force")
+    assert (tmp_path / "site/pictures/cat.jpg").read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("stage", ["scan", "deduped", "scored", "shards"])
 def test_every_stage_has_a_report(stage, reference, tmp_path):
     done = curate("report", reference.output / stage, "-o", tmp_path / "r", "--json")
