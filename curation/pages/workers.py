@@ -46,7 +46,14 @@ class Workers:
             yield from ((group, work(group, *more, True)) for group in groups)
             return
         pool = self._started()
-        waiting = [(group, pool.submit(work, group, *more, False)) for group in groups]
+        waiting = []
+        for group in groups:
+            try:
+                future = pool.submit(work, group, *more, False)
+            except BrokenProcessPool as e:  # a process ended while groups were still being handed out
+                future = concurrent.futures.Future()
+                future.set_exception(e)
+            waiting.append((group, future))
         is_broken = False
         for group, future in waiting:
             try:
