@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid
+from curation.copies.layers import Laid
 from curation.copies.patches import Patches, coarse_patches, fine_patches
 from curation.copies.recolour import recoloured_share
-from curation.copies.registration import Fit, Laid, refine
+from curation.copies.registration import Fit, refine
 from curation.copies.rendering import Rendering
 from filters import text_density
 
@@ -37,7 +38,10 @@ PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat p
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 
 _VERSION = "5"
-_PROBES = (np.arange(64) + 0.5) / 64
+_PROBES = 64
+_PROBE_PLACES = np.stack(
+    [*((each.ravel() + 0.5) / _PROBES for each in np.indices((_PROBES, _PROBES))[::-1]), np.ones(_PROBES**2)]
+)
 
 
 def version() -> str:
@@ -148,7 +152,7 @@ def _evidence_of_map(
 ) -> tuple[Evidence, Alignment, Patches] | None:
     """Return what the patches show under a map that is exact, with it and them; None if the images do not agree."""
     patches = coarse_patches(laid, fitted)
-    if patches is None or patches.compared < MIN_PATCHES:
+    if patches.compared < MIN_PATCHES:
         return None
     agreement = 1 - float(patches.differs[patches.textured].mean())
     if agreement < WORTH_A_CLOSER_LOOK:
@@ -245,10 +249,9 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
 def _covered(unit: Matrix) -> float:
     """Return the share of the unit square that its image under `unit` covers."""
     # cv2.intersectConvexConvex loses half of a square that covers itself, so points are counted.
-    across, down = np.meshgrid(_PROBES, _PROBES)
-    points = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
-    back = (np.linalg.inv(unit) @ points)[:2]
-    return float(((back > -0.5 / len(_PROBES)) & (back < 1 + 0.5 / len(_PROBES))).all(axis=0).mean())
+    back = np.linalg.inv(unit)[:2] @ _PROBE_PLACES
+    edge = 0.5 / _PROBES
+    return float(((back > -edge) & (back < 1 + edge)).all(axis=0).mean())
 
 
 def _region(patches: Patches, differing: NDArray[np.bool_]) -> tuple[float, float, NDArray[np.bool_]]:

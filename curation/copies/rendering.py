@@ -21,12 +21,44 @@ SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32
 COLOUR_STEP = 2
 MAX_KEYPOINTS = 500
+BLUR_REACH = 3  # standard deviations
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
 LETTERED_PROBABILITY = 0.5
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 
 Grey = NDArray[Any]
 """float32 or uint8, (height, width)."""
+
+
+class Layer:
+    """A grey image in one size, `grey`, uint8 (height, width), and how it looks when it is blurred."""
+
+    def __init__(self, grey: NDArray[np.uint8]) -> None:
+        self.grey = grey
+        self._kept: dict[float, Grey] = {}
+
+    def blurred(self, pixels: float) -> Grey:
+        """Return the image after a Gaussian blur with a standard deviation of `pixels`, float32 (height, width).
+
+        The first one is kept.
+        """
+        if pixels in self._kept:
+            return self._kept[pixels]
+        found = blurred(self.grey.astype(np.float32), pixels)
+        if not self._kept:
+            self._kept[pixels] = found
+        return found
+
+
+def blurred(grey: Grey, pixels: float) -> Grey:
+    """Return `grey`, float32, after a Gaussian blur with a standard deviation of `pixels`."""
+    size = 2 * reach(pixels) + 1
+    return np.asarray(cv2.GaussianBlur(grey, (size, size), pixels))
+
+
+def reach(pixels: float) -> int:
+    """Return how many pixels away `blurred` still looks."""
+    return round(BLUR_REACH * pixels)
 
 
 class Rendering:
@@ -40,6 +72,7 @@ class Rendering:
         self.rgb = shrink_to_area(rgb, FINE_AREA_PIXELS)
         self.points = points
         self._read_sharp = read_sharp or (lambda: rgb)
+        self._layers: dict[tuple[float | None, bool], Layer] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -77,6 +110,23 @@ class Rendering:
     def coarse(self) -> NDArray[np.uint8]:
         """Grey at COARSE_AREA_PIXELS, uint8 (height, width)."""
         return shrink_to_area(self.fine, COARSE_AREA_PIXELS)
+
+    def layer(self, step: float | None, *, is_mirrored: bool = False) -> Layer:
+        """Return `coarse` with each side multiplied by `step`, at most 1, or without it `fine`.
+
+        With `is_mirrored`, it is mirrored left to right.
+        """
+        if (step, is_mirrored) not in self._layers:
+            self._layers[step, is_mirrored] = Layer(self._grey(step, is_mirrored))
+        return self._layers[step, is_mirrored]
+
+    def _grey(self, step: float | None, is_mirrored: bool) -> NDArray[np.uint8]:
+        if is_mirrored:
+            return np.ascontiguousarray(self.layer(step).grey[:, ::-1])
+        if step is None or step == 1:
+            return self.fine if step is None else self.coarse
+        size = [max(1, round(side * step)) for side in self.coarse.shape[::-1]]
+        return np.asarray(cv2.resize(self.coarse, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     @functools.cached_property
     def colours(self) -> Rgb:
