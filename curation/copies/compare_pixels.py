@@ -20,7 +20,7 @@ from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps,
 from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid
 from curation.copies.layers import Laid
-from curation.copies.patches import Patches, coarse_patches, fine_patches
+from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.recolour import recoloured_share
 from curation.copies.registration import Fit, refine
 from curation.copies.rendering import Rendering
@@ -94,10 +94,11 @@ def inverted(evidence: Evidence) -> Evidence:
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     search = _Search(first, second)
-    whole, stored = whole_map(first, second), stored_maps(first, second)
-    is_settled = any(map(search.settles, stored if whole is None else [whole, *stored]))
-    if not is_settled and search.needs_keypoints(stored):
-        any(map(search.settles, keypoint_maps(first, second)))
+    whole = whole_map(first, second)
+    if whole is None or not search.settles(whole):
+        stored = stored_maps(first, second)
+        if not any(map(search.settles, stored)) and search.needs_keypoints(stored):
+            any(map(search.settles, keypoint_maps(first, second)))
     return None if search.best is None else _with_changes(first, second, *search.best)
 
 
@@ -180,6 +181,9 @@ def _with_changes(
     region = _region(patches, patches.textured & patches.differs)[2]
     recoloured = recoloured_share(*(each[~region] for each in patches.colours))
     evidence = dataclasses.replace(evidence, recoloured=round(recoloured, 4))
+    laid = patches.laid or lay_fine(first, second, found)
+    if laid is not None and looks_equal(laid):
+        return dataclasses.replace(evidence, changed=0.0)
     if not _is_legible(first, second):
         return evidence
     changes = content_changes(first, second, found)
@@ -241,9 +245,17 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
         differing=round(float(differing.sum()) / patches.compared, 4),
         region_share=round(region_share, 3),
         region_area=round(region_area, 3),
-        sameness=round(float(np.percentile(patches.correlation[agreeing], 10)), 3) if agreeing.any() else 0.0,
-        colour=round(float(np.percentile(quiet, 90)), 1) if len(quiet) else 255.0,
+        sameness=round(_quantile(patches.correlation[agreeing], 0.1), 3) if agreeing.any() else 0.0,
+        colour=round(_quantile(quiet, 0.9), 1) if len(quiet) else 255.0,
     )
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return what `np.quantile` does, in a tenth of its time."""
+    ordered = np.sort(values)
+    at = share * (len(values) - 1)
+    below = int(at)
+    return float(ordered[below] + (at - below) * (ordered[min(below + 1, len(values) - 1)] - ordered[below]))
 
 
 def _covered(unit: Matrix) -> float:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from curation.copies.alignment import Alignment, between_sizes, mirrored
 from curation.copies.layers import PATCH_PIXELS, Laid, lay
 from curation.copies.recolour import Means
-from curation.copies.registration import Fit, correlate_closely
+from curation.copies.registration import MIN_VARIANCE, Fit, correlate_closely
 from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
 SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0  # the least that other drawn content differed by is 17 levels
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
 
@@ -24,7 +25,8 @@ class Patches:
 
     `rows`, `columns`: the place in the grid of patches. `textured`: not flat in either image. `differs`: the images
     do not agree, which counts only if the patch is textured. `colours`: mean RGB of both images,
-    (patches, 3) each; grey at the coarse size.
+    (patches, 3) each; grey at the coarse size. `laid`: both images, if they were compared as they are in their fine
+    size.
     """
 
     rows: NDArray[np.int64]
@@ -33,6 +35,7 @@ class Patches:
     differs: NDArray[np.bool_]
     correlation: NDArray[np.float64]
     colours: tuple[Means, Means]
+    laid: Laid | None = None
 
     @property
     def compared(self) -> int:
@@ -64,19 +67,39 @@ def fine_patches(
     `toned`: the image, `over` or `under`, that first gets the histogram of the other one. With `is_softened`, the
     sharper image is blurred before until it is as soft as the other one.
     """
-    coarse, fine = (first.coarse.shape, second.coarse.shape), (first.fine.shape, second.fine.shape)
-    a, b = first.layer(None, is_mirrored=found.is_mirrored), second.layer(None)
-    laid = lay(a, b, between_sizes(found.matrix, coarse, fine), blur_pixels=FINE_BLUR_PIXELS)
-    if laid is None:
+    as_is = lay_fine(first, second, found)
+    if as_is is None:
         return None
-    laid = _softened(laid) if is_softened else laid
+    laid = _softened(as_is) if is_softened else as_is
     laid = _toned(laid, toned) if toned else laid
     fitted = correlate_closely(laid)
     textured = fitted.is_textured
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
     usual = np.median(contrast[textured]) if textured.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
-    return _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
+    patches = _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
+    return replace(patches, laid=laid) if laid is as_is else patches
+
+
+def lay_fine(first: Rendering, second: Rendering, found: Alignment) -> Laid | None:
+    """Return the `fine` versions laid over each other; None without overlap."""
+    coarse, fine = (first.coarse.shape, second.coarse.shape), (first.fine.shape, second.fine.shape)
+    a, b = first.layer(None, is_mirrored=found.is_mirrored), second.layer(None)
+    return lay(a, b, between_sizes(found.matrix, coarse, fine), blur_pixels=FINE_BLUR_PIXELS)
+
+
+def looks_equal(laid: Laid) -> bool:
+    """Return whether two images have the same grey everywhere, but for one change of brightness and contrast.
+
+    Then no letter differs that is legible, even if it is so small that its patch agrees.
+    """
+    over, under = (laid.patches(each).ravel() for each in (laid.over, laid.under))
+    means = over.mean(), under.mean()
+    off = over - means[0]
+    gain = float(off @ under) / max(float(off @ off), MIN_VARIANCE)
+    left = cv2.addWeighted(laid.over, gain, laid.under, -1, float(means[1] - gain * means[0]))
+    left = laid.patches(cv2.blur(left, (EQUAL_PIXELS, EQUAL_PIXELS)))
+    return max(float(left.max()), -float(left.min())) <= EQUAL_LEVELS
 
 
 def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colours: tuple[Grey, Grey]) -> Patches:

@@ -19,7 +19,7 @@ COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
 SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32
-COLOUR_STEP = 2
+COLOUR_STEP = 4
 MAX_KEYPOINTS = 500
 BLUR_REACH = 3  # standard deviations
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
@@ -91,9 +91,10 @@ class Rendering:
     @functools.cached_property
     def is_drawn(self) -> bool:
         """Whether much of the image is perfectly flat, as paper and drawn grounds are and photographs rarely."""
-        grey = cv2.GaussianBlur(self.fine, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
-        size = tuple(max(1, side // FLAT_CELL_PIXELS) for side in grey.shape[::-1])
-        mean, power = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
+        cells = [max(1, side // FLAT_CELL_PIXELS) for side in self.fine.shape]
+        complete = self.fine[: cells[0] * FLAT_CELL_PIXELS, : cells[1] * FLAT_CELL_PIXELS]
+        grey = cv2.GaussianBlur(complete, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
+        mean, power = (cv2.resize(each, cells[::-1], interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
         return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
 
     @functools.cached_property
@@ -138,7 +139,7 @@ class Rendering:
     def thumb(self) -> Grey:
         """Grey at THUMB_PIXELS × THUMB_PIXELS, as a vector of length 1 with mean 0, float32 (height, width)."""
         size = (THUMB_PIXELS, THUMB_PIXELS)
-        small = cv2.resize(self.coarse, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(self.layer(0.25).grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         small -= small.mean()
         return np.asarray(small / max(float(np.linalg.norm(small)), 1e-3))
 
