@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid
-from curation.copies.layers import Laid
+from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
 from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.recolour import recoloured_share
-from curation.copies.registration import Fit, refine
+from curation.copies.registration import Refined, refine
 from curation.copies.rendering import Rendering
 from filters import text_density
 
@@ -31,8 +30,8 @@ FEW_PATCHES = 8  # so many patches count as a half
 MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
 WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
-SURE_POINTS, SURE_DIFFERING = 10, 0.2  # with so many stored keypoints that agree, another map is hardly better
-CHANCE_POINTS = (4, 5)  # so many agree by chance, too; pictures of which fewer agree are paired for other reasons
+HOPEFUL_AGREEING = 0.28  # of the patches, under a map that was given up
+SURE_POINTS = 10  # with so many stored keypoints that agree, another map is hardly better
 SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
@@ -109,15 +108,19 @@ class _Search:
         self.first, self.second = first, second
         self.best: tuple[Evidence, Alignment, Patches] | None = None
         self._likelihood = 0.0
+        self._most_agreeing = 0.0
         self._tried: list[Alignment] = []
 
     def settles(self, found: Alignment) -> bool:
         """Return whether nearly all patches agree under a map, or all but an overlay."""
-        refined = None if self._is_tried(found) else refine(self.first, self.second, found)
-        if refined is None or self._is_tried(refined[0]):
+        if self._is_tried(found):
             return False
-        self._tried.append(refined[0])
-        shown = _evidence_of_map(self.first, self.second, *refined)
+        refined = refine(self.first, self.second, found)
+        self._most_agreeing = max(self._most_agreeing, 1.0 if isinstance(refined, Refined) else refined)
+        if not isinstance(refined, Refined) or self._is_tried(refined.found):
+            return False
+        self._tried.append(refined.found)
+        shown = _evidence_of_map(self.first, self.second, refined)
         if shown is None:
             return False
         evidence = shown[0]
@@ -129,13 +132,12 @@ class _Search:
 
     def needs_keypoints(self, stored: Sequence[Alignment]) -> bool:
         """Return whether fresh keypoints may show another map than the `stored` ones, after all those were tried."""
-        most = max((each.inliers or 0 for each in stored), default=0)
+        if not stored:
+            return self.best is None or self.best[0].differing <= HOPEFUL_DIFFERING
         if self.best is None:
-            return most not in CHANCE_POINTS
-        evidence = self.best[0]
-        is_sure = most >= SURE_POINTS
-        is_sure &= evidence.region_share < TOGETHER  # else an overlay, for which the map must be exact
-        return not stored or evidence.differing <= (SURE_DIFFERING if is_sure else HOPEFUL_DIFFERING)
+            return self._most_agreeing >= HOPEFUL_AGREEING
+        is_sure = max(each.inliers or 0 for each in stored) >= SURE_POINTS
+        return not is_sure and self.best[0].differing <= HOPEFUL_DIFFERING
 
     def _is_tried(self, found: Alignment) -> bool:
         """Return whether a map that was tried before moves the corners to the same places."""
@@ -149,10 +151,10 @@ class _Search:
 
 
 def _evidence_of_map(
-    first: Rendering, second: Rendering, found: Alignment, laid: Laid, fitted: Fit
+    first: Rendering, second: Rendering, refined: Refined
 ) -> tuple[Evidence, Alignment, Patches] | None:
     """Return what the patches show under a map that is exact, with it and them; None if the images do not agree."""
-    patches = coarse_patches(laid, fitted)
+    found, patches = refined.found, coarse_patches(refined.laid, refined.fitted)
     if patches.compared < MIN_PATCHES:
         return None
     agreement = 1 - float(patches.differs[patches.textured].mean())

@@ -133,11 +133,17 @@ def _regression(a: Grey, b: Grey, x: Grey, y: Grey) -> tuple[Grey, Grey, Grey]:
     return correlation, to_x / scale, to_y / scale
 
 
-def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Alignment, Laid, Fit] | None:
-    """Return `found` with an exact map if the images agree under it, and the images and patches in their coarse size.
+@dataclass(frozen=True, kw_only=True)
+class Refined:
+    """An exact map, and both images and their patches under it in their coarse size."""
 
-    Returns None if they have no patch in common.
-    """
+    found: Alignment
+    laid: Laid
+    fitted: Fit
+
+
+def refine(first: Rendering, second: Rendering, found: Alignment) -> Refined | float:
+    """Return `found` with an exact map if enough of the images agrees under it, else the share that does."""
     of = first.coarse.shape, second.coarse.shape
     rounds = WHOLE_ROUNDS if found.inliers is None else ROUGH_ROUNDS if found.is_rough else ROUNDS
     done = 0.0
@@ -151,18 +157,19 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> tuple[Align
         if laid is None:
             continue
         fitted = fit(laid)
-        if _agreeing_share(fitted) < least:
-            return None
+        share = _agreeing_share(fitted)
+        if share < least:
+            return share
         moved = _affine_of_shifts(laid, fitted)
         if moved is not None:
             found = replace(found, matrix=between_sizes(_moved(matrix, moved, laid), to, of))
         if moved is None or _is_small(moved, laid.frame):
             done = step
             if step == 1:
-                return found, laid, correlate_closely(laid)
+                return Refined(found=found, laid=laid, fitted=correlate_closely(laid))
     a, b = first.layer(1, is_mirrored=found.is_mirrored), second.layer(1)
     laid = lay(a, b, found.matrix, blur_pixels=BLUR_PIXELS)
-    return None if laid is None else (found, laid, correlate_closely(laid))
+    return 0.0 if laid is None else Refined(found=found, laid=laid, fitted=correlate_closely(laid))
 
 
 def _moved(matrix: Matrix, moved: Matrix, laid: Laid) -> Matrix:
