@@ -6,7 +6,7 @@ Nothing is stored: pair n of a seed depends on both alone. Every pair is judged 
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
-          a bar, the marked room); pictures of examples/corpus with one of their words or numbers changed; and things
+          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of their words or numbers changed; and things
           and charts in another colour, which must be named a recolour where that counts. Both are encoded anew, and a
           third of the pairs has one page resized, scanned, toned and so on besides. They must stay apart. What is
           changed is legible in both: letters have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels
@@ -36,6 +36,7 @@ from PIL import Image
 from benchmarks.dedupe import rescans
 from benchmarks.dedupe.content import Content, DrawnTexts, other_digit, other_word
 from benchmarks.dedupe.corpus import one_thread_pool
+from benchmarks.dedupe.marked import MARKED
 from benchmarks.dedupe.plain import SCENES, SITUATIONS, draw_plain
 from benchmarks.dedupe.sheets import draw_pairs
 from benchmarks.dedupe.templates import RECOLOURED, TEMPLATES, Template, make_page
@@ -78,7 +79,7 @@ class Pair:
 def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
     """Return what draws pair n of each kind, by the kind's name."""
     found: dict[str, Callable[[Rng, int], Pair]] = {}
-    for name, template in TEMPLATES.items():
+    for name, template in (TEMPLATES | MARKED).items():
         for manner in ("other", "one"):
             found[f"other: {name}, {manner}"] = _of_template(template, manner)
     for name, template in RECOLOURED.items():
@@ -222,7 +223,7 @@ def _any_page(rng: Rng, number: int) -> tuple[Image.Image, str]:
     """Return a page by a template or by a painter of examples/corpus, by turns."""
     size, script = pick_size(rng), str(rng.choice(SCRIPTS, p=OF_SCRIPTS))
     if number % 2:
-        templates = list((TEMPLATES | RECOLOURED).items())
+        templates = list((TEMPLATES | RECOLOURED | MARKED).items())
         name, template = templates[number // 2 % len(templates)]
         return template(make_page(rng, script, *size), Content([int(rng.integers(0, 2**31))], script)), name
     painters = [painter for group in RELABELLED for painter in PAINTERS_BY_KIND[group]]
