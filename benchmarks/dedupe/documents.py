@@ -6,11 +6,11 @@ Nothing is stored: pair n of a seed depends on both alone. Every pair is judged 
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
-          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of their words or numbers changed; and things
-          and charts in another colour, which must be named a recolour where that counts. Both are encoded anew, and a
-          third of the pairs has one page resized, scanned, toned and so on besides. They must stay apart. What is
-          changed is legible in both: letters have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels
-          differ clearly.
+          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of
+          their words or numbers changed; and things and charts in another colour, which must be named a recolour
+          where that counts. Both are encoded anew, and a third of the pairs has one page resized, scanned, toned and
+          so on besides. They must stay apart. What is changed is legible in both: letters have at least
+          MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
 plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
           should be 0 or 1: the same answer for the same situation.

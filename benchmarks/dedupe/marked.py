@@ -1,4 +1,4 @@
-"""Templates in which a mark, a piece or a hand is in another place: a ticked answer, a pin, a day, a move, an hour."""
+"""Templates in which a mark, a piece or a hand is in another place: a tick, a pin, a day, a move, an hour."""
 
 import math
 from dataclasses import replace
@@ -65,7 +65,9 @@ def calendar(page: Page, content: Content) -> Image.Image:
     for day in range(31):
         x, y = m + cw * ((day + first) % 7), top + ch * ((day + first) // 7)
         box = (x, y, x + cw, y + ch)
-        draw.rectangle(box, fill=mix(accent, WHITE, 0.3) if day == marked and not ringed else None, outline=(170,) * 3)
+        draw.rectangle(
+            box, fill=mix(accent, WHITE, 0.3) if day == marked and not ringed else None, outline=(170,) * 3
+        )
         draw.text((x + 6, y + 4), str(day + 1), font=page.style.font, fill=INK)
         if day == marked and ringed:
             draw.ellipse((x + 3, y + 3, x + cw - 3, y + ch - 3), outline=(190, 30, 40), width=4)

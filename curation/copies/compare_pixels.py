@@ -36,7 +36,7 @@ SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 
-_VERSION = "5"
+_VERSION = "6"
 _PROBES = (np.arange(64) + 0.5) / 64
 
 
@@ -191,6 +191,10 @@ def _with_changes(
         added=round(changes.added, 3),
         lettered=round(changes.lettered, 3),
         filled=round(changes.filled, 3),
+        clear=round(changes.clear, 3),
+        on_ground=round(changes.on_ground, 3),
+        uncovered=round(changes.uncovered, 3),
+        moved=round(changes.moved, 3),
     )
 
 
