@@ -51,8 +51,9 @@ class Changes:
 
     `clear`: of the pixels of changed cells, those that differ clearly. `on_ground`: of what differs most, things of
     one picture in places where the other shows the ground around them; of the picture with more of them.
-    `uncovered`: the same of the other picture. What is laid over something uncovers nothing; one thing instead of
-    another does. `moved`: what only one picture has in some places, compared with what only the other has elsewhere.
+    `uncovered`: the same of the other picture, in the region where that is most. What is laid over something uncovers
+    nothing; one thing instead of another does. `moved`: what only one picture has in some places, compared with what
+    only the other has elsewhere.
     """
 
     changed: float = 0.0
@@ -287,17 +288,22 @@ def _things(
         where & (np.abs(side - ground) > THING_LEVELS) & (np.abs(other - ground) < THING_LEVELS / 2)
         for side, other, ground in zip(sides, sides[::-1], grounds, strict=True)
     ]
-    most = max(1, int((where & (off > THING_LEVELS)).sum()))
-    less, more = sorted(min(1.0, int(each.sum()) / most) for each in only)
-    counts = [np.bincount(region[each], minlength=int(regions.max()) + 1) for each in only]
+    most = _counted(region, where & (off > THING_LEVELS))
+    counts = [np.minimum(_counted(region, each), most) for each in only]
     surplus = [int(np.maximum(one - other, 0).sum()) for one, other in (counts, counts[::-1])]
+    in_region = np.minimum(*counts) / np.maximum(most, MIN_THING_PIXELS)
     return {
         "kept": kept,
         "clear": float((off[where] > CLEAR_LEVELS).mean()),
-        "on_ground": more,
-        "uncovered": less,
+        "on_ground": max(int(each.sum()) for each in counts) / max(1, int(most.sum())),
+        "uncovered": float(in_region.max()),
         "moved": _exchanged(*surplus, MIN_THING_PIXELS),
     }
+
+
+def _counted(regions: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many pixels of each region are there, (regions,)."""
+    return np.bincount(regions[where], minlength=int(regions.max()) + 1)
 
 
 def _enlarged(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -25,7 +25,8 @@ REST_SAMENESS = 0.96  # correlation of what is beside the strokes
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
 MAX_UNCOVERED, MAX_MOVED = 0.15, 0.03  # more is one thing instead of another
-GROUND_UNCOVERED, MIN_ON_GROUND = 0.02, 0.3  # laid over ground and other things, all of which is still seen
+TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
+GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
 MOSTLY_FILLED = 0.5
 ONLY_TONES = 0.96  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.04
@@ -177,7 +178,8 @@ def _is_laid_over(evidence: Evidence) -> bool:
     One thing instead of another uncovers the ground where the first one was, keeps and adds less; a bar or a box of
     another size is flat in both, in another grey.
     """
-    if evidence.uncovered > MAX_UNCOVERED:
+    is_text = evidence.lettered >= TEXT_LETTERED
+    if evidence.uncovered > (TEXT_UNCOVERED if is_text else MAX_UNCOVERED):
         return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True
@@ -185,8 +187,10 @@ def _is_laid_over(evidence: Evidence) -> bool:
         return False
     seen = evidence.kept + evidence.added
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
-    is_on_ground = evidence.on_ground >= MIN_ON_GROUND and evidence.uncovered <= GROUND_UNCOVERED
-    is_seen_through = is_large and (seen >= COVERING or (is_on_ground and evidence.kept >= MARK_KEPT))
+    is_on_ground = (
+        evidence.on_ground >= MIN_ON_GROUND and evidence.uncovered <= TEXT_UNCOVERED and evidence.kept >= GROUND_KEPT
+    )
+    is_seen_through = is_large and (seen >= COVERING or is_on_ground)
     is_of_strokes = (
         evidence.changed_area >= STROKES_AREA
         and evidence.changed_density >= STROKES_DENSITY
