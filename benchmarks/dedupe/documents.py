@@ -6,11 +6,11 @@ Nothing is stored: pair n of a seed depends on both alone. Every pair is judged 
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
-          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of
-          their words or numbers changed; and things and charts in another colour, which must be named a recolour
-          where that counts. Both are encoded anew, and a third of the pairs has one page resized, scanned, toned and
-          so on besides. They must stay apart. What is changed is legible in both: letters have at least
-          MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
+          a bar, the marked room, the place of a pin, a tick or a piece), some also stamped or signed; pictures of
+          examples/corpus with one of their words or numbers changed; and things and charts in another colour, which
+          must be named a recolour where that counts. Both are encoded anew, and a third of the pairs has one page
+          resized, scanned, toned and so on besides. They must stay apart. What is changed is legible in both: letters
+          have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
 plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
           should be 0 or 1: the same answer for the same situation.
@@ -57,6 +57,8 @@ MIN_CHANGED_PIXELS, CHANGED_LEVELS = 10, 64
 SCRIPTS, OF_SCRIPTS = ("latin", "greek", "cyrillic", "cjk"), (0.4, 0.2, 0.2, 0.2)
 RELABELLED = ("document", "table", "chart", "diagram", "screenshot", "slide", "handwriting", "map", "designed")
 MILD = ("smaller", "yellowed", "shaded", "blurred", "noisy", "turned", "toned", "grey", "scanned")
+SIGNED = ("receipt", "invoice", "form", "table", "questionnaire")  # of which one is stamped or signed, too
+LAID_OVER = ("stamped", "signed")
 TRIES = 12
 RECOLOUR, RECOLOURED_KIND = "recolour", ", recoloured"
 
@@ -80,7 +82,7 @@ def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
     """Return what draws pair n of each kind, by the kind's name."""
     found: dict[str, Callable[[Rng, int], Pair]] = {}
     for name, template in (TEMPLATES | MARKED).items():
-        for manner in ("other", "one"):
+        for manner in ("other", "one", "one and signed")[: 3 if name in SIGNED else 2]:
             found[f"other: {name}, {manner}"] = _of_template(template, manner)
     for name, template in RECOLOURED.items():
         found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "one")
@@ -141,6 +143,8 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
         for place in rng.permutation(content.count)[:TRIES]:
             second, _ = page(filled, int(place))
             if differs(first, second):
+                if manner == "one and signed":
+                    second = rescans.CHANGES[str(rng.choice(LAID_OVER))](rng, second)
                 return _other(rng, first, second, texts.smallest_px, f"{script}, value {place}")
         return draw(rng, number)
 

@@ -194,6 +194,7 @@ def _with_changes(
         clear=round(changes.clear, 3),
         on_ground=round(changes.on_ground, 3),
         uncovered=round(changes.uncovered, 3),
+        replaced=round(changes.replaced, 3),
         moved=round(changes.moved, 3),
     )
 

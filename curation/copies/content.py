@@ -34,7 +34,7 @@ WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they shar
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
 FILLED_LEVELS, SURE_LEVELS = 16.0, 32.0  # of grey, by which a flat ground is another one
 CLEAR_LEVELS, THING_LEVELS = 16.0, 40.0  # of grey, by which a pixel differs clearly, and a thing from its ground
-MIN_THING_PIXELS, MIN_FILLED_CELLS = 8, 4
+MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 16, 4
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
@@ -52,7 +52,8 @@ class Changes:
     `clear`: of the pixels of changed cells, those that differ clearly. `on_ground`: of what differs most, things of
     one picture in places where the other shows the ground around them; of the picture with more of them.
     `uncovered`: the same of the other picture, in the region where that is most. What is laid over something uncovers
-    nothing; one thing instead of another does. `moved`: what only one picture has in some places, compared with what
+    nothing; one thing instead of another does. `replaced`: the same, of a place of a letter or two, where that is
+    most. `moved`: what only one picture has in some places, compared with what
     only the other has elsewhere.
     """
 
@@ -67,6 +68,7 @@ class Changes:
     clear: float = 0.0
     on_ground: float = 0.0
     uncovered: float = 0.0
+    replaced: float = 0.0
     moved: float = 0.0
 
 
@@ -232,13 +234,14 @@ def _summary(
     """Return what is found of `changed` cells; `flat`: by how much those without contrast differ, 0 elsewhere."""
     reach = 2 * max(2, round(NEAR_SHARE * max(changed.shape))) + 1
     near = cv2.dilate(changed.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    _, regions = cv2.connectedComponents(near)
+    regions = np.asarray(cv2.connectedComponents(near)[1], np.int32)
     members = np.bincount(regions[changed])
     rows, columns = np.nonzero(changed & (regions == int(members.argmax())))
     box = np.abs(flat[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]) > FILLED_LEVELS
     count = int(changed.sum())
     things = _things(toned, changed, covered, regions)
-    things["moved"] = max(things["moved"], _exchanged(*(_blocks(each) for each in (flat, -flat)), MIN_FILLED_CELLS))
+    filled = [_blocks(each) for each in (flat, -flat)]
+    things["moved"] = max(things["moved"], _exchanged(filled, MIN_FILLED_CELLS))
     return Changes(
         changed=count / int(contrast.sum()),
         together=float(members.max()) / count,
@@ -255,9 +258,9 @@ def _blocks(flat: Grey) -> int:
     return int(cv2.erode((flat > SURE_LEVELS).astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
 
 
-def _exchanged(one: int, other: int, least: int) -> float:
-    """Return how much of the smaller number there is for the larger one, 0 if it is less than `least`."""
-    return min(one, other) / max(one, other) if min(one, other) >= least else 0.0
+def _exchanged(counts: Sequence[int], least: int) -> float:
+    """Return the ratio of the smaller number to the larger one, 0 if it is less than `least`."""
+    return min(counts) / max(counts) if min(counts) >= least else 0.0
 
 
 def _imbalance(over: Grey, under: Grey) -> float:
@@ -288,17 +291,27 @@ def _things(
         where & (np.abs(side - ground) > THING_LEVELS) & (np.abs(other - ground) < THING_LEVELS / 2)
         for side, other, ground in zip(sides, sides[::-1], grounds, strict=True)
     ]
-    most = _counted(region, where & (off > THING_LEVELS))
+    differs = where & (off > THING_LEVELS)
+    most = _counted(region, differs)
     counts = [np.minimum(_counted(region, each), most) for each in only]
     surplus = [int(np.maximum(one - other, 0).sum()) for one, other in (counts, counts[::-1])]
     in_region = np.minimum(*counts) / np.maximum(most, MIN_THING_PIXELS)
+    nearby = np.minimum(*(_around(each) for each in only))
+    replaced = np.where(nearby >= MIN_REPLACED_PIXELS, nearby / np.maximum(_around(differs), 1), 0)
     return {
         "kept": kept,
         "clear": float((off[where] > CLEAR_LEVELS).mean()),
         "on_ground": max(int(each.sum()) for each in counts) / max(1, int(most.sum())),
         "uncovered": float(in_region.max()),
-        "moved": _exchanged(*surplus, MIN_THING_PIXELS),
+        "replaced": min(1.0, float(replaced.max())),
+        "moved": _exchanged(surplus, MIN_THING_PIXELS),
     }
+
+
+def _around(where: NDArray[np.bool_]) -> Grey:
+    """Return how many pixels there are in the 3 × 3 cells around each cell, (rows, columns)."""
+    counts = _cell_means(where.astype(np.float32)) * CELL_PIXELS**2
+    return np.asarray(cv2.boxFilter(counts, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT))
 
 
 def _counted(regions: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.int64]:

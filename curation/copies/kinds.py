@@ -24,7 +24,7 @@ STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less
 REST_SAMENESS = 0.96  # correlation of what is beside the strokes
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
-MAX_UNCOVERED, MAX_MOVED = 0.15, 0.03  # more is one thing instead of another
+MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.03  # more is one thing instead of another
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
 MOSTLY_FILLED = 0.5
@@ -57,8 +57,9 @@ class Evidence:
     contrast there. `lettered`: how likely it is text there in both images. `filled`: the share of that rectangle that
     is flat in both, in another grey. `clear`: the share of the pixels there that differ clearly. `on_ground`: the
     share of them where one image has a thing, and the other shows the ground around it; `uncovered`: the same the
-    other way round, which is less. `moved`: what only one image has in some places, compared with what only the other
-    has elsewhere. `recoloured`: the share of the overlap in another colour while the rest has the same.
+    other way round, which is less, and `replaced`, in the place of a letter or two where that is most. `moved`: what
+    only one image has in some places, compared with what only the other has elsewhere. `recoloured`: the share of the
+    overlap in another colour while the rest has the same.
     """
 
     is_mirrored: bool
@@ -85,6 +86,7 @@ class Evidence:
     clear: float = 0.0
     on_ground: float = 0.0
     uncovered: float = 0.0
+    replaced: float = 0.0
     moved: float = 0.0
     recoloured: float = 0.0
 
@@ -179,7 +181,7 @@ def _is_laid_over(evidence: Evidence) -> bool:
     another size is flat in both, in another grey.
     """
     is_text = evidence.lettered >= TEXT_LETTERED
-    if evidence.uncovered > (TEXT_UNCOVERED if is_text else MAX_UNCOVERED):
+    if evidence.uncovered > (TEXT_UNCOVERED if is_text else MAX_UNCOVERED) or evidence.replaced > MAX_REPLACED:
         return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True
