@@ -6,11 +6,13 @@ Nothing is stored: pair n of a seed depends on both alone. Every pair is judged 
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
-          a bar, the marked room, the place of a pin, a tick or a piece), some also stamped or signed; pictures of
-          examples/corpus with one of their words or numbers changed; and things and charts in another colour, which
-          must be named a recolour where that counts. Both are encoded anew, and a third of the pairs has one page
-          resized, scanned, toned and so on besides. They must stay apart. What is changed is legible in both: letters
-          have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
+          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of
+          their words or numbers changed; and things and charts in another colour, which must be named a recolour
+          where that counts. Both are encoded anew, and a third of the pairs has one page resized, scanned, toned and
+          so on besides. They must stay apart. What is changed is legible in both: letters have at least
+          MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
+signed    Papers with one value changed of which one is also stamped or signed, perhaps over that value. They must
+          stay apart, too.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
 plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
           should be 0 or 1: the same answer for the same situation.
@@ -82,8 +84,10 @@ def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
     """Return what draws pair n of each kind, by the kind's name."""
     found: dict[str, Callable[[Rng, int], Pair]] = {}
     for name, template in (TEMPLATES | MARKED).items():
-        for manner in ("other", "one", "one and signed")[: 3 if name in SIGNED else 2]:
+        for manner in ("other", "one"):
             found[f"other: {name}, {manner}"] = _of_template(template, manner)
+    for name in SIGNED:
+        found[f"signed: {name}"] = _of_template((TEMPLATES | MARKED)[name], "signed")
     for name, template in RECOLOURED.items():
         found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "one")
     for group in RELABELLED:
@@ -104,9 +108,9 @@ def draw_pair(seed: int, kind: str, number: int) -> Pair:
 
 
 def plan(pairs: int) -> list[tuple[str, int]]:
-    """Return kind and number of each pair: about half are the same page, a tenth are plain photographs."""
+    """Return kind and number of each pair: less than half are the same page, a tenth are plain photographs."""
     names = list(kinds())
-    shares = {"other": 0.48, "same": 0.42, "plain": 0.1}
+    shares = {"other": 0.48, "signed": 0.03, "same": 0.4, "plain": 0.09}
     found = []
     for what, part in shares.items():
         mine = [name for name in names if name.startswith(f"{what}:")]
@@ -143,7 +147,7 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
         for place in rng.permutation(content.count)[:TRIES]:
             second, _ = page(filled, int(place))
             if differs(first, second):
-                if manner == "one and signed":
+                if manner == "signed":
                     second = rescans.CHANGES[str(rng.choice(LAID_OVER))](rng, second)
                 return _other(rng, first, second, texts.smallest_px, f"{script}, value {place}")
         return draw(rng, number)

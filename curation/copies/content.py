@@ -34,7 +34,8 @@ WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they shar
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
 FILLED_LEVELS, SURE_LEVELS = 16.0, 32.0  # of grey, by which a flat ground is another one
 CLEAR_LEVELS, THING_LEVELS = 16.0, 40.0  # of grey, by which a pixel differs clearly, and a thing from its ground
-MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 16, 4
+ADDED_SHARE = 0.4  # of what differs most, in a region where something was only added
+MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 20, 4
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
@@ -49,12 +50,12 @@ class Changes:
     contrast than the other in changed cells. `lettered`: how likely changed cells are text in both pictures, where
     they are in one. `filled`: of this rectangle, flat in both pictures but of another level in each.
 
-    `clear`: of the pixels of changed cells, those that differ clearly. `on_ground`: of what differs most, things of
-    one picture in places where the other shows the ground around them; of the picture with more of them.
+    `clear`: of the pixels of changed cells, those that differ clearly. `elsewhere`: the same of the region where that
+    is most, besides the largest one and those where something was only added. `on_ground`: of what differs most,
+    things of one picture in places where the other shows the ground around them; of the picture with more of them.
     `uncovered`: the same of the other picture, in the region where that is most. What is laid over something uncovers
     nothing; one thing instead of another does. `replaced`: the same, of a place of a letter or two, where that is
-    most. `moved`: what only one picture has in some places, compared with what
-    only the other has elsewhere.
+    most. `moved`: the same of regions, if one shows ground in one picture, and another one in the other.
     """
 
     changed: float = 0.0
@@ -66,6 +67,7 @@ class Changes:
     lettered: float = 0.0
     filled: float = 0.0
     clear: float = 0.0
+    elsewhere: float = 0.0
     on_ground: float = 0.0
     uncovered: float = 0.0
     replaced: float = 0.0
@@ -294,17 +296,25 @@ def _things(
     differs = where & (off > THING_LEVELS)
     most = _counted(region, differs)
     counts = [np.minimum(_counted(region, each), most) for each in only]
-    surplus = [int(np.maximum(one - other, 0).sum()) for one, other in (counts, counts[::-1])]
+    alone = [
+        np.where((one > other) & (one >= MIN_THING_PIXELS), one / np.maximum(most, 1), 0)
+        for one, other in (counts, counts[::-1])
+    ]
+    count, clear = (_counted(region, each) for each in (where, where & (off > CLEAR_LEVELS)))
+    is_added = np.maximum(*counts) * (np.minimum(*counts) == 0) > ADDED_SHARE * most
+    is_main = np.arange(len(count)) == count.argmax()
+    elsewhere = np.where(is_main | is_added, 0, clear / np.maximum(count, 1))
     in_region = np.minimum(*counts) / np.maximum(most, MIN_THING_PIXELS)
     nearby = np.minimum(*(_around(each) for each in only))
     replaced = np.where(nearby >= MIN_REPLACED_PIXELS, nearby / np.maximum(_around(differs), 1), 0)
     return {
         "kept": kept,
-        "clear": float((off[where] > CLEAR_LEVELS).mean()),
+        "clear": float(clear.sum() / count.sum()),
+        "elsewhere": float(elsewhere.max()),
         "on_ground": max(int(each.sum()) for each in counts) / max(1, int(most.sum())),
         "uncovered": float(in_region.max()),
         "replaced": min(1.0, float(replaced.max())),
-        "moved": _exchanged(surplus, MIN_THING_PIXELS),
+        "moved": float(min(each.max() for each in alone)),
     }
 
 

@@ -24,8 +24,9 @@ STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less
 REST_SAMENESS = 0.96  # correlation of what is beside the strokes
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
-MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.03  # more is one thing instead of another
+MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
+EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
 MOSTLY_FILLED = 0.5
 ONLY_TONES = 0.96  # of the ink is kept in many places: its tones differ
@@ -55,11 +56,12 @@ class Evidence:
     in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
     shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
     contrast there. `lettered`: how likely it is text there in both images. `filled`: the share of that rectangle that
-    is flat in both, in another grey. `clear`: the share of the pixels there that differ clearly. `on_ground`: the
-    share of them where one image has a thing, and the other shows the ground around it; `uncovered`: the same the
-    other way round, which is less, and `replaced`, in the place of a letter or two where that is most. `moved`: what
-    only one image has in some places, compared with what only the other has elsewhere. `recoloured`: the share of the
-    overlap in another colour while the rest has the same.
+    is flat in both, in another grey. `clear`: the share of the pixels there that differ clearly; `elsewhere`, beside
+    the largest region, unless something was only added there. `on_ground`: the share of them where one image has a
+    thing, and the other shows the ground around it; `uncovered`: the same the other way round, which is less, and
+    `replaced`, in the place of a letter or two where that is most. `moved`: the same, if one image shows ground in
+    one region and the other in another. `recoloured`: the share of the overlap in another colour while the rest has
+    the same.
     """
 
     is_mirrored: bool
@@ -84,6 +86,7 @@ class Evidence:
     lettered: float = 0.0
     filled: float = 0.0
     clear: float = 0.0
+    elsewhere: float = 0.0
     on_ground: float = 0.0
     uncovered: float = 0.0
     replaced: float = 0.0
@@ -162,7 +165,8 @@ def _is_another_page(evidence: Evidence) -> bool:
         return _is_relabelled(evidence)
     if evidence.changed == 0:
         return False
-    if evidence.moved > MAX_MOVED:
+    is_beside = evidence.on_ground >= EVEN_GROUND and evidence.elsewhere > HARDLY_CLEAR
+    if is_beside or evidence.moved > MAX_MOVED:
         return True
     if evidence.changed_together < TOGETHER:
         return evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
@@ -180,8 +184,9 @@ def _is_laid_over(evidence: Evidence) -> bool:
     One thing instead of another uncovers the ground where the first one was, keeps and adds less; a bar or a box of
     another size is flat in both, in another grey.
     """
-    is_text = evidence.lettered >= TEXT_LETTERED
-    if evidence.uncovered > (TEXT_UNCOVERED if is_text else MAX_UNCOVERED) or evidence.replaced > MAX_REPLACED:
+    if evidence.uncovered > (TEXT_UNCOVERED if evidence.lettered >= TEXT_LETTERED else MAX_UNCOVERED):
+        return False
+    if evidence.replaced > (EVEN_REPLACED if evidence.on_ground >= EVEN_GROUND else MAX_REPLACED):
         return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True
