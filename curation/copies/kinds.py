@@ -165,10 +165,11 @@ def _is_another_page(evidence: Evidence) -> bool:
         return _is_relabelled(evidence)
     if evidence.changed == 0:
         return False
-    is_beside = evidence.on_ground >= EVEN_GROUND and evidence.elsewhere > HARDLY_CLEAR
-    if is_beside or evidence.moved > MAX_MOVED:
+    is_in_one_region = evidence.changed_together >= TOGETHER
+    is_beside = evidence.on_ground >= MIN_ON_GROUND and evidence.elsewhere > HARDLY_CLEAR
+    if evidence.moved > MAX_MOVED or (is_beside and (is_in_one_region or is_overlaid(evidence))):
         return True
-    if evidence.changed_together < TOGETHER:
+    if not is_in_one_region:
         return evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
     return not (_is_trace(evidence) or _is_laid_over(evidence))
 
