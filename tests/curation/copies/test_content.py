@@ -134,14 +134,16 @@ def test_strokes_count_only_if_the_rest_agrees():
     assert kind_of(dataclasses.replace(close, sameness=0.907), Strictness(), ("mild", "overlay")) is None
 
 
-def written_page(last="office"):
-    """Return lines of words on white paper."""
+def written_page(last="office", row_of_last=5):
+    """Return lines of words on white paper, one of which ends with `last`."""
     rng = np.random.default_rng(7)
     page = Image.new("RGB", (700, 640), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(24)
     for row in range(11):
         words = [WORDS[int(place)] for place in rng.integers(0, len(WORDS), 5)]
-        pen.text((40, 40 + 52 * row), " ".join([*words, last if row == 5 else "end"]), font=font, fill="black")
+        pen.text(
+            (40, 40 + 52 * row), " ".join([*words, last if row == row_of_last else "end"]), font=font, fill="black"
+        )
     return page
 
 
@@ -189,11 +191,31 @@ def test_a_mark_that_only_one_page_has_is_laid_over(mark):
 
 
 @pytest.mark.parametrize("under", [written_page, lambda: Image.fromarray(bars())], ids=["words", "bars"])
-def test_a_stamp_is_laid_over_and_another_word_under_it_is_seen(under):
+def test_a_stamp_is_laid_over(under):
     plain, marked = np.asarray(under()), stamped(under())
     assert kind(marked, plain) == kind(plain, marked) == "overlay"
     assert kind(as_jpeg(marked, 70), plain) == "overlay"
-    assert kind(stamped(written_page("garden")), np.asarray(written_page())) is None
+
+
+@pytest.mark.parametrize("row", [0, 3, 5, 10])
+def test_another_word_beside_a_stamp_makes_another_page(row):
+    """Near it or far from it."""
+    first, second = stamped(written_page("garden", row)), np.asarray(written_page("office", row))
+    assert kind(first, second) is kind(second, first) is None
+    assert kind(stamped(written_page("office", row)), second) == "overlay"
+
+
+@pytest.mark.parametrize("size", [40, 90])
+@pytest.mark.parametrize("words", [("I", "WONDERFUL DAY"), ("7", "Absolutely"), ("Sold", "0"), ("No", "Yes")])
+def test_a_long_word_instead_of_a_short_one_is_not_laid_over(words, size):
+    pages = []
+    for word in words:
+        page = written_page()
+        pen = ImageDraw.Draw(page)
+        pen.rectangle((0, 180, 700, 400), fill="white")
+        pen.text((350, 290), word, font=ImageFont.load_default(size), fill=(20, 20, 60), anchor="mm")
+        pages.append(np.asarray(page))
+    assert kind(*pages) is kind(*pages[::-1]) is None
 
 
 def test_another_caption_makes_another_picture_and_a_first_one_is_laid_over():
