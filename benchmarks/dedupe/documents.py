@@ -6,11 +6,13 @@ Nothing is stored: pair n of a seed depends on both alone. Every pair is judged 
 with, without candidates: `curation.copies.compare_pixels` and `curation.copies.kinds` at the default settings.
 
 other     Pages of one template, with other content; with one value changed (a digit, a word, a line, the height of
-          a bar, the marked room); pictures of examples/corpus with one of their words or numbers changed; and things
-          and charts in another colour, which must be named a recolour where that counts. Both are encoded anew, and a
-          third of the pairs has one page resized, scanned, toned and so on besides. They must stay apart. What is
-          changed is legible in both: letters have at least MIN_TEXT_PIXELS in the smaller picture, and some pixels
-          differ clearly.
+          a bar, the marked room, the place of a pin, a tick or a piece); pictures of examples/corpus with one of
+          their words or numbers changed; and things and charts in another colour, which must be named a recolour
+          where that counts. Both are encoded anew, and a third of the pairs has one page resized, scanned, toned and
+          so on besides. They must stay apart. What is changed is legible in both: letters have at least
+          MIN_TEXT_PIXELS in the smaller picture, and some pixels differ clearly.
+signed    Papers with one value changed of which one is also stamped or signed, perhaps over that value. They must
+          stay apart, too.
 same      A page, and the page after one of the changes of `rescans`. They must be proven copies.
 plain     Photographs of few textured patches in one of four situations. The share that is proven in a situation
           should be 0 or 1: the same answer for the same situation.
@@ -36,6 +38,7 @@ from PIL import Image
 from benchmarks.dedupe import rescans
 from benchmarks.dedupe.content import Content, DrawnTexts, other_digit, other_word
 from benchmarks.dedupe.corpus import one_thread_pool
+from benchmarks.dedupe.marked import MARKED
 from benchmarks.dedupe.plain import SCENES, SITUATIONS, draw_plain
 from benchmarks.dedupe.sheets import draw_pairs
 from benchmarks.dedupe.templates import RECOLOURED, TEMPLATES, Template, make_page
@@ -56,6 +59,8 @@ MIN_CHANGED_PIXELS, CHANGED_LEVELS = 10, 64
 SCRIPTS, OF_SCRIPTS = ("latin", "greek", "cyrillic", "cjk"), (0.4, 0.2, 0.2, 0.2)
 RELABELLED = ("document", "table", "chart", "diagram", "screenshot", "slide", "handwriting", "map", "designed")
 MILD = ("smaller", "yellowed", "shaded", "blurred", "noisy", "turned", "toned", "grey", "scanned")
+SIGNED = ("receipt", "invoice", "form", "table", "questionnaire")  # of which one is stamped or signed, too
+LAID_OVER = ("stamped", "signed")
 TRIES = 12
 RECOLOUR, RECOLOURED_KIND = "recolour", ", recoloured"
 
@@ -78,9 +83,11 @@ class Pair:
 def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
     """Return what draws pair n of each kind, by the kind's name."""
     found: dict[str, Callable[[Rng, int], Pair]] = {}
-    for name, template in TEMPLATES.items():
+    for name, template in (TEMPLATES | MARKED).items():
         for manner in ("other", "one"):
             found[f"other: {name}, {manner}"] = _of_template(template, manner)
+    for name in SIGNED:
+        found[f"signed: {name}"] = _of_template((TEMPLATES | MARKED)[name], "signed")
     for name, template in RECOLOURED.items():
         found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "one")
     for group in RELABELLED:
@@ -101,9 +108,9 @@ def draw_pair(seed: int, kind: str, number: int) -> Pair:
 
 
 def plan(pairs: int) -> list[tuple[str, int]]:
-    """Return kind and number of each pair: about half are the same page, a tenth are plain photographs."""
+    """Return kind and number of each pair: less than half are the same page, a tenth are plain photographs."""
     names = list(kinds())
-    shares = {"other": 0.48, "same": 0.42, "plain": 0.1}
+    shares = {"other": 0.48, "signed": 0.03, "same": 0.4, "plain": 0.09}
     found = []
     for what, part in shares.items():
         mine = [name for name in names if name.startswith(f"{what}:")]
@@ -140,6 +147,8 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
         for place in rng.permutation(content.count)[:TRIES]:
             second, _ = page(filled, int(place))
             if differs(first, second):
+                if manner == "signed":
+                    second = rescans.CHANGES[str(rng.choice(LAID_OVER))](rng, second)
                 return _other(rng, first, second, texts.smallest_px, f"{script}, value {place}")
         return draw(rng, number)
 
@@ -222,7 +231,7 @@ def _any_page(rng: Rng, number: int) -> tuple[Image.Image, str]:
     """Return a page by a template or by a painter of examples/corpus, by turns."""
     size, script = pick_size(rng), str(rng.choice(SCRIPTS, p=OF_SCRIPTS))
     if number % 2:
-        templates = list((TEMPLATES | RECOLOURED).items())
+        templates = list((TEMPLATES | RECOLOURED | MARKED).items())
         name, template = templates[number // 2 % len(templates)]
         return template(make_page(rng, script, *size), Content([int(rng.integers(0, 2**31))], script)), name
     painters = [painter for group in RELABELLED for painter in PAINTERS_BY_KIND[group]]

@@ -36,7 +36,11 @@ SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 
-_VERSION = "5"
+SHOWN_CHANGES = (
+    "kept", "added", "lettered", "filled", "clear", "elsewhere", "on_ground", "uncovered", "replaced", "moved",
+)  # fmt: skip
+
+_VERSION = "6"
 _PROBES = 64
 _PROBE_PLACES = np.stack(
     [*((each.ravel() + 0.5) / _PROBES for each in np.indices((_PROBES, _PROBES))[::-1]), np.ones(_PROBES**2)]
@@ -197,10 +201,7 @@ def _with_changes(
         changed_together=round(changes.together, 3),
         changed_area=round(changes.area, 4),
         changed_density=round(changes.density, 3),
-        kept=round(changes.kept, 3),
-        added=round(changes.added, 3),
-        lettered=round(changes.lettered, 3),
-        filled=round(changes.filled, 3),
+        **{name: round(getattr(changes, name), 3) for name in SHOWN_CHANGES},
     )
 
 

@@ -7,7 +7,8 @@ the contrast of the same letters, and most of it of others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,10 @@ STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
 EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
 WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they share mix with what is cut off
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
-FILLED_LEVELS = 16.0  # of grey, by which a flat ground is another one
+FILLED_LEVELS, SURE_LEVELS = 16.0, 32.0  # of grey, by which a flat ground is another one
+CLEAR_LEVELS, THING_LEVELS = 16.0, 40.0  # of grey, by which a pixel differs clearly, and a thing from its ground
+ADDED_SHARE = 0.4  # of what differs most, in a region where something was only added
+MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 20, 4
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
 
@@ -46,6 +50,13 @@ class Changes:
     in changed cells, also in the other; 1 if something was only added. `added`: by which one picture has less
     contrast than the other in changed cells. `lettered`: how likely changed cells are text in both pictures, where
     they are in one. `filled`: of this rectangle, flat in both pictures but of another level in each.
+
+    `clear`: of the pixels of changed cells, those that differ clearly. `elsewhere`: the same of the region where that
+    is most, besides the largest one and those where something was only added. `on_ground`: of what differs most,
+    things of one picture in places where the other shows the ground around them; of the picture with more of them.
+    `uncovered`: the same of the other picture, in the region where that is most. What is laid over something uncovers
+    nothing; one thing instead of another does. `replaced`: the same, of a place of a letter or two, where that is
+    most. `moved`: the same of regions, if one shows ground in one picture, and another one in the other.
     """
 
     changed: float = 0.0
@@ -56,6 +67,12 @@ class Changes:
     added: float = 0.0
     lettered: float = 0.0
     filled: float = 0.0
+    clear: float = 0.0
+    elsewhere: float = 0.0
+    on_ground: float = 0.0
+    uncovered: float = 0.0
+    replaced: float = 0.0
+    moved: float = 0.0
 
 
 def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Changes | None:
@@ -98,15 +115,17 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     texts = texts or _texts(first, second, found, laid, (a.shape, b.shape))
     lettered = min(float(each[: covered.shape[0], : covered.shape[1]][changed].mean()) for each in texts)
     added = _imbalance(*(each[changed] for each in contrasts))
-    filled = covered & (np.maximum(energy, more) <= MIN_CONTRAST_VARIANCE) & _of_another_level(laid, covered)
-    return _summary(changed, contrast, covered, filled, laid, added=added, lettered=lettered)
+    off, toned = _levels(laid, covered)
+    flat = np.where(covered & (np.maximum(energy, more) <= MIN_CONTRAST_VARIANCE), off, 0)
+    return _summary(changed, contrast, covered, flat, toned, added=added, lettered=lettered)
 
 
-def _of_another_level(laid: Laid, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells whose means differ, apart from a change of tone of the whole picture."""
+def _levels(laid: Laid, covered: NDArray[np.bool_]) -> tuple[Grey, Laid]:
+    """Return by how much the mean of each cell differs, apart from a change of tone of the whole picture, undone."""
     here, there = (_cell_means(each)[: covered.shape[0], : covered.shape[1]] for each in (laid.over, laid.under))
     gain, offset = robust_line(here[covered], there[covered])
-    return np.asarray(np.abs(np.clip(gain * here + offset, 0, 255) - there) > FILLED_LEVELS)
+    off = np.clip(gain * here + offset, 0, 255) - there
+    return off, replace(laid, over=np.clip(gain * laid.over + offset, 0, 255))
 
 
 def _inside(covered: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
@@ -210,26 +229,40 @@ def _summary(
     changed: NDArray[np.bool_],
     contrast: NDArray[np.bool_],
     covered: NDArray[np.bool_],
-    filled: NDArray[np.bool_],
-    laid: Laid,
+    flat: Grey,
+    toned: Laid,
     **known: float,
 ) -> Changes:
+    """Return what is found of `changed` cells; `flat`: by how much those without contrast differ, 0 elsewhere."""
     reach = 2 * max(2, round(NEAR_SHARE * max(changed.shape))) + 1
     near = cv2.dilate(changed.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    _, labels = cv2.connectedComponents(near)
-    members = np.bincount(labels[changed])
-    rows, columns = np.nonzero(changed & (labels == int(members.argmax())))
-    box = filled[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    regions = np.asarray(cv2.connectedComponents(near)[1], np.int32)
+    members = np.bincount(regions[changed])
+    rows, columns = np.nonzero(changed & (regions == int(members.argmax())))
+    box = np.abs(flat[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]) > FILLED_LEVELS
     count = int(changed.sum())
+    things = _things(toned, changed, covered, regions)
+    filled = [_blocks(each) for each in (flat, -flat)]
+    things["moved"] = max(things["moved"], _exchanged(filled, MIN_FILLED_CELLS))
     return Changes(
         changed=count / int(contrast.sum()),
         together=float(members.max()) / count,
         area=box.size / int(covered.sum()),
         density=len(rows) / box.size,
-        kept=_kept(laid, changed),
         filled=float(box.mean()),
+        **things,
         **known,
     )
+
+
+def _blocks(flat: Grey) -> int:
+    """Return how many cells are surely brighter, with all around them."""
+    return int(cv2.erode((flat > SURE_LEVELS).astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
+
+
+def _exchanged(counts: Sequence[int], least: int) -> float:
+    """Return the ratio of the smaller number to the larger one, 0 if it is less than `least`."""
+    return min(counts) / max(counts) if min(counts) >= least else 0.0
 
 
 def _imbalance(over: Grey, under: Grey) -> float:
@@ -237,23 +270,86 @@ def _imbalance(over: Grey, under: Grey) -> float:
     return 1 - less / more
 
 
-def _kept(laid: Laid, changed: NDArray[np.bool_]) -> float:
-    """Return the share of a picture's ink in the changed cells that is in the other one, of the better picture."""
-    where = np.repeat(np.repeat(changed, CELL_PIXELS, axis=0), CELL_PIXELS, axis=1)
+def _things(
+    laid: Laid, changed: NDArray[np.bool_], covered: NDArray[np.bool_], regions: NDArray[np.int32]
+) -> dict[str, float]:
+    """Return what `Changes` says of the single pixels in the `changed` cells, which are in `regions`."""
     rows, columns = np.nonzero(changed)
-    top, left = (max(0, int(at.min()) * CELL_PIXELS - GROUND_PIXELS) for at in (rows, columns))
-    bottom, right = ((int(at.max()) + 1) * CELL_PIXELS + GROUND_PIXELS for at in (rows, columns))
-    part = np.s_[top : min(bottom, where.shape[0]), left : min(right, where.shape[1])]
-    inks = [_ink(each[part]) for each in (laid.over, laid.under)]
+    margin = GROUND_PIXELS // CELL_PIXELS + 1
+    part = np.s_[
+        max(0, rows.min() - margin) : rows.max() + margin + 1,
+        max(0, columns.min() - margin) : columns.max() + margin + 1,
+    ]
+    pixels = tuple(slice(each.start * CELL_PIXELS, each.stop * CELL_PIXELS) for each in part)
+    sides = [each[pixels] for each in (laid.over, laid.under)]
+    where, beside, region = (_enlarged(each[part], sides[0].shape) for each in (changed, covered & ~changed, regions))
+    grounds = [_ground(each) for each in sides]
+    kept = _kept([_ink(*each) for each in zip(sides, grounds, strict=True)], where)
+    if beside.any():  # tones may differ from place to place
+        shift = np.float32(np.median(sides[1][beside] - sides[0][beside]))
+        sides[0], grounds[0] = sides[0] + shift, grounds[0] + shift
+    off = np.abs(sides[0] - sides[1])
+    only = [
+        where & (np.abs(side - ground) > THING_LEVELS) & (np.abs(other - ground) < THING_LEVELS / 2)
+        for side, other, ground in zip(sides, sides[::-1], grounds, strict=True)
+    ]
+    differs = where & (off > THING_LEVELS)
+    most = _counted(region, differs)
+    counts = [np.minimum(_counted(region, each), most) for each in only]
+    alone = [
+        np.where((one > other) & (one >= MIN_THING_PIXELS), one / np.maximum(most, 1), 0)
+        for one, other in (counts, counts[::-1])
+    ]
+    count, clear = (_counted(region, each) for each in (where, where & (off > CLEAR_LEVELS)))
+    is_added = np.maximum(*counts) * (np.minimum(*counts) == 0) > ADDED_SHARE * most
+    is_main = np.arange(len(count)) == count.argmax()
+    elsewhere = np.where(is_main | is_added, 0, clear / np.maximum(count, 1))
+    in_region = np.minimum(*counts) / np.maximum(most, MIN_THING_PIXELS)
+    nearby = np.minimum(*(_around(each) for each in only))
+    replaced = np.where(nearby >= MIN_REPLACED_PIXELS, nearby / np.maximum(_around(differs), 1), 0)
+    return {
+        "kept": kept,
+        "clear": float(clear.sum() / count.sum()),
+        "elsewhere": float(elsewhere.max()),
+        "on_ground": max(int(each.sum()) for each in counts) / max(1, int(most.sum())),
+        "uncovered": float(in_region.max()),
+        "replaced": min(1.0, float(replaced.max())),
+        "moved": float(min(each.max() for each in alone)),
+    }
+
+
+def _around(where: NDArray[np.bool_]) -> Grey:
+    """Return how many pixels there are in the 3 × 3 cells around each cell, (rows, columns)."""
+    counts = _cell_means(where.astype(np.float32)) * CELL_PIXELS**2
+    return np.asarray(cv2.boxFilter(counts, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT))
+
+
+def _counted(regions: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many pixels of each region are there, (regions,)."""
+    return np.bincount(regions[where], minlength=int(regions.max()) + 1)
+
+
+def _enlarged(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the value of the cell of each pixel, (height, width), 0 beyond the last cell."""
+    found = np.repeat(np.repeat(cells, CELL_PIXELS, axis=0), CELL_PIXELS, axis=1)[: shape[0], : shape[1]]
+    return np.pad(found, [(0, full - part) for full, part in zip(shape, found.shape, strict=True)])
+
+
+def _kept(inks: Sequence[Grey], where: NDArray[np.bool_]) -> float:
+    """Return the share of a picture's ink in the changed cells that is in the other one, of the better picture."""
     shares = []
     for ink, other in (inks, inks[::-1]):
-        mine = (ink > STRONG_INK) & where[part]
+        mine = (ink > STRONG_INK) & where
         shares.append(float((other[mine] > WEAK_INK).mean()) if mine.any() else 1.0)
     return max(shares)
 
 
-def _ink(grey: Grey) -> Grey:
-    """Return how much `grey` differs from the paper around, as a share of the largest difference, but of some."""
-    paper = cv2.medianBlur(np.clip(np.rint(grey), 0, 255).astype(np.uint8), GROUND_PIXELS)
-    off = np.abs(grey - paper)
+def _ground(grey: Grey) -> Grey:
+    """Return the paper around each place."""
+    return cv2.medianBlur(np.clip(np.rint(grey), 0, 255).astype(np.uint8), GROUND_PIXELS).astype(np.float32)
+
+
+def _ink(grey: Grey, ground: Grey) -> Grey:
+    """Return how much `grey` differs from the ground, as a share of the largest difference, but of some."""
+    off = np.abs(grey - ground)
     return np.asarray(off / max(MIN_INK_LEVELS, float(np.quantile(off, 0.99))))

@@ -21,11 +21,13 @@ MARK_KEPT, MARK_ADDED = 0.9, 0.67  # something was added where there was less
 MIN_COVERING_AREA = 0.008  # of the overlap: what covers something is a line at least
 STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0155, 0.35, 0.35  # dense strokes over what is hardly text
 STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
-REST_SAMENESS = 0.96  # correlation of what is beside the strokes or the band
-BAND_DENSITY = 0.55  # of a large rectangle that is other
+REST_SAMENESS = 0.96  # correlation of what is beside the strokes
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
-ALL_KEPT, HARDLY_ADDED, SPECK_AREA, SURELY_LETTERED = 0.99, 0.25, 0.01, 0.8  # a trace of encoding, not of content
-UNENCODED = 0.998  # correlation: if all else is so equal, encoding leaves no trace
+ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
+MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
+TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
+EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
+GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
 MOSTLY_FILLED = 0.5
 ONLY_TONES = 0.96  # of the ink is kept in many places: its tones differ
 MIN_RECOLOURED = 0.04
@@ -54,8 +56,12 @@ class Evidence:
     in the rectangle around it, and `changed_density` the changed share of that. `kept`: the share of what one image
     shows there that the other shows, too; 1 if something was only added. `added`: by which share one image has less
     contrast there. `lettered`: how likely it is text there in both images. `filled`: the share of that rectangle that
-    is flat in both, in another grey. `recoloured`: the share of the overlap in another colour while the rest has the
-    same.
+    is flat in both, in another grey. `clear`: the share of the pixels there that differ clearly; `elsewhere`, beside
+    the largest region, unless something was only added there. `on_ground`: the share of them where one image has a
+    thing, and the other shows the ground around it; `uncovered`: the same the other way round, which is less, and
+    `replaced`, in the place of a letter or two where that is most. `moved`: the same, if one image shows ground in
+    one region and the other in another. `recoloured`: the share of the overlap in another colour while the rest has
+    the same.
     """
 
     is_mirrored: bool
@@ -79,6 +85,12 @@ class Evidence:
     added: float = 0.0
     lettered: float = 0.0
     filled: float = 0.0
+    clear: float = 0.0
+    elsewhere: float = 0.0
+    on_ground: float = 0.0
+    uncovered: float = 0.0
+    replaced: float = 0.0
+    moved: float = 0.0
     recoloured: float = 0.0
 
 
@@ -153,43 +165,47 @@ def _is_another_page(evidence: Evidence) -> bool:
         return _is_relabelled(evidence)
     if evidence.changed == 0:
         return False
-    if evidence.changed_together < TOGETHER:
+    is_in_one_region = evidence.changed_together >= TOGETHER
+    is_beside = evidence.on_ground >= MIN_ON_GROUND and evidence.elsewhere > HARDLY_CLEAR
+    if evidence.moved > MAX_MOVED or (is_beside and (is_in_one_region or is_overlaid(evidence))):
+        return True
+    if not is_in_one_region:
         return evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
     return not (_is_trace(evidence) or _is_laid_over(evidence))
 
 
 def _is_trace(evidence: Evidence) -> bool:
-    """Return whether no ink differs in a small place that is no letter: a trace of encoding."""
-    return (
-        evidence.kept >= ALL_KEPT
-        and evidence.added <= HARDLY_ADDED
-        and evidence.changed_area <= SPECK_AREA
-        and evidence.lettered < SURELY_LETTERED
-        and evidence.sameness < UNENCODED
-    )
+    """Return whether hardly a pixel differs clearly, in a small place: a trace of encoding."""
+    return evidence.clear <= HARDLY_CLEAR and evidence.kept >= ALL_KEPT and evidence.changed_area <= SPECK_AREA
 
 
 def _is_laid_over(evidence: Evidence) -> bool:
     """Return whether one image has more in one region, over what the other image has there, or over nothing.
 
-    One thing instead of another keeps and adds less; other words are text in both images; and a bar or a box of
+    One thing instead of another uncovers the ground where the first one was, keeps and adds less; a bar or a box of
     another size is flat in both, in another grey.
     """
+    if evidence.uncovered > (TEXT_UNCOVERED if evidence.lettered >= TEXT_LETTERED else MAX_UNCOVERED):
+        return False
+    if evidence.replaced > (EVEN_REPLACED if evidence.on_ground >= EVEN_GROUND else MAX_REPLACED):
+        return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True
     if evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA:
         return False
     seen = evidence.kept + evidence.added
-    area = max(evidence.changed_area, evidence.region_area)
+    is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
+    is_on_ground = (
+        evidence.on_ground >= MIN_ON_GROUND and evidence.uncovered <= TEXT_UNCOVERED and evidence.kept >= GROUND_KEPT
+    )
+    is_seen_through = is_large and (seen >= COVERING or is_on_ground)
     is_of_strokes = (
         evidence.changed_area >= STROKES_AREA
         and evidence.changed_density >= STROKES_DENSITY
         and evidence.lettered < STROKES_LETTERED
+        and evidence.sameness >= REST_SAMENESS
     )
-    is_band = evidence.changed_area >= SHAPE_AREA and evidence.changed_density >= BAND_DENSITY
-    is_laid = is_band or (is_of_strokes and seen >= STROKES_SEEN)
-    is_seen_through = area >= MIN_COVERING_AREA and seen >= COVERING
-    return is_seen_through or (is_laid and evidence.sameness >= REST_SAMENESS)
+    return is_seen_through or (is_of_strokes and seen >= STROKES_SEEN)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.dedupe import documents, rescans
 from benchmarks.dedupe.content import Content, DrawnTexts, other_digit, other_word
+from benchmarks.dedupe.marked import MARKED
 from benchmarks.dedupe.templates import RECOLOURED, TEMPLATES, make_page
 
 SIZE = (620, 640)
@@ -56,9 +57,9 @@ def test_drawn_texts_are_counted_and_one_is_replaced_only_meanwhile():
     assert rows.min() >= 20
 
 
-@pytest.mark.parametrize("name", [*TEMPLATES, *RECOLOURED])
+@pytest.mark.parametrize("name", [*TEMPLATES, *RECOLOURED, *MARKED])
 def test_a_template_looks_the_same_and_differs_with_its_content(name: str):
-    template = (TEMPLATES | RECOLOURED)[name]
+    template = (TEMPLATES | RECOLOURED | MARKED)[name]
 
     def draw(seed: int, changed: int | None = None) -> Image.Image:
         return template(make_page(np.random.default_rng(5), "latin", *SIZE), Content([seed], "latin", changed))
@@ -70,7 +71,14 @@ def test_a_template_looks_the_same_and_differs_with_its_content(name: str):
 
 
 @pytest.mark.parametrize(
-    "kind", ["other: form, one", "other: table, one label", "same: turned", "plain: mist, a word written on"]
+    "kind",
+    [
+        "other: form, one",
+        "signed: invoice",
+        "other: table, one label",
+        "same: turned",
+        "plain: mist, a word written on",
+    ],
 )
 def test_a_pair_depends_on_seed_kind_and_number_alone(kind: str):
     first, again = documents.draw_pair(0, kind, 1), documents.draw_pair(0, kind, 1)
