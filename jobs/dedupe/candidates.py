@@ -161,7 +161,7 @@ def _entries(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def local_pairs(rows: Sequence[pa.RecordBatch], *, min_points: int) -> list[pa.RecordBatch]:
-    """Return what `local_candidates` does of `rows`, LOCAL_SCHEMA: it searches and sorts in memory, as Spark would."""
+    """Return what `local_candidates` does for `rows`, LOCAL_SCHEMA: search and sort in memory, as Spark would."""
     once: dict[int, tuple[bytes, bytes]] = {}
     for batch in rows:
         for row in batch.to_pylist():

@@ -65,7 +65,7 @@ def read_evidence(spark: SparkSession, files: Mapping[str, int], options: frames
 
 
 def take_evidence(files: Mapping[str, int], sha256s: pa.ChunkedArray) -> pa.Table:
-    """Return (`first_sha256`, `second_sha256`, `evidence`), as `read_evidence` does, of pairs among these pictures."""
+    """Return what `read_evidence` does, of pairs among the pictures with these hashes, in this process."""
     mine = pa.array([bytes.fromhex(each) for each in sha256s.drop_null().to_pylist()], pa.binary())
     found = [EVIDENCE.empty_table()]
     for uri, size_bytes in files.items():

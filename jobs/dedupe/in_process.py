@@ -1,8 +1,9 @@
 """What a small run does in the process of the command: everything but comparing pictures.
 
-For Spark, each shuffle of a few rows is a plan to make and code to compile, which costs more than the rows. So a run of
-few rows reads them once, and finds pictures, candidates and the answer with DuckDB and Arrow. Components of candidate
-pairs are judged by Spark's tasks. The answer is that of the shuffles, which a test compares. See docs/adr/0044.
+For Spark, each shuffle of a few rows is a plan to make and code to compile, which costs more than the rows. So a run
+of few rows reads them once, and finds pictures, candidates and the answer with DuckDB and Arrow. Components of
+candidate pairs are judged by Spark's tasks. The answer is that of the shuffles, which a test compares. See
+docs/adr/0044.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,9 +86,9 @@ class SmallRun:
     """The pictures of a small run, in memory, and what is found of them.
 
     Attributes:
-        rows: those of all manifests, as ROW_SCHEMA with `origin`, `set` and `place`, which is that in the order of RANK.
-        pictures: each picture once, the best first, as `pictures_of` makes them, with `place`, PLACE and what the matcher
-            needs of its best row.
+        rows: those of all manifests, as ROW_SCHEMA with `origin`, `set` and `place`, that in the order of RANK.
+        pictures: each picture once, the best first, as `pictures_of` makes them, with `place`, PLACE and what the
+            matcher needs of its best row.
         with_keypoints: LOCAL_SCHEMA of the rows with keypoints, if those are needed.
     """
 
@@ -123,12 +124,13 @@ class SmallRun:
         pictures = pictures.select(list(dict.fromkeys([*NARROW_PICTURE, *PLACE, *measured])))
         kinds = {PICTURE: pictures, EARLIER: known, PAIR: pairs}
         rows = [each.append_column("row", _repeated(kind, pa.int32(), each)) for kind, each in kinds.items()]
-        return pa.concat_tables(rows, promote_options="default")
+        # Spark takes an empty batch for the end of the table.
+        return pa.concat_tables(rows, promote_options="default").combine_chunks()
 
     def answer(self, copies: pa.Table | None) -> pa.Table:
         """Return what `duplicate_columns` does.
 
-        `copies`: (`member`, `representative`, `kind`, `described`) of each picture that is a copy, or None if none is.
+        `copies`: (`member`, `representative`, `kind`, `described`) of each picture that is a copy; None if none is.
         """
         pictures = self.pictures.select(["node", "key", "sha256", "origin", "set", "cluster", "first_key"])
         rows = self.rows.select([frames.PART, "key", "node", "sha256", "origin", "place"])
@@ -140,7 +142,10 @@ class SmallRun:
 def read_small(
     sets: Sequence[PictureSet], config: DedupeConfig, measured: Sequence[str] = (), *, with_keypoints: bool = False
 ) -> SmallRun:
-    """Return the pictures of `sets`, of which each part is read once. `measured`: the columns that a matcher needs."""
+    """Return the pictures of `sets`, of which each part is read once.
+
+    `measured`: the columns that a matcher needs. `with_keypoints`: whether to keep those of all rows, to search them.
+    """
     kept = list(dict.fromkeys([*PLACE, *measured]))
     tables, local = [_wide(kept).empty_table()], list[pa.RecordBatch]()
     for each in sets:

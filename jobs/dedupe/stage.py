@@ -155,8 +155,8 @@ class Deduplication:
     """Finds the copies among `sets`, of which the first is the parent.
 
     `earlier`: files with evidence of pairs that were compared before, see `files_at`. `large`: a component of more
-    candidate pairs is judged in rounds. `in_process`: of more rows, tables are shuffled, see `in_process`. `judged`: at
-    the end, the tables of judged pairs.
+    candidate pairs is judged in rounds. `in_process`: of more rows, tables are shuffled. `judged`: at the end, the
+    tables of judged pairs.
     """
 
     sets: Sequence[PictureSet]

@@ -65,8 +65,8 @@ def judge_components(
 def judge_rows(rows: DataFrame, count: int, matcher: Matcher, steps: Steps) -> Table:
     """Return DECIDED of whole components with `count` pairs.
 
-    `rows` have PICTURE, EARLIER or PAIR in the column `row`: pictures with what the matcher needs, what was found before
-    of two pictures, and pairs (`node`, `other`). Each has its `component`.
+    `rows` have PICTURE, EARLIER or PAIR in the column `row`: pictures with what the matcher needs, what was found
+    before of two pictures, and pairs (`node`, `other`). Each has its `component`.
     """
     units = max(1, min(MAX_GROUP_TASKS, -(-count // PAIRS_PER_UNIT)))
     making = Making(

@@ -40,8 +40,10 @@ SQL_SETTINGS: Mapping[str, str] = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
 }
-# Methods are optimised after ten times as many calls as by default: that was a third of what a small run cost.
+# Methods are optimised after ten times as many calls as by default: that was a third of what a small run cost. This
+# garbage collector has no threads that work all the time beside the tasks.
 JVM_OPTIONS = (
+    "-XX:+UseParallelGC",
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
