@@ -20,8 +20,8 @@ ANSWER = {
         ELSE '{{"kind": "' || {_HOW} || '", ' || substring(evidence, 2) END""",
     "reference": f"CASE WHEN head.origin = {REFERENCE} THEN head.set END",
 }
-"""The columns of dedupe in SQL that Spark and DuckDB understand, for a row (`key`, `node`, `sha256`) of the parent with
-`cluster_id`, the `head` of its cluster, and the `kind` and `evidence` of a copy of the head."""
+"""The columns of dedupe in SQL that Spark and DuckDB understand, for a row (`key`, `node`, `sha256`) of the parent
+with `cluster_id`, the `head` of its cluster, and the `kind` and `evidence` of a copy of the head."""
 
 
 def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
