@@ -1,6 +1,5 @@
 """Candidate pairs: pictures that may be copies, found without comparing pixels."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,12 +46,10 @@ def find_candidates(
     steps: Steps,
     *,
     large: int,
-    units_in_memory: int,
 ) -> Table:
     """Return each pair of pictures that may be copies once, of which at least one is the parent's, as PLACED.
 
-    A component of pairs is large if it has more than `large`. The search of each cell is a unit, see `RunOnce`;
-    `units_in_memory` is as in `local_candidates`.
+    A component of pairs is large if it has more than `large`. The search of each cell is a unit, see `RunOnce`.
     """
     read = functools.partial(read_set, steps.spark, options=steps.options)
     if config.fingerprint == "embedding":
@@ -60,7 +57,7 @@ def find_candidates(
     else:
         pairs = pdq_candidates(pictures, config, steps)
     if config.needs_local_features:
-        pairs = pairs.unionByName(local_candidates(sets, config, read, steps, units_in_memory=units_in_memory))
+        pairs = pairs.unionByName(local_candidates(sets, config, read, steps))
     ordered = pairs.select(F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")).where("a != b")
     if any(each.origin != PARENT for each in sets):
         origins = pictures.frame("node", "origin")
@@ -81,11 +78,7 @@ def pdq_candidates(pictures: Table, config: DedupeConfig, steps: Steps) -> DataF
     ).frame()
     equal = trusted.join(owners.select("pdq", "owner"), "pdq").where("node != owner")
     fingerprints = owners.select(F.col("pdq").alias("node"), "is_text")
-    # Pixels will decide, so the stricter limit for text is not needed.
-    wide = config.model_copy(update={"max_text_distance": max(config.max_distance, config.max_text_distance)})
-    near = near_pairs(
-        fingerprints, wide if config.verify else config, RunOnce(steps=steps, name="fingerprint-candidates")
-    )
+    near = near_pairs(fingerprints, near_limits(config), RunOnce(steps=steps, name="fingerprint-candidates"))
     by_fingerprint = owners.select("pdq", "owner")
     near = near.join(by_fingerprint.toDF("a", "owner_a"), "a").join(by_fingerprint.toDF("b", "owner_b"), "b")
     return equal.select(F.col("node").alias("a"), F.col("owner").alias("b")).unionByName(
@@ -93,18 +86,22 @@ def pdq_candidates(pictures: Table, config: DedupeConfig, steps: Steps) -> DataF
     )
 
 
-def local_candidates(
-    sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps, *, units_in_memory: int
-) -> DataFrame:
+def near_limits(config: DedupeConfig) -> DedupeConfig:
+    """Return `config` with the limits of the search: where pixels decide, the stricter one for text is not needed."""
+    if not config.verify:
+        return config
+    return config.model_copy(update={"max_text_distance": max(config.max_distance, config.max_text_distance)})
+
+
+def local_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
     """Return pairs (`a`, `b`) of pictures in `sets`, each once, of which at least `min_points` keypoints agree.
 
-    `read` returns the rows of a set. The pairs do not depend on the number of units, see `local_search`. If there are
-    at most `units_in_memory`, one task does it all. Two pictures would count as one if the first 8 bytes of their
-    nodes were equal, as those of one pair in 2**64 are.
+    `read` returns the rows of a set. The pairs do not depend on the number of units, see `local_search`. Two pictures
+    would count as one if the first 8 bytes of their nodes were equal, as those of one pair in 2**64 are.
     """
-    from_each = [read(each, LOCAL_COLUMNS, LOCAL_SCHEMA, _with_local_features) for each in sets]
+    from_each = [read(each, LOCAL_COLUMNS, LOCAL_SCHEMA, with_local_features) for each in sets]
     pictures = functools.reduce(DataFrame.unionByName, from_each)
-    units = units_for(sum(each.manifest.rows for each in sets), MATCHES_BYTES)
+    units = local_units(sets)
     making = Making(
         name="local-candidates",
         schema=local_search.PAIRS,
@@ -113,11 +110,6 @@ def local_candidates(
         order=local_search.MATCH_ORDER,
         shown=Shown(name="local candidates", noun="units"),
     )
-    agreeing = _Agreeing(min_points=config.min_points)
-    if units <= units_in_memory:
-        in_memory = _LocalPairs(agreeing=agreeing)
-        making = dataclasses.replace(making, schema=PAIRS_SCHEMA, units=1, function=in_memory, order=())
-        return steps.make(pictures.withColumn(UNIT, F.lit(0)), making).frame()
     word = F.shiftright("place", local_search.WORD_SHIFT)
     entries = frames.map_batches(pictures, _entries, frames.ddl(local_search.ENTRIES)).repartition(word)
     entries = entries.sortWithinPartitions(*local_search.ENTRY_ORDER)
@@ -126,7 +118,7 @@ def local_candidates(
     once = pictures.groupBy("picture").agg(*(F.min(name).alias(name) for name in ("node", "local_points")))
     for name in ("a", "b"):
         pairs = pairs.join(once.toDF(name, f"node_{name}", f"points_{name}"), name)
-    return frames.map_batches(pairs, agreeing, frames.ddl(PAIRS_SCHEMA))
+    return frames.map_batches(pairs, _Agreeing(min_points=config.min_points), frames.ddl(PAIRS_SCHEMA))
 
 
 def embedding_candidates(sets: Sequence[PictureSet], config: DedupeConfig, read: ReadSet, steps: Steps) -> DataFrame:
@@ -146,7 +138,12 @@ def _with_embeddings(table: pa.Table) -> pa.Table:
     return pa.table([node_of(table), table.column("embedding")], VECTOR_SCHEMA.names).cast(VECTOR_SCHEMA)
 
 
-def _with_local_features(table: pa.Table) -> pa.Table:
+def local_units(sets: Sequence[PictureSet]) -> int:
+    """Return how many units the matches of keypoints of all pictures in `sets` are."""
+    return units_for(sum(each.manifest.rows for each in sets), MATCHES_BYTES)
+
+
+def with_local_features(table: pa.Table) -> pa.Table:
     """Return the number, the node and the keypoints of the rows that have any, as LOCAL_SCHEMA."""
     table = table.filter(pc.and_(pc.is_valid(table.column("local_points")), has_pixels(table)))
     nodes = node_of(table)
@@ -163,29 +160,24 @@ def _entries(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from local_search.entries_of(pictures, np.frombuffer(b"".join(stored), POINT), counts).to_batches()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _LocalPairs:
-    """Finds the pairs of all pictures, which are LOCAL_SCHEMA: searches and sorts in memory, as Spark would."""
-
-    agreeing: "_Agreeing"
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        rows = [batch for batch in batches if batch.num_rows]
-        if not rows:
-            return
-        once: dict[int, tuple[bytes, bytes]] = {}
-        for row in pa.Table.from_batches(rows).to_pylist():
+def local_pairs(rows: Sequence[pa.RecordBatch], *, min_points: int) -> list[pa.RecordBatch]:
+    """Return what `local_candidates` does for `rows`, LOCAL_SCHEMA: search and sort in memory, as Spark would."""
+    once: dict[int, tuple[bytes, bytes]] = {}
+    for batch in rows:
+        for row in batch.to_pylist():
             found = row["node"], row["local_points"]
             node, points = once.get(row["picture"], found)
             once[row["picture"]] = min(node, found[0]), min(points, found[1])
-        entries = _sorted(_entries(iter(rows)), local_search.ENTRIES)
-        matches = _sorted(local_search.matches_in(entries), local_search.MATCHES)
-        for pairs in filter(len, local_search.pairs_in(matches)):
-            columns = []
-            for name in ("a", "b"):
-                nodes, points = zip(*map(once.__getitem__, pairs.column(name).to_pylist()), strict=True)
-                columns += [pa.array(nodes, pa.binary()), pa.array(points, pa.binary())]
-            yield from self.agreeing(iter([pa.record_batch(columns, ["node_a", "points_a", "node_b", "points_b"])]))
+    entries = _sorted(_entries(iter(rows)), local_search.ENTRIES)
+    matches = _sorted(local_search.matches_in(entries), local_search.MATCHES)
+    found_pairs = []
+    for pairs in filter(len, local_search.pairs_in(matches)):
+        columns = []
+        for name in ("a", "b"):
+            nodes, points = zip(*map(once.__getitem__, pairs.column(name).to_pylist()), strict=True)
+            columns += [pa.array(nodes, pa.binary()), pa.array(points, pa.binary())]
+        found_pairs.append(pa.record_batch(columns, ["node_a", "points_a", "node_b", "points_b"]))
+    return list(_Agreeing(min_points=min_points)(iter(found_pairs)))
 
 
 def _sorted(batches: Iterator[pa.RecordBatch], columns: pa.Schema) -> list[pa.RecordBatch]:

@@ -72,7 +72,7 @@ def in_components(
             name=name,
             schema=PLACED,
             units=1,
-            function=functools.partial(_placed, large=large),
+            function=functools.partial(placed_in_memory, large=large),
             order=("a", "b"),
             count=_count,
         )
@@ -91,7 +91,7 @@ def in_components(
     return steps.make(rows, Making(name=name, schema=PLACED, units=units, order=PLACED.names, count=_count))
 
 
-def _placed(batches: Iterator[pa.RecordBatch], *, large: int) -> Iterator[pa.RecordBatch]:
+def placed_in_memory(batches: Iterator[pa.RecordBatch], *, large: int) -> Iterator[pa.RecordBatch]:
     """Yield PLACED of all pairs (`a`, `b`), each once."""
     pairs = _in_memory(batches)
     if pairs is None:

@@ -7,21 +7,22 @@ passed over. Kinds, strictness and clusters are decided anew, and the evidence h
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
-from jobs.dedupe.star_clusters import union
 from jobs.spark import frames
 from jobs.spark.steps import UNIT, Making, Steps, Table, unit_of_hash, units_for
 from manifests import storage
 from manifests.errors import ManifestError
 from manifests.format.digest import settings_hash
 from manifests.format.schema import Stage
-from manifests.format.store import EVIDENCE_FOLDER, Manifest, open_manifest
+from manifests.format.store import EVIDENCE_FOLDER, Manifest, open_manifest, read_batches
 
 EVIDENCE = pa.schema([("first_sha256", pa.binary()), ("second_sha256", pa.binary()), ("evidence", pa.string())])
 """A pair in the order in which its pictures are compared, and what is found of the first in the second."""
@@ -63,16 +64,42 @@ def read_evidence(spark: SparkSession, files: Mapping[str, int], options: frames
     return found.dropDuplicates(_BY).select(*text, "evidence")
 
 
-def write_evidence(judged: Sequence[Table], steps: Steps, output: str, name: str) -> Mapping[str, Mapping[str, Any]]:
-    """Write the evidence of `judged` pairs beside the manifest at `output`; return path → `bytes` and `sha256`."""
-    units = units_for(sum(table.rows for table in judged), ROW_BYTES)
-    found = union([table.frame(*EVIDENCE.names) for table in judged if table.rows])
-    if found is None:
+def take_evidence(files: Mapping[str, int], sha256s: pa.ChunkedArray) -> pa.Table:
+    """Return what `read_evidence` does, of pairs among the pictures with these hashes, in this process."""
+    mine = pa.array([bytes.fromhex(each) for each in sha256s.drop_null().to_pylist()], pa.binary())
+    found = [EVIDENCE.empty_table()]
+    for uri, size_bytes in files.items():
+        for batch in read_batches(uri, EVIDENCE.names, size_bytes=size_bytes):
+            table = pa.Table.from_batches([batch]).cast(EVIDENCE)
+            are_mine = (pc.is_in(table.column(name), mine) for name in _BY)
+            found.append(table.filter(functools.reduce(pc.and_, are_mine)))
+    once = pa.concat_tables(found).group_by(_BY, use_threads=False).aggregate([("evidence", "first")])
+    text = [pa.array([each.hex() for each in once.column(name).to_pylist()], pa.string()) for name in _BY]
+    return pa.table([*text, once.column("evidence_first")], EVIDENCE.names)
+
+
+def write_evidence(
+    judged: Sequence[Table], steps: Steps, output: str, name: str, *, in_process: bool
+) -> Mapping[str, Mapping[str, Any]]:
+    """Write the evidence of `judged` pairs beside the manifest at `output`; return path → `bytes` and `sha256`.
+
+    If there is little of it, it may be written `in_process`, without Spark.
+    """
+    tables = [table for table in judged if table.rows]
+    units = units_for(sum(table.rows for table in tables), ROW_BYTES)
+    if not tables:
         return {}
-    rows = found.select(*(F.unhex(column).alias(column) for column in _BY), "evidence")
     folder = storage.join(output, EVIDENCE_FOLDER)
     making = Making(name=name, schema=EVIDENCE, units=units, order=EVIDENCE.names, folder=folder)
-    made = steps.make(rows.withColumn(UNIT, unit_of_hash(_BY, units)), making)
+    if in_process and units == 1:
+        read = pa.concat_tables([table.read(*EVIDENCE.names) for table in tables])
+        text = [[bytes.fromhex(each) for each in read.column(column).to_pylist()] for column in _BY]
+        mine = [*(pa.array(column, pa.binary()) for column in text), read.column("evidence")]
+        made = steps.make_here(pa.table(mine, EVIDENCE.names), making)
+    else:
+        found = functools.reduce(DataFrame.unionByName, [table.frame(*EVIDENCE.names) for table in tables])
+        rows = found.select(*(F.unhex(column).alias(column) for column in _BY), "evidence")
+        made = steps.make(rows.withColumn(UNIT, unit_of_hash(_BY, units)), making)
     return {
         f"{EVIDENCE_FOLDER}/{receipt.part}": {"bytes": receipt.size_bytes, "sha256": receipt.sha256}
         for receipt in made.receipts

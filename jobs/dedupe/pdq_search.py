@@ -25,9 +25,22 @@ def near_pairs(fingerprints: DataFrame, config: DedupeConfig, run: Run = run_laz
     """
     fingerprints = fingerprints.select("node", "is_text")
     trained = train_on(fingerprints, "node", cells.BitCells, config)
-    nearness = neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
-    search = CellSearch(read=_columns, find=functools.partial(_pairs_in_cell, nearness=nearness))
+    search = CellSearch(read=_columns, find=functools.partial(_pairs_in_cell, nearness=_nearness(config)))
     return search_cells(fingerprints, "node", trained, search, neighbours.PAIRS, run)
+
+
+def near_pairs_in_memory(fingerprints: pa.Table, config: DedupeConfig) -> pa.Table:
+    """Return the same of `fingerprints` that fit one cell."""
+    if not len(fingerprints):
+        return neighbours.PAIRS.empty_table()
+    everywhere = pa.array(np.ones(len(fingerprints), np.bool_))
+    rows = fingerprints.append_column("is_home", everywhere).combine_chunks()
+    found = _pairs_in_cell([_columns(batch) for batch in rows.to_batches()], nearness=_nearness(config))
+    return pa.Table.from_batches(found, neighbours.PAIRS)
+
+
+def _nearness(config: DedupeConfig) -> neighbours.Nearness:
+    return neighbours.Nearness(max_distance=config.max_distance, max_text_distance=config.max_text_distance)
 
 
 _Columns = tuple[cells.Fingerprints, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]

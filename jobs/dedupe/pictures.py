@@ -112,7 +112,7 @@ def read_set(
     representative stands for them.
     """
     narrow = list(dict.fromkeys([*columns, "status", *(["duplicate_of"] * (pictures.origin == EXISTING))]))
-    transforms = (transform,) if pictures.origin == PARENT else (_taking_part, transform)
+    transforms = (transform,) if pictures.origin == PARENT else (taking_part, transform)
     return frames.read(spark, pictures.parts(options), narrow, schema, _InTurn(transforms))
 
 
@@ -126,7 +126,8 @@ class _InTurn:
         return table
 
 
-def _taking_part(table: pa.Table) -> pa.Table:
+def taking_part(table: pa.Table) -> pa.Table:
+    """Return the rows of another manifest than the parent that are compared."""
     table = table.filter(has_pixels(table))
     return table.filter(pc.is_null(table.column("duplicate_of"))) if "duplicate_of" in table.column_names else table
 

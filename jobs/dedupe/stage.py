@@ -10,22 +10,33 @@ Only narrow columns are shuffled. At the end each part gets the new columns of i
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import faiss
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 
 from curation.config import DedupeConfig, PipelineConfig
 from curation.copies import compare_pixels, cosine_search, local_search
 from curation.copies.kinds import Strictness
 from curation.pictures import local_features
 from curation.pictures.decode import DECODER_VERSION, DecodeLimits
-from jobs.dedupe.candidates import find_candidates
+from jobs.dedupe.answers import duplicate_columns
+from jobs.dedupe.candidates import find_candidates, local_candidates, local_units
 from jobs.dedupe.clusters import form_clusters
-from jobs.dedupe.earlier_evidence import files_at, files_of, read_evidence, software_name, write_evidence
+from jobs.dedupe.earlier_evidence import (
+    files_at,
+    files_of,
+    read_evidence,
+    software_name,
+    take_evidence,
+    write_evidence,
+)
+from jobs.dedupe.in_process import MAX_ROWS, is_small, read_small
 from jobs.dedupe.judging import summary
 from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
 from jobs.dedupe.picture_sets import ROLES, picture_sets
@@ -33,13 +44,12 @@ from jobs.dedupe.pictures import (
     PARENT,
     PICTURE_BYTES,
     PICTURES,
-    REFERENCE,
     PictureSet,
     pictures_of,
     read_rows,
+    read_set,
 )
-from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK
-from jobs.spark import frames
+from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK, judge_rows
 from jobs.spark.onto import earlier
 from jobs.spark.part_stages import write_slices
 from jobs.spark.run import Context, run_stage
@@ -48,7 +58,7 @@ from jobs.units.lineage import read_parent
 from jobs.units.part_plan import plan_parts
 from jobs.units.plan import Plan, Unit
 from manifests.format.digest import settings_hash
-from manifests.format.schema import COLUMNS, DuplicateKind, Stage
+from manifests.format.schema import COLUMNS, Stage
 from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
@@ -125,12 +135,12 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
             files = files_at(plan.output, name)
             for each in [*([] if onto is None else [onto]), *(each.manifest for each in sets[1:])]:
                 files |= files_of(each, name)
-        known = read_evidence(spark, files, plan.options)
-        found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, known=known)
+        found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, earlier=files)
         assigned = found.assignments(begin=ctx.account.begin)
         if _compares_pixels(config.dedupe):
-            ctx.reporter.say(f"dedupe: {summary(found.judged, with_earlier=known is not None)}")
-            beside.update(write_evidence(found.judged, steps, plan.output, name))
+            ctx.reporter.say(f"dedupe: {summary(found.judged, with_earlier=bool(files))}")
+            in_process = isinstance(assigned, pa.Table)
+            beside.update(write_evidence(found.judged, steps, plan.output, name, in_process=in_process))
         ctx.account.add_earlier(steps.earlier_seconds)
         ctx.account.begin("writing")
         columns = [f.name for f in COLUMNS[Stage.DEDUPE]]
@@ -144,26 +154,60 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
 class Deduplication:
     """Finds the copies among `sets`, of which the first is the parent.
 
-    `known`: evidence of pairs that were compared before, see `form_clusters`. `large`: a component of more candidate
-    pairs is judged in rounds. `units_in_memory`: local candidates of more units are shuffled. `judged`: at the end,
-    the tables of judged pairs.
+    `earlier`: files with evidence of pairs that were compared before, see `files_at`. `large`: a component of more
+    candidate pairs is judged in rounds. `in_process`: of more rows, tables are shuffled. `judged`: at the end, the
+    tables of judged pairs.
     """
 
     sets: Sequence[PictureSet]
     config: DedupeConfig
     limits: DecodeLimits
     steps: Steps
-    known: DataFrame | None = None
+    earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
     large: int = MAX_PAIRS_IN_TASK
-    units_in_memory: int = 1
+    in_process: int = MAX_ROWS
     judged: Sequence[Table] = ()
 
-    def assignments(self, *, begin: Callable[[str], None]) -> DataFrame:
-        """Return `part`, `key` and the columns of dedupe for each row of the parent.
+    def assignments(self, *, begin: Callable[[str], None]) -> DataFrame | pa.Table:
+        """Return `part`, `key` and the columns of dedupe for each row of the parent, of a small run in memory.
 
         `begin` is called with the name of each phase when it begins.
         """
         begin("reading")
+        if is_small(self.sets, self.config, self.in_process):
+            answer = self._in_process(begin)
+            if answer is not None:
+                return answer
+        return self._shuffled(begin)
+
+    def _in_process(self, begin: Callable[[str], None]) -> pa.Table | None:
+        """Return the answer of a small run, or None if it has a large component."""
+        sets, config, steps = self.sets, self.config, self.steps
+        if tuple(config.copies) == ONLY_EXACT:
+            return read_small(sets, config).answer(None)
+        matcher = _matcher(config, self.limits)
+        in_memory = config.needs_local_features and local_units(sets) == 1
+        run = read_small(sets, config, matcher.measured, with_keypoints=in_memory)
+        begin("candidates")
+        local = run.local_pairs(config)
+        if config.needs_local_features and not in_memory:
+            read = functools.partial(read_set, steps.spark, options=steps.options)
+            local = local_candidates(sets, config, read, steps).toArrow()
+        placed = run.candidates(config, local, large=self.large)
+        if pc.any(placed.column("is_large")).as_py():
+            return None
+        begin("matching")
+        copies = None
+        if count := len(placed) - placed.column("b").null_count:
+            known = take_evidence(self.earlier, run.pictures.column("sha256"))
+            rows = steps.spark.createDataFrame(run.to_judge(placed, matcher.measured, known))
+            self.judged = [judge_rows(rows, count, matcher, steps)]
+            judged = self.judged[0].read("member", "representative", "kind", "described", "is_settled")
+            copies = judged.filter(judged.column("is_settled"))
+        begin("clusters")
+        return run.answer(copies)
+
+    def _shuffled(self, begin: Callable[[str], None]) -> DataFrame:
         sets, config, steps = self.sets, self.config, self.steps
         rows = read_rows(steps.spark, sets, steps.options, config.min_quality)
         units = units_for(sum(each.manifest.rows for each in sets), PICTURE_BYTES)
@@ -172,12 +216,11 @@ class Deduplication:
         if tuple(config.copies) == ONLY_EXACT:
             return duplicate_columns(parents, pictures.frame(), None)
         begin("candidates")
-        candidates = find_candidates(
-            pictures, sets, config, steps, large=self.large, units_in_memory=self.units_in_memory
-        )
+        candidates = find_candidates(pictures, sets, config, steps, large=self.large)
         begin("matching")
         matcher = _matcher(config, self.limits)
-        copies, self.judged = form_clusters(candidates, pictures, sets, matcher, steps, known=self.known)
+        known = read_evidence(steps.spark, self.earlier, steps.options)
+        copies, self.judged = form_clusters(candidates, pictures, sets, matcher, steps, known=known)
         begin("clusters")
         return duplicate_columns(parents, pictures.frame(), copies)
 
@@ -192,67 +235,4 @@ def _matcher(config: DedupeConfig, limits: DecodeLimits) -> Matcher:
         strictness=Strictness(**config.strictness.model_dump()),
         limits=limits,
         measured=("local_points",) if config.needs_local_features else (),
-    )
-
-
-def duplicate_columns(rows: DataFrame, pictures: DataFrame, copies: DataFrame | None) -> DataFrame:
-    """Return `part`, `key` and the columns of dedupe for each row of the parent.
-
-    `rows` are as `read_rows` returns them. `copies`: (`member`, `representative`, `kind`, `evidence`) of each picture
-    that is a copy, or None if none is. Rows are shuffled once, by picture; what belongs to a cluster is found before.
-    """
-    answers = _alone(pictures) if copies is None else _answers(pictures, copies)
-    answers = answers.select("node", "head", "cluster_id", "kind", "evidence")
-    joined = rows.where(F.col("origin") == PARENT).join(answers, "node")
-    is_head = (F.col("key") == F.col("head.key")) & (F.col("head.origin") == PARENT)
-    is_reference = F.col("head.origin") == REFERENCE
-    same_picture = F.col("node") == F.col("head.node")
-    same_bytes = F.col("sha256") == F.col("head.sha256")
-    how = F.when(same_picture, F.lit(str(DuplicateKind.EXACT))).otherwise(F.col("kind"))
-    kind = F.when(is_reference, F.lit(str(DuplicateKind.REFERENCE))).otherwise(how)
-    evidence = (
-        F.when(same_bytes, F.lit('{"kind": "exact", "same": "bytes"}'))
-        .when(same_picture, F.lit('{"kind": "exact", "same": "pixels"}'))
-        .otherwise(F.concat(F.lit('{"kind": "'), how, F.lit('", '), F.substring("evidence", 2, 1 << 30)))
-    )
-    return joined.select(
-        frames.PART,
-        "key",
-        "cluster_id",
-        F.when(~is_head, F.col("head.key")).alias("duplicate_of"),
-        F.when(~is_head, kind).alias("duplicate_kind"),
-        F.when(~is_head, evidence).alias("duplicate_evidence"),
-        F.when(is_reference, F.col("head.set")).alias("reference"),
-    )
-
-
-def _head_of_itself() -> Column:
-    return F.struct("node", "key", "sha256", "origin", "set")
-
-
-def _answers(pictures: DataFrame, copies: DataFrame) -> DataFrame:
-    """Return (`node`, `head`, `cluster_id`, `kind`, `evidence`) of each picture; `head` represents its cluster."""
-    members = copies.select(F.col("member").alias("node"), F.col("representative").alias("of"), "kind", "evidence")
-    heads = copies.select(F.col("representative").alias("node"), F.col("representative").alias("of")).distinct()
-    clustered = members.unionByName(heads, allowMissingColumns=True)
-    narrow = pictures.select("node", "key", "sha256", "origin", "set", "cluster", "first_key")
-    placed = clustered.join(narrow, "node")
-    # A cluster keeps the name that it has in an existing manifest.
-    clusters = placed.groupBy("of").agg(
-        F.max(F.when(F.col("node") == F.col("of"), _head_of_itself())).alias("head"),
-        F.coalesce(F.min("cluster"), F.min("first_key")).alias("cluster_id"),
-    )
-    found = clustered.join(clusters, "of").select("node", "head", "cluster_id", "kind", "evidence")
-    return found.unionByName(_alone(narrow.join(found.select("node"), "node", "left_anti")))
-
-
-def _alone(pictures: DataFrame) -> DataFrame:
-    """Return the same columns of pictures that are copies of none and represent no other."""
-    nothing = F.lit(None).cast("string")
-    return pictures.select(
-        "node",
-        _head_of_itself().alias("head"),
-        F.coalesce("cluster", "first_key").alias("cluster_id"),
-        nothing.alias("kind"),
-        nothing.alias("evidence"),
     )

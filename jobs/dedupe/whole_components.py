@@ -28,7 +28,7 @@ PAIRS_PER_UNIT = 256  # candidate pairs, of which about two of five are judged
 PICTURES_AT_ONCE = 64
 """Components are judged together until they have so many pictures, which are read at once, and stay in memory."""
 PICTURE, EARLIER, PAIR = range(3)
-_NARROW = ("node", "component", "pdq", "is_text", *RANK)
+NARROW_PICTURE = ("node", "component", "pdq", "is_text", *RANK)
 DECIDED = pa.schema([*JUDGED, ("is_settled", pa.bool_())])
 """A judged pair. `is_settled`: the second picture represents the member."""
 
@@ -50,13 +50,24 @@ def judge_components(
     wanted = placed.frame().where("NOT is_large")
     members = wanted.where("b IS NULL").select(F.col("a").alias("node"), "component")
     narrow = pictures.frame("node", "pdq", "is_text", *RANK, AT_PART).join(members, "node")
-    rows = with_places(narrow, _NARROW, sets, steps.options, matcher.measured).withColumn("row", F.lit(PICTURE))
+    rows = with_places(narrow, NARROW_PICTURE, sets, steps.options, matcher.measured).withColumn(
+        "row", F.lit(PICTURE)
+    )
     pairs = wanted.where("b IS NOT NULL").select(F.col("a").alias("node"), F.col("b").alias("other"), "component")
     rows = rows.unionByName(pairs.withColumn("row", F.lit(PAIR)), allowMissingColumns=True)
     if known is not None:
         mine = known.withColumnRenamed("first_sha256", "sha256").join(narrow.select("sha256", "component"), "sha256")
         rows = rows.unionByName(mine.withColumn("row", F.lit(EARLIER)), allowMissingColumns=True)
     count = placed.total("pairs") - placed.total("large_pairs")
+    return judge_rows(rows, count, matcher, steps)
+
+
+def judge_rows(rows: DataFrame, count: int, matcher: Matcher, steps: Steps) -> Table:
+    """Return DECIDED of whole components with `count` pairs.
+
+    `rows` have PICTURE, EARLIER or PAIR in the column `row`: pictures with what the matcher needs, what was found
+    before of two pictures, and pairs (`node`, `other`). Each has its `component`.
+    """
     units = max(1, min(MAX_GROUP_TASKS, -(-count // PAIRS_PER_UNIT)))
     making = Making(
         name="judged",

@@ -1,11 +1,13 @@
 """Stages that add columns to each part of their parent from the result of a shuffle."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 
@@ -107,11 +109,12 @@ def _wrong_answer(uri: str, what: str) -> StageFailed:
 
 
 def write_slices(
-    answer: DataFrame, plan: Plan, todo: Sequence[Unit], parent: Manifest, columns: Sequence[str]
+    answer: DataFrame | pa.Table, plan: Plan, todo: Sequence[Unit], parent: Manifest, columns: Sequence[str]
 ) -> None:
     """Write the parts of `todo` with `columns` of `answer`: a row (`part`, `key`, …) for each row of `parent`.
 
-    Parts without rows have none in `answer`; the driver writes them.
+    Those of an answer that is in memory are written by this process, one after the other. So are parts without rows,
+    which have none in `answer`.
     """
     writer = SliceWriter(
         maker=part_units(
@@ -123,8 +126,13 @@ def write_slices(
     )
     recorder = Recorder.of(plan)
     nothing = pa.table({name: pa.array([], pa.string()) for name in ("key", *columns)})
+    if isinstance(answer, pa.Table):
+        for unit in todo:
+            mine = answer.filter(pc.equal(answer.column(frames.PART), unit.inputs["part"]))
+            recorder.once(unit, functools.partial(writer.write, rows=mine))
+        return
     for unit in todo:
         if unit.rows == 0:
-            recorder.once(unit, lambda attempt: writer.write(attempt, nothing))
+            recorder.once(unit, functools.partial(writer.write, rows=nothing))
     parts = pa.array([u.inputs["part"] for u in todo], pa.string())
     write_groups(answer, frames.PART, parts, writer, plan)

@@ -47,6 +47,9 @@ JVM_OPTIONS = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
+# The default one works beside the tasks, on their cores. A JVM that is given two collectors does not start.
+COLLECTOR = "-XX:+UseParallelGC"
+JVM_VARIABLES = ("SPARK_SUBMIT_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 WORKER_DAEMON = "jobs.worker_daemon"
 _LOCAL = re.compile(r"^local(?:\[(\*|\d+)\])?$")
 
@@ -240,7 +243,7 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
         return settings
     settings["spark.master"] = local_master(master)
     if master.startswith("local"):
-        options = list(JVM_OPTIONS)
+        options = [*JVM_OPTIONS, *_collector()]
         if LOG4J.is_file():
             options.append(f"-Dlog4j2.configurationFile={LOG4J.as_uri()}")
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -253,6 +256,12 @@ def _defaults(config: SparkConfig, *, submitted: bool) -> dict[str, str]:
             "spark.sql.shuffle.partitions": "8",
         }
     return settings
+
+
+def _collector() -> list[str]:
+    """Return the option that names the garbage collector, unless the environment names one."""
+    given = " ".join(os.environ.get(name, "") for name in JVM_VARIABLES)
+    return [] if re.search(r"-XX:\+Use\w+GC\b", given) else [COLLECTOR]
 
 
 _SENT_TO: weakref.WeakSet[SparkSession] = weakref.WeakSet()

@@ -33,6 +33,7 @@ from manifests.format.done import NOTHING_DONE, SETTLED, Done, DoneCounter, add_
 from manifests.format.integrity import file_sizes
 from manifests.format.merged_receipts import group_sizes, read_receipts
 from manifests.format.receipts import NAME_DIGITS, RECEIPTS, Receipt, write_part
+from manifests.format.store import read_batches
 
 STEPS = "steps"
 UNIT = "unit"
@@ -88,6 +89,17 @@ class Table:
         )
         schema = pa.schema([self.schema.field(name) for name in names])
         return frames.read(self.spark, parts, names, schema, _Without())
+
+    def read(self, *columns: str) -> pa.Table:
+        """Return its rows, with `columns` or all, in this process: for a table that is known to be small."""
+        names = list(columns) or self.schema.names
+        schema = pa.schema([self.schema.field(name) for name in names])
+        batches = [
+            batch
+            for receipt in self.receipts
+            for batch in read_batches(storage.join(self.folder, receipt.part), names, rows=receipt.rows)
+        ]
+        return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +196,16 @@ class Steps:
 
         The rows of a unit are shuffled to one task.
         """
+        return self._make(making, lambda task, found: self._made(task, rows, found))
+
+    def make_here(self, rows: pa.Table, making: Making) -> Table:
+        """Return what `making`, of one unit, makes of all `rows`, in this process."""
+        if making.units != 1:
+            raise ValueError(f"{making.name}: {making.units} units, where one can be made in this process")
+        return self._make(making, lambda task, found: [self._made_here(task, rows)])
+
+    def _make(self, making: Making, make: "Callable[[_Task, Mapping[str, Receipt]], list[Receipt]]") -> Table:
+        """Return what is made, by `make` those units that are not found to be."""
         done = frames.done_counter(self.spark)
         content = settings_hash(self.content, making.name, making.units, str(making.schema))
         receipts = storage.join(self.folder, f"{making.name}-{content[:NAME_DIGITS]}")
@@ -199,7 +221,7 @@ class Steps:
         if len(found) < making.units:
             before = functools.reduce(add_done, map(done_of, found.values()), NOTHING_DONE)
             with self._showing(making, before, done):
-                made = self._made(task, rows, found)
+                made = make(task, found)
             found |= {receipt.unit: receipt for receipt in made}
         return Table(
             spark=self.spark,
@@ -236,8 +258,7 @@ class Steps:
         units, order = task.making.units, task.making.order
         todo = [number for number in range(units) if task.unit(number).name not in found]
         _log.info("%s: %d of %d units to do", task.making.name, len(todo), units)
-        storage.make_folder(storage.join(task.recorder.records, RECEIPTS))
-        storage.make_folder(task.recorder.output)
+        _make_folders(task)
         if found:
             left = set(todo)
             flags = "".join("1" if number in left else "0" for number in range(units))
@@ -252,6 +273,17 @@ class Steps:
         if not rows_made:  # Spark runs no task at all when it finds out that there are no rows
             return [task.do(number, iter(())) for number in todo]
         return [Receipt.from_json(row["receipt"]) for row in rows_made]
+
+    def _made_here(self, task: "_Task", rows: pa.Table) -> Receipt:
+        _make_folders(task)
+        if task.making.order:
+            rows = rows.sort_by([(name, "ascending") for name in task.making.order])
+        return task.do(0, iter(rows.to_batches()))
+
+
+def _make_folders(task: "_Task") -> None:
+    storage.make_folder(storage.join(task.recorder.records, RECEIPTS))
+    storage.make_folder(task.recorder.output)
 
 
 @contextlib.contextmanager

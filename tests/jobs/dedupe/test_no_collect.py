@@ -24,8 +24,11 @@ ALLOWED = {
     ("jobs/spark/part_tasks.py", "count", "toArrow"): "a count for each digit, a million at most",
     ("jobs/spark/part_tasks.py", "nth_key", "first"): "one row: a maximum",
     ("jobs/dedupe/components.py", "_labelled", "take"): "of an Arrow array, in a worker",
-    ("jobs/dedupe/components.py", "_placed", "take"): "of an Arrow array, in a worker",
+    ("jobs/dedupe/components.py", "placed_in_memory", "take"): "of an Arrow array, in a worker",
     ("jobs/dedupe/components.py", "_smallest_connected", "take"): "of an Arrow array, in a worker",
+    ("jobs/dedupe/in_process.py", "read_small", "take"): "of an Arrow table, of a small run",
+    ("jobs/dedupe/in_process.py", "to_judge", "take"): "of an Arrow table, of a small run",
+    ("jobs/dedupe/stage.py", "_in_process", "toArrow"): "pairs of pictures of a small run",
     ("jobs/dedupe/pictures.py", "__call__", "take"): "of an Arrow table, in a worker",
     ("jobs/setup/doctor.py", "_workers", "first"): "one row: what a worker sees",
     ("jobs/spark/part_stages.py", "write_groups", "collect"): "a name for each part",
@@ -84,9 +87,7 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
         begin = Account().begin
         with temporary_steps(spark) as steps, shuffles(spark) as found:
             config = DedupeConfig(copies=copies)
-            found_copies = Deduplication(
-                sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, units_in_memory=0
-            )
+            found_copies = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, in_process=0)
             answer = found_copies.assignments(begin=begin)
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:

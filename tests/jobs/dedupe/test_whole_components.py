@@ -1,15 +1,17 @@
-"""What one task does in memory, and what steps do with tables, is the same: candidates, judged pairs, the answer."""
+"""What is done in memory, and what steps do with tables, is the same: candidates, judged pairs, the answer."""
 
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
 from examples.corpus.charts import pie_chart
 from jobs.dedupe.candidates import local_candidates
+from jobs.dedupe.in_process import MAX_ROWS, read_small
 from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, read_set
 from jobs.dedupe.stage import Deduplication
 from jobs.spark.steps import temporary_steps
@@ -40,28 +42,65 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> list[PictureSet]:
     ]
 
 
-def answer(spark, sets: Sequence[PictureSet], *, large: int) -> tuple[list, list, set[str]]:
+def answer(
+    spark, sets: Sequence[PictureSet], config: DedupeConfig | None = None, *, large: int, in_process: int = 0
+) -> tuple[list, list, set[str]]:
     """Return the rows of the answer, what was found when pairs were compared, and in which steps."""
     with temporary_steps(spark) as steps:
-        config = DedupeConfig()
-        found = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, large=large)
-        rows = found.assignments(begin=Account().begin).collect()
+        found = Deduplication(
+            sets=sets,
+            config=config or DedupeConfig(),
+            limits=DEFAULT_LIMITS,
+            steps=steps,
+            large=large,
+            in_process=in_process,
+        )
+        assigned = found.assignments(begin=Account().begin)
+        assert isinstance(assigned, pa.Table) == (in_process > 0 and large != NONE_WHOLE)
+        rows = assigned.to_pylist() if isinstance(assigned, pa.Table) else [r.asDict() for r in assigned.collect()]
         columns = ("member", "representative", "first_sha256", "second_sha256", "evidence", "described")
-        evidence = [tuple(row) for table in found.judged for row in table.frame(*columns).collect()]
+        evidence = [tuple(row.values()) for table in found.judged for row in table.read(*columns).to_pylist()]
         names = {receipt.unit.rpartition("-")[0] for table in found.judged for receipt in table.receipts}
     return sorted(map(repr, rows)), sorted(map(repr, evidence)), names
 
 
 def test_local_candidates_in_memory_and_shuffled_agree(spark, scanned: Path) -> None:
     sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT)]
-    found = []
-    for in_memory in (0, 1):
-        with temporary_steps(spark) as steps:
-            read = functools.partial(read_set, spark, options={})
-            pairs = local_candidates(sets, DedupeConfig(), read, steps, units_in_memory=in_memory)
-            found.append(sorted(tuple(sorted((row["a"], row["b"]))) for row in pairs.collect()))
+    config = DedupeConfig()
+    with temporary_steps(spark) as steps:
+        read = functools.partial(read_set, spark, options={})
+        shuffled = local_candidates(sets, config, read, steps).toArrow()
+    in_memory = read_small(sets, config, with_keypoints=True).local_pairs(config)
+    pairs = [sorted(tuple(sorted(row.values())) for row in each.to_pylist()) for each in (shuffled, in_memory)]
+    assert pairs[0] == pairs[1]
+    assert pairs[0]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DedupeConfig(),
+        DedupeConfig(copies=("exact",)),
+        DedupeConfig(copies=("exact", "mild"), verify=False, max_distance=60, max_text_distance=0),
+    ],
+    ids=["all kinds", "exact", "fingerprints alone"],
+)
+@pytest.mark.parametrize("with_others", [False, True], ids=["alone", "with fixed pictures"])
+def test_a_small_run_in_process_and_shuffles_agree(
+    spark, scanned: Path, others: list[PictureSet], config: DedupeConfig, with_others: bool
+) -> None:
+    sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT), *(others * with_others)]
+    found = [answer(spark, sets, config, large=ALL_WHOLE, in_process=rows) for rows in (0, MAX_ROWS)]
     assert found[0] == found[1]
-    assert found[0]
+    assert any("duplicate_of': '" in row for row in found[0][0])
+
+
+def test_a_small_run_with_a_large_component_is_shuffled(spark, scanned: Path) -> None:
+    sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT)]
+    rows, _, steps = answer(spark, sets, large=NONE_WHOLE, in_process=MAX_ROWS)
+    assert steps
+    assert "judged" not in steps
+    assert rows == answer(spark, sets, large=ALL_WHOLE, in_process=MAX_ROWS)[0]
 
 
 @pytest.mark.parametrize("with_others", [False, True], ids=["alone", "with fixed pictures"])
