@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.copies.noise import noise_level, smoothed
 from curation.pictures.bounded import decode_bounded
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
@@ -62,6 +63,15 @@ class Rendering:
         size = tuple(max(1, side // FLAT_CELL_PIXELS) for side in grey.shape[::-1])
         mean, power = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
         return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
+
+    @functools.cached_property
+    def noise(self) -> float:
+        """The standard deviation of its noise, in grey levels."""
+        return noise_level(self.fine)
+
+    def without_noise(self) -> "Rendering":
+        """Return the image without noise and without its finest texture."""
+        return Rendering(smoothed(self.rgb), points=self.points, read_sharp=lambda: smoothed(self.sharp()))
 
     @functools.cached_property
     def text(self) -> TextMap:
