@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from filters.protocol import Rgb
 
-MIN_LEVEL, MIN_RATIO = 3.0, 2.0  # grey levels; and to the other picture, whose texture is the same
+MIN_LEVEL, MAX_LEVEL = 3.0, 64.0  # grey levels; with more, as after dithering, little is left of a picture
+MIN_RATIO = 2.0  # to the other picture, whose texture is the same
 MEDIAN_PIXELS, BLUR_PIXELS = 3, 1.5
 CELL_PIXELS, CALM_SHARE = 16, 0.25  # the calmest cells have the least texture
 CLIPPED = (12.0, 243.0)  # grey levels; beyond them noise is cut off
@@ -33,7 +34,7 @@ def noise_level(grey: NDArray[Any]) -> float:
 
 def is_noisier(level: float, other: float) -> bool:
     """Return whether a picture with that much noise is a noisy one of what the other picture shows."""
-    return level >= MIN_LEVEL and level >= MIN_RATIO * other
+    return MIN_LEVEL <= level <= MAX_LEVEL and level >= MIN_RATIO * other
 
 
 def smoothed(rgb: Rgb) -> Rgb:

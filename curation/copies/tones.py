@@ -20,6 +20,7 @@ MIN_SAMPLES = 64
 REWEIGHTINGS, LEVELS = 8, 6.0
 STIFFNESS = 1.0  # grey levels squared: colours that hardly vary stay as they are
 MIN_OFF_LEVELS, MAX_LEFT = 6.0, 0.5  # by which colours differ before, on average, and the share of that after
+MAX_GAIN, MAX_GAIN_RATIO = 3.0, 5.0  # of contrast, in any colour: else one colour has become another
 
 Samples = NDArray[np.float64]
 """RGB in grey levels, (N, 3)."""
@@ -38,6 +39,9 @@ def of_same_tones(first: Rendering, second: Rendering, evidence: Evidence) -> tu
     source, target = (here, there) if is_first_whole else (there, here)
     matrix = colour_map(source, target)
     if before < MIN_OFF_LEVELS or np.abs(moved(source, matrix) - target).mean() > MAX_LEFT * before:
+        return None
+    gains = np.linalg.svd(matrix[:, :3], compute_uv=False)
+    if gains[0] > MAX_GAIN or gains[0] > MAX_GAIN_RATIO * gains[2]:
         return None
     return (_coloured(first, matrix), second) if is_first_whole else (first, _coloured(second, matrix))
 

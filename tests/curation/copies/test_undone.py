@@ -49,12 +49,13 @@ def bright(rgb):
     return np.clip(rgb * 1.4, 0, 255).astype(np.uint8)
 
 
+COUNTED = ("mild", "overlay", "crop", "turn")
 UNDONE = {"noise": noisy, "shuffled pixels": shuffled, "brightness": bright, "perspective": oblique}
 
 
 def kind(first, second):
-    evidence, back = (compare([Rendering(a)], [Rendering(b)]) for a, b in ((first, second), (second, first)))
-    kinds = [kind_of(each, Strictness(), ("mild", "overlay", "crop", "turn")) if each else None for each in (evidence, back)]
+    found, back = (compare([Rendering(a)], [Rendering(b)]) for a, b in ((first, second), (second, first)))
+    kinds = [kind_of(each, Strictness(), COUNTED) if each else None for each in (found, back)]
     assert (kinds[0] is None) == (kinds[1] is None)
     return None if kinds[0] is None else str(kinds[0])
 
