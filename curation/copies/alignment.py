@@ -28,6 +28,9 @@ TO_UNIT = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel coordinates c
 Matrix = NDArray[Any]
 """float64, (2, 3) or (3, 3)."""
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Of the first image and of the second."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
@@ -166,7 +169,13 @@ def square(matrix: Matrix) -> Matrix:
 
 def enlargement(to: tuple[int, ...], of: tuple[int, ...]) -> Matrix:
     """Return the matrix (3, 3) from pixels of an image of shape `of` to those of its enlargement of shape `to`."""
-    return np.asarray(np.linalg.inv(TO_UNIT) @ np.diag([to[1] / of[1], to[0] / of[0], 1]) @ TO_UNIT)
+    across, down = to[1] / of[1], to[0] / of[0]
+    return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
+
+
+def between_sizes(matrix: Matrix, of: Shapes, to: Shapes) -> Matrix:
+    """Return `matrix` (2, 3), a map between two images in the shapes `of`, for both images in the shapes `to`."""
+    return np.asarray((enlargement(to[1], of[1]) @ square(matrix) @ enlargement(of[0], to[0]))[:2])
 
 
 def mirrored(picture: Grey, is_mirrored: bool) -> Grey:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
 from curation.copies.kinds import MIN_PATCHES, NOISE, TOGETHER, Evidence, is_overlaid, is_proven
+from curation.copies.layers import Laid
 from curation.copies.noise import is_noisier
-from curation.copies.patches import Patches, coarse_patches, fine_patches
+from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.perspective import oblique_views
 from curation.copies.recolour import recoloured_share
-from curation.copies.registration import Fit, Laid, refine
+from curation.copies.registration import Fit, refine
 from curation.copies.rendering import Rendering
 from curation.copies.tones import of_same_tones
 from filters import text_density
@@ -42,7 +43,10 @@ PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat p
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
 
 _VERSION = "6"
-_PROBES = (np.arange(64) + 0.5) / 64
+_PROBES = 64
+_PROBE_PLACES = np.stack(
+    [*((each.ravel() + 0.5) / _PROBES for each in np.indices((_PROBES, _PROBES))[::-1]), np.ones(_PROBES**2)]
+)
 
 
 def version() -> str:
@@ -129,19 +133,20 @@ def _agrees(evidence: Evidence) -> bool:
 def _evidence_of(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     search = _Search(first, second)
-    whole, stored = whole_map(first, second), stored_maps(first, second)
-    is_settled = any(map(search.settles, stored if whole is None else [whole, *stored]))
-    if not is_settled and search.needs_keypoints(stored):
-        affine = []
-        for each in keypoint_maps(first, second):
-            affine.append(each)
-            if search.settles(each):
-                break
-        else:
-            least = 1.0 if search.best is None else search.best[0].differing
-            oblique = _oblique_evidence(first, second, affine, least)
-            if oblique is not None:
-                return oblique
+    whole = whole_map(first, second)
+    if whole is None or not search.settles(whole):
+        stored = stored_maps(first, second)
+        if not any(map(search.settles, stored)) and search.needs_keypoints(stored):
+            affine = []
+            for each in keypoint_maps(first, second):
+                affine.append(each)
+                if search.settles(each):
+                    break
+            else:
+                least = 1.0 if search.best is None else search.best[0].differing
+                oblique = _oblique_evidence(first, second, affine, least)
+                if oblique is not None:
+                    return oblique
     return None if search.best is None else _with_changes(first, second, *search.best)
 
 
@@ -211,7 +216,7 @@ def _evidence_of_map(
 ) -> tuple[Evidence, Alignment, Patches] | None:
     """Return what the patches show under a map that is exact, with it and them; None if the images do not agree."""
     patches = coarse_patches(laid, fitted)
-    if patches is None or patches.compared < MIN_PATCHES:
+    if patches.compared < MIN_PATCHES:
         return None
     agreement = 1 - float(patches.differs[patches.textured].mean())
     if agreement < WORTH_A_CLOSER_LOOK:
@@ -239,6 +244,9 @@ def _with_changes(
     region = _region(patches, patches.textured & patches.differs)[2]
     recoloured = recoloured_share(*(each[~region] for each in patches.colours))
     evidence = dataclasses.replace(evidence, recoloured=round(recoloured, 4))
+    laid = patches.laid or lay_fine(first, second, found)
+    if laid is not None and looks_equal(laid):
+        return dataclasses.replace(evidence, changed=0.0)
     if not _is_legible(first, second):
         return evidence
     changes = content_changes(first, second, found)
@@ -300,18 +308,25 @@ def _evidence(first: Rendering, second: Rendering, found: Alignment, patches: Pa
         differing=round(float(differing.sum()) / patches.compared, 4),
         region_share=round(region_share, 3),
         region_area=round(region_area, 3),
-        sameness=round(float(np.percentile(patches.correlation[agreeing], 10)), 3) if agreeing.any() else 0.0,
-        colour=round(float(np.percentile(quiet, 90)), 1) if len(quiet) else 255.0,
+        sameness=round(_quantile(patches.correlation[agreeing], 0.1), 3) if agreeing.any() else 0.0,
+        colour=round(_quantile(quiet, 0.9), 1) if len(quiet) else 255.0,
     )
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return what `np.quantile` does, in a tenth of its time."""
+    ordered = np.sort(values)
+    at = share * (len(values) - 1)
+    below = int(at)
+    return float(ordered[below] + (at - below) * (ordered[min(below + 1, len(values) - 1)] - ordered[below]))
 
 
 def _covered(unit: Matrix) -> float:
     """Return the share of the unit square that its image under `unit` covers."""
     # cv2.intersectConvexConvex loses half of a square that covers itself, so points are counted.
-    across, down = np.meshgrid(_PROBES, _PROBES)
-    points = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
-    back = (np.linalg.inv(unit) @ points)[:2]
-    return float(((back > -0.5 / len(_PROBES)) & (back < 1 + 0.5 / len(_PROBES))).all(axis=0).mean())
+    back = np.linalg.inv(unit)[:2] @ _PROBE_PLACES
+    edge = 0.5 / _PROBES
+    return float(((back > -edge) & (back < 1 + edge)).all(axis=0).mean())
 
 
 def _region(patches: Patches, differing: NDArray[np.bool_]) -> tuple[float, float, NDArray[np.bool_]]:

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.copies.alignment import Alignment, enlargement, mirrored, square
+from curation.copies.alignment import Alignment, between_sizes, mirrored
+from curation.copies.layers import Laid, lay
 from curation.copies.recolour import robust_line
-from curation.copies.registration import PATCH_PIXELS, Laid, exact, gradient, lay
-from curation.copies.rendering import Grey, Rendering
+from curation.copies.registration import exact, gradient
+from curation.copies.rendering import Grey, Layer, Rendering
 
 CELL_PIXELS = 8
 WINDOW_CELLS, GRID_CELLS = 7, 3  # the regression's window, and how far its centres are apart
@@ -63,13 +64,12 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     In photographs, whose fine texture noise and compression change, only places with text are compared.
     """
     a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
-    matrix = enlargement(b.shape, second.coarse.shape) @ square(found.matrix)
-    matrix = (matrix @ np.linalg.inv(enlargement(a.shape, first.coarse.shape)))[:2]
-    a = mirrored(a, found.is_mirrored)
-    laid = lay(a, b, exact(a, b, matrix), blur_pixels=BLUR_PIXELS)
-    if min(laid.under.shape) < PATCH_PIXELS or not laid.covered.any():
+    matrix = between_sizes(found.matrix, (first.coarse.shape, second.coarse.shape), (a.shape, b.shape))
+    layers = Layer(mirrored(a, found.is_mirrored)), Layer(b)
+    laid = lay(*layers, exact(*layers, matrix), blur_pixels=BLUR_PIXELS, is_whole=True)
+    if laid is None:
         return None
-    covered = np.repeat(np.repeat(laid.covered, 2, axis=0), 2, axis=1)  # a patch is 2 × 2 cells
+    covered = np.repeat(np.repeat(laid.is_covered(), 2, axis=0), 2, axis=1)  # a patch is 2 × 2 cells
     is_drawn = first.is_drawn or second.is_drawn
     texts = None if is_drawn else _texts(first, second, found, laid, (a.shape, b.shape))
     # The sharper picture predicts the other one, which lacks details.
@@ -83,7 +83,7 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > MIN_CONTRAST_VARIANCE)] = 1
     contrast = covered & (np.maximum(energy, more) > MIN_CONTRAST_VARIANCE)
     # A scanner lays paper over what is cut off at an edge.
-    contrast &= _inside(covered, round(EDGE_SHARE * max(left.shape))) | (less > FLAT_RATIO * more)
+    contrast &= _inside(covered, round(EDGE_SHARE * max(laid.frame) / CELL_PIXELS)) | (less > FLAT_RATIO * more)
     if not _is_whole(first, second, found):
         contrast &= _inside(covered, 1)
     if texts is not None:
@@ -145,7 +145,7 @@ def _texts(
     maps = [mirrored(first.text.probabilities, found.is_mirrored), second.text.probabilities]
     large = [cv2.resize(each, shape[1::-1]) for each, shape in zip(maps, shapes, strict=True)]
     over, under = large[::-1] if laid.is_swapped else large
-    return _cell_means(laid.warp(over)), _cell_means(under)
+    return _cell_means(laid.draw(over)), _cell_means(under)
 
 
 def _sharpness(grey: Grey) -> float:

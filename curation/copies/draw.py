@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from curation.copies.alignment import TO_UNIT, Alignment, Matrix, enlargement, square
+from curation.copies.alignment import TO_UNIT, Alignment, Matrix, between_sizes, square
 from curation.copies.compare_pixels import MIRROR
+from curation.copies.layers import PATCH_PIXELS
 from curation.copies.patches import Patches, fine_patches
-from curation.copies.registration import PATCH_PIXELS
 from curation.copies.rendering import Rendering
 from curation.pictures.marks import Quads, fit_within, outline
 from filters.protocol import Rgb
@@ -119,8 +119,8 @@ def _alignment(first: Rendering, second: Rendering, unit: Matrix, evidence: Mapp
 
 def _is_first_coarser(first: Rendering, second: Rendering, found: Alignment) -> bool:
     """Return whether `fine_patches` counts patches in the first picture, which shows the scene smaller."""
-    matrix = enlargement(second.fine.shape, second.coarse.shape) @ square(found.matrix)
-    matrix = (matrix @ np.linalg.inv(enlargement(first.fine.shape, first.coarse.shape)))[:2]
+    coarse, fine = (first.coarse.shape, second.coarse.shape), (first.fine.shape, second.fine.shape)
+    matrix = between_sizes(found.matrix, coarse, fine)
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))) > 1
 
 

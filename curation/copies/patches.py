@@ -6,21 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.copies.alignment import Alignment, enlargement, mirrored, square
+from curation.copies.alignment import Alignment, between_sizes, mirrored
+from curation.copies.layers import PATCH_PIXELS, Laid, lay
 from curation.copies.recolour import Means
-from curation.copies.registration import (
-    MIN_VARIANCE,
-    PATCH_PIXELS,
-    Fit,
-    Laid,
-    correlate_closely,
-    lay,
-)
+from curation.copies.registration import MIN_VARIANCE, Fit, correlate_closely
 from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
 SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0  # the least that other drawn content differed by is 17 levels
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
 
@@ -30,7 +25,8 @@ class Patches:
 
     `rows`, `columns`: the place in the grid of patches. `textured`: not flat in either image. `differs`: the images
     do not agree, which counts only if the patch is textured. `colours`: mean RGB of both images,
-    (patches, 3) each; grey at the coarse size.
+    (patches, 3) each; grey at the coarse size. `laid`: both images, if they were compared as they are in their fine
+    size.
     """
 
     rows: NDArray[np.int64]
@@ -39,6 +35,7 @@ class Patches:
     differs: NDArray[np.bool_]
     correlation: NDArray[np.float64]
     colours: tuple[Means, Means]
+    laid: Laid | None = None
 
     @property
     def compared(self) -> int:
@@ -56,9 +53,9 @@ class Patches:
         return float(self.textured.mean()) if len(self.textured) else 0.0
 
 
-def coarse_patches(laid: Laid, fitted: Fit) -> Patches | None:
-    """Return the patches of the `coarse` versions, as `refine` fitted them; None without overlap."""
-    over, under = (np.repeat(each[..., None], 3, axis=2) for each in (fitted.mean_over, fitted.mean_under))
+def coarse_patches(laid: Laid, fitted: Fit) -> Patches:
+    """Return the patches of the `coarse` versions, as `refine` fitted them."""
+    over, under = (np.repeat(each[:, None], 3, axis=1) for each in (fitted.mean_over, fitted.mean_under))
     return _patches(laid, fitted, fitted.correlation < COARSE_CORRELATION, (over, under))
 
 
@@ -70,42 +67,57 @@ def fine_patches(
     `toned`: the image, `over` or `under`, that first gets the histogram of the other one. With `is_softened`, the
     sharper image is blurred before until it is as soft as the other one.
     """
-    matrix = enlargement(second.fine.shape, second.coarse.shape) @ square(found.matrix)
-    matrix = (matrix @ np.linalg.inv(enlargement(first.fine.shape, first.coarse.shape)))[:2]
-    laid = lay(mirrored(first.fine, found.is_mirrored), second.fine, matrix, blur_pixels=FINE_BLUR_PIXELS)
-    if min(laid.under.shape) < PATCH_PIXELS:
+    as_is = lay_fine(first, second, found)
+    if as_is is None:
         return None
-    laid = _softened(laid) if is_softened else laid
+    laid = _softened(as_is) if is_softened else as_is
     laid = _toned(laid, toned) if toned else laid
     fitted = correlate_closely(laid)
-    textured = laid.covered & (np.maximum(fitted.variance_over, fitted.variance_under) > MIN_VARIANCE)
+    textured = fitted.is_textured
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
     usual = np.median(contrast[textured]) if textured.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
-    return _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
+    patches = _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
+    return replace(patches, laid=laid) if laid is as_is else patches
 
 
-def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colours: tuple[Grey, Grey]) -> Patches | None:
-    rows, columns = np.nonzero(laid.covered)
-    if len(rows) == 0:
-        return None
-    at = rows, columns
+def lay_fine(first: Rendering, second: Rendering, found: Alignment) -> Laid | None:
+    """Return the `fine` versions laid over each other; None without overlap."""
+    coarse, fine = (first.coarse.shape, second.coarse.shape), (first.fine.shape, second.fine.shape)
+    a, b = first.layer(None, is_mirrored=found.is_mirrored), second.layer(None)
+    return lay(a, b, between_sizes(found.matrix, coarse, fine), blur_pixels=FINE_BLUR_PIXELS)
+
+
+def looks_equal(laid: Laid) -> bool:
+    """Return whether two images have the same grey everywhere, but for one change of brightness and contrast.
+
+    Then no letter differs that is legible, even if it is so small that its patch agrees.
+    """
+    over, under = (laid.patches(each).ravel() for each in (laid.over, laid.under))
+    means = over.mean(), under.mean()
+    off = over - means[0]
+    gain = float(off @ under) / max(float(off @ off), MIN_VARIANCE)
+    left = cv2.addWeighted(laid.over, gain, laid.under, -1, float(means[1] - gain * means[0]))
+    left = laid.patches(cv2.blur(left, (EQUAL_PIXELS, EQUAL_PIXELS)))
+    return max(float(left.max()), -float(left.min())) <= EQUAL_LEVELS
+
+
+def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colours: tuple[Grey, Grey]) -> Patches:
     return Patches(
-        rows=rows,
-        columns=columns,
-        textured=np.maximum(fitted.variance_over, fitted.variance_under)[at] > MIN_VARIANCE,
-        differs=differs[at],
-        correlation=fitted.correlation[at].astype(np.float64),
-        colours=(colours[0][at].astype(np.float64), colours[1][at].astype(np.float64)),
+        rows=laid.rows + laid.first[0],
+        columns=laid.columns + laid.first[1],
+        textured=fitted.is_textured,
+        differs=differs,
+        correlation=fitted.correlation.astype(np.float64),
+        colours=(colours[0].astype(np.float64), colours[1].astype(np.float64)),
     )
 
 
 def _colours(first: Rendering, second: Rendering, found: Alignment, laid: Laid) -> tuple[Grey, Grey]:
-    """Return the mean colours of both images in each complete patch, float32 (rows, columns, 3)."""
-    rows, columns = (side // PATCH_PIXELS for side in laid.under.shape)
+    """Return the mean colours of both images in each patch, float32 (patches, 3)."""
+    rows, columns = (side // PATCH_PIXELS for side in laid.frame)
     over, under = mirrored(first.colours, found.is_mirrored), second.colours
-    matrix = enlargement(under.shape, second.coarse.shape) @ square(found.matrix)
-    matrix = (matrix @ np.linalg.inv(enlargement(over.shape, first.coarse.shape)))[:2]
+    matrix = between_sizes(found.matrix, (first.coarse.shape, second.coarse.shape), (over.shape, under.shape))
     if laid.is_swapped:
         over, under, matrix = under, over, cv2.invertAffineTransform(matrix)
     size = under.shape[1::-1]
@@ -113,7 +125,8 @@ def _colours(first: Rendering, second: Rendering, found: Alignment, laid: Laid) 
     complete = np.s_[: rows * PATCH_PIXELS // COLOUR_STEP, : columns * PATCH_PIXELS // COLOUR_STEP]
     sides = [np.asarray(each[complete], np.float32) for each in (drawn, under)]
     means = [np.asarray(cv2.resize(each, (columns, rows), interpolation=cv2.INTER_AREA)) for each in sides]
-    return means[0], means[1]
+    at = laid.rows + laid.first[0], laid.columns + laid.first[1]
+    return means[0][at], means[1][at]
 
 
 def _softened(laid: Laid) -> Laid:
@@ -136,14 +149,15 @@ def _sharpness(grey: Grey) -> float:
 def _toned(laid: Laid, which: str) -> Laid:
     """Return both images, one with the histogram of the other where both are: undoes changes of tone."""
     grey, like = (laid.over, laid.under) if which == "over" else (laid.under, laid.over)
-    inside = np.repeat(np.repeat(laid.covered, PATCH_PIXELS, axis=0), PATCH_PIXELS, axis=1)
-    shares = [_shares(each[: inside.shape[0], : inside.shape[1]][inside]) for each in (grey, like)]
-    levels = np.interp(shares[0], shares[1], np.arange(256.0))
-    changed = np.interp(grey, np.arange(256.0), levels).astype(np.float32)
-    return replace(laid, **{which: changed})
+    shares = [_shares(laid.patches(each)) for each in (grey, like)]
+    levels = np.interp(shares[0], shares[1], np.arange(256.0)).astype(np.float32)
+    below = np.clip(grey, 0, 254).astype(np.uint8)  # between two levels, their images are interpolated
+    start, step = levels[below], np.diff(levels)[below]
+    return replace(laid, **{which: start + (grey - below) * step})
 
 
 def _shares(grey: Grey) -> NDArray[np.float64]:
     """Return for each of 256 levels the share of the pixels that are darker or equal, strictly increasing."""
-    counts = np.bincount(np.rint(grey).astype(np.int64), minlength=256) + 1e-6
-    return np.asarray(np.cumsum(counts) / counts.sum(), np.float64)
+    counts = cv2.calcHist([np.rint(grey).astype(np.uint8)], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    counts += 1e-6
+    return np.asarray(np.cumsum(counts) / counts.sum())

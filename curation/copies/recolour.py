@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_OFF_LEVELS = 24.0  # of chroma: another colour
+MIN_OFF_LEVELS, SAME_LEVELS = 24.0, 8.0  # of chroma: another colour, and surely none
 CLIPPED = 0.3  # of a full colour may be lost where a channel ends
 MAX_USUAL_LEVELS = 6.0  # by which the rest may be off
 MIN_CHROMA = 4.0  # with less everywhere, a picture is grey, which is a tone
@@ -25,6 +25,8 @@ def recoloured_share(first: Means, second: Means) -> float:
     is predicted from that of the other by a linear regression that leaves out what does not follow it.
     """
     if len(first) < MIN_PATCHES or min(_chroma(first)[1], _chroma(second)[1]) < MIN_CHROMA:
+        return 0.0
+    if np.abs(_chroma(first)[0] - _chroma(second)[0]).max() <= SAME_LEVELS:
         return 0.0
     return max(_share(first, second), _share(second, first))
 

@@ -20,14 +20,46 @@ COARSE_AREA_PIXELS = 320 * 320
 FINE_AREA_PIXELS = 640 * 640
 SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32
-COLOUR_STEP = 2
+COLOUR_STEP = 4
 MAX_KEYPOINTS = 500
+BLUR_REACH = 3  # standard deviations
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
 LETTERED_PROBABILITY = 0.5
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
 
 Grey = NDArray[Any]
 """float32 or uint8, (height, width)."""
+
+
+class Layer:
+    """A grey image in one size, `grey`, uint8 (height, width), and how it looks when it is blurred."""
+
+    def __init__(self, grey: NDArray[np.uint8]) -> None:
+        self.grey = grey
+        self._kept: dict[float, Grey] = {}
+
+    def blurred(self, pixels: float) -> Grey:
+        """Return the image after a Gaussian blur with a standard deviation of `pixels`, float32 (height, width).
+
+        The first one is kept.
+        """
+        if pixels in self._kept:
+            return self._kept[pixels]
+        found = blurred(self.grey.astype(np.float32), pixels)
+        if not self._kept:
+            self._kept[pixels] = found
+        return found
+
+
+def blurred(grey: Grey, pixels: float) -> Grey:
+    """Return `grey`, float32, after a Gaussian blur with a standard deviation of `pixels`."""
+    size = 2 * reach(pixels) + 1
+    return np.asarray(cv2.GaussianBlur(grey, (size, size), pixels))
+
+
+def reach(pixels: float) -> int:
+    """Return how many pixels away `blurred` still looks."""
+    return round(BLUR_REACH * pixels)
 
 
 class Rendering:
@@ -41,6 +73,7 @@ class Rendering:
         self.rgb = shrink_to_area(rgb, FINE_AREA_PIXELS)
         self.points = points
         self._read_sharp = read_sharp or (lambda: rgb)
+        self._layers: dict[tuple[float | None, bool], Layer] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -59,9 +92,10 @@ class Rendering:
     @functools.cached_property
     def is_drawn(self) -> bool:
         """Whether much of the image is perfectly flat, as paper and drawn grounds are and photographs rarely."""
-        grey = cv2.GaussianBlur(self.fine, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
-        size = tuple(max(1, side // FLAT_CELL_PIXELS) for side in grey.shape[::-1])
-        mean, power = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
+        cells = [max(1, side // FLAT_CELL_PIXELS) for side in self.fine.shape]
+        complete = self.fine[: cells[0] * FLAT_CELL_PIXELS, : cells[1] * FLAT_CELL_PIXELS]
+        grey = cv2.GaussianBlur(complete, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
+        mean, power = (cv2.resize(each, cells[::-1], interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
         return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
 
     @functools.cached_property
@@ -88,6 +122,23 @@ class Rendering:
         """Grey at COARSE_AREA_PIXELS, uint8 (height, width)."""
         return shrink_to_area(self.fine, COARSE_AREA_PIXELS)
 
+    def layer(self, step: float | None, *, is_mirrored: bool = False) -> Layer:
+        """Return `coarse` with each side multiplied by `step`, at most 1, or without it `fine`.
+
+        With `is_mirrored`, it is mirrored left to right.
+        """
+        if (step, is_mirrored) not in self._layers:
+            self._layers[step, is_mirrored] = Layer(self._grey(step, is_mirrored))
+        return self._layers[step, is_mirrored]
+
+    def _grey(self, step: float | None, is_mirrored: bool) -> NDArray[np.uint8]:
+        if is_mirrored:
+            return np.ascontiguousarray(self.layer(step).grey[:, ::-1])
+        if step is None or step == 1:
+            return self.fine if step is None else self.coarse
+        size = [max(1, round(side * step)) for side in self.coarse.shape[::-1]]
+        return np.asarray(cv2.resize(self.coarse, size, interpolation=cv2.INTER_AREA), np.uint8)
+
     @functools.cached_property
     def colours(self) -> Rgb:
         """`rgb` with each side divided by COLOUR_STEP, uint8 (height, width, 3)."""
@@ -98,7 +149,7 @@ class Rendering:
     def thumb(self) -> Grey:
         """Grey at THUMB_PIXELS × THUMB_PIXELS, as a vector of length 1 with mean 0, float32 (height, width)."""
         size = (THUMB_PIXELS, THUMB_PIXELS)
-        small = cv2.resize(self.coarse, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(self.layer(0.25).grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         small -= small.mean()
         return np.asarray(small / max(float(np.linalg.norm(small)), 1e-3))
 
