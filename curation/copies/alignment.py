@@ -37,13 +37,15 @@ class Alignment:
     """A map from one image to another, in pixels of their `coarse` grey versions.
 
     `matrix` (2, 3) maps the first image, mirrored before if `is_mirrored`. `inliers`: how many keypoints agree with
-    the map, or None for one of the eight maps of whole images. `is_rough`: by stored keypoints, some pixels off.
+    the map, or None for one of the eight maps of whole images. `is_rough`: by stored keypoints, some pixels off;
+    `error_pixels`: by how many, on average, they are off themselves.
     """
 
     is_mirrored: bool
     matrix: Matrix
     inliers: int | None
     is_rough: bool = False
+    error_pixels: float = 0.0
 
 
 def whole_map(first: Rendering, second: Rendering) -> Alignment | None:
@@ -77,7 +79,16 @@ def stored_maps(first: Rendering, second: Rendering) -> list[Alignment]:
             source[:, 0] += first.coarse.shape[1] - 1
         matrix = _similarity(source, target)
         if is_plausible(matrix):
-            found.append(Alignment(is_mirrored=is_mirrored, matrix=matrix, inliers=len(places), is_rough=True))
+            errors = np.hypot(*(source @ matrix[:, :2].T + matrix[:, 2] - target).T)
+            found.append(
+                Alignment(
+                    is_mirrored=is_mirrored,
+                    matrix=matrix,
+                    inliers=len(places),
+                    is_rough=True,
+                    error_pixels=float(np.sqrt((errors**2).mean())),
+                )
+            )
     return sorted(found, key=lambda each: -(each.inliers or 0))
 
 
@@ -95,8 +106,10 @@ def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> Mat
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def keypoint_maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
-    """Yield the affine maps that fresh keypoints agree on, unmirrored first."""
+def matched_keypoints(
+    first: Rendering, second: Rendering
+) -> Iterator[tuple[bool, NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield whether `first` is mirrored before, and the places of fresh keypoints that match, (N, 2) each."""
     (places, roots), (to_places, to_roots) = first.keypoints, second.keypoints
     if min(len(places), len(to_places)) < MIN_MATCHES:
         return
@@ -107,9 +120,15 @@ def keypoint_maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
         source = places[here]
         if is_mirrored:
             source[:, 0] = first.coarse.shape[1] - 1 - source[:, 0]
+        yield is_mirrored, source, to_places[there]
+
+
+def keypoint_maps(first: Rendering, second: Rendering) -> Iterator[Alignment]:
+    """Yield the affine maps that fresh keypoints agree on, unmirrored first."""
+    for is_mirrored, source, target in matched_keypoints(first, second):
         matrix, inliers = cv2.estimateAffine2D(
             source,
-            to_places[there],
+            target,
             method=cv2.RANSAC,
             ransacReprojThreshold=REPROJECTION_PIXELS,
             maxIters=ROUNDS,

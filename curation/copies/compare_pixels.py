@@ -9,7 +9,7 @@ that agree are also compared where their letters are legible, by `content`, and 
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid
+from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid, is_proven
+from curation.copies.noise import is_noisier
 from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
+from curation.copies.perspective import oblique_views
 from curation.copies.recolour import recoloured_share
 from curation.copies.registration import Refined, refine
 from curation.copies.rendering import Rendering
+from curation.copies.tones import of_same_tones
 from filters import text_density
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
@@ -32,6 +35,8 @@ WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.0
 HOPEFUL_DIFFERING = 0.5  # another map may prove the pair
 HOPEFUL_AGREEING = 0.28  # of the patches, under a map that was given up
 SURE_POINTS = 10  # with so many stored keypoints that agree, another map is hardly better
+SIMILARITY_ERROR_PIXELS = 4.0  # stored places are rounded by less: what they agree on is no similarity
+MIN_TONED_COLOUR = 12.0  # grey levels
 SAME_MAP_PIXELS = 0.1
 PHOTO_TEXTURE, PHOTO_AGREEMENT = 0.85, 0.97  # a photograph has nearly no flat patch; the coarse size is enough for it
 MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # in units of the width and height
@@ -75,7 +80,7 @@ def compare_in_order(first: Sequence[Rendering], second: Sequence[Rendering]) ->
         evidence = _compare(a, b)
         if evidence is not None:
             found.append(evidence)
-            if evidence.differing <= NOISE and not evidence.changed:
+            if _agrees(evidence):
                 break  # nothing is left to find
     return max(found, key=lambda each: (-each.differing, each.patches), default=None)
 
@@ -95,14 +100,70 @@ def inverted(evidence: Evidence) -> Evidence:
 
 
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
+    """Return what the images show, or if they differ, what they show after noise or a change of tone is undone."""
+    evidence = _evidence_of(first, second)
+    if evidence is None or is_proven(evidence):
+        return evidence
+    for again in _evidence_again(first, second, evidence):
+        if again.differing <= NOISE and is_proven(again) and _keeps_letters(first, second, again):
+            return again
+    return evidence
+
+
+def _keeps_letters(first: Rendering, second: Rendering, evidence: Evidence) -> bool:
+    """Return whether nothing has changed, or no letters: their strokes are as fine as noise."""
+    return not evidence.changed or not (first.is_lettered or second.is_lettered)
+
+
+def _evidence_again(first: Rendering, second: Rendering, evidence: Evidence) -> Iterator[Evidence]:
+    """Yield the evidence after noise is taken out of both images, and after a change of tone is undone in one."""
+    if is_noisier(*sorted((first.noise, second.noise), reverse=True)):
+        again = _evidence_of(first.without_noise(), second.without_noise())
+        if again is not None:
+            yield again
+    if evidence.colour > MIN_TONED_COLOUR and evidence.differing <= MOST_TONED:
+        toned = of_same_tones(first, second, evidence)
+        again = None if toned is None else _evidence_of(*toned)
+        if again is not None:
+            yield dataclasses.replace(again, colour=evidence.colour, recoloured=evidence.recoloured)
+
+
+def _agrees(evidence: Evidence) -> bool:
+    """Return whether the images agree in all that was compared."""
+    return evidence.differing <= NOISE and not evidence.changed
+
+
+def _evidence_of(first: Rendering, second: Rendering) -> Evidence | None:
     """Return the evidence of the first map that settles the pair, else of the map under which most agrees."""
     search = _Search(first, second)
     whole = whole_map(first, second)
     if whole is None or not search.settles(whole):
         stored = stored_maps(first, second)
         if not any(map(search.settles, stored)) and search.needs_keypoints(stored):
-            any(map(search.settles, keypoint_maps(first, second)))
+            affine = []
+            for each in keypoint_maps(first, second):
+                affine.append(each)
+                if search.settles(each):
+                    break
+            else:
+                least = 1.0 if search.best is None else search.best[0].differing
+                oblique = _oblique_evidence(first, second, affine, least)
+                if oblique is not None:
+                    return oblique
     return None if search.best is None else _with_changes(first, second, *search.best)
+
+
+def _oblique_evidence(
+    first: Rendering, second: Rendering, affine: Sequence[Alignment], least: float
+) -> Evidence | None:
+    """Return the evidence of a homography under which much less than the share `least` of the patches differs."""
+    for view in oblique_views(first, second, affine):
+        refined = refine(view.first, view.second, view.whole)
+        shown = _evidence_of_map(view.first, view.second, refined) if isinstance(refined, Refined) else None
+        if shown and shown[0].differing < least / 2:
+            evidence = _with_changes(view.first, view.second, *shown)
+            return view.described(evidence, first.coarse.shape, second.coarse.shape)
+    return None
 
 
 class _Search:
@@ -141,6 +202,8 @@ class _Search:
         if self.best is None:
             return self._most_agreeing >= HOPEFUL_AGREEING
         is_sure = max(each.inliers or 0 for each in stored) >= SURE_POINTS
+        if is_sure and stored[0].error_pixels > SIMILARITY_ERROR_PIXELS:
+            return True
         return not is_sure and self.best[0].differing <= HOPEFUL_DIFFERING
 
     def _is_tried(self, found: Alignment) -> bool:

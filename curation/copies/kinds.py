@@ -141,6 +141,11 @@ def kind_of(
     return max(kinds, key=_ORDER.index) if agrees and set(kinds) <= set(copies) else None
 
 
+def is_proven(evidence: Evidence) -> bool:
+    """Return whether the evidence proves a copy of any kind, at the default strictness."""
+    return kind_of(evidence, Strictness(), _ORDER) is not None
+
+
 def _by_map(evidence: Evidence) -> list[DuplicateKind]:
     """Return the changes of the first image that the map alone shows."""
     kinds = []

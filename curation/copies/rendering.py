@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.copies.noise import noise_level, smoothed
 from curation.pictures.bounded import decode_bounded
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
@@ -96,6 +97,15 @@ class Rendering:
         grey = cv2.GaussianBlur(complete, (0, 0), FLAT_BLUR_PIXELS).astype(np.float32)
         mean, power = (cv2.resize(each, cells[::-1], interpolation=cv2.INTER_AREA) for each in (grey, grey * grey))
         return bool((power - mean * mean <= FLAT_VARIANCE).mean() >= DRAWN_FLAT_SHARE)
+
+    @functools.cached_property
+    def noise(self) -> float:
+        """The standard deviation of its noise, in grey levels."""
+        return noise_level(self.fine)
+
+    def without_noise(self) -> "Rendering":
+        """Return the image without noise and without its finest texture."""
+        return Rendering(smoothed(self.rgb), points=self.points, read_sharp=lambda: smoothed(self.sharp()))
 
     @functools.cached_property
     def text(self) -> TextMap:
