@@ -55,6 +55,7 @@ from curation.pictures.pdq import pdq
 COPIES, DISTRACTORS = 200, 1_000
 JPEG_QUALITY = 90
 PRECISION = 0.999
+GLYPHS, TEXT_LENGTH = range(1, 1000), 5  # of the text that is laid over, as AugLy has it
 SSCD_PUBLISHED = "SSCD (ResNet-50), published: micro-AP 0.725 on DISC2021, score-normalised (Pizzi et al., CVPR 2022)"
 PHASH = """
 import json, sys
@@ -88,12 +89,18 @@ def transforms() -> dict[str, Transform]:
     for name, options in _WITH_STRENGTH.items():
         shown = ", ".join(str(value) for value in options.values())
         found[f"{name} {shown}"] = plain(name, **options)
+    # By default, AugLy draws one text when it is imported, another one in each process.
+    found["overlay_text"] = lambda image, _: augly.overlay_text(image, text=_text())
     found["overlay_image"] = augly.overlay_image
     found["overlay_onto_background_image"] = augly.overlay_onto_background_image
     single = [each for name, each in found.items() if name not in {"shuffle_pixels 0.1", *NOT_THE_SAME}]
     for count in (2, 3):
         found[f"composed of {count}"] = _composed(single, count)
     return found
+
+
+def _text() -> list[int]:
+    return random.choices(GLYPHS, k=TEXT_LENGTH)  # noqa: S311 - make_copy sets the seed
 
 
 def _size_of_lines(font: ImageFont.FreeTypeFont, text: str) -> tuple[int, int]:

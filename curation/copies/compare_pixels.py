@@ -5,6 +5,9 @@ compared: first at 320 × 320 pixels in all, and unless the images are photograp
 at 640 × 640. The first map under which nearly all patches agree, or all but an overlay, settles the pair; keypoints
 are computed only if none of the cheaper maps does. Patches do not see one other digit on a page. So drawn images
 that agree are also compared where their letters are legible, by `content`, and their colours by `recolour`.
+
+What is not proven is compared again without what may have been done to all of a picture: `noise`, `tones`, and an
+oblique view, by `perspective`.
 """
 
 import dataclasses
