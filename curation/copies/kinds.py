@@ -25,6 +25,7 @@ REST_SAMENESS = 0.96  # correlation of what is beside the strokes
 SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
 MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
+SCATTERED_CLEAR = 0.3  # of what differs in many places, differs clearly: no change of tones
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
 EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
@@ -175,7 +176,8 @@ def _is_another_page(evidence: Evidence) -> bool:
     if evidence.moved > MAX_MOVED or (is_beside and (is_in_one_region or is_overlaid(evidence))):
         return True
     if not is_in_one_region:
-        return evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
+        is_other_content = evidence.clear > SCATTERED_CLEAR and evidence.uncovered > MAX_UNCOVERED
+        return is_other_content or evidence.kept < ONLY_TONES or evidence.filled >= MOSTLY_FILLED
     return not (_is_trace(evidence) or _is_laid_over(evidence))
 
 
