@@ -26,6 +26,7 @@ SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
 MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
 SCATTERED_CLEAR = 0.3  # of what differs in many places, differs clearly: no change of tones
+BAND_AREA, BAND_DENSITY = 0.1, 0.55  # a large rectangle that is other
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
 EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
@@ -212,7 +213,13 @@ def _is_laid_over(evidence: Evidence) -> bool:
         and evidence.lettered < STROKES_LETTERED
         and evidence.sameness >= REST_SAMENESS
     )
-    return is_seen_through or (is_of_strokes and seen >= STROKES_SEEN)
+    is_band = (  # of text over text, where hardly a stroke of what is below is left, and no ground is seen instead
+        evidence.changed_area >= BAND_AREA
+        and evidence.changed_density >= BAND_DENSITY
+        and max(evidence.uncovered, evidence.replaced) <= TEXT_UNCOVERED
+        and evidence.sameness >= REST_SAMENESS
+    )
+    return is_seen_through or is_band or (is_of_strokes and seen >= STROKES_SEEN)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:
