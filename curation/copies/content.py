@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, between_sizes, mirrored
-from curation.copies.layers import Laid, lay
+from curation.copies.layers import Laid, lay, sharpness
 from curation.copies.recolour import robust_line
 from curation.copies.registration import exact, gradient
 from curation.copies.rendering import Grey, Layer, Rendering
@@ -90,7 +90,7 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     is_drawn = first.is_drawn or second.is_drawn
     texts = None if is_drawn else _texts(first, second, found, laid, (a.shape, b.shape))
     # The sharper picture predicts the other one, which lacks details.
-    sharp, soft = sorted((laid.over, laid.under), key=_sharpness, reverse=True)
+    sharp, soft = sorted((laid.over, laid.under), key=sharpness, reverse=True)
     left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
     contrasts = [_variances(cv2.GaussianBlur(each, (0, 0), LETTER_BLUR_PIXELS), covered) for each in (sharp, soft)]
     contrasts[0] *= float(contrasts[1].sum()) / max(1.0, float(contrasts[0].sum()))
@@ -165,10 +165,6 @@ def _texts(
     large = [cv2.resize(each, shape[1::-1]) for each, shape in zip(maps, shapes, strict=True)]
     over, under = large[::-1] if laid.is_swapped else large
     return _cell_means(laid.draw(over)), _cell_means(under)
-
-
-def _sharpness(grey: Grey) -> float:
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))
 
 
 def _variances(grey: Grey, covered: NDArray[np.bool_]) -> Grey:

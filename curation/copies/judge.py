@@ -16,17 +16,17 @@ from typing import Any
 
 from curation.copies.compare_pixels import compare_in_order, inverted, order
 from curation.copies.kinds import Evidence
-from curation.copies.rendering import FINE_AREA_PIXELS, Rendering, renderings
+from curation.copies.rendering import BYTES_PER_PIXEL, FINE_AREA_PIXELS, Rendering, renderings
 from curation.pictures.bounded import DecoderFailed, within_limits
 from curation.pictures.decode import DecodeLimits
 from curation.sources.byte_ranges import image_range, in_groups, read_ranges, require_unchanged
 
 _log = logging.getLogger(__name__)
 
-MAX_BYTES_KEPT = 128 << 20
+MAX_BYTES_KEPT = 256 << 20
 """Decoded pictures that stay in memory for further pairs."""
 
-PICTURE_BYTES = 6 * FINE_AREA_PIXELS
+PICTURE_BYTES = BYTES_PER_PIXEL * FINE_AREA_PIXELS
 
 Row = Mapping[str, Any]
 

@@ -143,3 +143,8 @@ def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> N
     y = inverse[1, 0] * across[None] + (inverse[1, 1] * down[:, None] + inverse[1, 2])
     inside = (x >= margin - 1) & (x <= over[1] - margin) & (y >= margin - 1) & (y <= over[0] - margin)
     return np.asarray(inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:])
+
+
+def sharpness(grey: Grey) -> float:
+    """Return the share of the contrast of an image that is between neighbouring pixels."""
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))

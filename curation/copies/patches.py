@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Alignment, between_sizes, mirrored
-from curation.copies.layers import PATCH_PIXELS, Laid, lay
+from curation.copies.layers import PATCH_PIXELS, Laid, lay, sharpness
 from curation.copies.recolour import Means
 from curation.copies.registration import MIN_VARIANCE, Fit, correlate_closely
 from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
@@ -15,6 +15,7 @@ from curation.copies.rendering import COLOUR_STEP, Grey, Rendering
 FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
 SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+MAX_EQUAL_GAIN = 2.0  # of contrast
 EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0  # the least that other drawn content differed by is 17 levels
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
 
@@ -97,6 +98,8 @@ def looks_equal(laid: Laid) -> bool:
     means = over.mean(), under.mean()
     off = over - means[0]
     gain = float(off @ under) / max(float(off @ off), MIN_VARIANCE)
+    if not 1 / MAX_EQUAL_GAIN <= gain <= MAX_EQUAL_GAIN:
+        return False  # one may show hardly anything of the other
     left = cv2.addWeighted(laid.over, gain, laid.under, -1, float(means[1] - gain * means[0]))
     left = laid.patches(cv2.blur(left, (EQUAL_PIXELS, EQUAL_PIXELS)))
     return max(float(left.max()), -float(left.min())) <= EQUAL_LEVELS
@@ -131,19 +134,14 @@ def _colours(first: Rendering, second: Rendering, found: Alignment, laid: Laid) 
 
 def _softened(laid: Laid) -> Laid:
     """Return both images, the sharper one blurred until it is about as soft as the other."""
-    is_over = _sharpness(laid.over) > _sharpness(laid.under)
+    is_over = sharpness(laid.over) > sharpness(laid.under)
     sharp, soft = (laid.over, laid.under) if is_over else (laid.under, laid.over)
     blurred = sharp
     for pixels in SOFTENING_PIXELS:
-        if _sharpness(blurred) <= _sharpness(soft):
+        if sharpness(blurred) <= sharpness(soft):
             break
         blurred = cv2.GaussianBlur(sharp, (0, 0), pixels)
     return replace(laid, over=blurred) if is_over else replace(laid, under=blurred)
-
-
-def _sharpness(grey: Grey) -> float:
-    """Return the share of the contrast of an image that is between neighbouring pixels."""
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(1.0, float(grey.std()))
 
 
 def _toned(laid: Laid, which: str) -> Laid:

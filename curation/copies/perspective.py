@@ -5,6 +5,7 @@ the finer image is drawn as the coarser one shows it, and what only one of them 
 are then compared like any other pair.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -140,15 +141,15 @@ def _in_one_frame(
     def framed(one: Rgb, other: Rgb) -> tuple[Rgb, Rgb]:
         one = mirrored(one, is_mirrored)
         if is_first_finer:
-            drawn, other, _ = _drawn(one, other, unit)
-            return drawn, other
-        drawn, one, _ = _drawn(other, one, np.linalg.inv(unit))
+            return _drawn(one, other, unit)
+        drawn, one = _drawn(other, one, np.linalg.inv(unit))
         return one, drawn
 
     fine = framed(first.rgb, second.rgb)
+    sharp = functools.cache(lambda: framed(first.sharp(), second.sharp()))
     return Oblique(
-        first=Rendering(fine[0], read_sharp=lambda: framed(first.sharp(), second.sharp())[0]),
-        second=Rendering(fine[1], read_sharp=lambda: framed(first.sharp(), second.sharp())[1]),
+        first=Rendering(fine[0], read_sharp=lambda: sharp()[0]),
+        second=Rendering(fine[1], read_sharp=lambda: sharp()[1]),
         is_mirrored=is_mirrored,
         matrix=unit,
         share_first=share_first,
@@ -157,8 +158,8 @@ def _in_one_frame(
     )
 
 
-def _drawn(rgb: Rgb, frame: Rgb, unit: Matrix) -> tuple[Rgb, Rgb, NDArray[np.bool_]]:
-    """Return `rgb` as it is in the `frame`, and that, both painted alike where only one shows anything, and where."""
+def _drawn(rgb: Rgb, frame: Rgb, unit: Matrix) -> tuple[Rgb, Rgb]:
+    """Return `rgb` as it is in the `frame`, and that, both painted alike where only one shows anything."""
     matrix = np.linalg.inv(_in_units(frame.shape)) @ unit @ _in_units(rgb.shape)
     scale = float(np.sqrt(abs(np.linalg.det(matrix / matrix[2, 2]))))
     source = cv2.GaussianBlur(rgb, (0, 0), 0.5 * float(np.sqrt(1 / scale**2 - 1))) if scale < 0.9 else rgb
@@ -169,4 +170,4 @@ def _drawn(rgb: Rgb, frame: Rgb, unit: Matrix) -> tuple[Rgb, Rgb, NDArray[np.boo
     drawn = cv2.warpPerspective(source, matrix, size, flags=cv2.INTER_LINEAR)
     paint = frame[shown].mean(axis=0).astype(np.uint8) if shown.any() else np.zeros(3, np.uint8)
     painted = [np.where(shown[..., None], each, paint) for each in (drawn, frame)]
-    return painted[0], painted[1], shown
+    return painted[0], painted[1]

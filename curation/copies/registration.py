@@ -1,10 +1,9 @@
-"""Lay two images over each other, and make the map between them exact by their pixels.
+"""Make the map between two images exact by their pixels.
 
 In each patch of 16 × 16 pixels one image is predicted from the other by linear regression on its grey values and
-their gradient (Lucas and Kanade, IJCAI 1981). One regression gives three things, by sums over patches that are
-computed for whole images at once: how well the patch agrees apart from brightness and contrast, how far it is
-shifted, in fractions of a pixel, and its contrast. An affine map is fitted to the shifts, and the next round starts
-from it.
+their gradient (Lucas and Kanade, IJCAI 1981). One regression, of all patches at once, gives three things: how well
+the patch agrees apart from brightness and contrast, how far it is shifted, in fractions of a pixel, and its contrast.
+An affine map is fitted to the shifts, and the next round starts from it.
 """
 
 from dataclasses import dataclass, replace

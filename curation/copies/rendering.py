@@ -23,6 +23,7 @@ THUMB_PIXELS = 32
 COLOUR_STEP = 4
 MAX_KEYPOINTS = 500
 BLUR_REACH = 3  # standard deviations
+BYTES_PER_PIXEL = 12  # in colour, grey, blurred as float32, and all of that in smaller sizes
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
 LETTERED_PROBABILITY = 0.5
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
@@ -78,7 +79,7 @@ class Rendering:
     @property
     def memory_bytes(self) -> int:
         """About how much memory this takes, with all that is computed when it is needed."""
-        return self.rgb.nbytes * 2 + MAX_KEYPOINTS * 130 * 4
+        return self.rgb.nbytes // 3 * BYTES_PER_PIXEL + MAX_KEYPOINTS * 130 * 4
 
     def sharp(self) -> Rgb:
         """Return the image in colour at SHARP_AREA_PIXELS, where the letters of a page are legible."""

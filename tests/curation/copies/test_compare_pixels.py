@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from curation.copies.alignment import Alignment
 from curation.copies.compare_pixels import compare
 from curation.copies.kinds import Strictness, kind_of
+from curation.copies.patches import lay_fine, looks_equal
 from curation.copies.rendering import Rendering
 from curation.pictures.local_features import local_features
 from examples.corpus.charts import bar_chart
@@ -118,3 +120,18 @@ def test_another_tone_of_the_whole_picture_is_mild(name):
     for toned in (rgb * 0.8 + 20, rgb * [1, 0.93, 0.82], grey + 0.6 * (rgb - grey)):
         copy = np.clip(toned, 0, 255).astype(np.uint8)
         assert kind(compare(rendering(copy), rendering(PICTURES[name]))) == "mild"
+
+
+def test_pictures_look_equal_after_encoding_and_other_tones_and_not_with_one_small_thing():
+    """Only what looks equal is not compared letter by letter."""
+    original = np.asarray(paint(city, width=800, height=600))
+    toned = np.clip(original * 0.8 + 20, 0, 255).astype(np.uint8)
+    marked = original.copy()
+    marked[300:306, 400:404] = 255 - marked[300:306, 400:404].mean(axis=(0, 1)).astype(np.uint8)
+    whole = Alignment(is_mirrored=False, matrix=np.eye(3)[:2], inliers=None)
+    faint = (original * 0.1 + 100).astype(np.uint8)
+    equal, other = (as_jpeg(original, 95), toned), (marked, 255 - original, faint, np.full_like(original, 120))
+    for picture, wanted in [*((each, True) for each in equal), *((each, False) for each in other)]:
+        laid = lay_fine(Rendering(original), Rendering(picture), whole)
+        assert laid is not None
+        assert looks_equal(laid) == wanted

@@ -281,3 +281,11 @@ def test_what_uncovers_something_was_not_laid_over():
     scattered = dataclasses.replace(laid, changed_together=0.3, region_share=0.2)
     assert kind_of(scattered, Strictness(mild=0.9), copies) == "mild"
     assert kind_of(dataclasses.replace(scattered, moved=0.4), Strictness(mild=0.9), copies) is None
+    assert kind_of(dataclasses.replace(scattered, uncovered=0.9), Strictness(mild=0.9), copies) == "mild"
+    other = dataclasses.replace(scattered, clear=0.5, uncovered=0.9)
+    assert kind_of(other, Strictness(mild=0.9), copies) is None
+    band = dataclasses.replace(
+        laid, changed_area=0.2, changed_density=0.6, kept=0.3, added=0.6, on_ground=0.1, lettered=0.45
+    )
+    assert kind_of(band, Strictness(), copies) == "overlay"
+    assert kind_of(dataclasses.replace(band, uncovered=0.05), Strictness(), copies) is None
