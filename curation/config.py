@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 from pydantic.json_schema import SkipJsonSchema
 
 from curation.config_choose import ChooseConfig, split_variants
@@ -157,6 +157,10 @@ class DedupeConfig(Section):
         24, ge=0, le=64, description="the same for two pictures full of text, if pixels are not compared"
     )
     min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
+    rows_in_process: NonNegativeInt = Field(
+        20_000,
+        description="up to so many rows, of all manifests together, only comparing pictures is left to Spark's tasks",
+    )
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
     cell_bytes: PositiveInt = Field(
         80_000_000,

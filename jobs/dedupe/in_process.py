@@ -26,8 +26,6 @@ from manifests.format.schema import Stage, schema
 from manifests.format.store import read_batches
 from manifests.sql.expressions import sealed
 
-MAX_ROWS = 20_000
-"""Of all manifests together. Of more, what Spark's plans cost is less than a twentieth of what comparing costs."""
 COPIES = pa.schema(
     [("member", pa.binary()), ("representative", pa.binary()), ("kind", pa.string()), ("described", pa.string())]
 )
@@ -75,10 +73,14 @@ _ANSWER = f"""
 """
 
 
-def is_small(sets: Sequence[PictureSet], config: DedupeConfig, most: int) -> bool:
-    """Return whether `sets` have at most `most` rows, and their fingerprints fit one cell."""
+def is_small(sets: Sequence[PictureSet], config: DedupeConfig) -> bool:
+    """Return whether `sets` have at most `rows_in_process` rows, and their fingerprints fit one cell."""
     rows = sum(each.manifest.rows for each in sets)
-    return rows <= most and config.fingerprint == "pdq" and cell_count(rows, BYTES, config.cell_bytes) == 1
+    return (
+        rows <= config.rows_in_process
+        and config.fingerprint == "pdq"
+        and cell_count(rows, BYTES, config.cell_bytes) == 1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ from jobs.dedupe.earlier_evidence import (
     take_evidence,
     write_evidence,
 )
-from jobs.dedupe.in_process import MAX_ROWS, is_small, read_small
+from jobs.dedupe.in_process import is_small, read_small
 from jobs.dedupe.judging import summary
 from jobs.dedupe.matching import CosineMatcher, FingerprintMatcher, Matcher, PixelMatcher
 from jobs.dedupe.picture_sets import ROLES, picture_sets
@@ -62,7 +62,8 @@ from manifests.format.schema import COLUMNS, Stage
 from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
-NOT_RECORDED = {"references", "against"}  # the plan's inputs record these manifests by digest
+NOT_RECORDED = {"references", "against", "rows_in_process"}
+"""The plan's inputs record two sets of manifests by digest; where rows are worked on has no effect on them."""
 
 
 def plan_dedupe(config: PipelineConfig, source: str, output: str, *, onto: Manifest | None = None) -> Plan:
@@ -155,8 +156,7 @@ class Deduplication:
     """Finds the copies among `sets`, of which the first is the parent.
 
     `earlier`: files with evidence of pairs that were compared before, see `files_at`. `large`: a component of more
-    candidate pairs is judged in rounds. `in_process`: of more rows, tables are shuffled. `judged`: at the end, the
-    tables of judged pairs.
+    candidate pairs is judged in rounds. `judged`: at the end, the tables of judged pairs.
     """
 
     sets: Sequence[PictureSet]
@@ -165,7 +165,6 @@ class Deduplication:
     steps: Steps
     earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
     large: int = MAX_PAIRS_IN_TASK
-    in_process: int = MAX_ROWS
     judged: Sequence[Table] = ()
 
     def assignments(self, *, begin: Callable[[str], None]) -> DataFrame | pa.Table:
@@ -174,7 +173,7 @@ class Deduplication:
         `begin` is called with the name of each phase when it begins.
         """
         begin("reading")
-        if is_small(self.sets, self.config, self.in_process):
+        if is_small(self.sets, self.config):
             answer = self._in_process(begin)
             if answer is not None:
                 return answer

@@ -162,8 +162,9 @@ def test_a_driver_of_its_own_sends_the_project_along(reference: Reference, clust
 
 
 def start_dedupe(cluster: Cluster, scan: Path, output: Path, log: Path) -> subprocess.Popen:
+    """Start a dedupe that does all it can in tasks, as one of many rows does."""
     command = [sys.executable, "-m", "jobs", "dedupe", str(scan), "-o", str(output), "--master", cluster.url]
-    command += ["--set", "spark.conf.spark.driver.host=127.0.0.1"]
+    command += ["--set", "dedupe.rows_in_process=0", "--set", "spark.conf.spark.driver.host=127.0.0.1"]
     command += ["--set", f"spark.conf.spark.executor.extraJavaOptions={JVM_OPTIONS}"]
     environment = {**os.environ, "PYSPARK_PYTHON": str(cluster.python), "SPARK_LOCAL_IP": "127.0.0.1"}
     with log.open("wb") as errors:

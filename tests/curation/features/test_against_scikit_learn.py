@@ -161,8 +161,8 @@ def test_alignment_is_symmetric_and_sees_only_directions(seed: int):
     first, second = clouds(seed)[0], clouds(seed + 1)[0]
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(8, 8)))[0]
     assert mutual_knn(first, second).score == mutual_knn(second, first).score
-    assert mutual_knn(first, first * np.linspace(1, 9, 120)[:, np.newaxis]).score == 1
-    assert mutual_knn(first, first @ turn).score > 0.99, "rounding may exchange neighbours"
+    for same in (first * np.linspace(1, 9, 120)[:, np.newaxis], first @ turn):
+        assert mutual_knn(first, same).score > 0.99, "rounding may exchange neighbours"
 
 
 def test_features_without_relation_score_about_chance():

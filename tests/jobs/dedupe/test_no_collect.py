@@ -86,8 +86,8 @@ def test_the_plan_of_dedupe_shuffles_and_never_broadcasts(spark, reference: Refe
     try:
         begin = Account().begin
         with temporary_steps(spark) as steps, shuffles(spark) as found:
-            config = DedupeConfig(copies=copies)
-            found_copies = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, in_process=0)
+            config = DedupeConfig(copies=copies, rows_in_process=0)
+            found_copies = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps)
             answer = found_copies.assignments(begin=begin)
         plan = answer._jdf.queryExecution().executedPlan().toString()
     finally:

@@ -11,7 +11,7 @@ from curation.config import DedupeConfig
 from curation.pictures.decode import DEFAULT_LIMITS
 from examples.corpus.charts import pie_chart
 from jobs.dedupe.candidates import local_candidates
-from jobs.dedupe.in_process import MAX_ROWS, read_small
+from jobs.dedupe.in_process import read_small
 from jobs.dedupe.pictures import EXISTING, PARENT, REFERENCE, PictureSet, read_set
 from jobs.dedupe.stage import Deduplication
 from jobs.spark.steps import temporary_steps
@@ -43,20 +43,14 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> list[PictureSet]:
 
 
 def answer(
-    spark, sets: Sequence[PictureSet], config: DedupeConfig | None = None, *, large: int, in_process: int = 0
+    spark, sets: Sequence[PictureSet], config: DedupeConfig | None = None, *, large: int, in_process: bool = False
 ) -> tuple[list, list, set[str]]:
     """Return the rows of the answer, what was found when pairs were compared, and in which steps."""
+    config = (config or DedupeConfig()).model_copy(update={} if in_process else {"rows_in_process": 0})
     with temporary_steps(spark) as steps:
-        found = Deduplication(
-            sets=sets,
-            config=config or DedupeConfig(),
-            limits=DEFAULT_LIMITS,
-            steps=steps,
-            large=large,
-            in_process=in_process,
-        )
+        found = Deduplication(sets=sets, config=config, limits=DEFAULT_LIMITS, steps=steps, large=large)
         assigned = found.assignments(begin=Account().begin)
-        assert isinstance(assigned, pa.Table) == (in_process > 0 and large != NONE_WHOLE)
+        assert isinstance(assigned, pa.Table) == (in_process and large != NONE_WHOLE)
         rows = assigned.to_pylist() if isinstance(assigned, pa.Table) else [r.asDict() for r in assigned.collect()]
         columns = ("member", "representative", "first_sha256", "second_sha256", "evidence", "described")
         evidence = [tuple(row.values()) for table in found.judged for row in table.read(*columns).to_pylist()]
@@ -90,17 +84,17 @@ def test_a_small_run_in_process_and_shuffles_agree(
     spark, scanned: Path, others: list[PictureSet], config: DedupeConfig, with_others: bool
 ) -> None:
     sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT), *(others * with_others)]
-    found = [answer(spark, sets, config, large=ALL_WHOLE, in_process=rows) for rows in (0, MAX_ROWS)]
+    found = [answer(spark, sets, config, large=ALL_WHOLE, in_process=each) for each in (False, True)]
     assert found[0] == found[1]
     assert any("duplicate_of': '" in row for row in found[0][0])
 
 
 def test_a_small_run_with_a_large_component_is_shuffled(spark, scanned: Path) -> None:
     sets = [PictureSet(manifest=open_manifest(str(scanned / "scan")), origin=PARENT)]
-    rows, _, steps = answer(spark, sets, large=NONE_WHOLE, in_process=MAX_ROWS)
+    rows, _, steps = answer(spark, sets, large=NONE_WHOLE, in_process=True)
     assert steps
     assert "judged" not in steps
-    assert rows == answer(spark, sets, large=ALL_WHOLE, in_process=MAX_ROWS)[0]
+    assert rows == answer(spark, sets, large=ALL_WHOLE, in_process=True)[0]
 
 
 @pytest.mark.parametrize("with_others", [False, True], ids=["alone", "with fixed pictures"])
