@@ -128,7 +128,9 @@ def kind_of(
         kinds.append(DuplicateKind.RECOLOUR)
     if evidence.changed and evidence.changed_together >= TOGETHER:
         kinds.append(DuplicateKind.OVERLAY)
+        beside = evidence.differing * (1 - evidence.region_share)  # what differs elsewhere is not laid over
         agrees = max(evidence.changed_area, evidence.region_area) <= 1 - strictness.overlay
+        agrees &= beside <= 1 - strictness.mild
     elif is_overlaid(evidence):
         kinds.append(DuplicateKind.OVERLAY)
         agrees = evidence.region_area <= 1 - strictness.overlay
@@ -204,7 +206,10 @@ def _is_laid_over(evidence: Evidence) -> bool:
     seen = evidence.kept + evidence.added
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
     is_on_ground = (
-        evidence.on_ground >= MIN_ON_GROUND and evidence.uncovered <= TEXT_UNCOVERED and evidence.kept >= GROUND_KEPT
+        evidence.on_ground >= MIN_ON_GROUND
+        and evidence.uncovered <= TEXT_UNCOVERED
+        and evidence.kept >= GROUND_KEPT
+        and evidence.sameness >= REST_SAMENESS
     )
     is_seen_through = is_large and (seen >= COVERING or is_on_ground)
     is_of_strokes = (

@@ -289,3 +289,5 @@ def test_what_uncovers_something_was_not_laid_over():
     )
     assert kind_of(band, Strictness(), copies) == "overlay"
     assert kind_of(dataclasses.replace(band, uncovered=0.05), Strictness(), copies) is None
+    strewn = dataclasses.replace(laid, differing=0.29, region_share=0.71, sameness=0.97)
+    assert kind_of(strewn, Strictness(), copies) is None, "what differs elsewhere was not laid over"
