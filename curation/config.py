@@ -159,7 +159,7 @@ class DedupeConfig(Section):
     min_quality: int = Field(50, ge=0, le=100, description="a fingerprint of lower PDQ quality is not used")
     rows_in_process: NonNegativeInt = Field(
         20_000,
-        description="up to so many rows, of all manifests together, only comparing pictures is left to Spark's tasks",
+        description="up to so many rows, of all manifests, workers only compare pictures; the command does the rest",
     )
     min_points: PositiveInt = Field(4, description="keypoints of two pictures that must match in position")
     cell_bytes: PositiveInt = Field(

@@ -2,8 +2,8 @@
 
 For Spark, each shuffle of a few rows is a plan to make and code to compile, which costs more than the rows. So a run
 of few rows reads them once, and finds pictures, candidates and the answer with DuckDB and Arrow. Components of
-candidate pairs are judged by Spark's tasks. The answer is that of the shuffles, which a test compares. See
-docs/adr/0044.
+candidate pairs are judged by processes of this machine, or by Spark's tasks. The answer is that of the shuffles,
+which a test compares. See docs/adr/0044 and 0045.
 """
 
 from collections.abc import Iterator, Sequence

@@ -21,6 +21,7 @@ from jobs.dedupe.pictures import ranked
 from jobs.spark import frames
 from jobs.spark.part_stages import MAX_GROUP_TASKS
 from jobs.spark.steps import UNIT, Making, Shown, Steps, Table, units_for
+from jobs.units.worker import is_retry
 
 PAIRS_PER_UNIT = 64
 PAIRS_AT_ONCE = 64
@@ -165,7 +166,7 @@ class PairJudge:
 
     def __init__(self, matcher: Matcher) -> None:
         self.matcher = matcher
-        self._compare = matcher.comparing(is_retry=frames.is_retry())
+        self._compare = matcher.comparing(is_retry=is_retry())
 
     def judge(self, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
         """Return JUDGED of `pairs`, in their order.

@@ -18,7 +18,7 @@ import cv2
 import faiss
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from curation.config import DedupeConfig, PipelineConfig
 from curation.copies import compare_pixels, cosine_search, local_search
@@ -49,10 +49,10 @@ from jobs.dedupe.pictures import (
     read_rows,
     read_set,
 )
-from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK, judge_rows
+from jobs.dedupe.whole_components import MAX_PAIRS_IN_TASK, judge_locally, judge_rows
 from jobs.spark.onto import earlier
 from jobs.spark.part_stages import write_slices
-from jobs.spark.run import Context, run_stage
+from jobs.spark.run import Context, run_small_stage, run_stage
 from jobs.spark.steps import Steps, Table, units_for
 from jobs.units.lineage import read_parent
 from jobs.units.part_plan import plan_parts
@@ -125,10 +125,11 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
     parent = read_parent(source, Stage.SCAN).manifest
     beside: dict[str, Mapping[str, Any]] = {}
 
-    def work(spark: SparkSession, plan: Plan, todo: Sequence[Unit]) -> None:
-        sets = picture_sets(config.dedupe, parent)
+    sets = picture_sets(config.dedupe, parent)
+
+    def work(plan: Plan, todo: Sequence[Unit]) -> None:
         layouts = [[(part.name, part.sha256) for part in each.manifest.parts] for each in sets]
-        steps = Steps.of(spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
+        steps = Steps.of(lambda: ctx.spark, plan, settings_hash(plan.fingerprint, layouts), ctx.reporter)
         limits = DecodeLimits(max_pixels=config.scan.max_image_pixels, max_bytes=config.scan.max_image_bytes)
         name = software_name({**_comparing(config.dedupe), "limits": dataclasses.asdict(limits)})
         files = dict[str, int]()
@@ -136,7 +137,14 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
             files = files_at(plan.output, name)
             for each in [*([] if onto is None else [onto]), *(each.manifest for each in sets[1:])]:
                 files |= files_of(each, name)
-        found = Deduplication(sets=sets, config=config.dedupe, limits=limits, steps=steps, earlier=files)
+        found = Deduplication(
+            sets=sets,
+            config=config.dedupe,
+            limits=limits,
+            steps=steps,
+            earlier=files,
+            local_workers=lambda: ctx.local_workers,
+        )
         assigned = found.assignments(begin=ctx.account.begin)
         if _compares_pixels(config.dedupe):
             ctx.reporter.say(f"dedupe: {summary(found.judged, with_earlier=bool(files))}")
@@ -148,14 +156,17 @@ def dedupe(config: PipelineConfig, source: str, output: str, ctx: Context) -> Ma
         write_slices(assigned, plan, todo, parent, columns)
 
     plan = dataclasses.replace(plan, summarise=lambda receipts: Whole(in_place=beside))
-    return run_stage(plan, work, ctx)
+    if is_small(sets, config.dedupe):
+        return run_small_stage(plan, work, ctx)
+    return run_stage(plan, lambda _spark, begun, todo: work(begun, todo), ctx)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Deduplication:
     """Finds the copies among `sets`, of which the first is the parent.
 
-    `earlier`: files with evidence of pairs that were compared before, see `files_at`. `large`: a component of more
+    `earlier`: files with evidence of pairs that were compared before, see `files_at`. `local_workers` returns how
+    many processes compare pictures if Spark does not, see `Context.local_workers`. `large`: a component of more
     candidate pairs is judged in rounds. `judged`: at the end, the tables of judged pairs.
     """
 
@@ -164,6 +175,7 @@ class Deduplication:
     limits: DecodeLimits
     steps: Steps
     earlier: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    local_workers: Callable[[], int] = lambda: 0
     large: int = MAX_PAIRS_IN_TASK
     judged: Sequence[Table] = ()
 
@@ -199,8 +211,11 @@ class Deduplication:
         copies = None
         if count := len(placed) - placed.column("b").null_count:
             known = take_evidence(self.earlier, run.pictures.column("sha256"))
-            rows = steps.spark.createDataFrame(run.to_judge(placed, matcher.measured, known))
-            self.judged = [judge_rows(rows, count, matcher, steps)]
+            rows = run.to_judge(placed, matcher.measured, known)
+            if workers := self.local_workers():
+                self.judged = [judge_locally(rows, count, matcher, steps, workers=workers)]
+            else:
+                self.judged = [judge_rows(steps.spark.createDataFrame(rows), count, matcher, steps)]
             judged = self.judged[0].read("member", "representative", "kind", "described", "is_settled")
             copies = judged.filter(judged.column("is_settled"))
         begin("clusters")

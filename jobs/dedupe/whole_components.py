@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
@@ -25,6 +26,7 @@ from jobs.spark.steps import UNIT, Making, Shown, Steps, Table, unit_of_hash
 MAX_PAIRS_IN_TASK = 4_096
 """Candidate pairs of a component that one task judges: a minute or two of work, and some megabytes."""
 PAIRS_PER_UNIT = 256  # candidate pairs, of which about two of five are judged
+PAIRS_PER_SMALL_UNIT = 64
 PICTURES_AT_ONCE = 64
 """Components are judged together until they have so many pictures, which are read at once, and stay in memory."""
 PICTURE, EARLIER, PAIR = range(3)
@@ -80,6 +82,41 @@ def judge_rows(rows: DataFrame, count: int, matcher: Matcher, steps: Steps) -> T
         shown=Shown(name="proof", noun="candidate pairs", rows=count),
     )
     return steps.make(rows.withColumn(UNIT, unit_of_hash(["component"], units)), making)
+
+
+def judge_locally(rows: pa.Table, count: int, matcher: Matcher, steps: Steps, *, workers: int) -> Table:
+    """Return what `judge_rows` does of `rows` in memory, by so many processes of this machine.
+
+    Its units are smaller, since one costs no more than its files.
+    """
+    numbers, units = _small_units(rows)
+    making = Making(
+        name="locally-judged",
+        schema=DECIDED,
+        units=units,
+        function=_JudgeComponents(matcher=matcher),
+        order=("component", "row"),
+        count=count_known,
+        settles=_count_pairs,
+        shown=Shown(name="proof", noun="candidate pairs", rows=count),
+    )
+    return steps.make_locally(rows.append_column(UNIT, numbers), making, workers=workers)
+
+
+def _small_units(rows: pa.Table) -> tuple[pa.Array, int]:
+    """Return the unit of each of `rows`, and how many there are.
+
+    One has components that follow each other in the order of their names, until there are PAIRS_PER_SMALL_UNIT pairs.
+    """
+    components = rows.column("component").combine_chunks().dictionary_encode()
+    pairs = pc.equal(rows.column("row"), PAIR).to_numpy()
+    of_rows = components.indices.to_numpy()
+    counts = np.bincount(of_rows[pairs], minlength=len(components.dictionary))
+    in_order = pc.sort_indices(components.dictionary).to_numpy()
+    before = np.cumsum(counts[in_order]) - counts[in_order]
+    units = np.empty(len(counts), np.int64)
+    units[in_order] = before // PAIRS_PER_SMALL_UNIT
+    return pa.array(units[of_rows]), int(units.max()) + 1
 
 
 def _count_pairs(rows: pa.RecordBatch) -> int:

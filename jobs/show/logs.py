@@ -76,6 +76,11 @@ def configure_worker(level: int, attempt: int) -> None:
     _set_levels(level)
 
 
+def attempt() -> int:
+    """Return which attempt this worker makes at its work, counted from 1."""
+    return _process.attempt or 1
+
+
 @contextlib.contextmanager
 def unit(name: str) -> Iterator[None]:
     """Name the unit in each line that is logged until the block ends.

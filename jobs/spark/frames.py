@@ -211,12 +211,6 @@ class _Worker:
             processes.this_worker().report(self.reports)
 
 
-def is_retry() -> bool:
-    """Return whether this is not the first attempt at a Spark task: a picture may have ended the one before."""
-    task = TaskContext.get()
-    return task is not None and task.attemptNumber() > 0
-
-
 def partition_number() -> int:
     """Return the number of the partition that this task works on."""
     task = TaskContext.get()

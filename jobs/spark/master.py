@@ -20,6 +20,14 @@ def master_of(config: SparkConfig) -> str | None:
     return remote or config.conf.get("spark.master") or config.master
 
 
+def local_cores(master: str | None) -> int:
+    """Return how many tasks a local master, None for the default one, runs at once."""
+    cores = re.fullmatch(r"local(?:\[(\*|\d+)(?:,\d+)?\])?", master or "local[*]")
+    if cores is None or cores[1] == "*":
+        return len(os.sched_getaffinity(0))
+    return max(1, int(cores[1] or 1))
+
+
 def is_local(master: str | None) -> bool:
     """Return whether a master, None for the default one, runs in this process alone."""
     return master is None or master.startswith("local")

@@ -1,6 +1,7 @@
 """How stages run on Spark: what they share in one command, and the session, started when it is first needed."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,13 @@ from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
 from jobs.spark import frames, processes, session
-from jobs.spark.master import is_local, master_of
+from jobs.spark.master import is_local, local_cores, master_of
 from jobs.units.cost import PLANNING, STARTING
 from jobs.units.plan import Plan, Unit
 from jobs.units.running import Terms, run_plan
+from jobs.units.running import Work as WorkHere
 from manifests import storage
+from manifests.format.done import DoneCounter, LocalCounter
 from manifests.format.receipts import Receipt
 from manifests.format.schema import Stage
 from manifests.format.store import Manifest
@@ -49,6 +52,18 @@ class Context(Terms):
         return self._spark
 
     @property
+    def local_workers(self) -> int:
+        """How many processes do the work of a small run that has no use for Spark yet; 0 where Spark shall do it.
+
+        Spark does it where there is a session already, or where it would start on other machines than this.
+        """
+        master = master_of(self.spark_config)
+        has_session = self.given is not None or self._spark is not None or session.existing_session() is not None
+        if has_session or session.is_submitted() or not is_local(master):
+            return 0
+        return local_cores(master)
+
+    @property
     def has_cluster(self) -> bool:
         """Whether there is a session of the caller's, or one that was started on other machines than this."""
         return self.given is not None or (self._spark is not None and not is_local(master_of(self.spark_config)))
@@ -72,6 +87,8 @@ def context(config: PipelineConfig | None = None, **settings: Any) -> Iterator[C
         made.close()
 
 
+_ADVICE = "Spark's own log is shown with --set spark.conf.spark.log.level=WARN"
+
 Work = Callable[[SparkSession, Plan, Sequence[Unit]], Mapping[str, Receipt] | None]
 """Does units of a plan on Spark. See jobs.units.running.Work for what it returns."""
 
@@ -81,10 +98,16 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
 
     Raises as `jobs.units.running.run_plan` does.
     """
-    return run_plan(
-        plan,
-        lambda begun, todo: work(ctx.spark, begun, todo),
-        ctx,
-        done=lambda: frames.done_counter(ctx.spark),
-        advice="Spark's own log is shown with --set spark.conf.spark.log.level=WARN",
-    )
+    done = functools.partial(_counter, ctx)
+    return run_plan(plan, lambda begun, todo: work(ctx.spark, begun, todo), ctx, done=done, advice=_ADVICE)
+
+
+def run_small_stage(plan: Plan, work: WorkHere, ctx: Context) -> Manifest:
+    """Do what `run_stage` does, with `work` that starts Spark by `ctx.spark` if it turns out to need it."""
+    if ctx.local_workers:
+        return run_plan(plan, work, ctx, done=LocalCounter)
+    return run_plan(plan, work, ctx, done=functools.partial(_counter, ctx), advice=_ADVICE)
+
+
+def _counter(ctx: Context) -> DoneCounter | None:
+    return frames.done_counter(ctx.spark)

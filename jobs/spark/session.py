@@ -26,6 +26,7 @@ from pyspark.sql import SparkSession
 from curation.config import SparkConfig
 from jobs.spark import launch
 from jobs.spark.master import require_master
+from jobs.units.worker import ONE_THREAD
 from manifests.errors import InputError
 
 PACKAGES = ("curation", "filters", "jobs", "manifests")
@@ -33,7 +34,6 @@ MIN_JAVA = 17
 JAVA_FOLDERS = "/usr/lib/jvm"
 LOG4J = Path(__file__).with_name("log4j2.properties")
 JAVA_ADVICE = f"Install Java {MIN_JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SQL_SETTINGS: Mapping[str, str] = {
     "spark.sql.adaptive.enabled": "true",
     # Spark takes the rows that Python makes of a part for a handful, and would broadcast a whole manifest.
@@ -192,6 +192,11 @@ def prepared_workers(spark: SparkSession) -> Iterator[None]:
         context.pythonExec = before
 
 
+def is_submitted() -> bool:
+    """Return whether spark-submit has started this process."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
 def is_remote(spark: SparkSession) -> bool:
     """Return whether a session is one of Spark Connect, which has no SparkContext."""
     return ".connect." in type(spark).__module__
@@ -202,7 +207,7 @@ def start(config: SparkConfig, *, name: str) -> SparkSession:
 
     Raises InputError when Java is missing, the master does not answer, or Spark does not start.
     """
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    submitted = is_submitted()
     remote = os.environ.get("SPARK_REMOTE") or config.conf.get("spark.remote")
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")

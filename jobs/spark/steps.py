@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
@@ -22,14 +23,16 @@ from pyspark.sql import functions as F  # noqa: N812 - the name the field uses
 from jobs.spark import frames
 from jobs.spark.part_stages import MAX_GROUP_TASKS
 from jobs.units.accepted import faults_of
+from jobs.units.failures import note_failure
 from jobs.units.lease import Fence, held
+from jobs.units.local_workers import LocalWorkers, WorkerEnded
 from jobs.units.part_plan import no_facts
 from jobs.units.plan import Plan, Unit
 from jobs.units.progress import Reporter, Step
 from jobs.units.worker import Attempt, Recorder, receipt_of
 from manifests import exclusive, storage
 from manifests.format.digest import combine, settings_hash
-from manifests.format.done import NOTHING_DONE, SETTLED, Done, DoneCounter, add_done, done_of
+from manifests.format.done import NOTHING_DONE, SETTLED, Done, DoneCounter, LocalCounter, add_done, done_of
 from manifests.format.integrity import file_sizes
 from manifests.format.merged_receipts import group_sizes, read_receipts
 from manifests.format.receipts import NAME_DIGITS, RECEIPTS, Receipt, write_part
@@ -39,6 +42,9 @@ STEPS = "steps"
 UNIT = "unit"
 UNIT_BYTES = 64 << 20
 RECEIPT_DDL = "receipt string"
+
+Session = Callable[[], SparkSession]
+"""Returns the session of Spark, and starts it if it has not started."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +63,7 @@ def unit_of_hash(columns: Sequence[str], units: int) -> Any:
 class Table:
     """What a step has made: its parts, which workers read."""
 
-    spark: SparkSession
+    session: Session
     folder: str
     schema: pa.Schema
     receipts: Sequence[Receipt]
@@ -88,7 +94,7 @@ class Table:
             options=self.options,
         )
         schema = pa.schema([self.schema.field(name) for name in names])
-        return frames.read(self.spark, parts, names, schema, _Without())
+        return frames.read(self.session(), parts, names, schema, _Without())
 
     def read(self, *columns: str) -> pa.Table:
         """Return its rows, with `columns` or all, in this process: for a table that is known to be small."""
@@ -154,11 +160,11 @@ class Making:
 class Steps:
     """Makes the steps of one stage, or finds them made.
 
-    `content` is a hash of all that decides their rows. Steps are told apart by their names. `earlier_seconds` adds up
-    what units of earlier runs have cost.
+    `content` is a hash of all that decides their rows. Steps are told apart by their names. `session` returns the
+    session of Spark, and may start it. `earlier_seconds` adds up what units of earlier runs have cost.
     """
 
-    spark: SparkSession
+    session: Session
     folder: str
     fence: Fence
     content: str
@@ -166,8 +172,13 @@ class Steps:
     reporter: Reporter
     earlier_seconds: float = 0.0
 
+    @property
+    def spark(self) -> SparkSession:
+        """The session of Spark, started when it is first needed."""
+        return self.session()
+
     @classmethod
-    def of(cls, spark: SparkSession, plan: Plan, content: str, reporter: Reporter) -> "Steps":
+    def of(cls, session: Session, plan: Plan, content: str, reporter: Reporter) -> "Steps":
         """Return the steps of `plan`, whose work has begun. Those of other content are removed."""
         top = storage.join(plan.run.work, STEPS)
         mine = content[:16]
@@ -175,7 +186,7 @@ class Steps:
             if name != mine:
                 exclusive.clear_folder(storage.join(top, name))
         return cls(
-            spark=spark,
+            session=session,
             folder=storage.join(top, mine),
             fence=plan.run,
             content=content,
@@ -196,17 +207,27 @@ class Steps:
 
         The rows of a unit are shuffled to one task.
         """
-        return self._make(making, lambda task, found: self._made(task, rows, found))
+        done = frames.done_counter(self.spark)
+        return self._make(making, done, lambda task, found: self._made(task, rows, found))
 
     def make_here(self, rows: pa.Table, making: Making) -> Table:
         """Return what `making`, of one unit, makes of all `rows`, in this process."""
         if making.units != 1:
             raise ValueError(f"{making.name}: {making.units} units, where one can be made in this process")
-        return self._make(making, lambda task, found: [self._made_here(task, rows)])
+        return self._make(making, LocalCounter(), lambda task, found: [self._made_here(task, rows)])
 
-    def _make(self, making: Making, make: "Callable[[_Task, Mapping[str, Receipt]], list[Receipt]]") -> Table:
-        """Return what is made, by `make` those units that are not found to be."""
-        done = frames.done_counter(self.spark)
+    def make_locally(self, rows: pa.Table, making: Making, *, workers: int) -> Table:
+        """Return what `make` does of `rows` in memory, which have UNIT, by so many processes of this machine."""
+        done = LocalCounter()
+        return self._make(making, done, lambda task, found: self._made_locally(task, rows, found, done, workers))
+
+    def _make(
+        self,
+        making: Making,
+        done: DoneCounter | None,
+        make: "Callable[[_Task, Mapping[str, Receipt]], list[Receipt]]",
+    ) -> Table:
+        """Return what is made, by `make` those units that are not found to be. `done` counts those."""
         content = settings_hash(self.content, making.name, making.units, str(making.schema))
         receipts = storage.join(self.folder, f"{making.name}-{content[:NAME_DIGITS]}")
         task = _Task(
@@ -224,7 +245,7 @@ class Steps:
                 made = make(task, found)
             found |= {receipt.unit: receipt for receipt in made}
         return Table(
-            spark=self.spark,
+            session=self.session,
             folder=task.recorder.output,
             schema=making.schema,
             receipts=[found[task.unit(number).name] for number in range(making.units)],
@@ -256,29 +277,57 @@ class Steps:
 
     def _made(self, task: "_Task", rows: DataFrame, found: Mapping[str, Receipt]) -> list[Receipt]:
         units, order = task.making.units, task.making.order
-        todo = [number for number in range(units) if task.unit(number).name not in found]
-        _log.info("%s: %d of %d units to do", task.making.name, len(todo), units)
-        _make_folders(task)
+        task = _for_units_left(task, found)
         if found:
-            left = set(todo)
-            flags = "".join("1" if number in left else "0" for number in range(units))
+            flags = "".join("1" if number in task.todo else "0" for number in range(units))
             rows = rows.where(F.substring(F.lit(flags), F.col(UNIT) + 1, F.lit(1)) == "1")
-        sizes = group_sizes(task.unit(number).name for number in todo)
-        recorder = dataclasses.replace(task.recorder, group_sizes=sizes)
-        task = dataclasses.replace(task, recorder=recorder, todo=frozenset(todo))
         placed = rows.repartitionById(units, UNIT)
         if order:
             placed = placed.sortWithinPartitions(*order)
         rows_made = frames.map_batches(placed.drop(UNIT), task, RECEIPT_DDL, self.options).collect()
         if not rows_made:  # Spark runs no task at all when it finds out that there are no rows
-            return [task.do(number, iter(())) for number in todo]
+            return [task.do(number, iter(())) for number in sorted(task.todo)]
         return [Receipt.from_json(row["receipt"]) for row in rows_made]
+
+    def _made_locally(
+        self, task: "_Task", rows: pa.Table, found: Mapping[str, Receipt], done: DoneCounter, workers: int
+    ) -> list[Receipt]:
+        task = _for_units_left(task, found)
+        rows = rows.sort_by([(name, "ascending") for name in (UNIT, *task.making.order)])
+        places = rows.column(UNIT).to_numpy()
+        first, last = (np.searchsorted(places, sorted(task.todo), side) for side in ("left", "right"))
+        ends = zip(sorted(task.todo), first, last, strict=True)
+        items = [(n, rows.slice(a, b - a).drop_columns([UNIT]).combine_chunks()) for n, a, b in ends]
+        do = dataclasses.replace(task, recorder=dataclasses.replace(task.recorder, done=None)).do_rows
+        made = []
+        with LocalWorkers(
+            min(workers, len(items)), modules=[type(task.making.function).__module__], options=self.options
+        ) as pool:
+            try:
+                for receipt in pool.run(do, items):
+                    done.add(done_of(receipt))
+                    made.append(receipt)
+            except WorkerEnded as e:
+                note_failure(self.fence, task.unit(e.item[0]).name, e)
+                raise
+        return made
 
     def _made_here(self, task: "_Task", rows: pa.Table) -> Receipt:
         _make_folders(task)
         if task.making.order:
             rows = rows.sort_by([(name, "ascending") for name in task.making.order])
         return task.do(0, iter(rows.to_batches()))
+
+
+def _for_units_left(task: "_Task", found: Mapping[str, Receipt]) -> "_Task":
+    """Return `task` for the units that are not `found` to be made."""
+    units = task.making.units
+    todo = [number for number in range(units) if task.unit(number).name not in found]
+    _log.info("%s: %d of %d units to do", task.making.name, len(todo), units)
+    _make_folders(task)
+    sizes = group_sizes(task.unit(number).name for number in todo)
+    recorder = dataclasses.replace(task.recorder, group_sizes=sizes)
+    return dataclasses.replace(task, recorder=recorder, todo=frozenset(todo))
 
 
 def _make_folders(task: "_Task") -> None:
@@ -293,7 +342,7 @@ def temporary_steps(spark: SparkSession, options: frames.Options | None = None) 
         work = storage.absolute(folder)
         with held(work) as lease:
             yield Steps(
-                spark=spark,
+                session=lambda: spark,
                 folder=storage.join(work, STEPS),
                 fence=lease.fence,
                 content=lease.fence.id,
@@ -320,6 +369,11 @@ class _Task:
         number = frames.partition_number()
         if number in self.todo:
             yield pa.RecordBatch.from_pydict({"receipt": [self.do(number, batches).to_json().decode()]})
+
+    def do_rows(self, unit: tuple[int, pa.Table]) -> Receipt:
+        """Do one unit, given as its number and its rows."""
+        number, rows = unit
+        return self.do(number, iter(rows.to_batches()))
 
     def do(self, number: int, batches: Iterator[pa.RecordBatch]) -> Receipt:
         """Do one unit with its rows, and return the receipt that counts."""

@@ -32,7 +32,7 @@ from jobs.stages.unique_keys import make_keys_unique
 from jobs.units.accepted import accepted_receipts
 from jobs.units.earlier import with_parts_of
 from jobs.units.plan import Plan, Unit, UnitMaker
-from jobs.units.worker import Attempt, receipt_of
+from jobs.units.worker import Attempt, is_retry, receipt_of
 from manifests import storage
 from manifests.errors import BrokenSource, StageFailed
 from manifests.file_names import numbered
@@ -244,7 +244,7 @@ def scan_unit(
     tries each image in its own process, so that an image that crashes or stalls the decoder becomes a row, too.
     """
     measure_one = functools.partial(
-        measure_within_limits, on_image=on_image, with_models=with_models, is_retry=frames.is_retry()
+        measure_within_limits, on_image=on_image, with_models=with_models, is_retry=is_retry()
     )
 
     def measure_and_tell(data: bytes) -> Measures:

@@ -19,6 +19,7 @@ from jobs.units.earlier import with_rows_of
 from jobs.units.lineage import read_parent
 from jobs.units.part_plan import AddColumns, MapPart, plan_parts
 from jobs.units.plan import Plan, Unit
+from jobs.units.worker import is_retry
 from manifests.errors import ManifestError
 from manifests.format.cost import UNITS
 from manifests.format.digest import settings_hash
@@ -92,7 +93,7 @@ def make_scorer(config: ScoreConfig, limits: DecodeLimits) -> frames.Transform:
             limits,
             batch_images=config.batch_images,
         )
-    return functools.partial(_SCORERS[key], is_retry=frames.is_retry())
+    return functools.partial(_SCORERS[key], is_retry=is_retry())
 
 
 _SCORERS: dict[str, Scorer] = {}

@@ -39,6 +39,8 @@ from manifests.format.receipts import (
 from manifests.format.store import lanes_of
 
 DONE_DDL = "unit string"
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that keep libraries of a worker from starting threads of their own."""
 
 _log = logging.getLogger(__name__)
 
@@ -219,3 +221,8 @@ def prepare_worker(options: Mapping[str, Mapping[str, Any]]) -> None:
     storage.configure(options)
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
+
+
+def is_retry() -> bool:
+    """Return whether this worker has to try again: a picture may have ended the one that tried before."""
+    return logs.attempt() > 1
