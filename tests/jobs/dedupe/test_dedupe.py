@@ -20,7 +20,6 @@ from examples.corpus.photographs import city, still_life
 from examples.corpus.textures import through_camera
 from filters.protocol import Rgb
 from jobs.dedupe.stage import plan_dedupe
-from jobs.spark.session import WORKER_DAEMON
 from manifests.errors import InputError
 from manifests.format.store import is_committed, open_manifest
 from tests.conftest import TOP, Done, curate, curate_process, rows_of
@@ -204,7 +203,7 @@ def test_images_that_changed_since_the_scan_are_named(scanned: Path, tmp_path: P
 
 
 def test_a_killed_worker_changes_nothing(scanned: Path, deduped: Path, tmp_path: Path) -> None:
-    """SIGKILL to Python workers while they compare pixels. If Spark gives up, the same command completes the run."""
+    """SIGKILL to workers while they compare pixels. If the run gives up, the same command completes it."""
     output = tmp_path / "out"
     command = [sys.executable, "-m", "jobs", "dedupe", str(scanned / "scan"), "-o", str(output), *LOCAL]
     running = subprocess.Popen(command, cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -221,12 +220,12 @@ def test_a_killed_worker_changes_nothing(scanned: Path, deduped: Path, tmp_path:
 
 
 def _kill_workers(driver: int) -> int:
-    """Kill the workers below the daemon that Spark started for `driver`; return how many."""
+    """Kill the workers below the process that `driver` started to fork them; return how many."""
     killed = 0
     try:
         for process in psutil.Process(driver).children(recursive=True):
             parent = process.parent()
-            if parent and f"-m {WORKER_DAEMON}" in " ".join(parent.cmdline()):
+            if parent and parent.pid != driver and "import serve" in " ".join(parent.cmdline()):
                 process.kill()
                 killed += 1
     except psutil.Error:
