@@ -159,7 +159,12 @@ def _matches(roots: Roots, others: Roots) -> tuple[NDArray[np.int64], NDArray[np
 
 def is_plausible(matrix: Matrix) -> bool:
     """Return whether neither image is a tiny part of the other under `matrix` (2, 3)."""
-    return bool(MIN_AREA_RATIO < abs(float(np.linalg.det(matrix[:2, :2]))) < 1 / MIN_AREA_RATIO)
+    return MIN_AREA_RATIO < area_ratio(matrix) < 1 / MIN_AREA_RATIO
+
+
+def area_ratio(matrix: Matrix) -> float:
+    """Return how many times larger an area becomes under `matrix` (2, 3)."""
+    return abs(float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
 
 
 def square(matrix: Matrix) -> Matrix:

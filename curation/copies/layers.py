@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.copies.alignment import Matrix
+from curation.copies.alignment import Matrix, area_ratio
 from curation.copies.rendering import Grey, Layer, blurred, reach
 
 PATCH_PIXELS = 16
@@ -62,7 +62,7 @@ def lay(first: Layer, second: Layer, matrix: Matrix, *, blur_pixels: float, is_w
     Both are blurred by `blur_pixels`, a standard deviation in pixels of the frame. `matrix` (2, 3) maps the first
     image to the second. With `is_whole`, the window is the whole frame. Returns None if they have no patch in common.
     """
-    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    scale = math.sqrt(area_ratio(matrix))
     over, under, is_swapped = first, second, scale > 1
     if is_swapped:
         over, under = second, first
@@ -134,7 +134,7 @@ def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> N
     """
     rows, columns = (side // PATCH_PIXELS for side in shape[:2])
     inverse = cv2.invertAffineTransform(matrix)
-    margin = EDGE_PIXELS * math.sqrt(abs(float(np.linalg.det(inverse[:, :2]))))
+    margin = EDGE_PIXELS * math.sqrt(area_ratio(inverse))
     down, across = np.arange(rows + 1) * float(PATCH_PIXELS), np.arange(columns + 1) * float(PATCH_PIXELS)
     # Near its own edges the frame ends: there, what is inside counts.
     down[0], across[0] = EDGE_PIXELS, EDGE_PIXELS

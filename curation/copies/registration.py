@@ -28,6 +28,8 @@ SURE_CORRELATION = 0.9  # no shift would change the answer
 RIDGE, MIN_GAIN = 0.02, 0.1
 REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
 SMALL_PIXELS = 0.2
+STRIDE = 7  # between rows of patches: those that are left are in no column
+ENOUGH_PATCHES = 200  # with texture, for a map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,7 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> Refined | f
     """Return `found` with an exact map if enough of the images agrees under it, else the share that does."""
     of = first.coarse.shape, second.coarse.shape
     rounds = WHOLE_ROUNDS if found.inliers is None else ROUGH_ROUNDS if found.is_rough else ROUNDS
-    done = 0.0
+    done, texture = 0.0, 0.0
     for step, least in rounds:
         if step <= done:
             continue
@@ -155,11 +157,12 @@ def refine(first: Rendering, second: Rendering, found: Alignment) -> Refined | f
         laid = lay(a, b, matrix, blur_pixels=BLUR_PIXELS)
         if laid is None:
             continue
-        fitted = fit(laid)
-        share = _agreeing_share(fitted)
+        some = _thinned(laid, texture)
+        fitted = fit(some)
+        share, texture = _agreeing_share(fitted), float(fitted.is_textured.mean())
         if share < least:
             return share
-        moved = _affine_of_shifts(laid, fitted)
+        moved = _affine_of_shifts(some, fitted)
         if moved is not None:
             found = replace(found, matrix=between_sizes(_moved(matrix, moved, laid), to, of))
         if moved is None or _is_small(moved, laid.frame):
@@ -180,15 +183,32 @@ def _moved(matrix: Matrix, moved: Matrix, laid: Laid) -> Matrix:
 
 def exact(first: Layer, second: Layer, matrix: Matrix, rounds: int = 4) -> Matrix:
     """Return `matrix` (2, 3) made exact by the pixels of both pictures, in as many rounds."""
+    texture = 0.0
     for _ in range(rounds):
-        laid = lay(first, second, matrix, blur_pixels=BLUR_PIXELS)
-        moved = None if laid is None else _affine_of_shifts(laid, fit(laid))
-        if laid is None or moved is None:
+        whole = lay(first, second, matrix, blur_pixels=BLUR_PIXELS)
+        if whole is None:
+            break
+        laid = _thinned(whole, texture)
+        fitted = fit(laid)
+        moved, texture = _affine_of_shifts(laid, fitted), float(fitted.is_textured.mean())
+        if moved is None:
             break
         matrix = _moved(matrix, moved, laid)
         if _is_small(moved, laid.frame):
             break
     return matrix
+
+
+def _thinned(laid: Laid, texture: float) -> Laid:
+    """Return the same images with some of their patches, evenly spread, if there are many more than are needed.
+
+    `texture`: about which share of them is textured. About ENOUGH_PATCHES of those are left.
+    """
+    step = round(len(laid.rows) * texture / ENOUGH_PATCHES)
+    if step <= 1:
+        return laid
+    at = np.flatnonzero((laid.rows * STRIDE + laid.columns) % step == 0)
+    return replace(laid, rows=laid.rows[at], columns=laid.columns[at])
 
 
 def _agreeing_share(fitted: Fit) -> float:
@@ -215,7 +235,8 @@ def _affine_of_shifts(laid: Laid, fitted: Fit) -> Matrix | None:
         stiff = STIFFNESS * weights.sum() * np.diag([1, 1, 0])  # few patches move, but do not bend, the map
         solved = np.linalg.solve(weighted.T @ design + stiff, weighted.T @ shifts)
         errors = np.hypot(*(design @ solved - shifts).T)
-        weights = trust / (1 + (errors / max(float(np.median(errors)), MIN_ERROR_PIXELS)) ** 2)
+        usual = float(np.partition(errors, len(errors) // 2)[len(errors) // 2])
+        weights = trust / (1 + (errors / max(usual, MIN_ERROR_PIXELS)) ** 2)
     linear = solved[:2].T / size
     return np.column_stack([np.eye(2) + linear, solved[2] - linear @ centre])
 
