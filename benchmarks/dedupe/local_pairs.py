@@ -1,7 +1,7 @@
 """The search by local features without Spark, as `curation.copies.local_search` is used by dedupe."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -43,22 +43,26 @@ def voted_pairs(every: Features, queried: int, clock: Clock) -> tuple[list[tuple
     """Return the pairs with one of the first `queried` pictures that votes agree on, and the number of matches."""
     matches, of_queried = 0, []
     for table in range(local_search.TABLES):  # one by one, to keep less in memory
-        found = _matches(every, table, clock)
-        matches += len(found)
-        of_queried.append(found.filter(pc.less(found.column("a"), queried)))
+        for found in _matches(every, table, clock):
+            matches += len(found)
+            of_queried.append(found.filter(pc.less(found.column("a"), queried)))
     with clock.on("votes"):
-        ordered = _in_order(pa.concat_tables(of_queried), local_search.MATCH_ORDER)
+        ordered = _in_order(pa.Table.from_batches(of_queried, local_search.MATCHES), local_search.MATCH_ORDER)
         pairs = pa.Table.from_batches(local_search.pairs_in(ordered.to_batches()), local_search.PAIRS)
     return list(zip(pairs.column("a").to_pylist(), pairs.column("b").to_pylist(), strict=True)), matches
 
 
-def _matches(every: Features, table: int, clock: Clock) -> pa.Table:
+def _matches(every: Features, table: int, clock: Clock) -> Iterator[pa.RecordBatch]:
     with clock.on("entries"):
         entries = local_search.entries_of(np.arange(len(every)), every.points, every.counts, [table])
         entries = _in_order(entries, local_search.ENTRY_ORDER)
-    with clock.on("matches"):
-        found = local_search.matches_in(entries.to_batches(max_chunksize=local_search.ROWS_AT_ONCE))
-        return pa.Table.from_batches(found, local_search.MATCHES)
+    found = iter(local_search.matches_in(entries.to_batches(max_chunksize=local_search.ROWS_AT_ONCE)))
+    while True:
+        with clock.on("matches"):
+            batch = next(found, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:

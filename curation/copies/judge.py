@@ -23,7 +23,7 @@ from curation.sources.byte_ranges import image_range, in_groups, read_ranges, re
 
 _log = logging.getLogger(__name__)
 
-MAX_BYTES_KEPT = 256 << 20
+MAX_BYTES_KEPT = 384 << 20
 """Decoded pictures that stay in memory for further pairs."""
 
 PICTURE_BYTES = BYTES_PER_PIXEL * FINE_AREA_PIXELS

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.copies.alignment import Matrix, area_ratio
-from curation.copies.rendering import Grey, Layer, blurred, reach
+from curation.copies.rendering import Grey, Layer, blurred, reach, spread
 
 PATCH_PIXELS = 16
 EDGE_PIXELS = 3.0  # so far from its edges, an image is compared
@@ -77,12 +77,11 @@ def lay(first: Layer, second: Layer, matrix: Matrix, *, blur_pixels: float, is_w
     ]
     (top, _), (left, _) = ends
     window = _Window.of(ends, frame, 2 * PATCH_PIXELS if is_whole else reach(blur_pixels) + 1)
-    smooth = max(0.3, 0.5 * math.sqrt(1 / scale**2 - 1)) if scale < SMOOTH_BELOW else 0.0
-    picture = cv2.GaussianBlur(over.grey, (0, 0), smooth) if smooth else over.grey
+    smooth = max(0.3, round(0.5 * math.sqrt(1 / scale**2 - 1), 1)) if scale < SMOOTH_BELOW else 0.0
     edge = math.ceil((EDGE_PIXELS + window.edge) / scale) + 1
-    draw = functools.partial(_drawn, window, matrix, edge)
+    drawn = _drawn(window, matrix, edge, over.spread(edge, smooth))
     return Laid(
-        over=draw(picture, blur_pixels=blur_pixels),
+        over=blurred(drawn, blur_pixels),
         under=under.blurred(blur_pixels)[window.outer],
         inner=window.inner,
         rows=rows - top,
@@ -90,7 +89,7 @@ def lay(first: Layer, second: Layer, matrix: Matrix, *, blur_pixels: float, is_w
         first=(top, left),
         frame=(frame[0], frame[1]),
         is_swapped=is_swapped,
-        draw=draw,
+        draw=functools.partial(_draw, window, matrix, edge),
     )
 
 
@@ -113,18 +112,20 @@ class _Window:
         return cls(outer=(outer[0], outer[1]), inner=(inner[0], inner[1]), edge=edge)
 
 
-def _drawn(window: _Window, matrix: Matrix, edge: int, picture: Grey, *, blur_pixels: float = 0.0) -> Grey:
-    """Return `picture` under `matrix` (2, 3) in a window, blurred; beyond it, up to `edge` pixels, as at its edges.
+def _draw(window: _Window, matrix: Matrix, edge: int, picture: Grey) -> Grey:
+    return _drawn(window, matrix, edge, spread(picture, edge, 0))
 
-    OpenCV can do that for all that is beyond, but then takes several times as long.
+
+def _drawn(window: _Window, matrix: Matrix, edge: int, wide: Grey) -> Grey:
+    """Return a picture under `matrix` (2, 3) in a window; `wide` has its edges repeated, `edge` pixels wide.
+
+    OpenCV can draw what is beyond a picture as at its edges, too, but then takes several times as long.
     """
-    padded = cv2.copyMakeBorder(picture, edge, edge, edge, edge, cv2.BORDER_REPLICATE).astype(np.float32)
     down, across = window.outer
     into = matrix.copy()
     into[:, 2] -= matrix[:, :2].sum(axis=1) * edge + (across.start, down.start)
     size = across.stop - across.start, down.stop - down.start
-    drawn = np.asarray(cv2.warpAffine(padded, into, size, flags=cv2.INTER_LINEAR))
-    return blurred(drawn, blur_pixels) if blur_pixels else drawn
+    return np.asarray(cv2.warpAffine(wide, into, size, flags=cv2.INTER_LINEAR))
 
 
 def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ RIDGE, MIN_GAIN = 0.02, 0.1
 REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
 SMALL_PIXELS = 0.2
 STRIDE = 7  # between rows of patches: those that are left are in no column
-ENOUGH_PATCHES = 200  # with texture, for a map
+ENOUGH_PATCHES = 100  # with texture, for a map
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ THUMB_PIXELS = 32
 COLOUR_STEP = 4
 MAX_KEYPOINTS = 500
 BLUR_REACH = 3  # standard deviations
-BYTES_PER_PIXEL = 12  # in colour, grey, blurred as float32, and all of that in smaller sizes
+BYTES_PER_PIXEL = 17  # in colour, grey, blurred and with repeated edges as float32, and all of that in smaller sizes
 FLAT_CELL_PIXELS, FLAT_BLUR_PIXELS, FLAT_VARIANCE, DRAWN_FLAT_SHARE = 8, 0.7, 2.0, 0.3
 LETTERED_PROBABILITY = 0.5
 _TRANSPARENT = ("RGBA", "LA", "PA", "P", "La", "RGBa")
@@ -38,6 +38,7 @@ class Layer:
     def __init__(self, grey: NDArray[np.uint8]) -> None:
         self.grey = grey
         self._kept: dict[float, Grey] = {}
+        self._spread: tuple[tuple[int, float], Grey] | None = None
 
     def blurred(self, pixels: float) -> Grey:
         """Return the image after a Gaussian blur with a standard deviation of `pixels`, float32 (height, width).
@@ -50,6 +51,21 @@ class Layer:
         if not self._kept:
             self._kept[pixels] = found
         return found
+
+    def spread(self, edge: int, pixels: float) -> Grey:
+        """Return the image after such a blur, none with 0, with its edges repeated around it, `edge` pixels wide.
+
+        The last one is kept.
+        """
+        if self._spread is None or self._spread[0] != (edge, pixels):
+            self._spread = (edge, pixels), spread(self.grey, edge, pixels)
+        return self._spread[1]
+
+
+def spread(grey: Grey, edge: int, pixels: float) -> Grey:
+    """Return `grey`, blurred by `pixels` if that is not 0, with its edges repeated around it, `edge` pixels wide."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), pixels) if pixels else grey
+    return cv2.copyMakeBorder(smooth, edge, edge, edge, edge, cv2.BORDER_REPLICATE).astype(np.float32)
 
 
 def blurred(grey: Grey, pixels: float) -> Grey:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
 from curation.pictures.decode_errors import DECODER_ERRORS, facts_of, one_line, status_of
-from curation.pictures.image_colour import to_rgb
+from curation.pictures.image_colour import pixels_of, to_rgb
 from curation.pictures.image_damage import (
     Stderr,
     captured_stderr,
@@ -290,7 +290,7 @@ def _load(picture: ImageFile.ImageFile, header: Decoded, data: bytes, how: _Rend
     turn = None if is_tiff or orientation is None else _UPRIGHT.get(orientation)
     if rgb is None or turn is not None:
         upright = to_rgb(picture, is_opaque=how.is_opaque) if rgb is None else Image.fromarray(rgb)
-        rgb = np.array(upright if turn is None else upright.transpose(turn), dtype=np.uint8)
+        rgb = pixels_of(upright if turn is None else upright.transpose(turn))
     return replace(
         header,
         status=Status.OK,

@@ -1,6 +1,8 @@
 """The colours of a decoded picture as it is displayed: 8-bit RGB, on white where it is transparent."""
 
+import cv2
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -21,6 +23,20 @@ def to_rgb(picture: Image.Image, *, is_opaque: bool) -> Image.Image:
         assert converted is not None  # noqa: S101 - None only for inPlace
         return converted
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def pixels_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of a picture in mode RGB, uint8 (height, width, 3).
+
+    Pillow stores four bytes a pixel. Where they are in one block, as those of all but large pictures are, they are
+    read there, which takes a tenth of the time of Pillow's own copy.
+    """
+    try:
+        stored = pa.array(picture)
+    except (ValueError, TypeError):
+        return np.array(picture, dtype=np.uint8)
+    four = np.frombuffer(stored.flatten().buffers()[1], np.uint8).reshape(picture.height, picture.width, 4)
+    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _samples_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
