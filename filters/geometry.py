@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from filters.protocol import Rgb
 
 MIN_QUICK_SCALE = 0.6
+MIN_BLUR_PIXELS = 0.3
 TALL_LINE_RATIO = 1.5  # a line that is this much higher than wide is rotated by 90°, as in PaddleOCR
 
 
@@ -26,6 +27,27 @@ def shrink_to_area(rgb: Rgb, max_area_pixels: int, *, step_pixels: int = 1, is_q
         return rgb
     how = cv2.INTER_AREA if scale < (MIN_QUICK_SCALE if is_quick else 1) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (across, down), interpolation=how), dtype=np.uint8)
+
+
+def shrink_smoothly(picture: NDArray[np.uint8], max_area_pixels: int, *, step_pixels: int = 1) -> NDArray[np.uint8]:
+    """Return what `shrink_to_area` does, several times faster: halved as often as possible, then blurred and sampled.
+
+    `picture` is in grey or in colour, uint8 (height, width, ...).
+    """
+    height, width = picture.shape[:2]
+    scale = math.sqrt(max_area_pixels / (height * width))
+    if scale >= 1:
+        return picture
+    across, down = (max(step_pixels, round(side * scale / step_pixels) * step_pixels) for side in (width, height))
+    while 2 * across <= picture.shape[1] and 2 * down <= picture.shape[0]:
+        halves = picture.shape[1] // 2, picture.shape[0] // 2
+        even = picture[: 2 * halves[1], : 2 * halves[0]]
+        picture = np.asarray(cv2.resize(even, halves, interpolation=cv2.INTER_AREA), np.uint8)
+    if picture.shape[:2] == (down, across):
+        return picture
+    left = math.sqrt(across * down / (picture.shape[0] * picture.shape[1]))
+    blurred = cv2.GaussianBlur(picture, (0, 0), max(MIN_BLUR_PIXELS, 0.5 * math.sqrt(1 / left**2 - 1)))
+    return np.asarray(cv2.resize(blurred, (across, down), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:

@@ -14,6 +14,7 @@ from curation.copies.rendering import Grey, Layer, blurred, reach, spread
 
 PATCH_PIXELS = 16
 EDGE_PIXELS = 3.0  # so far from its edges, an image is compared
+OBLIQUE = 0.017  # the tangent of a degree
 SMOOTH_BELOW = 0.95  # of its size: a picture that is shrunk further is smoothed before
 
 
@@ -131,7 +132,8 @@ def _drawn(window: _Window, matrix: Matrix, edge: int, wide: Grey) -> Grey:
 def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> NDArray[np.bool_]:
     """Return which complete patches of a frame of `shape` are in an image of shape `over`, which `matrix` maps there.
 
-    A patch may be EDGE_PIXELS off where the frame itself ends, and must keep as far from other edges of the image.
+    A patch may be EDGE_PIXELS off where the frame itself ends, and must keep as far from other edges of the image. If
+    the image is turned, it must keep that far from the edges of the frame, too: its corners may have been filled.
     """
     rows, columns = (side // PATCH_PIXELS for side in shape[:2])
     inverse = cv2.invertAffineTransform(matrix)
@@ -143,7 +145,11 @@ def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> N
     x = inverse[0, 0] * across[None] + (inverse[0, 1] * down[:, None] + inverse[0, 2])
     y = inverse[1, 0] * across[None] + (inverse[1, 1] * down[:, None] + inverse[1, 2])
     inside = (x >= margin - 1) & (x <= over[1] - margin) & (y >= margin - 1) & (y <= over[0] - margin)
-    return np.asarray(inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:])
+    covered = inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:]
+    if np.abs(inverse[0, :2]).min() > OBLIQUE * np.abs(inverse[0, :2]).max():
+        whole = [int(side - EDGE_PIXELS) // PATCH_PIXELS for side in shape[:2]]
+        covered[0], covered[:, 0], covered[whole[0] :], covered[:, whole[1] :] = False, False, False, False
+    return np.asarray(covered)
 
 
 def sharpness(grey: Grey) -> float:

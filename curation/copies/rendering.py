@@ -12,11 +12,13 @@ from curation.copies.noise import noise_level, smoothed
 from curation.pictures.bounded import decode_bounded
 from curation.pictures.decode import DecodeLimits
 from curation.pictures.local_features import Roots, root_sift
-from filters.geometry import shrink_to_area
+from filters.geometry import shrink_smoothly
 from filters.protocol import Rgb
 from filters.text_density import TextMap, map_features, text_map, text_probabilities
 
 COARSE_AREA_PIXELS = 320 * 320
+FINE_STEP_PIXELS = 8  # of its sides, so that smaller versions are halves of halves
+NEARLY = 0.9
 FINE_AREA_PIXELS = 640 * 640
 SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32
@@ -87,7 +89,7 @@ class Rendering:
     """
 
     def __init__(self, rgb: Rgb, *, points: bytes = b"", read_sharp: Callable[[], Rgb] | None = None) -> None:
-        self.rgb = shrink_to_area(rgb, FINE_AREA_PIXELS)
+        self.rgb = shrink_smoothly(rgb, FINE_AREA_PIXELS, step_pixels=FINE_STEP_PIXELS)
         self.points = points
         self._read_sharp = read_sharp or (lambda: rgb)
         self._layers: dict[tuple[float | None, bool], Layer] = {}
@@ -99,7 +101,7 @@ class Rendering:
 
     def sharp(self) -> Rgb:
         """Return the image in colour at SHARP_AREA_PIXELS, where the letters of a page are legible."""
-        return shrink_to_area(self._read_sharp(), SHARP_AREA_PIXELS)
+        return shrink_smoothly(self._read_sharp(), SHARP_AREA_PIXELS)
 
     @functools.cached_property
     def fine(self) -> NDArray[np.uint8]:
@@ -137,7 +139,11 @@ class Rendering:
     @functools.cached_property
     def coarse(self) -> NDArray[np.uint8]:
         """Grey at COARSE_AREA_PIXELS, uint8 (height, width)."""
-        return shrink_to_area(self.fine, COARSE_AREA_PIXELS)
+        if self.fine.size > FINE_AREA_PIXELS * NEARLY:
+            return np.asarray(
+                cv2.resize(self.fine, [side // 2 for side in self.fine.shape[::-1]], interpolation=cv2.INTER_AREA)
+            )
+        return shrink_smoothly(self.fine, COARSE_AREA_PIXELS)
 
     def layer(self, step: float | None, *, is_mirrored: bool = False) -> Layer:
         """Return `coarse` with each side multiplied by `step`, at most 1, or without it `fine`.
