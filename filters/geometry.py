@@ -38,7 +38,7 @@ def shrink_smoothly(picture: NDArray[np.uint8], max_area_pixels: int, *, step_pi
     scale = math.sqrt(max_area_pixels / (height * width))
     if scale >= 1:
         return picture
-    across, down = (max(step_pixels, round(side * scale / step_pixels) * step_pixels) for side in (width, height))
+    across, down = (_shrunk(side, scale, step_pixels) for side in (width, height))
     while 2 * across <= picture.shape[1] and 2 * down <= picture.shape[0]:
         halves = picture.shape[1] // 2, picture.shape[0] // 2
         even = picture[: 2 * halves[1], : 2 * halves[0]]
@@ -48,6 +48,11 @@ def shrink_smoothly(picture: NDArray[np.uint8], max_area_pixels: int, *, step_pi
     left = math.sqrt(across * down / (picture.shape[0] * picture.shape[1]))
     blurred = cv2.GaussianBlur(picture, (0, 0), max(MIN_BLUR_PIXELS, 0.5 * math.sqrt(1 / left**2 - 1)))
     return np.asarray(cv2.resize(blurred, (across, down), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _shrunk(side: int, scale: float, step: int) -> int:
+    """Return a side after shrinking, a multiple of `step` unless it is shorter than that."""
+    return min(side - side % step, max(1, round(side * scale / step)) * step) if side >= step else side
 
 
 def crop_line(rgb: Rgb, quad: NDArray[np.float32]) -> Rgb:

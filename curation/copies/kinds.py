@@ -62,8 +62,8 @@ class Evidence:
     the largest region, unless something was only added there. `on_ground`: the share of them where one image has a
     thing, and the other shows the ground around it; `uncovered`: the same the other way round, which is less, and
     `replaced`, in the place of a letter or two where that is most. `moved`: the same, if one image shows ground in
-    one region and the other in another. `recoloured`: the share of the overlap in another colour while the rest has
-    the same.
+    one region and the other in another. `recoloured`: the share of the patches that show something which
+    have another colour while the rest has the same.
     """
 
     is_mirrored: bool

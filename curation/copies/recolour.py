@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 MIN_OFF_LEVELS, SAME_LEVELS = 24.0, 8.0  # of chroma: another colour, and surely none
 CLIPPED = 0.3  # of a full colour may be lost where a channel ends
 MAX_USUAL_LEVELS = 6.0  # by which the rest may be off
-MIN_CHROMA = 4.0  # with less everywhere, a picture is grey, which is a tone
+COLOURFUL, MIN_CHROMA = 0.98, 4.0  # with less nearly everywhere, a picture is grey, which is a tone
 MIN_PATCHES = 3
 REWEIGHTINGS = 6
 MIDDLE, MIN_LINE_PLACES, LINE_LEVELS = (16.0, 239.0), 16, 8.0
@@ -18,27 +18,32 @@ Means = NDArray[np.float64]
 """RGB of patches in grey levels, (patches, 3)."""
 
 
-def recoloured_share(first: Means, second: Means) -> float:
+def recoloured_share(first: Means, second: Means, textured: NDArray[np.bool_]) -> float:
     """Return the share of the patches with another colour in `second`, in [0, 1]; 0 if the rest differs, too.
+
+    Patches count if they show something: if they are `textured`, (patches,), or have a colour in either picture. On
+    white ground, a thing has few of all patches.
 
     Saturation, white balance and their dependence on brightness may change for the whole picture: the chroma of one
     is predicted from that of the other by a linear regression that leaves out what does not follow it.
     """
-    if len(first) < MIN_PATCHES or min(_chroma(first)[1], _chroma(second)[1]) < MIN_CHROMA:
+    chroma = [np.abs(_chroma(each)) for each in (first, second)]
+    shown = textured | (np.maximum(*chroma).max(axis=1, initial=0) > SAME_LEVELS)
+    if shown.sum() < MIN_PATCHES or min(np.quantile(each[shown], COLOURFUL) for each in chroma) < MIN_CHROMA:
         return 0.0
-    if np.abs(_chroma(first)[0] - _chroma(second)[0]).max() <= SAME_LEVELS:
+    if np.abs(_chroma(first) - _chroma(second)).max() <= SAME_LEVELS:
         return 0.0
-    return max(_share(first, second), _share(second, first))
+    return max(_other_colours(first, second), _other_colours(second, first)) / int(shown.sum())
 
 
-def _chroma(means: Means) -> tuple[NDArray[np.float64], float]:
-    """Return red and blue without brightness, (patches, 2), and how colourful the picture is."""
-    chroma = means[:, [0, 2]] - (means @ LUMA)[:, None]
-    return chroma, float(np.quantile(np.abs(chroma), 0.98))
+def _chroma(means: Means) -> NDArray[np.float64]:
+    """Return red and blue without brightness, (patches, 2)."""
+    return np.asarray(means[:, [0, 2]] - (means @ LUMA)[:, None])
 
 
-def _share(first: Means, second: Means) -> float:
-    (known, _), (wanted, _) = _chroma(first), _chroma(second)
+def _other_colours(first: Means, second: Means) -> int:
+    """Return how many patches have another colour than expected in `second`."""
+    known, wanted = _chroma(first), _chroma(second)
     luma = (first @ LUMA) / 255 - 0.5
     nothing = np.zeros_like(luma)
     ones = np.ones_like(luma)
@@ -60,8 +65,8 @@ def _share(first: Means, second: Means) -> float:
     off = np.hypot(*(wanted.T - expected))
     is_other = off > MIN_OFF_LEVELS + CLIPPED * np.hypot(*wanted.T)
     if is_other.sum() < MIN_PATCHES or is_other.all() or np.median(off[~is_other]) > MAX_USUAL_LEVELS:
-        return 0.0
-    return float(is_other.mean())
+        return 0
+    return int(is_other.sum())
 
 
 def _clipped(
