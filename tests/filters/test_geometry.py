@@ -23,7 +23,7 @@ def test_a_picture_is_shrunk_to_about_the_area_and_never_enlarged(height, width,
 
 
 @pytest.mark.parametrize("colours", [1, 3])
-@pytest.mark.parametrize("area", [400, 9_000, 25_000, 60_000])
+@pytest.mark.parametrize("area", [2_000, 9_000, 25_000, 60_000])
 def test_it_shows_what_an_average_over_areas_shows(area, colours):
     rng = np.random.default_rng(0)
     rough = rng.integers(0, 256, (9, 12, colours), np.uint8)
