@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from curation.config import PipelineConfig, SparkConfig
 from jobs.spark import frames, processes, session
-from jobs.spark.master import is_local, local_cores, master_of
+from jobs.spark.master import is_local, local_cores, master_of, require_master
 from jobs.units.cost import PLANNING, STARTING
 from jobs.units.plan import Plan, Unit
 from jobs.units.running import Terms, run_plan
@@ -105,6 +105,7 @@ def run_stage(plan: Plan, work: Work, ctx: Context) -> Manifest:
 def run_small_stage(plan: Plan, work: WorkHere, ctx: Context) -> Manifest:
     """Do what `run_stage` does, with `work` that starts Spark by `ctx.spark` if it turns out to need it."""
     if ctx.local_workers:
+        require_master(ctx.spark_config)  # as Spark would: one that is no address is refused
         return run_plan(plan, work, ctx, done=LocalCounter)
     return run_plan(plan, work, ctx, done=functools.partial(_counter, ctx), advice=_ADVICE)
 
