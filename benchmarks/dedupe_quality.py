@@ -238,6 +238,7 @@ _FILE = click.Path(exists=True, path_type=Path)
     "--score-tool", "--score", type=_FILE, help="Script that scores a manifest; no table of quality without."
 )
 @click.option("--imagededup-python", type=_FILE, help="Python that has imagededup; without it, it is left out.")
+@click.option("--fastdup-python", type=_FILE, help="Python that has fastdup; without it, it is left out.")
 @click.option("--distractors", default="2000,20000,200000", show_default=True, help="How many; empty: none are made.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps distractors for the next run.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Image file that shows recall among distractors.")
@@ -252,7 +253,8 @@ def main(*, plot: Path | None, as_json: bool, **options: Any) -> None:
         parts = PARTS if has_augly() else PARTS[:-1]
     if "augly" in parts:
         pictures = photographs_from(options["photographs"], COPIES + DISTRACTORS)
-        found["augly"] = measure_augly(pictures, imagededup=options["imagededup_python"], workers=cores)
+        peers = {"PHash": options["imagededup_python"], "fastdup": options["fastdup_python"]}
+        found["augly"] = measure_augly(pictures, peers=peers, workers=cores)
     if "corpus" in parts:
         found |= _measure_corpus(options)
     if "documents" in parts:

@@ -1,7 +1,7 @@
 """Harder copies: photographs after each image transform of AugLy, and after several of them.
 
     python -m benchmarks.dedupe.augly_copies [--photographs FOLDER] [--copies 200] [--imagededup-python PYTHON]
-                                             [--sheet FILE] [--json]
+                                             [--fastdup-python PYTHON] [--sheet FILE] [--json]
 
 AugLy (Papakipos and Bitton, 2022, arXiv:2201.06494) comes with the extra `peers`. `--photographs` is a folder of tars
 of photographs; where it has a truth.csv, the originals labelled `none` are used. Without it, photographs are drawn.
@@ -17,6 +17,8 @@ curate    PDQ and local features find candidates and pixels decide, as in dedupe
 PDQ       All pairs, ranked by distance, at the largest distance whose precision over all transforms is 0.999, which
           is the larger the fewer photographs there are.
 PHash     The same with the 64 bits of imagededup, computed by `--imagededup-python`; left out without it.
+fastdup   The same with the cosine of its vectors, computed by `--fastdup-python`; the operating point is 10,000 times
+          the difference from 1.
 
 Micro-AP is the average precision of all pairs of copy and photograph in one ranking (as DISC2021 has it), with all
 copies counted, and once without those that a person would not call the same picture (NOT_THE_SAME).
@@ -27,9 +29,7 @@ import io
 import json
 import os
 import random
-import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.dedupe.corpus import Row, one_thread_pool
 from benchmarks.dedupe.cost import candidate_pairs
+from benchmarks.dedupe.peers import Picture, peer_distances
 from benchmarks.dedupe.photographs import photographs_from
 from benchmarks.dedupe.sheets import draw_pairs
 from curation.config import DedupeConfig
@@ -57,12 +58,6 @@ JPEG_QUALITY = 90
 PRECISION = 0.999
 GLYPHS, TEXT_LENGTH = range(1, 1000), 5  # of the text that is laid over, as AugLy has it
 SSCD_PUBLISHED = "SSCD (ResNet-50), published: micro-AP 0.725 on DISC2021, score-normalised (Pizzi et al., CVPR 2022)"
-PHASH = """
-import json, sys
-from imagededup.methods import PHash
-json.dump(PHash(verbose=False).encode_images(image_dir=sys.argv[1], num_enc_workers=0), open(sys.argv[2], "w"))
-"""
-
 Transform = Callable[[Image.Image, Image.Image], Image.Image]
 """Makes a copy of the first photograph; some lay the second one over or under it."""
 
@@ -280,39 +275,23 @@ def _both_averages(
     return found
 
 
-def phash_distances(
-    python: Path, photographs: Sequence[bytes], names: Sequence[str], count: int
-) -> dict[str, NDArray[np.uint16]]:
-    """Return distances like `search` does, of imagededup's PHash. Raises ClickException if it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder, "pictures")
-        pictures.mkdir()
-        for place, data in enumerate(photographs):
-            (pictures / f"photograph {place}.jpg").write_bytes(data)
-        made = transforms()
-        for name in names:
-            for place in range(count):
-                other = photographs[(place + 1) % len(photographs)]
-                copy = make_copy(made[name], place, photographs[place], other)
-                (pictures / f"{name} {place}.jpg").write_bytes(copy)
-        out = Path(folder, "hashes.json")
-        command = [str(python), "-c", PHASH, str(pictures), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise click.ClickException(f"{python}: imagededup failed; is it installed there?\n{done.stderr[-2000:]}")
-        hashes = json.loads(out.read_text())
-
-    def prints(name: str, many: int) -> list[tuple[bytes, int]]:
-        return [(bytes.fromhex(hashes[f"{name} {place}.jpg"]), 100) for place in range(many)]
-
-    known = prints("photograph", len(photographs))
-    return {name: distances(prints(name, count), known) for name in names}
+def _pictures(photographs: Sequence[bytes], names: Sequence[str], count: int) -> Iterator[Picture]:
+    """Yield the photographs, and all copies of the first `count` of them."""
+    yield from (("photograph", place, data) for place, data in enumerate(photographs))
+    made = transforms()
+    for name in names:
+        for place in range(count):
+            other = photographs[(place + 1) % len(photographs)]
+            yield name, place, make_copy(made[name], place, photographs[place], other)
 
 
 def measure_augly(
-    photographs: Sequence[bytes], *, count: int = COPIES, imagededup: Path | None = None, workers: int = 2
+    photographs: Sequence[bytes], *, count: int = COPIES, peers: Mapping[str, Path | None], workers: int = 2
 ) -> dict[str, Any]:
-    """Return what is found of the copies of the first `count` photographs, by method and transform."""
+    """Return what is found of the copies of the first `count` photographs, by method and transform.
+
+    `peers`: the Python that has PHash or fastdup; None leaves it out.
+    """
     names = list(transforms())
     count = min(count, len(photographs))
     with one_thread_pool(workers) as pool:
@@ -323,8 +302,10 @@ def measure_augly(
         "curate": of_proven({name: proven for name, proven, _ in done}, count),
         "PDQ": of_distances({name: far for name, _, far in done}),
     }
-    if imagededup is not None:
-        methods["PHash"] = of_distances(phash_distances(imagededup, photographs, names, count))
+    for peer, python in peers.items():
+        if python is not None:
+            copies = _pictures(photographs, names, count)
+            methods[peer] = of_distances(peer_distances(peer, python, copies, names))
     missed = {name: sorted(set(range(count)) - {a for a, b, _ in some if a == b}) for name, some, _ in done}
     wrong = {name: [(a, b) for a, b, _ in some if a != b] for name, some, _ in done}
     return {"photographs": len(photographs), "copies": count, "methods": methods, "missed": missed, "wrong": wrong}
@@ -351,6 +332,7 @@ def print_augly(found: Mapping[str, Any]) -> None:
 @click.option("--copies", default=COPIES, show_default=True, help="Photographs that are copied.")
 @click.option("--distractors", default=DISTRACTORS, show_default=True, help="Photographs besides, at most.")
 @click.option("--imagededup-python", type=click.Path(exists=True, path_type=Path), help="Python with imagededup.")
+@click.option("--fastdup-python", type=click.Path(exists=True, path_type=Path), help="Python with fastdup.")
 @click.option(
     "--sheet", type=click.Path(path_type=Path), help="Image file that shows four missed copies a transform."
 )
@@ -360,9 +342,8 @@ def main(*, photographs: Path | None, sheet: Path | None, as_json: bool, **optio
     """Measure which of AugLy's copies are found."""
     wanted = options["copies"] + options["distractors"]
     pictures = photographs_from(photographs, wanted)
-    found = measure_augly(
-        pictures, count=options["copies"], imagededup=options["imagededup_python"], workers=options["cores"]
-    )
+    peers = {"PHash": options["imagededup_python"], "fastdup": options["fastdup_python"]}
+    found = measure_augly(pictures, count=options["copies"], peers=peers, workers=options["cores"])
     if sheet is not None:
         made, many = transforms(), len(pictures)
         draw_pairs(

@@ -251,7 +251,8 @@ def _with_changes(
     if evidence.differing * evidence.texture > MAX_DIFFERING_AREA:
         return evidence
     region = _region(patches, patches.textured & patches.differs)[2]
-    recoloured = recoloured_share(*(each[~region] for each in (*patches.colours, patches.textured)))
+    here, there = (each[~region] for each in patches.colours)
+    recoloured = recoloured_share(here, there, patches.textured[~region])
     evidence = dataclasses.replace(evidence, recoloured=round(recoloured, 4))
     laid = patches.laid or lay_fine(first, second, found)
     if laid is not None and looks_equal(laid):
