@@ -3,6 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manifests.format.schema import DuplicateKind
 
 MIN_PATCHES = 6  # that agree; fewer prove nothing
@@ -38,6 +41,8 @@ SEARCHED_LOCALLY = frozenset({DuplicateKind.OVERLAY, DuplicateKind.CROP, Duplica
 """Kinds that PDQ does not find, for which the scan measures local features."""
 
 _ORDER = list(DuplicateKind)
+_PROBES = 32
+_AROUND_MIDDLE = np.stack([(each.ravel() + 0.5) / _PROBES - 0.5 for each in np.indices((_PROBES, _PROBES))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +124,7 @@ def kind_of(
         return None
     inner = max(evidence.share_first, evidence.share_second)
     outer = min(evidence.share_first, evidence.share_second)
-    if inner < MIN_INNER_SHARE or outer < MIN_OUTER_SHARE:
+    if inner < MIN_INNER_SHARE * _most_inner(evidence) or outer < MIN_OUTER_SHARE:
         return None
     kinds = _by_map(evidence)
     if _is_another_page(evidence):
@@ -159,13 +164,31 @@ def _by_map(evidence: Evidence) -> list[DuplicateKind]:
         turn = min(turn, 180 - turn)  # mirrored top to bottom is only mirrored
     if turn > TURN_DEGREES:
         kinds.append(DuplicateKind.TURN)
-    is_oblique = abs(turn - 90 * round(turn / 90)) > TURN_DEGREES
-    whole = OBLIQUE_WHOLE_SHARE if is_oblique else WHOLE_SHARE
+    whole = min(OBLIQUE_WHOLE_SHARE, WHOLE_SHARE * _most_inner(evidence)) if _is_oblique(evidence) else WHOLE_SHARE
     if evidence.share_second < whole:
         kinds.append(DuplicateKind.CROP)
     if evidence.share_first < whole:
         kinds.append(DuplicateKind.OVERLAY)  # a border or frame was added
     return kinds
+
+
+def _is_oblique(evidence: Evidence) -> bool:
+    """Return whether one image is turned by no multiple of 90°."""
+    turn = abs(evidence.turn_degrees)
+    return abs(turn - 90 * round(turn / 90)) > TURN_DEGREES
+
+
+def _most_inner(evidence: Evidence) -> float:
+    """Return which share of the contained image can be shared at most: a turn cuts the corners of a long one."""
+    if not _is_oblique(evidence):
+        return 1.0
+    linear = np.reshape(evidence.matrix, (2, 3))[:, :2]
+    return max(_inside(each) for each in (linear, np.linalg.inv(linear)))
+
+
+def _inside(linear: NDArray[np.float64]) -> float:
+    """Return the share of the points around the middle of an image that `linear` (2, 2) maps into another."""
+    return float((np.abs(linear @ _AROUND_MIDDLE) <= 0.5).all(axis=0).mean())
 
 
 def _is_another_page(evidence: Evidence) -> bool:

@@ -190,3 +190,19 @@ def test_equal_images_give_equal_evidence():
     first, second = COPIES["turn 5"][1](PICTURES["city"]), PICTURES["city"]
     once, again = (evidence_of(first.copy(), second.copy()) for _ in range(2))
     assert dataclasses.asdict(once) == dataclasses.asdict(again)
+
+
+@pytest.mark.parametrize("degrees", [-35, 10, 17])
+def test_a_long_picture_whose_turn_cuts_its_corners_is_turned(degrees):
+    """Each of both lacks up to a half of the other; what a turn can leave is there."""
+    original = paint(seen_by_camera(city), width=1200, height=400)
+    turned = np.asarray(Image.fromarray(original).rotate(degrees, Image.Resampling.BICUBIC))
+    shown = evidence_of(turned, original)
+    assert max(shown.share_first, shown.share_second) < 0.9
+    assert kind(turned, original) == kind(original, turned) == "turn"
+
+
+def test_parts_of_a_picture_that_are_shifted_are_no_copies():
+    """Neither contains the other, and without a turn nothing had to be cut."""
+    original = paint(seen_by_camera(city), width=1200, height=400)
+    assert kind(original[:, :850], original[:, 350:]) is None
