@@ -43,6 +43,28 @@ def _with_word(rng: Rng, image: Image.Image, scene: str) -> tuple[Image.Image, I
     return image, _written(image, "Good morning", _style(rng, image, scene, 0.06))
 
 
+def _with_words(rng: Rng, image: Image.Image, scene: str) -> tuple[Image.Image, Image.Image]:
+    """Another word at the foot of each."""
+    style = _style(rng, image, scene, 0.06)
+    return _written(image, "Good morning", style), _written(image, "Happy Sunday", style)
+
+
+def _with_things(rng: Rng, image: Image.Image, scene: str) -> tuple[Image.Image, Image.Image]:
+    """Another thing in the same place of each: a kite and a balloon."""
+    (w, h), out = image.size, []
+    x, y, r = w * float(rng.uniform(0.2, 0.8)), h * float(rng.uniform(0.2, 0.45)), w * float(rng.uniform(0.02, 0.08))
+    tone = (245, 245, 220) if scene == "night" else (40, 42, 46)
+    for is_kite in (True, False):
+        changed = image.copy()
+        draw = ImageDraw.Draw(changed)
+        if is_kite:
+            draw.polygon([(x - r, y), (x, y - r / 2), (x + r, y), (x, y + r)], fill=tone)
+        else:
+            draw.ellipse((x - r * 0.7, y - r, x + r * 0.7, y + r * 0.6), fill=tone)
+        out.append(changed.filter(ImageFilter.GaussianBlur(0.6)))
+    return out[0], out[1]
+
+
 def _with_thing(rng: Rng, image: Image.Image, scene: str) -> tuple[Image.Image, Image.Image]:
     """A bird, a boat or a star in one of them."""
     changed, (w, h) = image.copy(), image.size
@@ -71,6 +93,8 @@ def _written(image: Image.Image, text: str, style: Style) -> Image.Image:
 
 SITUATIONS: dict[str, Callable[[Rng, Image.Image, str], tuple[Image.Image, Image.Image]]] = {
     "one other digit": _with_digits,
+    "another word": _with_words,
+    "another thing": _with_things,
     "one thing added": _with_thing,
     "a word written on": _with_word,
     "only encoded anew": _as_it_is,

@@ -26,12 +26,13 @@ from curation.copies.noise import is_noisier
 from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.perspective import oblique_views
 from curation.copies.recolour import recoloured_share
-from curation.copies.registration import Refined, refine
+from curation.copies.registration import MIN_VARIANCE, Fit, Refined, refine
 from curation.copies.rendering import Rendering
 from curation.copies.tones import of_same_tones
 from filters import text_density
 
 WORTH_A_CLOSER_LOOK = 0.45  # of the coarse patches that agree
+MOST_KEPT = 0.75  # of those of one image, if something is laid over the other
 FEW_PATCHES = 8  # so many patches count as a half
 MAX_DIFFERING_AREA = 0.15  # of the overlap: no copy, unless by an overlay that the patches show
 WORTH_TONING, MOST_TONED, TONED_DIFFERING, TONED_SHARE, SOFTENED_DIFFERING = 0.04, 0.4, 0.02, 0.9, 0.25
@@ -48,7 +49,7 @@ SHOWN_CHANGES = (
     "kept", "added", "lettered", "filled", "clear", "elsewhere", "on_ground", "uncovered", "replaced", "moved",
 )  # fmt: skip
 
-_VERSION = "6"
+_VERSION = "7"
 _PROBES = 64
 _PROBE_PLACES = np.stack(
     [*((each.ravel() + 0.5) / _PROBES for each in np.indices((_PROBES, _PROBES))[::-1]), np.ones(_PROBES**2)]
@@ -228,7 +229,7 @@ def _evidence_of_map(
     if patches.compared < MIN_PATCHES:
         return None
     agreement = 1 - float(patches.differs[patches.textured].mean())
-    if agreement < WORTH_A_CLOSER_LOOK:
+    if agreement < WORTH_A_CLOSER_LOOK and _kept_share(refined.fitted, patches) < MOST_KEPT:
         return None
     if agreement < PHOTO_AGREEMENT or patches.texture < PHOTO_TEXTURE:
         closer = fine_patches(first, second, found)
@@ -239,6 +240,15 @@ def _evidence_of_map(
     if WORTH_TONING < evidence.differing <= MOST_TONED:
         evidence, patches = _alike_evidence(first, second, found, evidence) or (evidence, patches)
     return evidence, found, patches
+
+
+def _kept_share(fitted: Fit, patches: Patches) -> float:
+    """Return the share of the textured patches of one image that agree; of the image of which that is more.
+
+    A word on a plain picture may have most of the patches with texture, but those of the picture itself agree.
+    """
+    sides = (fitted.variance_over > MIN_VARIANCE, fitted.variance_under > MIN_VARIANCE)
+    return max(1 - float(patches.differs[side].mean()) if side.any() else 0.0 for side in sides)
 
 
 def _with_changes(

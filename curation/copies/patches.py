@@ -17,7 +17,7 @@ COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
 SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 MAX_EQUAL_GAIN = 2.0  # of contrast
 EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0  # the least that other drawn content differed by is 17 levels
-MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of the whole image
+MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of all that agrees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ def fine_patches(
     fitted = correlate_closely(laid)
     textured = fitted.is_textured
     contrast = np.log((fitted.variance_over + 20) / (fitted.variance_under + 20))
-    usual = np.median(contrast[textured]) if textured.any() else 0.0
+    agreeing = textured & (fitted.correlation >= FINE_CORRELATION)
+    usual = np.median(contrast[agreeing]) if agreeing.any() else 0.0
     differs = (fitted.correlation < FINE_CORRELATION) | (np.abs(contrast - usual) > MAX_CONTRAST_CHANGE)
     patches = _patches(laid, fitted, textured & differs, _colours(first, second, found, laid))
     return replace(patches, laid=laid) if laid is as_is else patches

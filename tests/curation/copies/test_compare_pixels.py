@@ -135,3 +135,23 @@ def test_pictures_look_equal_after_encoding_and_other_tones_and_not_with_one_sma
         laid = lay_fine(Rendering(original), Rendering(picture), whole)
         assert laid is not None
         assert looks_equal(laid) == wanted
+
+
+def mist(words="", *, trees=((150, 40), (480, 60), (760, 50))):
+    """Return a picture of which hardly anything has texture: a grey slope, trees, and words in larger letters."""
+    slope = np.linspace(215, 150, 640)[:, None, None] + np.linspace(-10, 10, 900)[None, :, None]
+    image = Image.fromarray(np.broadcast_to(slope, (640, 900, 3)).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
+    for x, height in trees:
+        pen.polygon([(x - height / 3, 420), (x, 420 - height), (x + height / 3, 420)], fill=(60, 64, 66))
+    pen.text((60, 560), words, font=ImageFont.load_default(54), fill=(30, 30, 34))
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("words", ["Good morning", "Good morning to all of you"])
+def test_words_on_a_plain_picture_are_an_overlay_and_other_words_another_picture(words):
+    """The words have most of the patches with texture, and all else is the same."""
+    written = rendering(as_jpeg(mist(words), 80))
+    assert kind(compare(written, rendering(mist()))) == "overlay"
+    assert kind(compare(written, rendering(mist(words.replace("morning", "evening"))))) is None
+    assert kind(compare(written, rendering(mist(trees=((260, 50), (600, 44), (690, 62)))))) is None
