@@ -148,7 +148,8 @@ def _covered(shape: tuple[int, ...], over: tuple[int, ...], matrix: Matrix) -> N
     covered = inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:]
     if np.abs(inverse[0, :2]).min() > OBLIQUE * np.abs(inverse[0, :2]).max():
         whole = [int(side - EDGE_PIXELS) // PATCH_PIXELS for side in shape[:2]]
-        covered[0], covered[:, 0], covered[whole[0] :], covered[:, whole[1] :] = False, False, False, False
+        for each in (np.s_[:1], np.s_[:, :1], np.s_[whole[0] :], np.s_[:, whole[1] :]):
+            covered[each] = False
     return np.asarray(covered)
 
 

@@ -28,8 +28,8 @@ SURE_CORRELATION = 0.9  # no shift would change the answer
 RIDGE, MIN_GAIN = 0.02, 0.1
 REWEIGHTINGS, STIFFNESS, MIN_ERROR_PIXELS = 2, 0.01, 0.1
 SMALL_PIXELS = 0.2
-STRIDE = 7  # between rows of patches: those that are left are in no column
-ENOUGH_PATCHES = 100  # with texture, for a map
+STRIDE = 7  # columns from a patch that is left to that of the next row, so that they are not in one column
+ENOUGH_PATCHES = 100  # with texture, to fit a map to
 
 
 @dataclass(frozen=True, kw_only=True)

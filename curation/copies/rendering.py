@@ -18,7 +18,7 @@ from filters.text_density import TextMap, map_features, text_map, text_probabili
 
 COARSE_AREA_PIXELS = 320 * 320
 FINE_STEP_PIXELS = 8  # of its sides, so that smaller versions are halves of halves
-NEARLY = 0.9
+NEARLY = 0.9  # of the fine size: half of it is the coarse size
 FINE_AREA_PIXELS = 640 * 640
 SHARP_AREA_PIXELS = 1536 * 1536
 THUMB_PIXELS = 32

@@ -155,3 +155,13 @@ def test_words_on_a_plain_picture_are_an_overlay_and_other_words_another_picture
     assert kind(compare(written, rendering(mist()))) == "overlay"
     assert kind(compare(written, rendering(mist(words.replace("morning", "evening"))))) is None
     assert kind(compare(written, rendering(mist(trees=((260, 50), (600, 44), (690, 62)))))) is None
+
+
+@pytest.mark.parametrize("size", [(12, 400), (400, 12), (9, 9), (17, 1000)])
+def test_strips_and_stamps_are_compared_with_anything(size):
+    """Turned, too, where not even one patch is left of them."""
+    strip = np.asarray(paint(city, width=400, height=300))[: size[1], : size[0]]
+    strip = np.resize(strip, (size[1], size[0], 3))
+    for other in (PICTURES["city"], strip, np.asarray(Image.fromarray(strip).rotate(10, expand=True))):
+        for found in (compare(rendering(strip), rendering(other)), compare(rendering(other), rendering(strip))):
+            assert found is None or found.patches > 0
