@@ -164,8 +164,8 @@ def _relabelled(group: str) -> Callable[[Rng, int], Pair]:
         for place in rng.permutation(len(texts.texts))[:TRIES]:
             old, size_px = texts.texts[place], texts.sizes_px[place] * first.width / texts.width_px
             new = edited(rng, old)
-            if new == old or size_px < MIN_TEXT_PIXELS:
-                continue
+            if new == old or size_px < MIN_TEXT_PIXELS or texts.texts.count(old) > 1:
+                continue  # a word with a shadow is drawn twice: the old one would hide the new one
             with DrawnTexts(int(place), lambda _, new=new: new):  # type: ignore[misc]
                 second = painter(np.random.default_rng(seed), *size).convert("RGB")
             if differs(first, second):
