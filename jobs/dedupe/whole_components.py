@@ -71,16 +71,7 @@ def judge_rows(rows: DataFrame, count: int, matcher: Matcher, steps: Steps) -> T
     before of two pictures, and pairs (`node`, `other`). Each has its `component`.
     """
     units = max(1, min(MAX_GROUP_TASKS, -(-count // PAIRS_PER_UNIT)))
-    making = Making(
-        name="judged",
-        schema=DECIDED,
-        units=units,
-        function=_JudgeComponents(matcher=matcher),
-        order=("component", "row"),
-        count=count_known,
-        settles=_count_pairs,
-        shown=Shown(name="proof", noun="candidate pairs", rows=count),
-    )
+    making = _judging("judged", units, count, matcher)
     return steps.make(rows.withColumn(UNIT, unit_of_hash(["component"], units)), making)
 
 
@@ -90,8 +81,14 @@ def judge_locally(rows: pa.Table, count: int, matcher: Matcher, steps: Steps, *,
     Its units are smaller, since one costs no more than its files.
     """
     numbers, units = _small_units(rows)
-    making = Making(
-        name="locally-judged",
+    making = _judging("locally-judged", units, count, matcher)
+    return steps.make_locally(rows.append_column(UNIT, numbers), making, workers=workers)
+
+
+def _judging(name: str, units: int, count: int, matcher: Matcher) -> Making:
+    """Return how components with `count` pairs are judged."""
+    return Making(
+        name=name,
         schema=DECIDED,
         units=units,
         function=_JudgeComponents(matcher=matcher),
@@ -100,7 +97,6 @@ def judge_locally(rows: pa.Table, count: int, matcher: Matcher, steps: Steps, *,
         settles=_count_pairs,
         shown=Shown(name="proof", noun="candidate pairs", rows=count),
     )
-    return steps.make_locally(rows.append_column(UNIT, numbers), making, workers=workers)
 
 
 def _small_units(rows: pa.Table) -> tuple[pa.Array, int]:
