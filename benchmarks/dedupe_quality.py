@@ -1,7 +1,8 @@
 """Measures dedupe on labelled copies: recall and precision beside other tools, cost, recall among many images.
 
     python -m benchmarks.dedupe_quality --web labelled/ --score-tool score.py [--imagededup-python PYTHON] [--json]
-                                        [--distractors 2000,20000,200000] [--photographs FOLDER] [--cache FOLDER]
+                                        [--fastdup-python PYTHON] [--distractors 2000,20000,200000]
+                                        [--photographs FOLDER] [--cache FOLDER]
                                         [--plot curves.png] [--only corpus|documents|augly]
 
 `--web` is a folder of labelled tars with truth.csv, in the layout of examples/corpus. Without it, that corpus is used

@@ -58,6 +58,7 @@ JPEG_QUALITY = 90
 PRECISION = 0.999
 GLYPHS, TEXT_LENGTH = range(1, 1000), 5  # of the text that is laid over, as AugLy has it
 SSCD_PUBLISHED = "SSCD (ResNet-50), published: micro-AP 0.725 on DISC2021, score-normalised (Pizzi et al., CVPR 2022)"
+
 Transform = Callable[[Image.Image, Image.Image], Image.Image]
 """Makes a copy of the first photograph; some lay the second one over or under it."""
 

@@ -80,7 +80,7 @@ def judge_locally(rows: pa.Table, count: int, matcher: Matcher, steps: Steps, *,
 
     Its units are smaller, since one costs no more than its files.
     """
-    numbers, units = _small_units(rows)
+    numbers, units = small_units(rows)
     making = _judging("locally-judged", units, count, matcher)
     return steps.make_locally(rows.append_column(UNIT, numbers), making, workers=workers)
 
@@ -99,7 +99,7 @@ def _judging(name: str, units: int, count: int, matcher: Matcher) -> Making:
     )
 
 
-def _small_units(rows: pa.Table) -> tuple[pa.Array, int]:
+def small_units(rows: pa.Table) -> tuple[pa.Array, int]:
     """Return the unit of each of `rows`, and how many there are.
 
     One has components that follow each other in the order of their names, until there are PAIRS_PER_SMALL_UNIT pairs.
@@ -111,7 +111,7 @@ def _small_units(rows: pa.Table) -> tuple[pa.Array, int]:
     in_order = pc.sort_indices(components.dictionary).to_numpy()
     before = np.cumsum(counts[in_order]) - counts[in_order]
     units = np.empty(len(counts), np.int64)
-    units[in_order] = before // PAIRS_PER_SMALL_UNIT
+    _, units[in_order] = np.unique(before // PAIRS_PER_SMALL_UNIT, return_inverse=True)
     return pa.array(units[of_rows]), int(units.max()) + 1
 
 

@@ -42,13 +42,14 @@ class Context(Terms):
     def spark(self) -> SparkSession:
         """The session, started when first needed: a run with nothing to do never starts Spark."""
         if self._spark is None:
+            phase = self.account.phase
             self.account.begin(STARTING)
             is_new = self.given is None and session.existing_session() is None
             self._spark = self._stack.enter_context(
                 session.opened(self.spark_config, name="curate", given=self.given)
             )
             processes.include(self.account, self._spark, from_start=is_new)
-            self.account.begin(PLANNING)
+            self.account.begin(phase)
         return self._spark
 
     @property

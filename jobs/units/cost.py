@@ -74,6 +74,11 @@ class Account:
                 self._base.setdefault(name, last)
         self._sources.append((source, from_start))
 
+    @property
+    def phase(self) -> str:
+        """The phase that what is used now belongs to."""
+        return self._phase
+
     def begin(self, phase: str) -> None:
         """Begin `phase`: what is used from now on belongs to it."""
         for source, from_start in self._sources:

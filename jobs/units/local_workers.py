@@ -149,7 +149,8 @@ class LocalWorkers:
         """Start a process that forks `count` workers; return the lines to them."""
         pairs = [socket.socketpair() for _ in range(count)]
         theirs = [there.fileno() for _, there in pairs]
-        arguments = [json.dumps(each) for each in (sys.path, self._modules, theirs)]
+        path = [str(each) for each in sys.path]  # some programs put a Path there
+        arguments = [json.dumps(each) for each in (path, self._modules, theirs)]
         server = subprocess.Popen(  # noqa: S603 - this program
             [sys.executable, "-P", "-c", _PROGRAM, *arguments],
             pass_fds=theirs,

@@ -4,9 +4,12 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import curate
+from jobs.dedupe.whole_components import PAIR, PICTURE, small_units
+from jobs.spark.run import context
 from manifests.format.store import EVIDENCE_FOLDER, open_manifest
 from tests.conftest import curate_process, rows_of
 from tests.jobs.dedupe.test_dedupe import scanned
@@ -34,6 +37,24 @@ def test_without_java_it_finds_what_spark_finds(spark, scanned: Path, tmp_path: 
         assert evidence(tmp_path / "here") == evidence(tmp_path / "there")
         assert "pairs compared" in done.stderr
         assert here.cost["phases"]["matching"] > 0, "workers are counted"
+
+
+@pytest.mark.parametrize("sizes", [[1], [200], [1, 63, 1, 300, 2, 64, 5] * 3])
+def test_units_are_whole_components_and_none_is_empty(sizes: list[int]) -> None:
+    names = [bytes([number]) for number, size in enumerate(sizes) for _ in range(size)]
+    pictures = pa.table({"component": [bytes([n]) for n in range(len(sizes))], "row": [PICTURE] * len(sizes)})
+    rows = pa.concat_tables([pictures, pa.table({"component": names, "row": [PAIR] * len(names)})])
+    numbers, units = small_units(rows)
+    of_component = set(zip(rows.column("component").to_pylist(), numbers.to_pylist(), strict=True))
+    assert len(of_component) == len(sizes)
+    assert {unit for _, unit in of_component} == set(range(units))
+
+
+def test_a_session_that_starts_in_a_phase_leaves_the_phase_as_it_was(spark) -> None:
+    with context(given=spark) as ctx:
+        ctx.account.begin("candidates")
+        assert ctx.spark is spark
+        assert ctx.account.phase == "candidates"
 
 
 def test_evidence_of_an_earlier_run_is_taken(scanned: Path, tmp_path: Path) -> None:
