@@ -63,7 +63,7 @@ from manifests.format.store import Manifest, Whole
 
 ONLY_EXACT = ("exact",)
 UNITS_IN_MEMORY = 3
-"""So many units of keypoints, those of 8,388 pictures, are searched by a small run itself: ten seconds, and 0.8 GB."""
+"""So many units of keypoints, of 8,388 pictures, are searched by a small run itself: in ten seconds and 0.8 GB."""
 NOT_RECORDED = {"references", "against", "rows_in_process"}
 """The plan's inputs record two sets of manifests by digest; where rows are worked on has no effect on them."""
 
