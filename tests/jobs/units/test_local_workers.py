@@ -76,13 +76,20 @@ def test_no_process_is_left(is_error: bool) -> None:
     started: list[psutil.Process] = []
     with contextlib.suppress(KeyboardInterrupt), workers() as pool:
         list(pool.run(describe, range(4)))
-        below = psutil.Process().children(recursive=True)
-        started += [each for each in below if "local_workers" in " ".join(each.cmdline())]
+        started += [each for each in psutil.Process().children(recursive=True) if is_worker(each)]
         if is_error:
             raise KeyboardInterrupt
     assert len(started) == 3
     psutil.wait_procs(started, timeout=60)
     assert not [each for each in started if is_at_work(each)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Return whether a process runs local_workers; processes of other tests may be ending meanwhile."""
+    try:
+        return "local_workers" in " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def is_at_work(process: psutil.Process) -> bool:
