@@ -4,9 +4,9 @@
 
 Two corpora are scanned and deduplicated with default settings, each in a command of its own: `--web`, a folder of
 labelled tars, left out without; and `--pictures` variants of pictures drawn by examples/corpus, none if 0.
-The variants are drawn once into tars below `--cache`, about 25 kB each: crops, mirrored, with other tones, half of
-them blended with another picture; every tenth is a copy of the one before it (resized and encoded anew; by turns also
-cropped, mirrored or written on).
+The variants are drawn once into tars below `--cache`, about 10 kB each: averages of two parts of pictures, each used
+once; every tenth is a copy of the one before it (resized and encoded anew; by turns also cropped, mirrored or written
+on). Of the variants, the share of these copies that is found is reported, and how many others are taken for copies.
 
 Processor time is what the manifests record of all processes: the driver, the JVM, Python workers and their children.
 What was used until Python and Spark were there is listed apart, as `starting`. Peak memory is that of `curate dedupe`
@@ -33,7 +33,7 @@ import psutil
 
 from benchmarks.dedupe.corpus import Row, one_thread_pool, read_rows
 from benchmarks.dedupe.cost import candidate_pairs, judge_cost, measure_kernels
-from benchmarks.dedupe.variants import make_variants
+from benchmarks.dedupe.variants import is_copy, make_variants
 from curation.config import DedupeConfig
 from manifests.format.schema import STATUSES_WITH_PIXELS
 from manifests.format.store import open_manifest
@@ -111,6 +111,20 @@ def measure_corpus(folder: Path, work: Path, cores: int) -> dict[str, Any]:
     }
 
 
+def count_copies(deduped: Path) -> dict[str, Any]:
+    """Return the share of the planned copies among variants that is found, and the number of copies not planned."""
+    rows = read_rows(open_manifest(str(deduped)), "key", "member", "cluster_id")
+    clusters: dict[str, list[int]] = {}
+    for row in rows:
+        clusters.setdefault(row["cluster_id"], []).append(int(row["member"].partition(".")[0]))
+    joined = [sorted(each) for each in clusters.values() if len(each) > 1]
+    planned = sum(each == [each[0], each[0] + 1] and is_copy(each[1]) for each in joined)
+    return {
+        "recall": round(planned / max(1, sum(is_copy(number) for number in range(len(rows)))), 4),
+        "clusters_of_others": len(joined) - planned,
+    }
+
+
 def _of_pairs(shown: Sequence[Row], prints: Sequence[tuple[bytes, int]]) -> dict[str, float]:
     """Return how many candidates an image has, and core-milliseconds of judging one."""
     found = candidate_pairs(shown, prints, DedupeConfig())
@@ -152,6 +166,8 @@ def main(*, web: Path | None, pictures: int, cache: Path | None, cores: int, as_
         for name, tars in corpora.items():
             (work / name).mkdir()
             found["corpora"][name] = measure_corpus(tars, work / name, cores)
+        if pictures:
+            found["corpora"]["variants"] |= count_copies(work / "variants" / "deduped")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:

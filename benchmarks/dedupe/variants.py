@@ -1,8 +1,8 @@
-"""Many pictures at little cost: variants of drawn ones, in tars, a tenth of them copies."""
+"""Many pictures at little cost, of which none but planned copies has anything in common with another, in tars."""
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.dedupe.corpus import one_thread_pool
-from benchmarks.dedupe.distractors import LARGEST_PART, LEAST_PART
 from examples.corpus.samples import FLAT, PAINTERS, pick_size
 from examples.corpus.textures import Rng, through_camera
 from filters.protocol import Rgb
 
-DRAWN, DRAWN_A_FILE, A_TAR = 2_000, 125, 1_000
-DRAWN_SIDE = 900
-COPY_EVERY = 10
-DRAWN_QUALITY, QUALITIES = 92, (75, 95)
-RECIPE = "1"  # raise it when other variants are made
-
-_album: list[bytes] = []
+A_TAR, COPY_EVERY = 1_000, 10
+SIDE = 900  # of a drawn picture, whose quarters are used
+QUALITIES = (75, 95)
+RECIPE = "2"  # raise it when other pictures are made
 
 
 def make_variants(cache: Path, count: int, workers: int) -> Path:
-    """Return the folder below `cache` with tars of `count` variants, which are made unless they are there."""
+    """Return the folder below `cache` with tars of `count` pictures, which are made unless they are there.
+
+    Each is the average of two quarters of pictures that examples/corpus draws, perhaps mirrored and of other tones.
+    A quarter is used once: two parts of one picture share things, and two pictures of one painter look alike.
+    Every tenth is a copy of the one before it.
+    """
     folder = cache / f"variants-{RECIPE}-{count}"
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [(cache / f"drawn-rgb-{RECIPE}-{first:05d}.npz", first) for first in range(0, DRAWN, DRAWN_A_FILE)]
     tars = [
         (folder / f"{number:05d}.tar", number, min(A_TAR, count - number * A_TAR))
         for number in range(-(-count // A_TAR))
@@ -37,46 +37,18 @@ def make_variants(cache: Path, count: int, workers: int) -> Path:
     missing = [each for each in tars if not each[0].exists()]
     if missing:
         with one_thread_pool(workers) as pool:
-            paths = list(pool.map(_draw, *zip(*drawn, strict=True)))
-        with one_thread_pool(workers, initializer=_open_album, initargs=(paths,)) as pool:
             list(pool.map(_write_tar, *zip(*missing, strict=True)))
     return folder
 
 
-def _draw(path: Path, first: int) -> Path:
-    """Draw the pictures numbered from `first` into `path` as JPEG, unless it exists; return it."""
-    if path.exists():
-        return path
-    cv2.setNumThreads(1)
-    painters = [(painter, label) for label, several in PAINTERS.items() for painter in several]
-    drawn = {}
-    for number in range(first, first + DRAWN_A_FILE):
-        rng = np.random.default_rng([2028, number])
-        painter, label = painters[number % len(painters)]
-        image = painter(rng, *pick_size(rng, DRAWN_SIDE))
-        image = through_camera(rng, image) if label != "rich" and painter not in FLAT else image
-        drawn[str(number)] = np.frombuffer(_jpeg(np.asarray(image.convert("RGB")), DRAWN_QUALITY), np.uint8)
-    aside = path.with_suffix(".part.npz")
-    np.savez(aside, **drawn)  # type: ignore[arg-type]
-    return aside.rename(path)
-
-
-def _open_album(paths: Sequence[Path]) -> None:
-    cv2.setNumThreads(1)
-    for path in paths:
-        with np.load(path, allow_pickle=False) as stored:
-            _album.extend(stored[name].tobytes() for name in stored.files)
-
-
 def _write_tar(path: Path, number: int, count: int) -> None:
+    cv2.setNumThreads(1)
     aside = path.with_suffix(".part")
     rng, last = np.random.default_rng([2029, number]), np.zeros((1, 1, 3), np.uint8)
+    fresh = variants(rng, count - count // COPY_EVERY)
     with tarfile.open(aside, "w") as tar:
         for place in range(count):
-            if place % COPY_EVERY == COPY_EVERY - 1:
-                last = copied(rng, last, place // COPY_EVERY % 4)
-            else:
-                last = variant(rng, _album)
+            last = copied(rng, last, place // COPY_EVERY % 4) if is_copy(place) else next(fresh)
             data = _jpeg(last, int(rng.integers(*QUALITIES)))
             member = tarfile.TarInfo(f"{number * A_TAR + place:09d}.jpg")
             member.size = len(data)
@@ -84,25 +56,37 @@ def _write_tar(path: Path, number: int, count: int) -> None:
     aside.rename(path)
 
 
-def variant(rng: Rng, album: Sequence[bytes]) -> Rgb:
-    """Return a part of an encoded picture, perhaps mirrored, of other tones; half are blended with another part."""
-    found = _part(rng, album[int(rng.integers(len(album)))])
-    if rng.random() < 0.5:
-        other = cv2.resize(_part(rng, album[int(rng.integers(len(album)))]), (found.shape[1], found.shape[0]))
-        found = np.asarray(cv2.addWeighted(found, 0.5, other, 0.5, 0), np.uint8)
-    return found
+def is_copy(number: int) -> bool:
+    """Return whether a picture is a copy of the one before it."""
+    return number % COPY_EVERY == COPY_EVERY - 1
 
 
-def _part(rng: Rng, data: bytes) -> Rgb:
-    rgb = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    share = float(rng.uniform(LEAST_PART, LARGEST_PART)) ** 0.5
-    height, width = (round(side * share) for side in rgb.shape[:2])
-    top, left = (int(rng.integers(full - part + 1)) for full, part in zip(rgb.shape, (height, width), strict=False))
-    part = rgb[top : top + height, left : left + width]
-    return _toned(rng, part[:, ::-1] if rng.random() < 0.5 else part)
+def variants(rng: Rng, count: int) -> Iterator[Rgb]:
+    """Yield `count` pictures (height, width, 3), each of two quarters that no other one shows."""
+    quarters = [each for number in range(-(-count // 2)) for each in _quarters(_draw(rng, number))]
+    order = rng.permutation(len(quarters))[: 2 * count].reshape(count, 2)
+    for first, second in order:
+        found = _toned(rng, quarters[first])
+        other = cv2.resize(_toned(rng, quarters[second]), (found.shape[1], found.shape[0]))
+        yield np.asarray(cv2.addWeighted(found, 0.5, other, 0.5, 0), np.uint8)
+
+
+def _draw(rng: Rng, number: int) -> Rgb:
+    painters = [(painter, label) for label, several in PAINTERS.items() for painter in several]
+    painter, label = painters[number % len(painters)]
+    image = painter(rng, *pick_size(rng, SIDE))
+    image = through_camera(rng, image) if label != "rich" and painter not in FLAT else image
+    return np.asarray(image.convert("RGB"))
+
+
+def _quarters(rgb: Rgb) -> list[Rgb]:
+    height, width = (side // 2 for side in rgb.shape[:2])
+    return [rgb[top : top + height, left : left + width] for top in (0, height) for left in (0, width)]
 
 
 def _toned(rng: Rng, rgb: Rgb) -> Rgb:
+    """Return a picture of other tones, perhaps mirrored."""
+    rgb = rgb[:, ::-1] if rng.random() < 0.5 else rgb
     powers = np.exp(rng.normal(0, 0.3, 3))[:, None]
     tones: NDArray[np.uint8] = (255 * (np.arange(256)[None] / 255) ** powers).astype(np.uint8)
     return np.asarray(cv2.LUT(np.ascontiguousarray(rgb), np.ascontiguousarray(tones.T.reshape(1, 256, 3))), np.uint8)

@@ -49,7 +49,7 @@ SHOWN_CHANGES = (
     "kept", "added", "lettered", "filled", "clear", "elsewhere", "on_ground", "uncovered", "replaced", "moved",
 )  # fmt: skip
 
-_VERSION = "7"
+_VERSION = "8"
 _PROBES = 64
 _PROBE_PLACES = np.stack(
     [*((each.ravel() + 0.5) / _PROBES for each in np.indices((_PROBES, _PROBES))[::-1]), np.ones(_PROBES**2)]

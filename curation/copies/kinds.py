@@ -14,6 +14,7 @@ WHOLE_SHARE = 0.9  # an image counts as completely covered from this share on
 OBLIQUE_WHOLE_SHARE = 0.75  # the same after a turn that is no multiple of 90°, which cuts or adds corners
 NEARLY_WHOLE_SHARE = 0.7  # if less of a page or a chart is shared, a difference makes it another one
 MIN_INNER_SHARE, MIN_OUTER_SHARE = 0.8, 0.15  # of the contained image and of the containing one, that is shared
+MIN_PARTIAL_PATCHES = 50  # that agree if no image is complete in the other: a few stripes do so by chance
 NOISE = 0.02  # the share of patches that may differ without an overlay
 TOGETHER = 0.9  # the share of the differing patches that an overlay has in one region
 UNTOUCHED, UNTOUCHED_COLOUR = 0.98, 8.0  # correlation and grey levels outside an overlay
@@ -30,6 +31,7 @@ ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, no
 MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
 SCATTERED_CLEAR = 0.3  # of what differs in many places, differs clearly: no change of tones
 BAND_AREA, BAND_DENSITY = 0.1, 0.55  # a large rectangle that is other
+MAX_TONED = 24.0  # grey levels by which the rest may differ in colour, if hardly anything is seen below
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
 EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
@@ -125,6 +127,9 @@ def kind_of(
     inner = max(evidence.share_first, evidence.share_second)
     outer = min(evidence.share_first, evidence.share_second)
     if inner < MIN_INNER_SHARE * _most_inner(evidence) or outer < MIN_OUTER_SHARE:
+        return None
+    is_partial = inner < WHOLE_SHARE and not _is_oblique(evidence)
+    if is_partial and evidence.patches * (1 - evidence.differing) < MIN_PARTIAL_PATCHES:
         return None
     kinds = _by_map(evidence)
     if _is_another_page(evidence):
@@ -247,7 +252,8 @@ def _is_laid_over(evidence: Evidence) -> bool:
         and max(evidence.uncovered, evidence.replaced) <= TEXT_UNCOVERED
         and evidence.sameness >= REST_SAMENESS
     )
-    return is_seen_through or is_band or (is_of_strokes and seen >= STROKES_SEEN)
+    is_covered = is_band or (is_of_strokes and seen >= STROKES_SEEN)
+    return is_seen_through or (is_covered and evidence.colour <= MAX_TONED)
 
 
 def _is_relabelled(evidence: Evidence) -> bool:

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from curation.copies.compare_pixels import compare
-from curation.copies.kinds import Strictness, kind_of
+from curation.copies.kinds import Evidence, Strictness, kind_of
 from curation.copies.rendering import Rendering, renderings
 from curation.pictures.decode import DEFAULT_LIMITS
 from examples.corpus.charts import bar_chart, line_chart
 from examples.corpus.documents import code, letter, news_page
 from examples.corpus.photographs import city, landscape, person, still_life
+from examples.corpus.samples import picture
 from examples.corpus.textures import through_camera
 from tests.support.copying import COPIES, cropped, mirrored, paint, written_on
 from tests.support.pictures import as_jpeg
@@ -206,3 +207,22 @@ def test_parts_of_a_picture_that_are_shifted_are_no_copies():
     """Neither contains the other, and without a turn nothing had to be cut."""
     original = paint(seen_by_camera(city), width=1200, height=400)
     assert kind(original[:, :850], original[:, 350:]) is None
+
+
+def test_a_product_in_another_colour_and_with_another_label_is_another_product():
+    """Its label covers all that is below, as a band that is laid over a picture does."""
+    first, second = (np.asarray(Image.open(io.BytesIO(picture(7, index).content))) for index in (738, 1279))
+    assert evidence_of(first, second).changed_together > 0.9
+    assert kind(first, second) is None
+
+
+def test_a_few_stripes_that_agree_are_no_shared_part():
+    """Bars of two charts agree, and both charts go on where the other one ends."""
+    evidence = Evidence(
+        is_mirrored=False, matrix=(0.797, 0, -0.105, 0, 0.870, 0.210), turn_degrees=0.0, share_first=0.803,
+        share_second=0.557, inliers=4, patches=28, texture=1.0, differing=0.0, region_share=0.0, region_area=0.0,
+        sameness=0.948, colour=47.2, changed=0.0,
+    )  # fmt: skip
+    assert kind_of(evidence, Strictness(), EVERY) is None
+    assert kind_of(dataclasses.replace(evidence, share_first=1.0), Strictness(), EVERY) is not None
+    assert kind_of(dataclasses.replace(evidence, patches=60), Strictness(), EVERY) is not None
