@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, NOISE, Evidence, is_overlaid, is_proven
+from curation.copies.kinds import MIN_PATCHES, MIN_RECOLOURED, NOISE, Evidence, is_overlaid, is_proven
 from curation.copies.noise import is_noisier
 from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.perspective import oblique_views
@@ -106,7 +106,7 @@ def inverted(evidence: Evidence) -> Evidence:
 def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     """Return what the images show, or if they differ, what they show after noise or a change of tone is undone."""
     evidence = _evidence_of(first, second)
-    if evidence is None or is_proven(evidence):
+    if evidence is None or (is_proven(evidence) and evidence.recoloured < MIN_RECOLOURED):
         return evidence
     for again in _evidence_again(first, second, evidence):
         if again.differing <= NOISE and is_proven(again) and _keeps_letters(first, second, again):
@@ -127,9 +127,10 @@ def _evidence_again(first: Rendering, second: Rendering, evidence: Evidence) -> 
             yield again
     if evidence.colour > MIN_TONED_COLOUR and evidence.differing <= MOST_TONED:
         toned = of_same_tones(first, second, evidence)
-        again = None if toned is None else _evidence_of(*toned)
-        if again is not None:
-            yield dataclasses.replace(again, colour=evidence.colour, recoloured=evidence.recoloured)
+        again = None if toned is None else _evidence_of(*toned[:2])
+        if toned is not None and again is not None:
+            recoloured = again.recoloured if toned[2] else evidence.recoloured
+            yield dataclasses.replace(again, colour=evidence.colour, recoloured=recoloured)
 
 
 def _agrees(evidence: Evidence) -> bool:

@@ -8,9 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 from curation.copies.compare_pixels import compare
 from curation.copies.kinds import Strictness, kind_of
 from curation.copies.noise import noise_level
+from curation.copies.recolour import LUMA
 from curation.copies.rendering import Rendering
-from curation.copies.tones import colour_map, moved
-from examples.corpus.photographs import city, landscape, still_life
+from curation.copies.tones import colour_map, keeps_hues, moved
+from examples.corpus.photographs import city, landscape, person, still_life
 from examples.corpus.textures import through_camera
 from tests.support.copying import paint
 from tests.support.pictures import as_jpeg
@@ -107,4 +108,28 @@ def test_the_map_of_colours_is_found_though_much_is_cut_off_or_covered():
     matrix = np.array([[1.3, -0.2, 0.1, 20], [0.1, 1.1, 0, -10], [-0.1, 0.3, 1.2, 5]])
     target = moved(source, matrix)
     target[:200] = 255
-    assert np.median(np.abs(moved(source, colour_map(source, target)) - target)) < 1
+    is_cut = (target <= 0) | (target >= 255)
+    assert np.median(np.abs(moved(source, colour_map(source, target, is_cut)) - target)) < 1
+
+
+def test_most_of_a_picture_may_be_cut_off():
+    rng = np.random.default_rng(11)
+    source = rng.uniform(0, 255, (2000, 3))
+    source[:1800] = 255
+    target = moved(source, 1.5 * np.eye(3, 4))
+    assert np.abs(colour_map(source, target, target >= 255) - 1.5 * np.eye(3, 4)).max() < 0.1
+
+
+def test_saturation_keeps_hues_and_an_exchange_of_colours_does_not():
+    saturated = 1.5 * np.eye(3) - 0.5 * np.tile(LUMA, (3, 1))
+    assert keeps_hues(np.column_stack([1.3 * saturated, np.full(3, -20)]))
+    assert not keeps_hues(np.eye(3, 4)[[2, 1, 0]])
+    assert not keeps_hues(np.column_stack([np.eye(3), [40, 0, -40]]))
+    assert not keeps_hues(np.column_stack([np.tile(LUMA, (3, 1)), np.zeros(3)]))
+
+
+def test_a_much_brighter_picture_is_a_copy_though_most_of_it_is_cut_off():
+    rgb = paint(lambda rng, w, h: through_camera(rng, person(rng, w, h)))
+    brighter = np.clip(rgb * 1.7, 0, 255).astype(np.uint8)
+    assert (brighter == 255).any(axis=2).mean() > 0.3
+    assert kind(brighter, rgb) == "mild"
