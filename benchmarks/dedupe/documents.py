@@ -33,6 +33,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.dedupe import rescans
@@ -89,7 +90,7 @@ def kinds() -> dict[str, Callable[[Rng, int], Pair]]:
     for name in SIGNED:
         found[f"signed: {name}"] = _of_template((TEMPLATES | MARKED)[name], "signed")
     for name, template in RECOLOURED.items():
-        found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "one")
+        found[f"other: {name}{RECOLOURED_KIND}"] = _of_template(template, "recoloured")
     for group in RELABELLED:
         found[f"other: {group}, one label"] = _relabelled(group)
     for name in (*rescans.CHANGES, *rescans.ENCODINGS):
@@ -149,7 +150,8 @@ def _of_template(template: Template, manner: str) -> Callable[[Rng, int], Pair]:
             if differs(first, second):
                 if manner == "signed":
                     second = rescans.CHANGES[str(rng.choice(LAID_OVER))](rng, second)
-                return _other(rng, first, second, texts.smallest_px, f"{script}, value {place}")
+                about = f"{script}, value {place}"
+                return _other(rng, first, second, texts.smallest_px, about, in_colour=manner == "recoloured")
         return draw(rng, number)
 
     return draw
@@ -168,7 +170,7 @@ def _relabelled(group: str) -> Callable[[Rng, int], Pair]:
                 continue  # a word with a shadow is drawn twice: the old one would hide the new one
             with DrawnTexts(int(place), lambda _, new=new: new):  # type: ignore[misc]
                 second = painter(np.random.default_rng(seed), *size).convert("RGB")
-            if differs(first, second):
+            if differs(first, second) and not _is_cut_off(first, second):
                 return _other(rng, first, second, size_px, f"{painter.__name__}: {old!r}, {new!r}")
         return draw(rng, number + 1)
 
@@ -191,19 +193,30 @@ def edited(rng: Rng, text: str) -> str:
 
 def differs(first: Image.Image, second: Image.Image) -> bool:
     """Return whether enough pixels differ clearly."""
-    if first.size != second.size:
-        return True
+    return first.size != second.size or int(_changed(first, second).sum()) >= MIN_CHANGED_PIXELS
+
+
+def _is_cut_off(first: Image.Image, second: Image.Image) -> bool:
+    """Return whether what differs in two pictures of one size reaches an edge, so that less of it is seen."""
+    changed = _changed(first, second)
+    return bool(changed[[0, -1]].any() or changed[:, [0, -1]].any())
+
+
+def _changed(first: Image.Image, second: Image.Image) -> NDArray[np.bool_]:
+    """Return which pixels differ clearly, (height, width)."""
     levels = np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16))
-    levels = levels.max(axis=2) if levels.ndim == 3 else levels
-    return int((levels > CHANGED_LEVELS).sum()) >= MIN_CHANGED_PIXELS
+    return np.asarray((levels.max(axis=2) if levels.ndim == 3 else levels) > CHANGED_LEVELS)
 
 
-def _other(rng: Rng, first: Image.Image, second: Image.Image, text_px: float, about: str) -> Pair:
+def _other(
+    rng: Rng, first: Image.Image, second: Image.Image, text_px: float, about: str, *, in_colour: bool = False
+) -> Pair:
     """Return a pair that shows different things, a third of them changed in other ways besides, both legible.
 
-    What differs in colour alone is not made grey.
+    What differs in colour alone, as all does if `in_colour`, is not made grey.
     """
-    changes = [change for change in MILD if change != "grey" or differs(first.convert("L"), second.convert("L"))]
+    is_seen_in_grey = not in_colour and differs(first.convert("L"), second.convert("L"))
+    changes = [change for change in MILD if change != "grey" or is_seen_in_grey]
     if rng.random() < 1 / 3:
         change = str(rng.choice(changes))
         about = f"{about}, {change}"

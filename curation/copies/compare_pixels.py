@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from curation.copies.alignment import TO_UNIT, Alignment, Matrix, keypoint_maps, square, stored_maps, whole_map
 from curation.copies.content import content_changes
-from curation.copies.kinds import MIN_PATCHES, MIN_RECOLOURED, NOISE, Evidence, is_overlaid, is_proven
+from curation.copies.kinds import MIN_PATCHES, MIN_RECOLOURED, NOISE, Evidence, is_overlaid, is_proven, is_speck
 from curation.copies.noise import is_noisier
 from curation.copies.patches import Patches, coarse_patches, fine_patches, lay_fine, looks_equal
 from curation.copies.perspective import oblique_views
@@ -108,6 +108,8 @@ def _compare(first: Rendering, second: Rendering) -> Evidence | None:
     evidence = _evidence_of(first, second)
     if evidence is None or (is_proven(evidence) and evidence.recoloured < MIN_RECOLOURED):
         return evidence
+    if is_speck(evidence) and (first.is_lettered or second.is_lettered):
+        return evidence  # noise and tones change more than a letter
     for again in _evidence_again(first, second, evidence):
         if again.differing <= NOISE and is_proven(again) and _keeps_letters(first, second, again):
             return again

@@ -34,6 +34,7 @@ BAND_AREA, BAND_DENSITY = 0.1, 0.55  # a large rectangle that is other
 MAX_TONED = 24.0  # grey levels by which the rest may differ in colour, if hardly anything is seen below
 TEXT_LETTERED, TEXT_UNCOVERED = 0.5, 0.02  # of text in both images, less is another word already
 EVEN_GROUND, EVEN_REPLACED = 0.6, 0.13  # so is less on even ground, where all that is uncovered is seen
+MIN_EXCHANGED, EXCHANGED = 0.1, 0.6  # uncovered, and of what is on ground: bars of a barcode for other ones
 GROUND_KEPT, MIN_ON_GROUND = 0.6, 0.4  # laid over ground, and over little besides
 MOSTLY_FILLED = 0.5
 ONLY_TONES = 0.96  # of the ink is kept in many places: its tones differ
@@ -212,6 +213,12 @@ def _is_another_page(evidence: Evidence) -> bool:
     return not (_is_trace(evidence) or _is_laid_over(evidence))
 
 
+def is_speck(evidence: Evidence) -> bool:
+    """Return whether content differs in exactly one small place, such as a digit."""
+    is_small = evidence.changed_together >= TOGETHER and evidence.changed_area <= SPECK_AREA
+    return bool(evidence.changed) and is_small and evidence.differing <= NOISE
+
+
 def _is_trace(evidence: Evidence) -> bool:
     """Return whether hardly a pixel differs clearly, in a small place: a trace of encoding."""
     return evidence.clear <= HARDLY_CLEAR and evidence.kept >= ALL_KEPT and evidence.changed_area <= SPECK_AREA
@@ -226,6 +233,8 @@ def _is_laid_over(evidence: Evidence) -> bool:
     if evidence.uncovered > (TEXT_UNCOVERED if evidence.lettered >= TEXT_LETTERED else MAX_UNCOVERED):
         return False
     if evidence.replaced > (EVEN_REPLACED if evidence.on_ground >= EVEN_GROUND else MAX_REPLACED):
+        return False
+    if evidence.uncovered > max(MIN_EXCHANGED, EXCHANGED * evidence.on_ground):
         return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True

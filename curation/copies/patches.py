@@ -16,7 +16,8 @@ FINE_BLUR_PIXELS = 1.0
 COARSE_CORRELATION, FINE_CORRELATION = 0.75, 0.75
 SOFTENING_PIXELS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 MAX_EQUAL_GAIN = 2.0  # of contrast
-EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0  # the least that other drawn content differed by is 17 levels
+EQUAL_PIXELS, EQUAL_LEVELS = 3, 8.0
+SURELY_EQUAL_LEVELS, EQUAL_DEVIATIONS = 1.5, 10.0  # a faint digit stands out from what encoding leaves
 MAX_CONTRAST_CHANGE = 1.2  # log of a patch's variance ratio, beyond that of all that agrees
 
 
@@ -93,7 +94,7 @@ def lay_fine(first: Rendering, second: Rendering, found: Alignment) -> Laid | No
 def looks_equal(laid: Laid) -> bool:
     """Return whether two images have the same grey everywhere, but for one change of brightness and contrast.
 
-    Then no letter differs that is legible, even if it is so small that its patch agrees.
+    Then no letter differs that is legible, even if it is so small that its patch agrees: nothing stands out.
     """
     over, under = (laid.patches(each).ravel() for each in (laid.over, laid.under))
     means = over.mean(), under.mean()
@@ -102,8 +103,10 @@ def looks_equal(laid: Laid) -> bool:
     if not 1 / MAX_EQUAL_GAIN <= gain <= MAX_EQUAL_GAIN:
         return False  # one may show hardly anything of the other
     left = cv2.addWeighted(laid.over, gain, laid.under, -1, float(means[1] - gain * means[0]))
+    usual = float(laid.patches(left).std())
     left = laid.patches(cv2.blur(left, (EQUAL_PIXELS, EQUAL_PIXELS)))
-    return max(float(left.max()), -float(left.min())) <= EQUAL_LEVELS
+    most = max(float(left.max()), -float(left.min()))
+    return most <= min(EQUAL_LEVELS, max(SURELY_EQUAL_LEVELS, EQUAL_DEVIATIONS * usual))
 
 
 def _patches(laid: Laid, fitted: Fit, differs: NDArray[np.bool_], colours: tuple[Grey, Grey]) -> Patches:
