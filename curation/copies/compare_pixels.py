@@ -272,7 +272,7 @@ def _with_changes(
         return dataclasses.replace(evidence, changed=0.0)
     if not _is_legible(first, second):
         return evidence
-    changes = content_changes(first, second, found)
+    changes = content_changes(first, second, found, evidence.colour)
     if changes is None:
         return evidence
     return dataclasses.replace(

@@ -28,6 +28,7 @@ NOISE_VARIANCE = 60.0
 NOISE_FACTOR, MAX_LEFT = 10.0, (0.2, 0.6)  # what differs must stand out so far from the median cell, within limits
 MIN_CELLS, SURE_LEFT = 2, 0.3  # a single cell counts if more is not explained
 MIN_CONTRAST_VARIANCE = 80.0
+FAINT_VARIANCE, SAME_COLOUR = 30.0, 8.0  # and if hardly any colour differs by so many levels
 GROUND_PIXELS, MIN_INK_LEVELS = 31, 24.0  # paper is the median of so many pixels across
 STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
 EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
@@ -75,10 +76,13 @@ class Changes:
     moved: float = 0.0
 
 
-def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Changes | None:
+def content_changes(
+    first: Rendering, second: Rendering, found: Alignment, colour: float = 255.0
+) -> Changes | None:
     """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap.
 
-    In photographs, whose fine texture noise and compression change, only places with text are compared.
+    Faint letters are compared, too, if tones are the same: if nearly all colours differ by less than `colour`, in
+    grey levels. In photographs, whose fine texture noise and compression change, only places with text are compared.
     """
     a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
     matrix = between_sizes(found.matrix, (first.coarse.shape, second.coarse.shape), (a.shape, b.shape))
@@ -91,14 +95,15 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     texts = None if is_drawn else _texts(first, second, found, laid, (a.shape, b.shape))
     # The sharper picture predicts the other one, which lacks details.
     sharp, soft = sorted((laid.over, laid.under), key=sharpness, reverse=True)
+    least = FAINT_VARIANCE if colour <= SAME_COLOUR else MIN_CONTRAST_VARIANCE
     left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
     contrasts = [_variances(cv2.GaussianBlur(each, (0, 0), LETTER_BLUR_PIXELS), covered) for each in (sharp, soft)]
     contrasts[0] *= float(contrasts[1].sum()) / max(1.0, float(contrasts[0].sum()))
     less, more = np.minimum(*contrasts), np.maximum(*contrasts)
     share = left / (energy + NOISE_VARIANCE)
     # What the other one lacks altogether is predicted as nothing.
-    share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > MIN_CONTRAST_VARIANCE)] = 1
-    contrast = covered & (np.maximum(energy, more) > MIN_CONTRAST_VARIANCE)
+    share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > least)] = 1
+    contrast = covered & (np.maximum(energy, more) > least)
     # A scanner lays paper over what is cut off at an edge.
     contrast &= _inside(covered, round(EDGE_SHARE * max(laid.frame) / CELL_PIXELS)) | (less > FLAT_RATIO * more)
     if not _is_whole(first, second, found):
@@ -116,7 +121,7 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment) -> Ch
     lettered = min(float(each[: covered.shape[0], : covered.shape[1]][changed].mean()) for each in texts)
     added = _imbalance(*(each[changed] for each in contrasts))
     off, toned = _levels(laid, covered)
-    flat = np.where(covered & (np.maximum(energy, more) <= MIN_CONTRAST_VARIANCE), off, 0)
+    flat = np.where(covered & (np.maximum(energy, more) <= least), off, 0)
     return _summary(changed, contrast, covered, flat, toned, added=added, lettered=lettered)
 
 
