@@ -76,9 +76,7 @@ class Changes:
     moved: float = 0.0
 
 
-def content_changes(
-    first: Rendering, second: Rendering, found: Alignment, colour: float = 255.0
-) -> Changes | None:
+def content_changes(first: Rendering, second: Rendering, found: Alignment, colour: float = 255.0) -> Changes | None:
     """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap.
 
     Faint letters are compared, too, if tones are the same: if nearly all colours differ by less than `colour`, in
