@@ -36,7 +36,10 @@ WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they shar
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
 FILLED_LEVELS, SURE_LEVELS = 16.0, 32.0  # of grey, by which a flat ground is another one
 CLEAR_LEVELS, THING_LEVELS = 16.0, 40.0  # of grey, by which a pixel differs clearly, and a thing from its ground
-ADDED_SHARE = 0.4  # of what differs most, in a region where something was only added
+ADDED_SHARE, MIN_ADDED_PIXELS = (
+    0.4,
+    20,
+)  # of what differs most, where something was only added; less is a stroke of a digit
 MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 20, 4
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
@@ -300,7 +303,8 @@ def _things(
         for one, other in (counts, counts[::-1])
     ]
     count, clear = (_counted(region, each) for each in (where, where & (off > CLEAR_LEVELS)))
-    is_added = np.maximum(*counts) * (np.minimum(*counts) == 0) > ADDED_SHARE * most
+    is_only = np.maximum(*counts) * (np.minimum(*counts) == 0)
+    is_added = is_only > np.maximum(ADDED_SHARE * most, MIN_ADDED_PIXELS)
     is_main = np.arange(len(count)) == count.argmax()
     elsewhere = np.where(is_main | is_added, 0, clear / np.maximum(count, 1))
     in_region = np.minimum(*counts) / np.maximum(most, MIN_THING_PIXELS)

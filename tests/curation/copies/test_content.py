@@ -205,6 +205,29 @@ def test_another_word_beside_a_stamp_makes_another_page(row):
     assert kind(stamped(written_page("office", row)), second) == "overlay"
 
 
+def numbered(number, *, size_px=11, grey=0):
+    """Return a page with a small number below its lines."""
+    page = written_page()
+    ImageDraw.Draw(page).text((600, 612), number, font=ImageFont.load_default(size_px), fill=(grey,) * 3)
+    return page
+
+
+@pytest.mark.parametrize("numbers", [("351678", "351628"), ("303.88", "803.88"), ("568.70", "568.20")])
+def test_another_small_digit_far_from_a_stamp_makes_another_page(numbers):
+    """It has hardly more strokes than the other one, as if something small was only added there."""
+    first, second = stamped(numbered(numbers[0])), np.asarray(numbered(numbers[1]))
+    assert kind(first, second) is kind(second, first) is None
+    assert kind(stamped(numbered(numbers[1])), second) == "overlay"
+
+
+@pytest.mark.parametrize("numbers", [("14", "74"), ("2020", "2820")])
+@pytest.mark.parametrize("grey", [215, 226])
+def test_a_faint_digit_counts(numbers, grey):
+    first, second = (np.asarray(numbered(each, size_px=14, grey=grey)) for each in numbers)
+    assert kind(first, second) is kind(second, first) is None
+    assert kind(as_jpeg(first, 90), first) == kind(first, as_jpeg(first, 90)) == "mild"
+
+
 @pytest.mark.parametrize("size", [40, 90])
 @pytest.mark.parametrize("words", [("I", "WONDERFUL DAY"), ("7", "Absolutely"), ("Sold", "0"), ("No", "Yes")])
 def test_a_long_word_instead_of_a_short_one_is_not_laid_over(words, size):
