@@ -28,7 +28,7 @@ NOISE_VARIANCE = 60.0
 NOISE_FACTOR, MAX_LEFT = 10.0, (0.2, 0.6)  # what differs must stand out so far from the median cell, within limits
 MIN_CELLS, SURE_LEFT = 2, 0.3  # a single cell counts if more is not explained
 MIN_CONTRAST_VARIANCE = 80.0
-FAINT_VARIANCE, SAME_COLOUR = 30.0, 8.0  # and if hardly any colour differs by so many levels
+FAINT_VARIANCE, SAME_COLOUR = 30.0, 8.0  # enough contrast where tones are the same: colours within so many levels
 GROUND_PIXELS, MIN_INK_LEVELS = 31, 24.0  # paper is the median of so many pixels across
 STRONG_INK, WEAK_INK = 0.5, 0.25  # of the difference between ink and paper
 EDGE_SHARE, FLAT_RATIO = 0.02, 0.1  # so near an edge, what is flat in one picture says nothing
@@ -36,10 +36,8 @@ WHOLE_SHARE = 0.98  # of both pictures: else cells at the edge of what they shar
 DARKEST, BRIGHTEST = 3.0, 252.0  # grey levels: what would be beyond them is clipped
 FILLED_LEVELS, SURE_LEVELS = 16.0, 32.0  # of grey, by which a flat ground is another one
 CLEAR_LEVELS, THING_LEVELS = 16.0, 40.0  # of grey, by which a pixel differs clearly, and a thing from its ground
-ADDED_SHARE, MIN_ADDED_PIXELS = (
-    0.4,
-    20,
-)  # of what differs most, where something was only added; less is a stroke of a digit
+ADDED_SHARE = 0.4  # of what differs most, in a region where something was only added
+MIN_ADDED_PIXELS = 20  # less is a stroke by which a digit became another one
 MIN_THING_PIXELS, MIN_REPLACED_PIXELS, MIN_FILLED_CELLS = 8, 20, 4
 TEXT_PROBABILITY = 0.2  # of a place that counts as text
 NEAR_SHARE = 0.02  # of a side: changed cells so near each other are one region
