@@ -26,7 +26,8 @@ MIN_COVERING_AREA = 0.008  # of the overlap: what covers something is a line at 
 STROKES_AREA, STROKES_DENSITY, STROKES_LETTERED = 0.0155, 0.35, 0.35  # dense strokes over what is hardly text
 STROKES_SEEN = 0.8  # of 2, as COVERING: one thing instead of another keeps less, and adds less
 REST_SAMENESS = 0.96  # correlation of what is beside the strokes
-SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; a larger ground is that of a band
+SHAPE_FILLED, SHAPE_AREA = 0.12, 0.1  # a bar or a box of another size; what is as large may be the ground of a band
+LARGE_SHAPE_FILLED = 0.25
 ALL_KEPT, SPECK_AREA, HARDLY_CLEAR = 0.99, 0.01, 0.06  # a trace of encoding, not of content
 MAX_UNCOVERED, MAX_REPLACED, MAX_MOVED = 0.15, 0.4, 0.1  # more is one thing instead of another
 SCATTERED_CLEAR = 0.3  # of what differs in many places, differs clearly: no change of tones
@@ -238,7 +239,7 @@ def _is_laid_over(evidence: Evidence) -> bool:
         return False
     if evidence.kept >= MARK_KEPT and evidence.added >= MARK_ADDED:
         return True
-    if evidence.filled >= SHAPE_FILLED and evidence.changed_area < SHAPE_AREA:
+    if evidence.filled >= (SHAPE_FILLED if evidence.changed_area < SHAPE_AREA else LARGE_SHAPE_FILLED):
         return False
     seen = evidence.kept + evidence.added
     is_large = max(evidence.changed_area, evidence.region_area) >= MIN_COVERING_AREA
