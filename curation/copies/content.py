@@ -80,8 +80,8 @@ class Changes:
 def content_changes(first: Rendering, second: Rendering, found: Alignment, colour: float = 255.0) -> Changes | None:
     """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap.
 
-    Faint letters are compared, too, if tones are the same: if nearly all colours differ by less than `colour`, in
-    grey levels. In photographs, whose fine texture noise and compression change, only places with text are compared.
+    If nothing else differs, faint letters are compared, too, where tones are the same: if nearly all colours differ by
+    less than `colour`, in grey levels. In photographs, whose fine texture noise and compression change, only places with text are compared.
     """
     a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
     matrix = between_sizes(found.matrix, (first.coarse.shape, second.coarse.shape), (a.shape, b.shape))
@@ -94,33 +94,37 @@ def content_changes(first: Rendering, second: Rendering, found: Alignment, colou
     texts = None if is_drawn else _texts(first, second, found, laid, (a.shape, b.shape))
     # The sharper picture predicts the other one, which lacks details.
     sharp, soft = sorted((laid.over, laid.under), key=sharpness, reverse=True)
-    least = FAINT_VARIANCE if colour <= SAME_COLOUR else MIN_CONTRAST_VARIANCE
     left, energy = (each[: covered.shape[0], : covered.shape[1]] for each in _residuals(sharp, soft, covered))
     contrasts = [_variances(cv2.GaussianBlur(each, (0, 0), LETTER_BLUR_PIXELS), covered) for each in (sharp, soft)]
     contrasts[0] *= float(contrasts[1].sum()) / max(1.0, float(contrasts[0].sum()))
     less, more = np.minimum(*contrasts), np.maximum(*contrasts)
-    share = left / (energy + NOISE_VARIANCE)
-    # What the other one lacks altogether is predicted as nothing.
-    share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > least)] = 1
-    contrast = covered & (np.maximum(energy, more) > least)
+    strength, share = np.maximum(energy, more), left / (energy + NOISE_VARIANCE)
     # A scanner lays paper over what is cut off at an edge.
-    contrast &= _inside(covered, round(EDGE_SHARE * max(laid.frame) / CELL_PIXELS)) | (less > FLAT_RATIO * more)
+    places = covered & (
+        _inside(covered, round(EDGE_SHARE * max(laid.frame) / CELL_PIXELS)) | (less > FLAT_RATIO * more)
+    )
     if not _is_whole(first, second, found):
-        contrast &= _inside(covered, 1)
+        places &= _inside(covered, 1)
     if texts is not None:
-        contrast &= np.maximum(*texts)[: covered.shape[0], : covered.shape[1]] > TEXT_PROBABILITY
-    if not contrast.any():
-        return Changes()
-    usual = float(np.median(share[contrast]))
-    changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
-    changed &= ~_clipped(laid, changed, covered)
-    if changed.sum() < MIN_CELLS and not (share[changed] > SURE_LEFT).any():
+        places &= np.maximum(*texts)[: covered.shape[0], : covered.shape[1]] > TEXT_PROBABILITY
+    for least in (MIN_CONTRAST_VARIANCE, FAINT_VARIANCE) if colour <= SAME_COLOUR else (MIN_CONTRAST_VARIANCE,):
+        contrast = places & (strength > least)
+        if not contrast.any():
+            continue
+        # What the other one lacks altogether is predicted as nothing.
+        share[(contrasts[1] < FLAT_RATIO * contrasts[0]) & (contrasts[0] > least)] = 1
+        usual = float(np.median(share[contrast]))
+        changed = contrast & (share > np.clip(NOISE_FACTOR * usual, *MAX_LEFT))
+        changed &= ~_clipped(laid, changed, covered)
+        if changed.sum() >= MIN_CELLS or (share[changed] > SURE_LEFT).any():
+            break
+    else:
         return Changes()
     texts = texts or _texts(first, second, found, laid, (a.shape, b.shape))
     lettered = min(float(each[: covered.shape[0], : covered.shape[1]][changed].mean()) for each in texts)
     added = _imbalance(*(each[changed] for each in contrasts))
     off, toned = _levels(laid, covered)
-    flat = np.where(covered & (np.maximum(energy, more) <= least), off, 0)
+    flat = np.where(covered & (strength <= least), off, 0)
     return _summary(changed, contrast, covered, flat, toned, added=added, lettered=lettered)
 
 
