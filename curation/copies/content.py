@@ -80,8 +80,9 @@ class Changes:
 def content_changes(first: Rendering, second: Rendering, found: Alignment, colour: float = 255.0) -> Changes | None:
     """Return where two pictures differ under a map, at their sharp size; None if they hardly overlap.
 
-    If nothing else differs, faint letters are compared, too, where tones are the same: if nearly all colours differ by
-    less than `colour`, in grey levels. In photographs, whose fine texture noise and compression change, only places with text are compared.
+    If nothing else differs, faint letters are compared, too, where tones are the same: if nearly all colours differ
+    by less than `colour`, in grey levels. In photographs, whose fine texture noise and compression change, only
+    places with text are compared.
     """
     a, b = (np.asarray(cv2.cvtColor(each.sharp(), cv2.COLOR_RGB2GRAY), np.uint8) for each in (first, second))
     matrix = between_sizes(found.matrix, (first.coarse.shape, second.coarse.shape), (a.shape, b.shape))
