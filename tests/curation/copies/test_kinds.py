@@ -226,3 +226,28 @@ def test_a_few_stripes_that_agree_are_no_shared_part():
     assert kind_of(evidence, Strictness(), EVERY) is None
     assert kind_of(dataclasses.replace(evidence, share_first=1.0), Strictness(), EVERY) is not None
     assert kind_of(dataclasses.replace(evidence, patches=60), Strictness(), EVERY) is not None
+
+
+EXCHANGED = {
+    "hand of a clock": {
+        "changed": 0.1463, "changed_area": 0.0689, "changed_density": 0.363, "kept": 0.628, "added": 0.178,
+        "lettered": 0.034, "filled": 0.027, "clear": 0.405, "on_ground": 0.102, "uncovered": 0.088, "replaced": 0.253,
+    },
+    "taller bar": {
+        "changed": 0.1786, "changed_area": 0.109, "changed_density": 0.358, "kept": 0.273, "added": 0.735,
+        "lettered": 0.004, "filled": 0.33, "clear": 0.49, "on_ground": 0.015,
+    },
+}  # fmt: skip
+LAID_OVER = {"hand of a clock": {"uncovered": 0.0, "replaced": 0.0}, "taller bar": {"filled": 0.2}}
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_a_thing_in_another_place_or_of_another_size_is_not_laid_over(name):
+    """The evidence is that of drawn pages; with what tells them from an overlay left out, it is one."""
+    evidence = Evidence(
+        is_mirrored=False, matrix=(1, 0, 0, 0, 1, 0), turn_degrees=0.0, share_first=1.0, share_second=1.0,
+        inliers=None, patches=300, texture=0.235, differing=0.13, region_share=1.0, region_area=0.1, sameness=1.0,
+        colour=2.0, changed_together=1.0, **EXCHANGED[name],
+    )  # fmt: skip
+    assert kind_of(evidence, Strictness(), EVERY) is None
+    assert kind_of(dataclasses.replace(evidence, **LAID_OVER[name]), Strictness(), EVERY) == "overlay"
